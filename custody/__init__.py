@@ -1,0 +1,1 @@
+"""Custody: the append-only, hash-chained record of who did what to which evidence."""

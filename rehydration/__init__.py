@@ -1,0 +1,1 @@
+"""Rehydration: putting a bundle's incident back into the database and the artifact store."""
