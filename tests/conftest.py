@@ -3,17 +3,97 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# One embedded server for the whole test run (all xdist workers), apart from the one that `make run` uses.
-# Set before Django's settings are read, which is when pytest-django imports them.
-_SCRATCH = Path(tempfile.gettempdir()) / f"orchestrator-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
-os.environ.update(ORCH_PROFILE="development", ORCH_VAR_DIR=str(_SCRATCH))
-for name in list(os.environ):
-    if name.startswith(("DB_", "ORCH_SIGN", "ORCH_VERIFY", "ORCH_ANON", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "MTLS_")):
-        del os.environ[name]
+# One embedded server for the whole test run, apart from the one that `make run` uses. The process that starts first
+# (xdist's controller, or the only one) makes the directory; workers inherit its name. Set before Django's settings
+# are read, which is when pytest-django imports them.
+SCRATCH_VARIABLE = "ORCH_TEST_SCRATCH"
+OWNS_SCRATCH = SCRATCH_VARIABLE not in os.environ
+OURS = ("DB_", "ORCH_", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "CORE_API", "MTLS_")
+if OWNS_SCRATCH:
+    os.environ[SCRATCH_VARIABLE] = tempfile.mkdtemp(prefix="orchestrator-tests-")
+    Path(os.environ[SCRATCH_VARIABLE]).chmod(0o755)  # under root, PostgreSQL runs as a user of its own
+SCRATCH = Path(os.environ[SCRATCH_VARIABLE])
+for name in [name for name in os.environ if name.startswith(OURS) and name != SCRATCH_VARIABLE]:
+    del os.environ[name]
+os.environ.update(ORCH_PROFILE="development", ORCH_VAR_DIR=str(SCRATCH))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the run's server and remove its directory, in the process that made them."""
+    if OWNS_SCRATCH:
+        from orchestrator_site import embedded_postgres
+
+        embedded_postgres.stop(SCRATCH / "postgres")
+        shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_may_empty_the_custody_table() -> None:
+    """Let Django's flush between transactional tests pass the triggers that keep custody append-only."""
+    from django.db.backends.postgresql.operations import DatabaseOperations
+
+    original = DatabaseOperations.execute_sql_flush
+
+    def flush(self: Any, sql_list: Any) -> Any:
+        as_replica = ["SET session_replication_role = replica", *sql_list, "SET session_replication_role = origin"]
+        return original(self, as_replica)
+
+    DatabaseOperations.execute_sql_flush = flush  # type: ignore[method-assign]
+
+
+@pytest.fixture(scope="session")
+def signing_key_pem() -> bytes:
+    """An RSA-3072 private key, the smallest that may sign; one for the session, as making one takes a second."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return rsa.generate_private_key(public_exponent=65537, key_size=3072).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+@dataclass(frozen=True)
+class Orchestrator:
+    """The directories and keys of one test's deployment."""
+
+    root: Path
+    output_dir: Path
+    forensic: Path
+    sign_key: Path
+    trusted: Path
+
+
+@pytest.fixture
+def orch(tmp_path: Path, settings: Any, signing_key_pem: bytes) -> Orchestrator:
+    """A deployment of the test's own: empty bundle and artifact stores, one signing key that is trusted."""
+    from cryptography.hazmat.primitives import serialization
+
+    made = Orchestrator(
+        root=tmp_path,
+        output_dir=tmp_path / "bundles",
+        forensic=tmp_path / "forensic",
+        sign_key=tmp_path / "keys" / "sign.pem",
+        trusted=tmp_path / "keys" / "trusted",
+    )
+    for directory in (made.output_dir, made.forensic, made.trusted):
+        directory.mkdir(parents=True)
+    made.sign_key.write_bytes(signing_key_pem)
+    made.sign_key.chmod(0o600)
+    public = serialization.load_pem_private_key(signing_key_pem, password=None).public_key()
+    (made.trusted / "signer.pem").write_bytes(
+        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    settings.OUTPUT_DIR = made.output_dir
+    settings.FORENSIC_STORAGE_PATH = made.forensic
+    settings.ORCH_SIGN_KEY_PATH = made.sign_key
+    settings.ORCH_VERIFY_KEY_PATH = made.trusted
+    settings.VAR_DIR = tmp_path
+    return made

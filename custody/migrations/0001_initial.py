@@ -4,36 +4,39 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('sequence', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField()),
-                ('actor', models.TextField()),
-                ('authenticated_by', models.TextField()),
-                ('address', models.TextField(blank=True)),
-                ('action', models.TextField()),
-                ('object_type', models.TextField()),
-                ('object_id', models.TextField()),
-                ('incident_id', models.TextField(blank=True)),
-                ('digest', models.TextField(blank=True)),
-                ('outcome', models.TextField()),
-                ('details', models.TextField(help_text='canonical JSON')),
-                ('previous_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64, unique=True)),
+                ("sequence", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField()),
+                ("actor", models.TextField()),
+                ("authenticated_by", models.TextField()),
+                ("address", models.TextField(blank=True)),
+                ("action", models.TextField()),
+                ("object_type", models.TextField()),
+                ("object_id", models.TextField()),
+                ("incident_id", models.TextField(blank=True)),
+                ("digest", models.TextField(blank=True)),
+                ("outcome", models.TextField()),
+                ("details", models.TextField(help_text="canonical JSON")),
+                ("previous_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64, unique=True)),
             ],
             options={
-                'db_table': 'orchestrator_custody',
-                'ordering': ('-sequence',),
-                'default_permissions': ('view',),
-                'indexes': [models.Index(fields=['incident_id', '-sequence'], name='custody_incident'), models.Index(fields=['object_type', 'object_id', '-sequence'], name='custody_object'), models.Index(fields=['action', '-sequence'], name='custody_action'), models.Index(fields=['actor', '-sequence'], name='custody_actor')],
+                "db_table": "orchestrator_custody",
+                "ordering": ("-sequence",),
+                "default_permissions": ("view",),
+                "indexes": [
+                    models.Index(fields=["incident_id", "-sequence"], name="custody_incident"),
+                    models.Index(fields=["object_type", "object_id", "-sequence"], name="custody_object"),
+                    models.Index(fields=["action", "-sequence"], name="custody_action"),
+                    models.Index(fields=["actor", "-sequence"], name="custody_actor"),
+                ],
             },
         ),
     ]

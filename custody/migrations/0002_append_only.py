@@ -14,8 +14,10 @@ DECLARE
     last_hash text;
 BEGIN
     SELECT sequence, hash INTO last_sequence, last_hash FROM orchestrator_custody ORDER BY sequence DESC LIMIT 1;
-    IF NEW.sequence <> COALESCE(last_sequence, 0) + 1 OR NEW.previous_hash <> COALESCE(last_hash, repeat('0', 64)) THEN
-        RAISE EXCEPTION 'orchestrator_custody: event % does not follow event %', NEW.sequence, COALESCE(last_sequence, 0)
+    last_sequence := COALESCE(last_sequence, 0);
+    last_hash := COALESCE(last_hash, repeat('0', 64));
+    IF NEW.sequence <> last_sequence + 1 OR NEW.previous_hash <> last_hash THEN
+        RAISE EXCEPTION 'orchestrator_custody: event % does not follow event %', NEW.sequence, last_sequence
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     RETURN NEW;
