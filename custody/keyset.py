@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, Q, QuerySet
+from django.core.exceptions import ValidationError
+from django.db.models import Field, Model, Q, QuerySet
 
 from custody.errors import CustodyError
 
@@ -94,9 +95,10 @@ def _decode(cursor: str, model: type[Model], names: list[str]) -> list[Any]:
 def _value(model: type[Model], name: str, value: Any) -> Any:
     if not isinstance(value, int | str) or isinstance(value, bool) or (isinstance(value, str) and "\x00" in value):
         raise CursorInvalidError("This cursor cannot be read; start again without one.")
-    from django.core.exceptions import ValidationError
-
+    field = model._meta.get_field(name)  # noqa: SLF001 # Django's documented model API
+    if not isinstance(field, Field):
+        raise TypeError(f"{name} is no column")
     try:
-        return model._meta.get_field(name).to_python(value)  # noqa: SLF001 # Django's documented model API
+        return field.to_python(value)
     except ValidationError as error:
         raise CursorInvalidError("This cursor cannot be read; start again without one.") from error
