@@ -1,0 +1,34 @@
+"""What restoring refuses, and why."""
+
+
+class RestoreError(Exception):
+    """Base of the rehydration app's errors; `code` is stable, the message is for a person."""
+
+    code = "restore_error"
+
+
+class RestoreRequestError(RestoreError):
+    """The request makes no sense as it stands: both or neither of two fields, or a digest that is none."""
+
+    code = "invalid_request"
+
+
+class BundlePathInvalidError(RestoreError):
+    """The path does not lead to a bundle file of ours. One message for every cause, so it tells nothing of the disk."""
+
+    code = "bundle_path_invalid"
+
+    def __init__(self) -> None:
+        super().__init__("bundle_path must name a bundle file inside the bundle directory (OUTPUT_DIR).")
+
+
+class SignatureRequiredError(RestoreError):
+    """The signature may not be skipped here, or not by this principal."""
+
+    code = "signature_required"
+
+
+class IncidentNotFoundError(RestoreError):
+    """No job, bundle or restore names this incident."""
+
+    code = "incident_not_found"

@@ -1,0 +1,135 @@
+"""The tables that hold restored incidents.
+
+`record` columns keep a record's canonical JSON line as ASCII text, so that what comes out is byte for byte what was
+signed; the other columns are taken from it for keys, order and lists. Rows are added, never changed in content.
+"""
+
+from django.db import models
+
+
+class RestoredIncident(models.Model):
+    """An incident that was put back at least once, and what was found missing from it.
+
+    `bundle_sha256`, `content_digest`, `restored_at` and `restored_by` tell of the first restore. `has_alerts` and
+    `has_artifacts` tell a list that was empty from one that no bundle carried.
+    """
+
+    incident_id = models.TextField(primary_key=True)
+    restored_at = models.DateTimeField()
+    restored_by = models.TextField()
+    bundle_sha256 = models.CharField(max_length=64)
+    content_digest = models.CharField(max_length=64)
+    signature_checked = models.BooleanField()
+    has_alerts = models.BooleanField()
+    has_artifacts = models.BooleanField()
+    missing = models.JSONField(default=list)
+    events = models.BigIntegerField(default=0)
+    alerts = models.BigIntegerField(default=0)
+    artifacts = models.BigIntegerField(default=0)
+
+    class Meta:
+        """Table and rights."""
+
+        db_table = "orchestrator_restored_incidents"
+        default_permissions = ("view",)
+        permissions = (
+            ("restore_bundle", "Can restore a bundle"),
+            ("skip_signature", "Can restore a bundle whose signature is not checked"),
+        )
+
+    def __str__(self) -> str:
+        """The incident's id."""
+        return self.incident_id
+
+
+class TimelineHeader(models.Model):
+    """A timeline without its events, as one canonical record."""
+
+    incident_id = models.TextField(primary_key=True)
+    record = models.TextField()
+
+    class Meta:
+        """Table and rights."""
+
+        db_table = "orchestrator_timeline_headers"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """Whose timeline it is."""
+        return f"timeline of {self.incident_id}"
+
+
+class TimelineEvent(models.Model):
+    """One event of a timeline. Events have no id: the key is the digest of the record and which of its like it is."""
+
+    incident_id = models.TextField()
+    event_digest = models.CharField(max_length=64, help_text="SHA-256 (hex) of the record")
+    occurrence = models.IntegerField(help_text="0 for the first event with this digest, then 1, 2 …")
+    position = models.BigIntegerField(help_text="place in the timeline as it was served, from 0")
+    record = models.TextField()
+
+    class Meta:
+        """Table, key, order and rights."""
+
+        db_table = "orchestrator_timeline_events"
+        default_permissions = ()
+        ordering = ("position", "id")
+        constraints = (
+            models.UniqueConstraint(fields=["incident_id", "event_digest", "occurrence"], name="timeline_event_key"),
+        )
+        indexes = (models.Index(fields=["incident_id", "position", "id"], name="timeline_event_order"),)
+
+    def __str__(self) -> str:
+        """Which event it is."""
+        return f"event {self.position} of {self.incident_id}"
+
+
+class Alert(models.Model):
+    """One alert; `timestamp`, `severity` and `title` are for lists, the record is what counts."""
+
+    incident_id = models.TextField()
+    alert_id = models.TextField()
+    timestamp = models.TextField(db_collation="C")
+    severity = models.TextField(blank=True)
+    title = models.TextField(blank=True)
+    record = models.TextField()
+
+    class Meta:
+        """Table, key, order and rights."""
+
+        db_table = "orchestrator_alerts"
+        default_permissions = ()
+        ordering = ("timestamp", "id")
+        constraints = (models.UniqueConstraint(fields=["incident_id", "alert_id"], name="alert_key"),)
+        indexes = (
+            models.Index(fields=["incident_id", "timestamp", "id"], name="alert_order"),
+            models.Index(fields=["incident_id", "severity"], name="alert_severity"),
+        )
+
+    def __str__(self) -> str:
+        """Which alert it is."""
+        return f"alert {self.alert_id} of {self.incident_id}"
+
+
+class ArtifactRecord(models.Model):
+    """One artifact: its record and where its file lies in the artifact store, if a bundle carried the file."""
+
+    incident_id = models.TextField()
+    artifact_id = models.TextField()
+    name = models.TextField(help_text="the true name, what cannot be stored escaped")
+    size = models.BigIntegerField(default=0, help_text="bytes of the file")
+    sha256 = models.CharField(max_length=64, blank=True)
+    stored_path = models.TextField(blank=True, help_text="below FORENSIC_STORAGE_PATH; empty without a file")
+    record = models.TextField()
+
+    class Meta:
+        """Table, key, order and rights."""
+
+        db_table = "orchestrator_artifact_records"
+        default_permissions = ()
+        ordering = ("artifact_id",)
+        constraints = (models.UniqueConstraint(fields=["incident_id", "artifact_id"], name="artifact_record_key"),)
+
+    def __str__(self) -> str:
+        """Which artifact it is."""
+        return f"artifact {self.artifact_id} of {self.incident_id}"
