@@ -1,0 +1,48 @@
+"""Every bound on what is read, in one place; units are in the names. A reader uses nothing beyond these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Bounds of one reading.
+
+    Attributes:
+        manifest_bytes: `manifest.json` as stored.
+        signature_bytes: `manifest.sig` as stored.
+        files: entries of the manifest.
+        json_depth: nesting of JSON, the outermost value being 1.
+        window_bytes: zstd window a frame may ask for; what decompression may hold in memory.
+        frame_bytes: content of a frame that is decompressed in one go; larger frames are streamed.
+        ratio: decompressed to compressed bytes of the whole file. 2 MiB of zeros in a frame of their own reach
+            about 25,000, and that is honest evidence (a sparse disk image).
+        ratio_grace_bytes: decompressed bytes to which the ratio does not yet apply.
+        total_bytes: decompressed bytes of the whole file.
+        path_bytes: a member's path in UTF-8.
+        pax_bytes: the body of one pax header.
+        whole_json_bytes: a data member of an older bundle, which has to be parsed in one piece.
+        record_bytes: one record of a data member.
+    """
+
+    manifest_bytes: int = 64 * MIB
+    signature_bytes: int = 64 * KIB
+    files: int = 200_000
+    json_depth: int = 16
+    window_bytes: int = 8 * MIB
+    frame_bytes: int = 8 * MIB
+    ratio: int = 30_000
+    ratio_grace_bytes: int = 64 * MIB
+    total_bytes: int = 16 * 1024 * GIB
+    path_bytes: int = 1024
+    pax_bytes: int = 16 * KIB
+    whole_json_bytes: int = 512 * MIB
+    record_bytes: int = 64 * MIB
+
+
+DEFAULT_LIMITS = Limits()

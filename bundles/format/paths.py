@@ -1,0 +1,118 @@
+"""Which names a bundle can hold: incident ids, artifact ids, and the exact shapes of member paths.
+
+Writers escape what readers refuse, so a path that has passed here can be created below a directory on any system
+without leaving it, and printed on a terminal without changing it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
+TIMELINE = "timeline.json"
+ALERTS = "alerts.json"
+ARTIFACTS = "artifacts.json"
+DATA_MEMBERS = (TIMELINE, ALERTS, ARTIFACTS)
+ARTIFACT_FOLDER = "artifacts"
+
+MAX_NAME_BYTES = 255
+MAX_SUFFIX_BYTES = 32
+BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+_INCIDENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ARTIFACT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def valid_incident_id(text: object) -> bool:
+    """Whether `text` is an incident id: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`."""
+    return isinstance(text, str) and _INCIDENT_ID.fullmatch(text) is not None
+
+
+def valid_artifact_id(text: object) -> bool:
+    """Whether `text` is an artifact id: `[A-Za-z0-9._-]{1,128}`, neither `.` nor `..`."""
+    return isinstance(text, str) and _ARTIFACT_ID.fullmatch(text) is not None and text not in {".", ".."}
+
+
+def must_escape(character: str) -> bool:
+    """Whether a writer escapes this character: controls, bidi controls, backslash, lone surrogates."""
+    return character == "\\" or character in BIDI_CONTROLS or unicodedata.category(character) in {"Cc", "Cs"}
+
+
+def safe_name(true_name: str) -> str:
+    """The name under which an artifact is stored.
+
+    Args:
+        true_name: the artifact's name as its record has it; anything before the last `/` is dropped.
+
+    Returns:
+        The last component, escaped as `%XX` of its UTF-8 bytes where `must_escape` says so, at most 255 bytes of
+        UTF-8 with its suffix kept; `%2E`, `%2E%2E` and `unnamed` for `.`, `..` and nothing.
+    """
+    last = true_name.rsplit("/", 1)[-1]
+    if last in {".", ".."}:
+        return last.replace(".", "%2E")
+    pieces = [_escaped(character) if must_escape(character) else character for character in last]
+    return _cut(pieces) or "unnamed"
+
+
+def artifact_path(artifact_id: str, true_name: str) -> str:
+    """The member path of an artifact: `artifacts/{artifact_id}/{safe_name}`."""
+    return f"{ARTIFACT_FOLDER}/{artifact_id}/{safe_name(true_name)}"
+
+
+def artifact_id_of(path: str) -> str | None:
+    """The artifact id in a valid member path, or None for a data member."""
+    parts = path.split("/")
+    return parts[1] if len(parts) == 3 else None
+
+
+def path_fault(path: str, *, max_bytes: int = 1024) -> str:
+    """Why `path` cannot be a payload member's path; empty when it can.
+
+    Args:
+        path: as the manifest or a tar header has it.
+        max_bytes: its bound in UTF-8.
+    """
+    if path in DATA_MEMBERS:
+        return ""
+    try:
+        size = len(path.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "it is not valid Unicode"
+    parts = path.split("/")
+    if size > max_bytes:
+        return f"it is longer than {max_bytes} bytes"
+    if len(parts) != 3 or parts[0] != ARTIFACT_FOLDER or not valid_artifact_id(parts[1]):
+        return "it has none of the shapes that a bundle knows"
+    name = parts[2]
+    if name in {"", ".", ".."} or len(name.encode("utf-8")) > MAX_NAME_BYTES:
+        return "its name is empty, a dot name or longer than 255 bytes"
+    if any(must_escape(character) for character in name):
+        return "its name has characters that writers escape"
+    return ""
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+
+
+def _size(pieces: list[str]) -> int:
+    return sum(len(piece.encode("utf-8")) for piece in pieces)
+
+
+def _cut(pieces: list[str]) -> str:
+    """Join `pieces`, dropping whole ones before the suffix until 255 bytes hold the rest."""
+    if _size(pieces) <= MAX_NAME_BYTES:
+        return "".join(pieces)
+    dots = [index for index, piece in enumerate(pieces) if piece == "." and index > 0]
+    suffix = pieces[dots[-1] :] if dots and _size(pieces[dots[-1] :]) <= MAX_SUFFIX_BYTES else []
+    room = MAX_NAME_BYTES - _size(suffix)
+    stem: list[str] = []
+    for piece in pieces:
+        room -= len(piece.encode("utf-8"))
+        if room < 0:
+            break
+        stem.append(piece)
+    return "".join(stem + suffix)
