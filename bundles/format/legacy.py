@@ -27,7 +27,7 @@ def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
     Raises:
         BundleRejectedError: `manifest_invalid` or `path_invalid`.
     """
-    if not _REQUIRED <= fields.keys() or not fields.keys() <= _REQUIRED | _OPTIONAL:
+    if not fields.keys() >= _REQUIRED or not fields.keys() <= _REQUIRED | _OPTIONAL:
         raise m.invalid("its fields are not those of version 1.0.0")
     if not paths.valid_incident_id(fields["incident_id"]):
         raise m.invalid("incident_id is not an incident id")

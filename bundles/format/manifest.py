@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ def check_consistency(manifest: Manifest, fields: Mapping[str, Any]) -> None:
     if manifest_hash(fields) != manifest.manifest_hash:
         raise BundleRejectedError("manifest_hash_mismatch", "The manifest's own hash is not that of its fields.")
     names = [entry.path for entry in manifest.files]
-    if any(earlier >= later for earlier, later in zip(names, names[1:], strict=False)):
+    if any(earlier >= later for earlier, later in itertools.pairwise(names)):
         raise inconsistent("its files are not in order of their paths, each once")
     if content_digest(manifest.files) != manifest.content_digest:
         raise BundleRejectedError("content_digest_mismatch", "The content digest is not that of the listed files.")

@@ -89,7 +89,8 @@ class RecordSpool:
 
     def _spill(self) -> None:
         self._held.sort()
-        run = self._runs.enter_context(tempfile.TemporaryFile(dir=self._directory))
+        run = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 # closed with the stack
+        self._runs.enter_context(run)
         for key, line in self._held:
             run.write(json.dumps(key).encode("ascii") + b"\t" + line + b"\n")
         run.seek(0)

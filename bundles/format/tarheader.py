@@ -145,7 +145,7 @@ def _ustar(name: bytes, size: int, kind: bytes) -> bytes:
 
 
 def _pax_record(keyword: str, value: bytes) -> bytes:
-    """`"%d %s=%s\\n"` with the decimal length of the whole record, its own digits included."""
+    r"""`"%d %s=%s\n"` with the decimal length of the whole record, its own digits included."""
     rest = b" " + keyword.encode("ascii") + b"=" + value + b"\n"
     length = len(rest) + 1
     while len(str(length)) + len(rest) != length:

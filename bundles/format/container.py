@@ -1,0 +1,175 @@
+"""Step 1 of the reading plan: the file itself and its compression, as a bounded stream of tar bytes.
+
+A file is opened once, without following a link, and recognised by its first bytes. `tar_blocks` then gives the
+decompressed bytes in order and refuses whatever is not exactly one compressed stream: nothing in front, between or
+behind. `raw` bytes are shown to the caller too, so that the file's own digest costs no second reading.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundles.format.errors import BundleRejectedError, CannotCheckError
+from bundles.format.limits import MIB, Limits
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+GZIP_MAGIC = b"\x1f\x8b\x08"
+READ_BYTES = 4 * MIB
+GZIP_INPUT_BYTES = 256 * 1024
+BLOCK_BYTES = 2 * MIB
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A bundle being read: an open descriptor and its size in bytes when it was opened."""
+
+    descriptor: int
+    size: int
+    kind: str
+
+
+@contextmanager
+def open_bundle(path: Path) -> Iterator[BundleFile]:
+    """Open `path` for the time of one verification.
+
+    Raises:
+        CannotCheckError: `bundle_unreadable`.
+        BundleRejectedError: `not_a_regular_file` or `not_a_bundle`.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if path.is_symlink():
+            raise BundleRejectedError("not_a_regular_file", "The path is a symbolic link.") from error
+        raise CannotCheckError("bundle_unreadable", f"The file cannot be opened: {error.strerror}.") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise BundleRejectedError("not_a_regular_file", "The path is not a regular file.")
+        yield BundleFile(descriptor, found.st_size, _kind(os.pread(descriptor, 4, 0)))
+    except OSError as error:
+        raise CannotCheckError("bundle_unreadable", f"The file cannot be read: {error.strerror}.") from error
+    finally:
+        os.close(descriptor)
+
+
+def tar_blocks(file: BundleFile, limits: Limits, *, on_raw: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
+    """The decompressed bytes of a bundle, in order, in blocks of some MiB.
+
+    The end of the iteration means that the compressed stream ended soundly at the end of the file.
+
+    Args:
+        file: what to read, always from its start.
+        limits: bounds on window, ratio and total.
+        on_raw: called with the file's bytes as they are read, in order, each byte once.
+
+    Raises:
+        BundleRejectedError: a code of the steps `container` or `end`.
+        CannotCheckError: `zstandard_missing`, or `bundle_changed` when the file shrank meanwhile.
+    """
+    raw = RawReader(file, on_raw or _unseen)
+    if file.kind == "gzip":
+        blocks = _gunzip(raw)
+    else:
+        try:
+            from bundles.format import zstd_frames  # zstandard may be missing where only gzip is used
+        except ImportError as error:
+            raise CannotCheckError("zstandard_missing", "Reading this bundle needs the zstandard library.") from error
+        blocks = zstd_frames.decompress(raw, limits)
+    return _bounded(blocks, file.size, limits)
+
+
+class RawReader:
+    """Reads a file from its start to the size it had when opened, in large blocks, showing each byte once."""
+
+    def __init__(self, file: BundleFile, on_raw: Callable[[bytes], None]) -> None:
+        self._file = file
+        self._on_raw = on_raw
+        self._buffer = b""
+        self._start = 0
+        self._read = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes from here to the end of the file."""
+        return self._file.size - self._read + len(self._buffer) - self._start
+
+    @property
+    def size(self) -> int:
+        """The file's size in bytes."""
+        return self._file.size
+
+    def window(self, count: int) -> memoryview:
+        """At least `count` bytes from here on, fewer only at the end of the file; nothing is consumed."""
+        while len(self._buffer) - self._start < count and self._read < self._file.size:
+            wanted = min(max(READ_BYTES, count), self._file.size - self._read)
+            block = os.pread(self._file.descriptor, wanted, self._read)
+            if not block:
+                raise CannotCheckError("bundle_changed", "The file shrank while it was read.")
+            self._read += len(block)
+            self._on_raw(block)
+            self._buffer = self._buffer[self._start :] + block if self._start < len(self._buffer) else block
+            self._start = 0
+        return memoryview(self._buffer)[self._start :]
+
+    def take(self, count: int) -> memoryview:
+        """Exactly `count` bytes, consumed.
+
+        Raises:
+            BundleRejectedError: `truncated`.
+        """
+        if self.left < count:
+            raise BundleRejectedError("truncated", "The file ends in the middle of its compressed data.")
+        view = self.window(count)[:count]
+        self._start += count
+        return view
+
+
+def _unseen(block: bytes) -> None:
+    """What `on_raw` is when nobody looks."""
+
+
+def _kind(magic: bytes) -> str:
+    if magic == ZSTD_MAGIC:
+        return "zstd"
+    if magic[:3] == GZIP_MAGIC:
+        return "gzip"
+    if len(magic) == 4 and magic[1:] == b"\x2a\x4d\x18" and 0x50 <= magic[0] <= 0x5F:
+        return "zstd"  # begins with a skippable frame
+    raise BundleRejectedError("not_a_bundle", "The file begins neither as zstd nor as gzip does.")
+
+
+def _bounded(blocks: Iterator[bytes], size: int, limits: Limits) -> Iterator[bytes]:
+    total = 0
+    for block in blocks:
+        total += len(block)
+        if total > limits.total_bytes:
+            raise BundleRejectedError("size_exceeded", "The bundle unpacks to more than is allowed.")
+        if total > limits.ratio_grace_bytes and total > limits.ratio * size:
+            raise BundleRejectedError("ratio_exceeded", "The bundle unpacks to far more than honest evidence does.")
+        yield block
+
+
+def _gunzip(raw: RawReader) -> Iterator[bytes]:
+    inflate = zlib.decompressobj(wbits=31)
+    pending: bytes | memoryview = b""
+    try:
+        while not inflate.eof:
+            if not pending:
+                if not raw.left:
+                    raise BundleRejectedError("truncated", "The file ends in the middle of its compressed data.")
+                pending = raw.take(min(GZIP_INPUT_BYTES, raw.left))
+            block = inflate.decompress(pending, BLOCK_BYTES)
+            pending = inflate.unconsumed_tail
+            if block:
+                yield block
+    except zlib.error as error:
+        raise BundleRejectedError("corrupt_compression", "The gzip stream is damaged.") from error
+    if inflate.unused_data or raw.left:
+        raise BundleRejectedError("trailing_data", "There is data behind the end of the gzip stream.")

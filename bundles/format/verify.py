@@ -1,0 +1,314 @@
+"""Verification: the reading plan of docs/bundle-format.md, step by step.
+
+    1  container    the file is opened once, its compression sound and bounded
+    2  members      every tar member is a plain, well-formed file
+    3  manifest     manifest.json and manifest.sig are there, bounded, strict JSON of the right shape
+    4  signature    by a trusted, unrevoked key, over exactly these bytes (1.0.0: over their canonical form)
+    5  consistency  the manifest's hash, digest, counts, order and chunks agree
+    6  contents     every member listed, every size, file and chunk as signed, nothing missing, nothing extra
+    7  end          end of tar, end of compression, nothing behind but a true seek table
+
+The file is read twice through one descriptor: first only up to manifest and signature (at its front in what this
+writer makes), then whole, by a manifest that is already authentic. So no size, path or count is used before someone
+trusted has signed it. A `VerifiedBundle` comes from here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from bundles.format import legacy, paths
+from bundles.format import manifest as manifests
+from bundles.format.canonical import canonical_json, strict_loads
+from bundles.format.container import BundleFile, open_bundle, tar_blocks
+from bundles.format.errors import BundleRejectedError, CannotCheckError
+from bundles.format.hashing import HashLane
+from bundles.format.limits import DEFAULT_LIMITS, Limits
+from bundles.format.manifest import FileEntry, Manifest
+from bundles.format.signature import Signature, check_signature, read_signature
+from bundles.format.signing import KeyRing, TrustedKey
+from bundles.format.tarstream import Member, TarStream
+
+_VERIFICATION: Final = object()
+
+
+class Sink(Protocol):
+    """Takes what is read before it is known to be right; must not release it before verification returned."""
+
+    def begin(self, path: str, size: int) -> None:
+        """A member starts."""
+
+    def write(self, data: memoryview) -> None:
+        """Its next bytes."""
+
+    def end(self) -> None:
+        """It is complete and matched its signed digests."""
+
+
+class _NoSink:
+    """Keeps nothing."""
+
+    def begin(self, path: str, size: int) -> None:
+        """Keep nothing."""
+
+    def write(self, data: memoryview) -> None:
+        """Keep nothing."""
+
+    def end(self) -> None:
+        """Keep nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedManifest:
+    """A manifest whose signature (unless that was waived) and consistency have been checked; made only here.
+
+    Attributes:
+        manifest: what it says.
+        raw: the bytes of `manifest.json`.
+        signature_raw: the bytes of `manifest.sig`.
+        key: the trusted key that signed it; None only where the signature was waived.
+        signature: the signature's fields; None only where it was waived.
+    """
+
+    manifest: Manifest
+    raw: bytes
+    signature_raw: bytes
+    key: TrustedKey | None
+    signature: Signature | None
+    _made_by: object = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse to exist without verification."""
+        if self._made_by is not _VERIFICATION:
+            raise TypeError("only verification makes a VerifiedManifest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedBundle:
+    """A bundle of which every byte has been checked; made only by `verify_bundle`.
+
+    Attributes:
+        verified: its manifest, and who signed it.
+        sha256: of the whole file, hex.
+        size: of the whole file, in bytes.
+    """
+
+    verified: VerifiedManifest
+    sha256: str
+    size: int
+    _made_by: object = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse to exist without verification."""
+        if self._made_by is not _VERIFICATION:
+            raise TypeError("only verification makes a VerifiedBundle")
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself."""
+        return self.verified.manifest
+
+
+def verify_bundle(
+    path: Path,
+    keys: KeyRing | None,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    sink: Sink | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    on_manifest: Callable[[VerifiedManifest], None] | None = None,
+) -> VerifiedBundle:
+    """Verify a bundle, whole.
+
+    Args:
+        path: the file; a symbolic link is refused.
+        keys: the keys to trust. None waives the signature (step 4) and nothing else; hashes are checked all the same.
+        limits: bounds on what is read.
+        sink: is given each member's bytes as they are read.
+        progress: called with payload bytes checked and in all.
+        on_manifest: called once steps 1 to 5 have passed, before the payload is read.
+
+    Raises:
+        BundleRejectedError: it is not verified; the code tells which step failed.
+        CannotCheckError: nothing could be decided.
+    """
+    with open_bundle(path) as file, HashLane() as whole:
+        verified = _authenticate(*_signed_members(file, limits), keys, limits)
+        if on_manifest is not None:
+            on_manifest(verified)
+        check = _ContentCheck(verified, sink or _NoSink(), progress)
+        with check:
+            check.run(TarStream(tar_blocks(file, limits, on_raw=whole.update), limits))
+        return VerifiedBundle(verified=verified, sha256=whole.finish(), size=file.size, _made_by=_VERIFICATION)
+
+
+def read_manifest(path: Path, keys: KeyRing | None, *, limits: Limits = DEFAULT_LIMITS) -> VerifiedManifest:
+    """Steps 1 to 5 alone: an authentic manifest, while the payload has not been looked at.
+
+    Raises:
+        BundleRejectedError: the manifest is not authentic.
+        CannotCheckError: nothing could be decided.
+    """
+    with open_bundle(path) as file:
+        return _authenticate(*_signed_members(file, limits), keys, limits)
+
+
+def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
+    """Steps 1 to 3: find manifest.json and manifest.sig, wherever they stand, and read no further."""
+    found: dict[str, bytes] = {}
+    caps = {
+        paths.MANIFEST: (
+            limits.manifest_bytes,
+            BundleRejectedError("manifest_too_large", "manifest.json is too large."),
+        ),
+        paths.SIGNATURE: (
+            limits.signature_bytes,
+            BundleRejectedError("signature_too_large", "manifest.sig is too large."),
+        ),
+    }
+    stream = TarStream(tar_blocks(file, limits), limits)
+    for _ in range(limits.files + len(caps)):
+        member = stream.next_member()
+        if member is None:
+            break
+        if member.path in found:
+            raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
+        if member.path in caps:
+            found[member.path] = stream.read_all(*caps[member.path])
+            if len(found) == len(caps):
+                return found[paths.MANIFEST], found[paths.SIGNATURE]
+        else:
+            for _piece in stream.data():
+                pass  # payload in front of the manifest; read again, and checked, once the manifest is known
+    if paths.MANIFEST not in found:
+        raise BundleRejectedError("manifest_missing", "The bundle has no manifest.json.")
+    raise BundleRejectedError("signature_missing", "The bundle has no manifest.sig: it is not signed.")
+
+
+def _authenticate(raw: bytes, signature_raw: bytes, keys: KeyRing | None, limits: Limits) -> VerifiedManifest:
+    """Steps 3 to 5: strict JSON, signature, consistency; in this order, so that nobody unknown is listened to."""
+    try:
+        fields: Any = strict_loads(raw, floats=False)
+    except ValueError as error:
+        raise manifests.invalid(f"it is not strict JSON ({error})"[:200]) from error
+    if not isinstance(fields, dict):
+        raise manifests.invalid("it is not an object")
+    version = fields.get("version")
+    if version not in {manifests.VERSION, legacy.VERSION}:
+        raise BundleRejectedError("version_unsupported", "The bundle's version is neither 1.1.0 nor 1.0.0.")
+    try:
+        canonical = canonical_json(fields)
+    except (ValueError, RecursionError) as error:
+        raise manifests.invalid("it cannot be written canonically") from error
+    signature, key = None, None
+    if keys is not None:
+        signature = read_signature(signature_raw)
+        key = check_signature(signature, canonical if version == legacy.VERSION else raw, keys)
+    if version == manifests.VERSION and raw != canonical:
+        raise BundleRejectedError("manifest_not_canonical", "manifest.json is not in canonical form.")
+    if version == manifests.VERSION:
+        manifest = manifests.read(fields, limits)
+        manifests.check_consistency(manifest, fields)
+    else:
+        manifest = legacy.read(fields, limits)
+        legacy.check_consistency(manifest, fields)
+    if signature is not None and signature.manifest_hash != manifest.manifest_hash:
+        raise BundleRejectedError("manifest_hash_mismatch", "The signature names another manifest's hash.")
+    return VerifiedManifest(
+        manifest=manifest, raw=raw, signature_raw=signature_raw, key=key, signature=signature, _made_by=_VERIFICATION
+    )
+
+
+class _ContentCheck:
+    """Steps 6 and 7, by an authentic manifest."""
+
+    def __init__(self, verified: VerifiedManifest, sink: Sink, progress: Callable[[int, int], None] | None) -> None:
+        self._signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
+        self._manifest = verified.manifest
+        self._awaited = {entry.path: entry for entry in verified.manifest.files}
+        self._seen: set[str] = set()
+        self._sink = sink
+        self._progress = progress
+        self._done, self._total = 0, verified.manifest.total_size
+        self._lanes = ExitStack()
+        self._chunks = self._lanes.enter_context(HashLane())
+
+    def __enter__(self) -> None:
+        """Use the chunk lane."""
+
+    def __exit__(self, *_: object) -> None:
+        """End the chunk lane."""
+        self._lanes.close()
+
+    def run(self, stream: TarStream) -> None:
+        strict = self._manifest.version == manifests.VERSION
+        while (member := stream.next_member()) is not None:
+            if member.path in self._seen:
+                raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
+            self._seen.add(member.path)
+            if strict and not member.canonical:
+                raise BundleRejectedError(
+                    "tar_header_invalid", f"The header of {member.path} is not the prescribed one."
+                )
+            if member.path in self._signed:
+                self._check_signed(stream, member)
+            else:
+                self._check_payload(stream, member)
+        if self._awaited:
+            raise BundleRejectedError("member_missing", f"{next(iter(self._awaited))} is listed but not in the bundle.")
+        stream.finish(zeros_allowed=not strict)
+
+    def _check_signed(self, stream: TarStream, member: Member) -> None:
+        expected = self._signed[member.path]
+        changed = CannotCheckError("bundle_changed", "The file changed while it was read.")
+        if member.size != len(expected) or b"".join(stream.data()) != expected:
+            raise changed
+        self._sink.begin(member.path, member.size)
+        self._sink.write(memoryview(expected))
+        self._sink.end()
+
+    def _check_payload(self, stream: TarStream, member: Member) -> None:
+        entry = self._awaited.pop(member.path, None)
+        if entry is None:
+            raise BundleRejectedError("member_unlisted", f"{member.path} is in the bundle but not in its manifest.")
+        if member.size != entry.size:
+            raise BundleRejectedError("size_mismatch", f"{member.path} has another size than was signed.")
+        self._sink.begin(entry.path, entry.size)
+        self._check_bytes(stream, entry)
+        self._sink.end()
+
+    def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
+        whole, offset, chunk = hashlib.sha256(), 0, 0
+        for piece in stream.data():
+            self._sink.write(piece)
+            if entry.chunks:
+                chunk = self._feed_chunks(entry, chunk, offset, piece)
+            whole.update(piece)
+            offset += len(piece)
+            self._done += len(piece)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+        if whole.hexdigest() != entry.sha256:
+            raise BundleRejectedError("file_hash_mismatch", f"{entry.path} is not the file that was signed.")
+
+    def _feed_chunks(self, entry: FileEntry, index: int, offset: int, piece: memoryview) -> int:
+        """Hash a piece of a large file into its chunks; returns the chunk that the next piece continues."""
+        while piece:
+            chunk = entry.chunks[index]
+            room = chunk.offset + chunk.size - offset
+            self._chunks.update(piece[:room])
+            offset += len(piece[:room])
+            piece = piece[room:]
+            if offset == chunk.offset + chunk.size:
+                if self._chunks.finish() != chunk.sha256:
+                    last = chunk.offset + chunk.size - 1
+                    raise BundleRejectedError(
+                        "chunk_hash_mismatch", f"Bytes {chunk.offset} to {last} of {entry.path} are not those signed."
+                    )
+                index += 1
+        return index
