@@ -1,0 +1,83 @@
+"""What the queue refuses, and how a handler says why an attempt ended.
+
+Every error has a stable `code` and a message for a person. `PermanentError` and `RetryableError` are the two words
+a handler has for failure; the last three are how its context tells it to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class JobError(Exception):
+    """Base of the jobs app's errors."""
+
+    code = "job_error"
+
+
+class InvalidRequestError(JobError):
+    """A request that cannot be stored or makes no sense; `errors` maps each wrong field to what is wrong with it."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, errors: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.errors = dict(errors or {})
+
+
+class JobNotFoundError(JobError):
+    """There is no such job, or none that this principal may know of."""
+
+    code = "job_not_found"
+
+
+class StateConflictError(JobError):
+    """The job is in a state that does not allow this."""
+
+    code = "state_conflict"
+
+
+class IdempotencyKeyReusedError(JobError):
+    """The idempotency key was used before with another request."""
+
+    code = "idempotency_key_reused"
+
+
+class OutcomeUnknownError(JobError):
+    """The answer to a COMMIT was lost and the database has not answered since; nothing may be discarded."""
+
+    code = "outcome_unknown"
+
+
+class PermanentError(JobError):
+    """Raised by a handler: this job cannot succeed, however often it is tried."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RetryableError(JobError):
+    """Raised by a handler: this attempt failed, another may succeed."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class LeaseLostError(JobError):
+    """This worker's lease is over: whatever it still writes is refused, whatever it made must be discarded."""
+
+    code = "lease_lost"
+
+
+class CancelledError(JobError):
+    """Somebody asked for this job to be cancelled; the handler leaves at once."""
+
+    code = "cancelled"
+
+
+class StoppingError(JobError):
+    """The worker is shutting down; the handler leaves at once and the job goes back to the queue."""
+
+    code = "stopping"

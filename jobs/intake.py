@@ -1,0 +1,156 @@
+"""Accepting a request for work, once: equal requests that race or repeat get one job.
+
+Two unique indexes decide, not a look before the write: one on (principal, operation, idempotency key), one on the
+`active_key` of jobs that are queued or processing. Whoever loses on either waits for the winner and takes its job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from custody.principal import Principal
+from jobs import registry, wakeup
+from jobs.errors import IdempotencyKeyReusedError, InvalidRequestError
+from jobs.models import Job
+from jobs.storable import refuse_unstorable, storable_text
+
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
+MAX_KEY_CHARS = 200
+
+REMEMBER_KEY = """
+INSERT INTO orchestrator_idempotency (principal, operation, key, request_hash, job_id, created_at)
+VALUES (%(requested_by)s, %(operation)s, %(key)s, %(request_hash)s, %(job_id)s, clock_timestamp())
+ON CONFLICT (principal, operation, key) DO NOTHING RETURNING job_id"""
+
+KNOWN_KEY = """
+SELECT request_hash, job_id FROM orchestrator_idempotency
+WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s"""
+
+POINT_KEY_AT = """
+UPDATE orchestrator_idempotency SET job_id = %(job_id)s
+WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s"""
+
+INSERT_JOB = """
+INSERT INTO orchestrator_jobs
+    (job_id, job_type, status, payload, idempotency_key, created_at, run_after, priority, incident_id, requested_by,
+     active_key, max_retries, retry_count, attempts, progress, cancel_requested, worker_id, error_code, error_message)
+VALUES
+    (%(job_id)s, %(job_type)s, 'queued', %(payload)s::jsonb, %(key)s, clock_timestamp(),
+     COALESCE(%(run_after)s, clock_timestamp()), %(priority)s, %(incident_id)s, %(requested_by)s,
+     %(active_key)s, 3, 0, 0, '{}', false, '', '', '')
+ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *"""
+
+ACTIVE_JOB = """
+SELECT * FROM orchestrator_jobs WHERE active_key = %(active_key)s AND status IN ('queued', 'processing')"""
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """The job that answers a request, and whether this request made it."""
+
+    job: Job
+    created: bool
+
+
+def enqueue(
+    job_type: str,
+    payload: dict[str, Any],
+    *,
+    principal: Principal,
+    operation: str,
+    incident_id: str = "",
+    priority: int = 100,
+    idempotency_key: str = "",
+    request_body: dict[str, Any] | None = None,
+    active_key: str | None = None,
+    run_after: datetime | None = None,
+) -> Enqueued:
+    """Accept a request for work. The caller has checked the principal's right to it.
+
+    Args:
+        job_type: a registered type.
+        payload: what its handler needs, a JSON object.
+        principal: who asks; keys are theirs alone.
+        operation: what they called, such as `bundle.create`; keys of different operations do not meet.
+        incident_id: the incident it concerns, when one.
+        priority: -1000 to 1000; higher is claimed first.
+        idempotency_key: the caller's name for this request; the same key with an equal request gets the same job.
+        request_body: what makes requests equal; `payload` when omitted.
+        active_key: at most one queued or processing job has it; a request that meets one gets that job.
+        run_after: not to be claimed before; now when omitted.
+
+    Raises:
+        InvalidRequestError: something cannot be stored, or the priority is out of range.
+        IdempotencyKeyReusedError: the key was used for a request that differs.
+    """
+    registry.get(job_type)
+    _refuse_odd_priority(priority)
+    if len(idempotency_key) > MAX_KEY_CHARS:
+        too_long = f"is longer than {MAX_KEY_CHARS} characters"
+        raise InvalidRequestError(f"idempotency_key {too_long}.", {"idempotency_key": too_long})
+    for field, value in (
+        ("payload", payload), ("request", request_body), ("idempotency_key", idempotency_key),
+        ("active_key", active_key), ("incident_id", incident_id),
+    ):  # fmt: skip
+        refuse_unstorable(field, value)
+    same = {"payload": payload if request_body is None else request_body, "job_type": job_type}
+    values: dict[str, Any] = {
+        "job_id": uuid.uuid4(), "job_type": job_type, "payload": json.dumps(payload), "key": idempotency_key,
+        "run_after": run_after, "priority": priority, "incident_id": incident_id, "active_key": active_key,
+        "requested_by": storable_text(principal.name), "operation": operation,
+        "request_hash": hashlib.sha256(json.dumps(same, sort_keys=True).encode("ascii")).hexdigest(),
+    }  # fmt: skip
+    with transaction.atomic():
+        known = _known_job(values) if idempotency_key else None
+        if known is not None:
+            return Enqueued(known, created=False)
+        enqueued = _insert(values)
+        if enqueued.created:
+            wakeup.announce()
+        elif idempotency_key:
+            _execute(POINT_KEY_AT, {**values, "job_id": enqueued.job.job_id})
+        return enqueued
+
+
+def _known_job(values: dict[str, Any]) -> Job | None:
+    """The job this key stands for, or None once the key is ours. Waits for a racing transaction with the same key."""
+    while _execute(REMEMBER_KEY, values) is None:
+        known = _execute(KNOWN_KEY, values)
+        if known is None:
+            continue  # its job was purged between the two statements: the key is free again
+        if known[0] != values["request_hash"]:
+            raise IdempotencyKeyReusedError(
+                "This idempotency key was used before for another request; use a new key for a new request."
+            )
+        return Job.objects.get(job_id=known[1])
+    return None
+
+
+def _insert(values: dict[str, Any]) -> Enqueued:
+    while True:
+        for job in Job.objects.raw(INSERT_JOB, values):
+            return Enqueued(job, created=True)
+        for job in Job.objects.raw(ACTIVE_JOB, values):
+            return Enqueued(job, created=False)
+        # The one that was in the way ended between the two statements: the way is free now.
+
+
+def _execute(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchone() if cursor.description else None
+
+
+def _refuse_odd_priority(priority: Any) -> None:
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise InvalidRequestError("priority must be a whole number.", {"priority": "not a whole number"})
+    if not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+        between = f"must be from {LOWEST_PRIORITY} to {HIGHEST_PRIORITY}"
+        raise InvalidRequestError(f"priority {between}.", {"priority": between})

@@ -1,0 +1,59 @@
+"""Every rule about a change that SQL can hold: which state may follow which, and that each entry is counted.
+
+The counts stand in a trigger so that no writer can forget them, and in the transaction of the change itself.
+"""
+
+from django.db import migrations
+
+FORWARD = """
+CREATE FUNCTION orchestrator_jobs_move() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status=OLD.status THEN
+        RAISE EXCEPTION 'job %: a lease cannot change hands while it is %', OLD.job_id, OLD.status
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF (OLD.status || '>' || NEW.status) NOT IN (
+        'queued>processing', 'queued>cancelled',
+        'processing>completed', 'processing>failed', 'processing>cancelled', 'processing>queued',
+        'failed>queued', 'cancelled>queued')
+    THEN
+        RAISE EXCEPTION 'job %: % cannot become %', OLD.job_id, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF NEW.attempts <> OLD.attempts + (NEW.status='processing')::int THEN
+        RAISE EXCEPTION 'job %: an attempt is counted exactly when it is claimed', OLD.job_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION orchestrator_jobs_count() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO orchestrator_job_totals AS total (job_type, status, shard, count)
+    VALUES (NEW.job_type, NEW.status, floor(random() * 8)::smallint, 1)
+    ON CONFLICT (job_type, status, shard) DO UPDATE SET count = total.count + 1;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER orchestrator_jobs_move BEFORE UPDATE ON orchestrator_jobs FOR EACH ROW
+    WHEN (OLD.status IS DISTINCT FROM NEW.status OR OLD.lease_token IS DISTINCT FROM NEW.lease_token)
+    EXECUTE FUNCTION orchestrator_jobs_move();
+CREATE TRIGGER orchestrator_jobs_count_new AFTER INSERT ON orchestrator_jobs FOR EACH ROW
+    EXECUTE FUNCTION orchestrator_jobs_count();
+CREATE TRIGGER orchestrator_jobs_count_moved AFTER UPDATE ON orchestrator_jobs FOR EACH ROW
+    WHEN (OLD.status IS DISTINCT FROM NEW.status)
+    EXECUTE FUNCTION orchestrator_jobs_count();
+"""
+
+BACKWARD = """
+DROP TRIGGER orchestrator_jobs_count_moved ON orchestrator_jobs;
+DROP TRIGGER orchestrator_jobs_count_new ON orchestrator_jobs;
+DROP TRIGGER orchestrator_jobs_move ON orchestrator_jobs;
+DROP FUNCTION orchestrator_jobs_count();
+DROP FUNCTION orchestrator_jobs_move();
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("jobs", "0002_rules")]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]

@@ -1,0 +1,211 @@
+"""The queue's tables. Nothing outside `jobs.queue` changes a job's state; migrations 0002 and 0003 hold its rules.
+
+Texts that may be absent are empty, not NULL; times, tokens and results that may be absent are NULL.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+JOB_ID_HELP = "stable name of the job in the API, the log and on pages"
+
+
+class Status(models.TextChoices):
+    """The five states of a job."""
+
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ACTIVE = (Status.QUEUED, Status.PROCESSING)
+ENDED = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+class Job(models.Model):
+    """A durable request for work."""
+
+    job_id = models.UUIDField(primary_key=True, default=uuid.uuid4, help_text=JOB_ID_HELP)
+    job_type = models.TextField()
+    status: models.TextField[str, str] = models.TextField(choices=Status.choices, default=Status.QUEUED)
+    payload = models.JSONField(default=dict)
+    idempotency_key = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, help_text="start of the last attempt")
+    completed_at = models.DateTimeField(null=True, help_text="when it was completed, failed or cancelled")
+    worker_id = models.TextField(blank=True, default="", help_text="who holds the lease")
+    error_code = models.TextField(blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    retry_count = models.IntegerField(default=0, help_text="failed attempts since it was last queued by a person")
+    max_retries = models.IntegerField(default=3, help_text="failed attempts after which the job has failed")
+    priority = models.IntegerField(default=100, help_text="-1000 to 1000; higher is claimed first")
+    run_after = models.DateTimeField()
+    lease_token = models.UUIDField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    progress = models.JSONField(default=dict)
+    cancel_requested = models.BooleanField(default=False)
+    result = models.JSONField(null=True)
+    incident_id = models.TextField(blank=True, default="")
+    requested_by = models.TextField(blank=True, default="")
+    attempts = models.IntegerField(default=0, help_text="claims in all")
+    active_key = models.TextField(null=True)  # noqa: DJ001 # NULL means "no such key", outside the unique index
+
+    class Meta:
+        """Table, keyset indexes and what people may do with a job."""
+
+        db_table = "orchestrator_jobs"
+        ordering = ("-created_at", "-job_id")
+        default_permissions = ("view",)
+        permissions = (
+            ("cancel_job", "Can cancel a job"),
+            ("retry_job", "Can retry a job"),
+            ("free_job", "Can free a stuck job"),
+        )
+        indexes = (
+            models.Index(fields=["-created_at", "-job_id"], name="jobs_by_age"),
+            models.Index(fields=["status", "-created_at", "-job_id"], name="jobs_by_status"),
+            models.Index(fields=["job_type", "-created_at", "-job_id"], name="jobs_by_type"),
+            models.Index(fields=["incident_id", "-created_at", "-job_id"], name="jobs_by_incident"),
+        )
+
+    def __str__(self) -> str:
+        """The job in one line."""
+        return f"{self.job_type} {self.job_id} ({self.status})"
+
+
+class Attempt(models.Model):
+    """One try at a job, from claim to end; kept whatever became of it."""
+
+    class Outcome(models.TextChoices):
+        """How an attempt ended."""
+
+        RUNNING = "running"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        RELEASED = "released"
+        LOST = "lost"
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history")
+    number = models.IntegerField()
+    worker_id = models.TextField()
+    lease_token = models.UUIDField(unique=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    outcome = models.TextField(choices=Outcome.choices, default=Outcome.RUNNING)
+    error_code = models.TextField(blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+
+    class Meta:
+        """Read with its job: no permission of its own."""
+
+        db_table = "orchestrator_job_attempts"
+        ordering = ("number",)
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once"),)
+
+    def __str__(self) -> str:
+        """The attempt in one line."""
+        return f"attempt {self.number} by {self.worker_id}: {self.outcome}"
+
+
+class Worker(models.Model):
+    """One worker process. `state` is what it last said of itself; whether it lives is told by `heartbeat_at`."""
+
+    class State(models.TextChoices):
+        """What a worker is doing."""
+
+        IDLE = "idle"
+        BUSY = "busy"
+        STOPPING = "stopping"
+        STOPPED = "stopped"
+
+    worker_id = models.TextField(primary_key=True)
+    host = models.TextField()
+    pid = models.IntegerField()
+    started_at = models.DateTimeField()
+    version = models.TextField()
+    heartbeat_at = models.DateTimeField()
+    current_job = models.UUIDField(null=True)
+    state = models.TextField(choices=State.choices, default=State.IDLE)
+    jobs_done = models.BigIntegerField(default=0)
+    rss_bytes = models.BigIntegerField(default=0)
+
+    class Meta:
+        """Table and the one right there is."""
+
+        db_table = "orchestrator_workers"
+        ordering = ("host", "pid")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        """The worker in one line."""
+        return f"{self.worker_id} ({self.state})"
+
+
+class IdempotencyKey(models.Model):
+    """What a (principal, operation, key) was first used for, so that the same request gets the same job."""
+
+    principal = models.TextField()
+    operation = models.TextField()
+    key = models.TextField()
+    request_hash = models.CharField(max_length=64, help_text="SHA-256 of the canonical request")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """One row a key, which is what makes racing requests agree."""
+
+        db_table = "orchestrator_idempotency"
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["principal", "operation", "key"], name="idempotency_key_once"),)
+
+    def __str__(self) -> str:
+        """The key in one line."""
+        return f"{self.principal} {self.operation} {self.key}"
+
+
+class JobLogLine(models.Model):
+    """One line a handler logged; the last ones of each job are kept."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log", db_index=False)
+    at = models.DateTimeField()
+    level = models.TextField()
+    message = models.TextField()
+    fields = models.JSONField(default=dict)
+
+    class Meta:
+        """Read with its job: no permission of its own."""
+
+        db_table = "orchestrator_job_log"
+        ordering = ("id",)
+        default_permissions = ()
+        indexes = (models.Index(fields=["job", "id"], name="log_of_job"),)
+
+    def __str__(self) -> str:
+        """The line as it would stand in a file."""
+        return f"{self.level} {self.message}"
+
+
+class JobTotal(models.Model):
+    """How often a job of a type entered a state. Only grows, whatever is purged; the sum over `shard` counts."""
+
+    job_type = models.TextField()
+    status: models.TextField[str, str] = models.TextField(choices=Status.choices)
+    shard = models.SmallIntegerField(default=0, help_text="spreads one count over several rows, against lock waits")
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        """One row for each type, state and shard."""
+
+        db_table = "orchestrator_job_totals"
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["job_type", "status", "shard"], name="total_once"),)
+
+    def __str__(self) -> str:
+        """The total in one line."""
+        return f"{self.job_type} {self.status}: {self.count}"

@@ -1,0 +1,24 @@
+"""What a handler hands back when its work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The fruit of a successful attempt.
+
+    Attributes:
+        result: a JSON object, kept in the job's row.
+        register: runs inside the transaction that completes the job, so that the job is completed exactly when what
+            it made is registered. It may run again when that transaction was rolled back: it only writes rows.
+        discard: removes what was published outside the database. Called only when it is certain that the job was
+            not completed by this attempt.
+    """
+
+    result: dict[str, Any]
+    register: Callable[[], None] | None = None
+    discard: Callable[[], None] | None = None

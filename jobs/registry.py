@@ -1,0 +1,58 @@
+"""Which kinds of job exist. Apps register theirs from `AppConfig.ready`; the queue itself knows none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jobs.context import JobContext
+from jobs.errors import InvalidRequestError
+from jobs.outcome import Finished
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobType:
+    """One kind of job.
+
+    Attributes:
+        name: stable, as stored in `job_type`.
+        title: for a person, such as "Create bundle".
+        phases: the phases its progress goes through, in order.
+        handler: does the work of one attempt. It runs in a worker process, outside any transaction, and must bear
+            being run again after an attempt that ended anywhere.
+    """
+
+    name: str
+    title: str
+    phases: tuple[str, ...]
+    handler: Callable[[JobContext], Finished]
+
+
+_types: dict[str, JobType] = {}
+
+
+def register(job_type: JobType) -> None:
+    """Make `job_type` known; the same name again takes the place of the one before."""
+    _types[job_type.name] = job_type
+
+
+def unregister(name: str) -> None:
+    """Forget a job type; its jobs stay queued until some worker knows it again."""
+    _types.pop(name, None)
+
+
+def get(name: str) -> JobType:
+    """The job type called `name`.
+
+    Raises:
+        InvalidRequestError: there is none.
+    """
+    try:
+        return _types[name]
+    except KeyError:
+        raise InvalidRequestError(f"There is no job type {name!r} here.", {"job_type": "unknown"}) from None
+
+
+def all() -> tuple[JobType, ...]:  # noqa: A001 # read as registry.all()
+    """Every known job type, by name."""
+    return tuple(_types[name] for name in sorted(_types))

@@ -1,0 +1,185 @@
+"""What people may see of jobs and do to them. Each call checks the principal's right, acts, and tells custody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
+
+from custody import chain, keyset
+from custody.keyset import Page
+from custody.principal import Principal
+from jobs import queue
+from jobs.errors import InvalidRequestError, JobNotFoundError, StateConflictError
+from jobs.models import ACTIVE, Attempt, Job, JobLogLine, Status, Worker
+
+LIST_ORDER = ("-created_at", "-job_id")
+
+
+def get(principal: Principal, job_id: UUID | str) -> Job:
+    """One job.
+
+    Raises:
+        AccessDeniedError: the principal may not see jobs.
+        JobNotFoundError: there is no such job.
+    """
+    principal.require("jobs.view_job")
+    job = Job.objects.filter(job_id=_uuid(job_id)).first()
+    if job is None:
+        raise JobNotFoundError("There is no such job.")
+    return job
+
+
+def page(
+    principal: Principal,
+    *,
+    status: str = "",
+    job_type: str = "",
+    incident_id: str = "",
+    cursor: str = "",
+    limit: int = keyset.DEFAULT_LIMIT,
+) -> Page[Job]:
+    """One page of jobs, newest first; an empty filter filters nothing.
+
+    Raises:
+        AccessDeniedError: the principal may not see jobs.
+        InvalidRequestError: there is no such state.
+        CursorInvalidError: the cursor is not one of this list.
+    """
+    principal.require("jobs.view_job")
+    if status and status not in Status.values:
+        raise InvalidRequestError("There is no such state.", {"status": "one of " + ", ".join(Status.values)})
+    wanted = {"status": status, "job_type": job_type, "incident_id": incident_id}
+    if any("\x00" in value for value in wanted.values()):
+        return Page(items=[], next="")
+    rows = Job.objects.filter(**{name: value for name, value in wanted.items() if value})
+    return keyset.page(rows, order=LIST_ORDER, cursor=cursor, limit=limit)
+
+
+def cancel(principal: Principal, job_id: UUID | str) -> Job:
+    """Cancel a queued job; ask a running one to stop.
+
+    Raises:
+        AccessDeniedError: the principal may not cancel jobs.
+        JobNotFoundError: there is no such job.
+        StateConflictError: it has ended.
+    """
+    principal.require("jobs.cancel_job")
+    with transaction.atomic():
+        job = queue.cancel(_uuid(job_id))
+        _tell(principal, "job.cancel", job, outcome="requested" if job.cancel_requested else "ok")
+    return job
+
+
+def retry(principal: Principal, job_id: UUID | str) -> Job:
+    """Queue a failed or cancelled job again, with all its attempts.
+
+    Raises:
+        AccessDeniedError: the principal may not retry jobs.
+        JobNotFoundError: there is no such job.
+        StateConflictError: it is in another state, or an equal job is active.
+    """
+    principal.require("jobs.retry_job")
+    with transaction.atomic():
+        job = queue.retry(_uuid(job_id))
+        _tell(principal, "job.retry", job)
+    return job
+
+
+def stuck(principal: Principal) -> list[Job]:
+    """The jobs that are processing with an expired lease, longest expired first."""
+    principal.require("jobs.view_job")
+    return list(_stuck().order_by("lease_expires_at"))
+
+
+def stuck_count() -> int:
+    """How many jobs are stuck; for health and metrics."""
+    return _stuck().count()
+
+
+def free_stuck(principal: Principal, job_ids: Iterable[UUID | str] | None = None) -> list[Job]:
+    """Return stuck jobs to the queue, or fail those whose attempts are used up; a running lease is left alone.
+
+    Args:
+        principal: who asks.
+        job_ids: which jobs; all stuck ones when `None`.
+
+    Raises:
+        AccessDeniedError: the principal may not free jobs.
+        StateConflictError: jobs were named, and none of them is stuck.
+    """
+    principal.require("jobs.free_job")
+    ids = None if job_ids is None else [_uuid(job_id) for job_id in job_ids]
+    with transaction.atomic():
+        freed = queue.free_stuck(ids)
+        if ids and not freed:
+            raise StateConflictError("No job was freed: none of those named is processing with an expired lease.")
+        for job in freed:
+            _tell(principal, "job.free", job, outcome="ok")
+    return freed
+
+
+def attempts_of(job: Job) -> list[Attempt]:
+    """The job's attempts, first to last."""
+    return list(Attempt.objects.filter(job_id=job.job_id).order_by("number"))
+
+
+def log_of(job: Job, limit: int = 200) -> list[JobLogLine]:
+    """The last `limit` lines of the job's log, oldest first."""
+    newest = JobLogLine.objects.filter(job_id=job.job_id).order_by("-id")[:limit]
+    return list(newest)[::-1]
+
+
+def workers(principal: Principal) -> list[Worker]:
+    """The workers that live: heard of within two leases and not stopped; `current_job` as the queue has it now."""
+    principal.require("jobs.view_worker")
+    found = list(_live_workers())
+    holds = dict(
+        Job.objects.filter(status__in=[Status.PROCESSING], worker_id__in=[worker.worker_id for worker in found])
+        .order_by("started_at")
+        .values_list("worker_id", "job_id")
+    )
+    for worker in found:
+        worker.current_job = holds.get(worker.worker_id)
+    return found
+
+
+def live_worker_count() -> int:
+    """How many workers live; for health and metrics."""
+    return _live_workers().count()
+
+
+def counts() -> dict[str, int]:
+    """How many jobs are queued and how many are processing; reads partial indexes only."""
+    rows = Job.objects.filter(status__in=ACTIVE).values("status").annotate(number=Count("job_id")).order_by()
+    found: dict[str, int] = {str(row["status"]): int(row["number"]) for row in rows}
+    return {str(state): found.get(state, 0) for state in ACTIVE}
+
+
+def _stuck() -> QuerySet[Job]:
+    return Job.objects.filter(status__in=[Status.PROCESSING], lease_expires_at__lte=Now())
+
+
+def _live_workers() -> QuerySet[Worker]:
+    silence = timedelta(seconds=2 * settings.ORCH_LEASE_SECONDS)
+    return Worker.objects.filter(~Q(state=Worker.State.STOPPED), heartbeat_at__gt=Now() - silence)
+
+
+def _tell(principal: Principal, action: str, job: Job, outcome: str = "ok") -> None:
+    details: dict[str, Any] = {"job_type": job.job_type, "now": str(job.status)}
+    chain.record(
+        principal, action, "job", str(job.job_id), incident_id=job.incident_id, outcome=outcome, details=details
+    )
+
+
+def _uuid(job_id: UUID | str) -> UUID:
+    try:
+        return job_id if isinstance(job_id, UUID) else UUID(job_id)
+    except (ValueError, AttributeError) as error:
+        raise JobNotFoundError("There is no such job.") from error
