@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# One embedded server for the whole test run, apart from the one that `make run` uses. The process that starts first
-# (xdist's controller, or the only one) makes the directory; workers inherit its name. Set before Django's settings
-# are read, which is when pytest-django imports them.
-SCRATCH_VARIABLE = "ORCH_TEST_SCRATCH"
-OWNS_SCRATCH = SCRATCH_VARIABLE not in os.environ
-OURS = ("DB_", "ORCH_", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "CORE_API", "MTLS_")
-if OWNS_SCRATCH:
-    os.environ[SCRATCH_VARIABLE] = tempfile.mkdtemp(prefix="orchestrator-tests-")
-    Path(os.environ[SCRATCH_VARIABLE]).chmod(0o755)  # under root, PostgreSQL runs as a user of its own
-SCRATCH = Path(os.environ[SCRATCH_VARIABLE])
-for name in [name for name in os.environ if name.startswith(OURS) and name != SCRATCH_VARIABLE]:
-    del os.environ[name]
-os.environ.update(ORCH_PROFILE="development", ORCH_VAR_DIR=str(SCRATCH))
+from tests.scratch import OWNS_SCRATCH, SCRATCH
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

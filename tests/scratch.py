@@ -1,0 +1,22 @@
+"""Where a test run keeps its things: an environment and a directory of its own, before Django's settings are read.
+
+pyproject.toml loads this as a pytest plugin, as pytest-django reads the settings before it reads conftest.py.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+# The process that starts first (xdist's controller, or the only one) makes the directory; workers inherit its name.
+SCRATCH_VARIABLE = "ORCH_TEST_SCRATCH"
+OWNS_SCRATCH = SCRATCH_VARIABLE not in os.environ
+OURS = ("DB_", "ORCH_", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "CORE_API", "MTLS_")
+if OWNS_SCRATCH:
+    os.environ[SCRATCH_VARIABLE] = tempfile.mkdtemp(prefix="orchestrator-tests-")
+    Path(os.environ[SCRATCH_VARIABLE]).chmod(0o755)  # under root, PostgreSQL runs as a user of its own
+SCRATCH = Path(os.environ[SCRATCH_VARIABLE])
+for name in [name for name in os.environ if name.startswith(OURS) and name != SCRATCH_VARIABLE]:
+    del os.environ[name]
+os.environ.update(ORCH_PROFILE="development", ORCH_VAR_DIR=str(SCRATCH))
