@@ -13,6 +13,7 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator_site.settings")
     from django.core.management import execute_from_command_line
 
+    from orchestrator_site.embedded_postgres import EmbeddedDatabaseError
     from orchestrator_site.env import SettingsError
 
     try:
@@ -20,6 +21,9 @@ def main() -> int:
     except SettingsError as error:
         for line in error.lines:
             sys.stderr.write(f"settings: {line}\n")
+        return 2
+    except EmbeddedDatabaseError as error:
+        sys.stderr.write(f"database: {error}\n")
         return 2
     return 0
 

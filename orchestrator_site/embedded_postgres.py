@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_S = 5
 
 
 class EmbeddedDatabaseError(Exception):
-    """The embedded server could not be started; the message says where its log is."""
+    """The embedded server could not be started; the message says why, or where its log is."""
 
 
 def ensure_running(directory: Path, database: str) -> str:
@@ -36,8 +36,12 @@ def ensure_running(directory: Path, database: str) -> str:
         EmbeddedDatabaseError: the server cannot be started.
     """
     directory = directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "start.lock").open("w") as lock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock_file = (directory / "start.lock").open("w")
+    except OSError as error:
+        raise EmbeddedDatabaseError(f"ORCH_VAR_DIR: cannot write below it ({error.strerror}: {directory})") from error
+    with lock_file as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         data = directory / "data"
         socket_dir = _socket_of(data)

@@ -6,6 +6,7 @@ variable that is wrong or missing. Nothing here touches the disk, except to read
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -162,8 +163,22 @@ class _Reader:
 
     def path(self, name: str, default: Path | None) -> Path | None:
         """An absolute path; a relative one is taken from the current directory."""
-        value = self.text(name)
-        return Path(value).expanduser().absolute() if value else default
+
+        def parse(value: str) -> Path | None:
+            try:
+                return Path(value).expanduser().absolute()
+            except RuntimeError as error:  # ~name of a user whom nobody knows
+                raise ValueError(value) from error
+
+        return self.parsed(name, default, parse, "a path")
+
+    def address(self, name: str, default: str) -> str:
+        """An IP address of this host, or `localhost`; 0.0.0.0 and :: mean all of them."""
+
+        def parse(value: str) -> str:
+            return value if value == "localhost" else str(ipaddress.ip_address(value.strip("[]")))
+
+        return self.parsed(name, default, parse, "an IP address or localhost")
 
 
 def load(environ: Mapping[str, str]) -> Environment:
@@ -185,10 +200,9 @@ def load(environ: Mapping[str, str]) -> Environment:
 
     def needed_path(name: str, development_default: Path) -> Path:
         value = read.path(name, development_default if development else None)
-        if value is None:
+        if value is None and not any(fault.startswith(name) for fault in read.faults):
             read.faults.append(f"{name}: required in production")
-            return development_default
-        return value
+        return value or development_default
 
     secret_key = read.text("ORCH_SECRET_KEY")
     generated = not secret_key
@@ -213,6 +227,10 @@ def load(environ: Mapping[str, str]) -> Environment:
     heartbeat_s = read.whole("ORCH_HEARTBEAT_SECONDS", min(10, max(1, lease_s // 3)), 1, 1200)
     if heartbeat_s * 2 > lease_s:
         read.faults.append("ORCH_HEARTBEAT_SECONDS: must be at most half of ORCH_LEASE_SECONDS")
+    api_port = read.whole("ORCH_API_PORT", 8012, 1, 65535)
+    metrics_port = read.whole("ORCH_METRICS_PORT", 9094, 1, 65535)
+    if api_port == metrics_port:
+        read.faults.append("ORCH_METRICS_PORT: must differ from ORCH_API_PORT")
 
     environment = Environment(
         profile=profile,
@@ -226,9 +244,9 @@ def load(environ: Mapping[str, str]) -> Environment:
         db_name=read.text("DB_NAME", "ransomeye"),
         db_user=read.text("DB_USER", "postgres" if not db_host else "ransomeye"),
         db_pass=read.text("DB_PASS"),
-        bind=read.text("ORCH_BIND", "127.0.0.1"),
-        api_port=read.whole("ORCH_API_PORT", 8012, 1, 65535),
-        metrics_port=read.whole("ORCH_METRICS_PORT", 9094, 1, 65535),
+        bind=read.address("ORCH_BIND", "127.0.0.1"),
+        api_port=api_port,
+        metrics_port=metrics_port,
         worker_count=read.whole("ORCH_WORKER_COUNT", 4, 1, 256),
         web_threads=read.whole("ORCH_WEB_THREADS", 8, 1, 256),
         lease_s=lease_s,
