@@ -1,0 +1,144 @@
+"""The artifact store: files at FORENSIC_STORAGE_PATH/<incident_id>/<artifact_id>/<name>.
+
+Every step below the store goes by directory handle and follows no link. A file is put in place by a hard link, which
+never replaces what is there; what is in the way is told, not touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+FILE_MODE = 0o640
+FOLDER_MODE = 0o750
+BLOCK_BYTES = 1024 * 1024
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# What open() says when a link, a file in a folder's place, or a socket is in the way.
+_IN_THE_WAY = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
+
+
+class InTheWayError(Exception):
+    """Something other than a plain folder or file stands where one belongs."""
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What is at a file's place: `verdict` is new (nothing), equal or conflict; `reason` tells the conflict.
+
+    `sha256` is that of the file found, empty where none was read.
+    """
+
+    verdict: str
+    reason: str = ""
+    sha256: str = ""
+
+
+def open_file(root: Path, stored_path: str) -> BinaryIO:
+    """Open a stored file for reading.
+
+    Args:
+        root: the store.
+        stored_path: relative to it, folders by `/`.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        InTheWayError: a link or something else than a regular file is there.
+    """
+    *folders, name = stored_path.split("/")
+    with _folder(root, folders, create=False) as folder:
+        handle = _open(name, _FILE, folder)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise InTheWayError("something that is not a regular file is in its place")
+    return os.fdopen(handle, "rb")
+
+
+def state_of(root: Path, stored_path: str, size: int, sha256: str, on_bytes: Callable[[int], None]) -> FileState:
+    """Compare what is at a file's place with what belongs there.
+
+    Args:
+        root: the store.
+        stored_path: relative to it.
+        size: bytes that the file must have.
+        sha256: hex digest that it must have.
+        on_bytes: told of each block read, with its size.
+    """
+    try:
+        with open_file(root, stored_path) as file:
+            found_bytes = os.fstat(file.fileno()).st_size
+            if found_bytes != size:
+                return FileState("conflict", f"another file of {found_bytes} bytes is in its place")
+            found = digest_of(file, on_bytes)
+    except FileNotFoundError:
+        return FileState("new")
+    except InTheWayError as error:
+        return FileState("conflict", str(error))
+    if found != sha256:
+        return FileState("conflict", "another file of the same size is in its place", found)
+    return FileState("equal", sha256=found)
+
+
+def digest_of(file: BinaryIO, on_bytes: Callable[[int], None]) -> str:
+    """SHA-256 (hex) of the rest of `file`, telling each block's size as it goes."""
+    digest = hashlib.sha256()
+    while block := file.read(BLOCK_BYTES):
+        digest.update(block)
+        on_bytes(len(block))
+    return digest.hexdigest()
+
+
+def place(root: Path, staged: Path, stored_path: str) -> None:
+    """Put a staged file in its place, durably, without ever replacing anything.
+
+    Args:
+        root: the store.
+        staged: a file on the same file system; it keeps its name there too.
+        stored_path: relative to the store; folders are made as needed.
+
+    Raises:
+        FileExistsError: something is in its place.
+        InTheWayError: something that is no folder stands where a folder belongs.
+        OSError: the disk refused.
+    """
+    *folders, name = stored_path.split("/")
+    with staged.open("rb") as file:
+        os.fchmod(file.fileno(), FILE_MODE)
+        os.fsync(file.fileno())
+    with _folder(root, folders, create=True) as folder:
+        os.link(staged, name, dst_dir_fd=folder, follow_symlinks=False)
+        os.fsync(folder)
+
+
+@contextmanager
+def _folder(root: Path, names: list[str], *, create: bool) -> Iterator[int]:
+    """A handle on the folder `names` below `root`; the root itself may be reached by a link, as its owner set it."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            if create:
+                with suppress(FileExistsError):
+                    os.mkdir(name, FOLDER_MODE, dir_fd=folder)
+                    os.fsync(folder)
+            below = _open(name, _FOLDER, folder)
+            os.close(folder)
+            folder = below
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _open(name: str, flags: int, folder: int) -> int:
+    try:
+        return os.open(name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _IN_THE_WAY:
+            raise InTheWayError("a link or something that is not a plain folder or file is in its place") from error
+        raise

@@ -1,0 +1,86 @@
+"""From what a caller names to a bundle file of ours.
+
+A path counts only when every folder on its way below OUTPUT_DIR is a folder and its end a regular file, each opened
+by handle without following links. Every refusal reads the same, so none tells what exists on the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from django.conf import settings
+
+from rehydration.errors import BundlePathInvalidError
+
+MAX_PATH_BYTES = 4096
+
+
+def resolve(bundle_path: object) -> str:
+    """The path of an existing bundle file, relative to OUTPUT_DIR.
+
+    Args:
+        bundle_path: absolute below OUTPUT_DIR, or relative to it.
+
+    Raises:
+        BundlePathInvalidError: it is anything else, or not there.
+    """
+    relative = "/".join(_components(bundle_path))
+    open_bundle(relative).close()
+    return relative
+
+
+def open_bundle(relative: str) -> BinaryIO:
+    """Open a bundle file for reading, following no link below OUTPUT_DIR.
+
+    Args:
+        relative: its path as `resolve` gave it.
+
+    Raises:
+        BundlePathInvalidError: it does not lead to a regular file.
+    """
+    *folders, name = _components(relative)
+    try:
+        folder = os.open(settings.OUTPUT_DIR, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for part in folders:
+                below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                os.close(folder)
+                folder = below
+            # O_NONBLOCK: opening a named pipe must not wait for its writer.
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise BundlePathInvalidError from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise BundlePathInvalidError
+    return os.fdopen(handle, "rb")
+
+
+def _components(bundle_path: object) -> list[str]:
+    """The names below OUTPUT_DIR that the path consists of, at least one."""
+    if not isinstance(bundle_path, str) or not bundle_path or "\x00" in bundle_path:
+        raise BundlePathInvalidError
+    try:
+        size = len(bundle_path.encode("utf-8"))
+    except UnicodeEncodeError as error:
+        raise BundlePathInvalidError from error
+    path = PurePosixPath(bundle_path)
+    if path.is_absolute():
+        path = _below_output_dir(path)
+    if size > MAX_PATH_BYTES or not path.parts or ".." in path.parts:
+        raise BundlePathInvalidError
+    return list(path.parts)
+
+
+def _below_output_dir(path: PurePosixPath) -> PurePosixPath:
+    """`path` relative to OUTPUT_DIR, by its configured name or its real one."""
+    root = Path(settings.OUTPUT_DIR)
+    for name in (root, root.resolve()):
+        if path.is_relative_to(name):
+            return path.relative_to(name)
+    raise BundlePathInvalidError
