@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from bundles.format.errors import CannotCheckError
 from bundles.format.limits import DEFAULT_LIMITS, Limits
@@ -84,7 +85,7 @@ class _FolderSink:
         self._root = -1
         self._file = -1
 
-    def __enter__(self) -> _FolderSink:
+    def __enter__(self) -> Self:
         self._root = os.open(self._directory, DIRECTORY_FLAGS)
         return self
 
@@ -93,7 +94,7 @@ class _FolderSink:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    def begin(self, path: str, size: int) -> None:
+    def begin(self, path: str) -> None:
         """Create a member's file, and the folders it stands in."""
         *folders, name = path.split("/")
         parent = os.dup(self._root)

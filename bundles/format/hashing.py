@@ -10,6 +10,7 @@ import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import Self
 
 DEPTH = 4
 INLINE_BYTES = 16 * 1024
@@ -23,7 +24,7 @@ class HashLane:
         self._waiting: deque[Future[None]] = deque()
         self._hash = hashlib.sha256()
 
-    def __enter__(self) -> HashLane:
+    def __enter__(self) -> Self:
         """Use the lane."""
         return self
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -40,7 +39,7 @@ _VERIFICATION: Final = object()
 class Sink(Protocol):
     """Takes what is read before it is known to be right; must not release it before verification returned."""
 
-    def begin(self, path: str, size: int) -> None:
+    def begin(self, path: str) -> None:
         """A member starts."""
 
     def write(self, data: memoryview) -> None:
@@ -53,7 +52,7 @@ class Sink(Protocol):
 class _NoSink:
     """Keeps nothing."""
 
-    def begin(self, path: str, size: int) -> None:
+    def begin(self, path: str) -> None:
         """Keep nothing."""
 
     def write(self, data: memoryview) -> None:
@@ -137,13 +136,12 @@ def verify_bundle(
         BundleRejectedError: it is not verified; the code tells which step failed.
         CannotCheckError: nothing could be decided.
     """
-    with open_bundle(path) as file, HashLane() as whole:
+    with open_bundle(path) as file, HashLane() as whole, HashLane() as chunks:
         verified = _authenticate(*_signed_members(file, limits), keys, limits)
         if on_manifest is not None:
             on_manifest(verified)
-        check = _ContentCheck(verified, sink or _NoSink(), progress)
-        with check:
-            check.run(TarStream(tar_blocks(file, limits, on_raw=whole.update), limits))
+        check = _ContentCheck(verified, sink or _NoSink(), progress, chunks)
+        check.run(TarStream(tar_blocks(file, limits, on_raw=whole.update), limits))
         return VerifiedBundle(verified=verified, sha256=whole.finish(), size=file.size, _made_by=_VERIFICATION)
 
 
@@ -227,7 +225,13 @@ def _authenticate(raw: bytes, signature_raw: bytes, keys: KeyRing | None, limits
 class _ContentCheck:
     """Steps 6 and 7, by an authentic manifest."""
 
-    def __init__(self, verified: VerifiedManifest, sink: Sink, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self,
+        verified: VerifiedManifest,
+        sink: Sink,
+        progress: Callable[[int, int], None] | None,
+        chunks: HashLane,
+    ) -> None:
         self._signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
         self._manifest = verified.manifest
         self._awaited = {entry.path: entry for entry in verified.manifest.files}
@@ -235,15 +239,7 @@ class _ContentCheck:
         self._sink = sink
         self._progress = progress
         self._done, self._total = 0, verified.manifest.total_size
-        self._lanes = ExitStack()
-        self._chunks = self._lanes.enter_context(HashLane())
-
-    def __enter__(self) -> None:
-        """Use the chunk lane."""
-
-    def __exit__(self, *_: object) -> None:
-        """End the chunk lane."""
-        self._lanes.close()
+        self._chunks = chunks
 
     def run(self, stream: TarStream) -> None:
         strict = self._manifest.version == manifests.VERSION
@@ -268,7 +264,7 @@ class _ContentCheck:
         changed = CannotCheckError("bundle_changed", "The file changed while it was read.")
         if member.size != len(expected) or b"".join(stream.data()) != expected:
             raise changed
-        self._sink.begin(member.path, member.size)
+        self._sink.begin(member.path)
         self._sink.write(memoryview(expected))
         self._sink.end()
 
@@ -278,7 +274,7 @@ class _ContentCheck:
             raise BundleRejectedError("member_unlisted", f"{member.path} is in the bundle but not in its manifest.")
         if member.size != entry.size:
             raise BundleRejectedError("size_mismatch", f"{member.path} has another size than was signed.")
-        self._sink.begin(entry.path, entry.size)
+        self._sink.begin(entry.path)
         self._check_bytes(stream, entry)
         self._sink.end()
 

@@ -1,0 +1,278 @@
+"""Writing a bundle: every payload byte is read once, hashed, packed and written side by side.
+
+zstd bundles carry manifest and signature first, whose bytes are known last: their lengths are known beforehand, so room
+for their frames is left at the front and the rest of it filled with a skippable frame. gzip bundles carry them last.
+The result is checked by the reader's own rules before it is signed: what readers refuse is never written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundles.format import manifest as manifests
+from bundles.format import paths, tarheader
+from bundles.format.canonical import canonical_json
+from bundles.format.errors import BundleRejectedError, CannotWriteError
+from bundles.format.hashing import HashLane
+from bundles.format.limits import DEFAULT_LIMITS, MIB
+from bundles.format.manifest import Chunk, FileEntry, Manifest
+from bundles.format.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all, write_error
+from bundles.format.payload import Payload, PayloadHasher, expect_end, read_into
+from bundles.format.signing import SigningKey, timestamp
+
+GENERATOR = "ransomeye-orchestrator 1.0.0"
+DEFAULT_CHUNK_SIZE = 256 * MIB
+SUFFIXES = {"zstd": ".tar.zst", "gzip": ".tar.gz"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenBundle:
+    """A bundle on disk, fsynced.
+
+    Attributes:
+        path: where.
+        size: in bytes.
+        sha256: of the whole file, hex.
+        manifest: what it says.
+        manifest_bytes: the signed bytes.
+        key_id: whose signature it carries.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    manifest: Manifest
+    manifest_bytes: bytes
+    key_id: str
+
+
+def available_compression() -> str:
+    """`zstd`, or `gzip` where zstandard cannot be imported."""
+    try:
+        import zstandard  # noqa: F401 # only whether it is there
+    except ImportError:
+        return "gzip"
+    return "zstd"
+
+
+def write_bundle(
+    out: Path,
+    *,
+    incident_id: str,
+    payloads: Iterable[Payload],
+    key: SigningKey,
+    sources: Mapping[str, Any] | None = None,
+    missing: Iterable[Mapping[str, str]] = (),
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    compression: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> WrittenBundle:
+    """Write a signed bundle.
+
+    Args:
+        out: the file to make; it must not exist. On any error it is removed again.
+        incident_id: whose evidence it is.
+        payloads: the members, in any order.
+        key: signs the manifest.
+        sources: where the evidence came from, see `manifest.compose`.
+        missing: what is not in the bundle and why, see `manifest.compose`.
+        chunk_size: files larger than this many bytes get chunk digests.
+        compression: `zstd` or `gzip`; what is available unless given.
+        progress: called with payload bytes done and in all; may raise to abandon the work.
+
+    Raises:
+        CannotWriteError: with a code of the writer's; `PayloadError` where one payload is to blame.
+    """
+    compression = compression or available_compression()
+    ordered = sorted(payloads, key=lambda payload: (payload.path not in paths.DATA_MEMBERS, payload.path))
+    job = _Writing(
+        incident_id=incident_id,
+        payloads=ordered,
+        key=key,
+        sources=dict(sources or {}),
+        missing=[dict(gap) for gap in missing],
+        chunk_size=chunk_size,
+        compression=compression,
+        created_at=timestamp(),
+        progress=progress,
+    )
+    job.check([_placeholder(payload, chunk_size) for payload in ordered])
+    try:
+        descriptor = os.open(out, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise write_error(error) from error
+    try:
+        signed = job.write_zstd(descriptor) if compression == "zstd" else job.write_gzip(descriptor)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            raise write_error(error) from error
+        size, sha256 = _digest(descriptor)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return WrittenBundle(
+        path=out, size=size, sha256=sha256, manifest=signed.manifest, manifest_bytes=signed.raw, key_id=key.key_id
+    )
+
+
+@dataclass(frozen=True)
+class _Signed:
+    manifest: Manifest
+    raw: bytes
+    signature: bytes
+
+    def tar(self) -> bytes:
+        """Both members as tar bytes."""
+        return _small_member(paths.MANIFEST, self.raw) + _small_member(paths.SIGNATURE, self.signature)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Writing:
+    """One bundle being written."""
+
+    incident_id: str
+    payloads: Sequence[Payload]
+    key: SigningKey
+    sources: dict[str, Any]
+    missing: list[dict[str, str]]
+    chunk_size: int
+    compression: str
+    created_at: str
+    progress: Callable[[int, int], None] | None
+
+    def write_zstd(self, descriptor: int) -> _Signed:
+        from bundles.format import zstd_frames  # zstandard may be missing where only gzip is used
+
+        front_size = self._front_size()
+        reserved = 8 + sum(zstd_frames.compress_bound(size) for size in _frame_sizes(front_size))
+        os.lseek(descriptor, reserved, os.SEEK_SET)
+        packer = ZstdPacker(descriptor)
+        try:
+            entries = self._pack(packer)
+            packer.write(tarheader.END)
+            packer.flush()
+        finally:
+            packer.close()
+        signed = self.sign(entries)
+        front = signed.tar()
+        if len(front) != front_size:
+            raise AssertionError("manifest and signature have the lengths that were foreseen")
+        frames, start = [], 0
+        for size in _frame_sizes(front_size):
+            frames.append((zstd_frames.compress_frame(front[start : start + size]), size))
+            start += size
+        packed = b"".join(frame for frame, _ in frames)
+        table = [(len(frame), size) for frame, size in frames]
+        table += [(reserved - len(packed), 0), *packer.frames]
+        write_all(descriptor, zstd_frames.seek_table(table))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        write_all(descriptor, packed + zstd_frames.filler(reserved - len(packed)))
+        return signed
+
+    def write_gzip(self, descriptor: int) -> _Signed:
+        packer = GzipPacker(descriptor)
+        signed = self.sign(self._pack(packer))
+        packer.write(signed.tar())
+        packer.write(tarheader.END)
+        packer.flush()
+        return signed
+
+    def check(self, entries: Sequence[FileEntry]) -> tuple[Manifest, bytes]:
+        """The manifest for `entries`, held against the reader's rules.
+
+        Raises:
+            CannotWriteError: `input_invalid`.
+        """
+        fields = manifests.compose(
+            incident_id=self.incident_id,
+            created_at=self.created_at,
+            chunk_size=self.chunk_size,
+            files=entries,
+            missing=self.missing,
+            generator=GENERATOR,
+            compression=self.compression,
+            sources=self.sources,
+        )
+        try:
+            manifest = manifests.read(fields, DEFAULT_LIMITS)
+            manifests.check_consistency(manifest, fields)
+        except BundleRejectedError as error:
+            raise CannotWriteError("input_invalid", error.detail) from error
+        raw = canonical_json(fields)
+        if len(raw) > DEFAULT_LIMITS.manifest_bytes:
+            raise CannotWriteError("input_invalid", "The manifest would be larger than readers accept.")
+        return manifest, raw
+
+    def sign(self, entries: Sequence[FileEntry]) -> _Signed:
+        manifest, raw = self.check(entries)
+        return _Signed(manifest, raw, canonical_json(self.key.sign(raw, manifest.manifest_hash)))
+
+    def _front_size(self) -> int:
+        """Bytes of the tar members of manifest and signature; digests and times have fixed lengths."""
+        manifest, raw = self.check([_placeholder(payload, self.chunk_size) for payload in self.payloads])
+        signature = len(canonical_json({**self.key.sign(b"", manifest.manifest_hash)}))
+        return tarheader.stored_size(paths.MANIFEST, len(raw)) + tarheader.stored_size(paths.SIGNATURE, signature)
+
+    def _pack(self, packer: Packer) -> list[FileEntry]:
+        total, done, entries = sum(payload.size for payload in self.payloads), 0, []
+        with HashLane() as lane:
+            for payload in self.payloads:
+                hasher = PayloadHasher(payload, self.chunk_size, lane)
+                packer.write(tarheader.member_header(payload.path, payload.size))
+                with payload.open() as stream:
+
+                    def read(
+                        view: memoryview,
+                        payload: Payload = payload,
+                        hasher: PayloadHasher = hasher,
+                        stream: Any = stream,
+                    ) -> int:
+                        nonlocal done
+                        count = read_into(payload, stream, view)
+                        hasher.update(view[:count])
+                        done += count
+                        if self.progress is not None:
+                            self.progress(done, total)
+                        return count
+
+                    packer.fill(payload.size, read)
+                    expect_end(payload, stream)
+                packer.write(bytes(tarheader.padding(payload.size)))
+                entries.append(hasher.entry())
+        return entries
+
+
+def _placeholder(payload: Payload, chunk_size: int) -> FileEntry:
+    """An entry of the right length, before the payload was read."""
+    zero, chunks = "0" * 64, []
+    if payload.size > chunk_size > 0:
+        for index, offset in enumerate(range(0, payload.size, chunk_size)):
+            chunks.append(Chunk(index, offset, min(chunk_size, payload.size - offset), zero))
+    return FileEntry(payload.path, payload.size, zero, paths.artifact_id_of(payload.path), tuple(chunks))
+
+
+def _frame_sizes(total: int) -> list[int]:
+    """How `total` tar bytes are cut into frames."""
+    return [min(FRAME_BYTES, total - start) for start in range(0, total, FRAME_BYTES)]
+
+
+def _small_member(path: str, data: bytes) -> bytes:
+    return tarheader.member_header(path, len(data)) + data + bytes(tarheader.padding(len(data)))
+
+
+def _digest(descriptor: int) -> tuple[int, str]:
+    """Size and SHA-256 of what was written, read back: the front was written last."""
+    whole, offset = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(4 * MIB))
+    while count := os.preadv(descriptor, [buffer], offset):
+        whole.update(buffer[:count])
+        offset += count
+    return offset, whole.hexdigest()
