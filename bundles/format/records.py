@@ -153,8 +153,7 @@ def iter_array(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[di
         RecordError: it is not an array of objects.
     """
     with path.open("rb") as file:
-        first = file.readline(limits.record_bytes)
-        if first == b"[\n":
+        if _is_array_by_lines(file, limits):
             yield from _lines(file, limits)
             if file.readline(3) != b"]":
                 raise RecordError(f"{path.name} does not end as an array does")
@@ -177,8 +176,8 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
             last = _last_line(file, limits)
             try:
                 header = strict_loads(first[:-1] + last, floats=True)
-            except ValueError as error:
-                raise RecordError(f"{path.name} is not a timeline: {error}") from error
+            except ValueError:
+                header = None  # written by other rules; read below in one piece
             if isinstance(header, dict) and header.pop(EVENTS, None) == []:
                 return Timeline(header, _timeline_lines(path, len(first), last, limits))
     whole = _whole(path, limits)
@@ -188,6 +187,20 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
         raise RecordError(f"{path.name} is not a timeline object")
     events = whole.pop(EVENTS, [])
     return Timeline(whole, _objects(events, path.name))
+
+
+def _is_array_by_lines(file: IO[bytes], limits: Limits) -> bool:
+    """Whether the file is an array with one record a line; it then stands before the first record."""
+    if file.readline(3) != b"[\n":
+        return False
+    try:
+        strict_loads(file.readline(limits.record_bytes).rstrip(b",\n"), floats=True)
+    except ValueError:
+        return False
+    file.seek(-2, os.SEEK_END)
+    ends_by_lines = file.read() == b"\n]"
+    file.seek(2)
+    return ends_by_lines
 
 
 def _timeline_lines(path: Path, start: int, last: bytes, limits: Limits) -> Iterator[tuple[dict[str, Any], bytes]]:

@@ -1,0 +1,8 @@
+"""`python -m bundles.format`."""
+
+import sys
+
+from bundles.format.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
