@@ -1,6 +1,7 @@
 """The site as a Django app: its system checks, roles and error mapping."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class SiteConfig(AppConfig):
@@ -8,3 +9,9 @@ class SiteConfig(AppConfig):
 
     name = "orchestrator_site"
     verbose_name = "Site"
+
+    def ready(self) -> None:
+        """Have the role groups filled after every migration."""
+        from orchestrator_site import roles  # imports models, which exist only now
+
+        post_migrate.connect(roles.fill_after_migrate, dispatch_uid="orchestrator_site.roles")

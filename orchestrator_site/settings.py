@@ -1,6 +1,7 @@
 """Django settings, all derived from `env.load`; nothing else reads the environment."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "orchestrator_site.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -163,18 +165,38 @@ WHITENOISE_USE_FINDERS = ENV.is_development
 WHITENOISE_AUTOREFRESH = False
 
 REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "orchestrator_site.authentication.KnoxToken",  # first: its challenge is the one that a 401 names
+        "orchestrator_site.authentication.ClientCertificate",
+        "orchestrator_site.authentication.ConsoleSession",
+        "orchestrator_site.authentication.LoopbackCaller",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["orchestrator_site.authentication.HoldsARole"],
+    "DEFAULT_PARSER_CLASSES": ["orchestrator_site.json_body.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orchestrator_site.json_body.AlwaysJson",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS would describe calls to whoever asks; /schema does it for callers
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "orchestrator_site.problems.of_exception",
+    "URL_FORMAT_OVERRIDE": None,
+}
+REST_KNOX: dict[str, Any] = {
+    "TOKEN_TTL": timedelta(days=90),
+    "AUTO_REFRESH": False,
+    "AUTH_HEADER_PREFIX": "Token",
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "RansomEye Orchestrator",
+    "DESCRIPTION": "Turns an incident into one signed bundle, proves it, and puts it back. Errors: docs/api.md.",
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    "AUTHENTICATION_WHITELIST": [],  # orchestrator_site.openapi describes what identifies a caller
+    "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.models.Status"},
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "orchestrator_site.openapi.describe_the_rest",
+    ],
 }
 
 PROMETHEUS_EXPORT_MIGRATIONS = False

@@ -1,0 +1,24 @@
+// Draws the API's schema with Swagger UI. Calls made from the page carry the CSRF token that a session needs.
+"use strict";
+
+const place = document.getElementById("api-docs");
+
+function cookie(name) {
+  const found = document.cookie.split("; ").find((pair) => pair.startsWith(name + "="));
+  return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
+}
+
+window.SwaggerUIBundle({
+  url: place.dataset.schema,
+  domNode: place,
+  presets: [window.SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
+  deepLinking: true,
+  validatorUrl: null, // it would ask another site's server
+  requestInterceptor(request) {
+    if (request.method && request.method.toUpperCase() !== "GET") {
+      request.headers["X-CSRFToken"] = cookie(place.dataset.csrfCookie);
+    }
+    return request;
+  },
+});
