@@ -1,0 +1,47 @@
+"""Every bound on what a source may send and on how long it may take, in one place; units are in the names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceLimits:
+    """Bounds of one collection.
+
+    Attributes:
+        timeline_bytes: the timeline's response; events are read one by one, so it need not fit into memory.
+        header_bytes: everything in the timeline but its events (entities, correlations), which must.
+        page_bytes: one page of alerts.
+        artifact_list_bytes: the list of artifact records.
+        record_bytes: one event, alert or artifact record.
+        alerts: alerts of one incident.
+        artifacts: artifact records of one incident; a manifest holds 200,000 files in all.
+        artifact_bytes: one artifact's content.
+        page_records: alerts asked for at a time.
+        connect_s: longest wait for a connection; the read timeout when that is shorter.
+        total_factor: all waiting for one response, as a multiple of the read timeout.
+        least_rate_bytes_s: an artifact's content may take this long per byte on top of that.
+        resumes: how often one artifact's download is taken up again after a dropped connection.
+    """
+
+    timeline_bytes: int = GIB
+    header_bytes: int = 16 * MIB
+    page_bytes: int = 256 * MIB
+    artifact_list_bytes: int = 256 * MIB
+    record_bytes: int = 8 * MIB
+    alerts: int = 1_000_000
+    artifacts: int = 199_000
+    artifact_bytes: int = 4096 * GIB
+    page_records: int = 500
+    connect_s: float = 5.0
+    total_factor: int = 10
+    least_rate_bytes_s: int = 64 * KIB
+    resumes: int = 8
+
+
+DEFAULT_LIMITS = SourceLimits()

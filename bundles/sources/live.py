@@ -1,0 +1,125 @@
+"""The live source: an incident collected from the KillChain, DB and Forensic services over HTTP.
+
+Everything is read to its end and checked before `Evidence` exists. Without `allow_partial` the first fault ends the
+attempt; with it, faults are listed, unless nothing at all was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from django.conf import settings
+
+from bundles.sources import alerts, artifacts, timeline
+from bundles.sources.artifacts import ArtifactRecord
+from bundles.sources.client import SourceClient
+from bundles.sources.collect import Artifact, Check, Evidence, Progress
+from bundles.sources.content import ContentReader
+from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source, SourceFault
+from bundles.sources.limits import DEFAULT_LIMITS, SourceLimits
+from bundles.sources.trace import Part, Tally
+from jobs.errors import RetryableError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSource:
+    """Collects from the three services.
+
+    Attributes:
+        timeline_url: KillChain's base URL.
+        alerts_url: the Alerts DB's.
+        artifacts_url: the Forensic service's.
+        storage: FORENSIC_STORAGE_PATH, where artifact files may be read directly.
+        timeout_s: longest wait for the next byte of an answer.
+        limits: every other bound.
+    """
+
+    timeline_url: str
+    alerts_url: str
+    artifacts_url: str
+    storage: Path
+    timeout_s: float
+    limits: SourceLimits = DEFAULT_LIMITS
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        """The source that the settings describe."""
+        return cls(
+            timeline_url=settings.KILLCHAIN_API_URL,
+            alerts_url=settings.DB_API_URL,
+            artifacts_url=settings.FORENSIC_API_URL,
+            storage=Path(settings.FORENSIC_STORAGE_PATH),
+            timeout_s=settings.ORCH_SOURCE_TIMEOUT_SECONDS,
+        )
+
+    def collect(
+        self, incident_id: str, staging: Path, *, allow_partial: bool, on_progress: Progress, check: Check
+    ) -> Evidence:
+        """See `collect.EvidenceSource`."""
+        tally = Tally(on_progress, check)
+        found = _Findings(allow_partial=allow_partial)
+        with self._client(TIMELINE) as client, found.or_missing(source=TIMELINE.key):
+            found.parts[TIMELINE] = timeline.fetch(client, incident_id, staging, tally)
+        with self._client(ALERTS) as client, found.or_missing(source=ALERTS.key):
+            found.parts[ALERTS] = alerts.fetch(client, incident_id, staging, tally)
+        records: list[ArtifactRecord] = []
+        with self._client(ARTIFACTS) as client, found.or_missing(source=ARTIFACTS.key):
+            found.parts[ARTIFACTS], records = artifacts.fetch(client, incident_id, staging, tally)
+        found.refuse_nothing()
+        content = ContentReader(self.storage, lambda: self._client(ARTIFACTS))
+        for record in sorted(records, key=lambda one: one.artifact_id):
+            check()
+            with found.or_missing(path=record.member_path):
+                proved = content.prove(record, staging, check) if allow_partial else content.locate(record)
+                found.artifacts.append(proved)
+        return found.evidence()
+
+    def _client(self, source: Source) -> SourceClient:
+        urls = {TIMELINE: self.timeline_url, ALERTS: self.alerts_url, ARTIFACTS: self.artifacts_url}
+        return SourceClient(source, urls[source], self.timeout_s, self.limits)
+
+
+class _Findings:
+    """What was found, and what was not."""
+
+    def __init__(self, *, allow_partial: bool) -> None:
+        self._allow_partial = allow_partial
+        self._faults: list[Exception] = []
+        self._missing: list[dict[str, str]] = []
+        self.parts: dict[Source, Part] = {}
+        self.artifacts: list[Artifact] = []
+
+    @contextmanager
+    def or_missing(self, **what: str) -> Iterator[None]:
+        """Turn a fault within into an entry of `missing`, where a partial bundle is allowed.
+
+        Args:
+            what: `source` or `path`, the one thing that is missing then.
+        """
+        try:
+            yield
+        except SourceFault as fault:
+            if not self._allow_partial:
+                raise
+            self._faults.append(fault)
+            self._missing.append({**what, "reason": str(fault)})
+
+    def refuse_nothing(self) -> None:
+        """Raise the fault, when there was one and no record at all was found; one that can pass comes first."""
+        if self._faults and not any(part.count for part in self.parts.values()):
+            raise next((fault for fault in self._faults if isinstance(fault, RetryableError)), self._faults[0])
+
+    def evidence(self) -> Evidence:
+        """The evidence of what was found."""
+        names = {TIMELINE: "events", ALERTS: "alerts", ARTIFACTS: "artifacts"}
+        return Evidence(
+            members={part.member.name: part.member for part in self.parts.values()},
+            artifacts=self.artifacts,
+            provenance={source.key: part.provenance for source, part in self.parts.items()},
+            missing=self._missing,
+            counts={names[source]: part.count for source, part in self.parts.items()},
+        )

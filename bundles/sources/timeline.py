@@ -1,0 +1,96 @@
+"""The KillChain timeline of an incident, read event by event and kept in the order served."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bundles.format.records import canonical_record, write_timeline
+from bundles.sources import faults
+from bundles.sources.client import SourceClient
+from bundles.sources.jsonstream import JsonStream, MalformedError
+from bundles.sources.limits import SourceLimits
+from bundles.sources.trace import Part, Tally, Trace
+
+MEMBER = "timeline.json"
+
+
+def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -> Part:
+    """Read the timeline and write `timeline.json` into `staging`.
+
+    Raises:
+        jobs.errors.RetryableError: another try can help.
+        jobs.errors.PermanentError: the incident is unknown, or the answer is not its timeline.
+    """
+    path = f"/api/v1/timeline/{quote(incident_id, safe='')}"
+    trace = Trace(client.source, client.url(path), tally)
+    with tempfile.TemporaryFile(dir=staging) as lines:
+
+        def keep(event: dict[str, Any]) -> None:
+            lines.write(canonical_record(event) + b"\n")
+            trace.record()
+
+        limits = client.limits
+        with client.document(
+            "GET", path, max_bytes=limits.timeline_bytes, trace=trace, unknown=incident_id
+        ) as document:
+            header = _read(document, limits, keep)
+            document.end()
+            canonical_record(header)
+        _check(client, header, incident_id, trace.records)
+        lines.seek(0)
+        member = staging / MEMBER
+        write_timeline(member, header, (line.rstrip(b"\n") for line in lines))
+    return Part(member, trace.provenance(), trace.records)
+
+
+def _read(document: JsonStream, limits: SourceLimits, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """The timeline's header; `{"timeline": {…}}` is opened, and what else stands in that envelope is let go."""
+    header: dict[str, Any] = {}
+    enclosed: dict[str, Any] | None = None
+    has_events = False
+    for key in document.members():
+        if key == "timeline" and document.peek() == "{":
+            enclosed, enclosed_has_events = _members(document, limits, keep)
+            if not enclosed_has_events:
+                raise MalformedError("the timeline has no list of events")
+        elif key == "events":
+            has_events = True
+            _events(document, limits, keep)
+        else:
+            header[key] = document.value(limits.header_bytes)
+    if has_events == (enclosed is not None):
+        raise MalformedError("it is not one timeline with a list of events")
+    return header if enclosed is None else enclosed
+
+
+def _members(
+    document: JsonStream, limits: SourceLimits, keep: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any], bool]:
+    header: dict[str, Any] = {}
+    has_events = False
+    for key in document.members():
+        if key == "events":
+            has_events = True
+            _events(document, limits, keep)
+        else:
+            header[key] = document.value(limits.header_bytes)
+    return header, has_events
+
+
+def _events(document: JsonStream, limits: SourceLimits, keep: Callable[[dict[str, Any]], None]) -> None:
+    for event in document.elements(limits.record_bytes):
+        if not isinstance(event, dict):
+            raise MalformedError("an event is not an object")
+        keep(event)
+
+
+def _check(client: SourceClient, header: dict[str, Any], incident_id: str, events: int) -> None:
+    if header.get("incident_id") != incident_id:
+        raise faults.invalid(client.source, f"it answered with another incident than {incident_id}.")
+    told = header.get("event_count", events)
+    if isinstance(told, bool) or told != events:
+        raise faults.invalid(client.source, f"it sent {events} events, which is not what its event_count says.")

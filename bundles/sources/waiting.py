@@ -1,0 +1,120 @@
+"""Deadlines that hold against a source which sends one byte at a time.
+
+A timeout of a socket is renewed by every byte, so a response could be drawn out for ever. Here every read of a
+connection, headers included, draws on one allowance for the whole exchange. Only waiting for the source counts, not
+the time we take ourselves between two reads.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from typing import Any, cast
+
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+
+class Allowance:
+    """Seconds that the exchange in progress may still spend waiting for the source.
+
+    Args:
+        stall_s: longest wait for the next byte.
+    """
+
+    def __init__(self, stall_s: float) -> None:
+        self._stall_s = stall_s
+        self._left_s = 0.0
+
+    def grant(self, total_s: float) -> None:
+        """Start an exchange that may wait `total_s` seconds in all."""
+        self._left_s = total_s
+
+    def next_timeout_s(self) -> float:
+        """The timeout for the next read.
+
+        Raises:
+            TimeoutError: nothing is left.
+        """
+        if self._left_s <= 0:
+            raise TimeoutError("the exchange took longer than it may in all")
+        return min(self._stall_s, self._left_s)
+
+    def spend(self, seconds: float) -> None:
+        """Count a wait."""
+        self._left_s -= seconds
+
+
+class _AllowedReader(io.RawIOBase):
+    """Reads a socket within an allowance."""
+
+    def __init__(self, connected: socket.socket, allowance: Allowance) -> None:
+        super().__init__()
+        self._socket = connected
+        self._inner = connected.makefile("rb", buffering=0)  # keeps the socket open until this reader is closed
+        self._allowance = allowance
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.settimeout(self._allowance.next_timeout_s())
+        began = time.monotonic()
+        try:
+            return self._inner.readinto(buffer)
+        finally:
+            self._allowance.spend(time.monotonic() - began)
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+
+class _AllowedSocket:
+    """A connected socket whose file, which http.client reads from, keeps to the allowance."""
+
+    def __init__(self, connected: socket.socket, allowance: Allowance) -> None:
+        self._socket = connected
+        self._allowance = allowance
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def makefile(self, *_args: Any, **_options: Any) -> io.BufferedReader:
+        return io.BufferedReader(_AllowedReader(self._socket, self._allowance))
+
+
+class AllowanceAdapter(HTTPAdapter):
+    """A transport of `requests` that never retries and keeps to an allowance."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002 -- the signature is that of requests
+        """Make pools whose connections keep to the allowance."""
+        self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **options)
+        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._allowance)
+
+
+def _pool_classes(allowance: Allowance) -> dict[str, Any]:
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = cast("socket.socket", _AllowedSocket(cast("socket.socket", self.sock), allowance))
+
+    class Encrypted(HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            self.sock = cast("socket.socket", _AllowedSocket(cast("socket.socket", self.sock), allowance))
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class EncryptedPool(HTTPSConnectionPool):
+        ConnectionCls = Encrypted
+
+    return {"http": PlainPool, "https": EncryptedPool}
