@@ -63,11 +63,13 @@ def restore_page(request: HttpRequest) -> HttpResponse:
     principal.require("rehydration.restore_bundle")
     if request.method == "POST":
         return _start_preview(request, principal)
-    chosen = request.GET.get("bundle_id", "")
+    bundle_id = request.GET.get("bundle_id", "")
+    chosen = bundle_services.get(principal, bundle_id) if bundle_id else None
     page = bundle_services.page(principal, incident_id=request.GET.get("incident_id", "").strip(), limit=20)
     restores = job_services.page(principal, job_type=services.JOB_TYPE, limit=5)
     context = {
-        "chosen": bundle_services.get(principal, chosen) if chosen else None,
+        "chosen": chosen,
+        "chosen_list": [chosen],
         "page": page,
         "restores": restores.items,
         "here": "restore",
@@ -102,7 +104,7 @@ def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     if request.method == "POST":
         result = job.result or {}
         if request.POST.get("incident_id", "").strip() == result.get("incident_id"):
-            return _confirm(principal, job)
+            return _confirm(principal, job, request.POST.get("plan_digest", ""))
         fault = "That is not this incident's id. Nothing was restored."
     context = {**_preview(job), "fault": fault, "here": "restore"}
     live = request.headers.get("HX-Request") and request.method == "GET"
@@ -110,12 +112,12 @@ def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     return render(request, template, context, status=400 if fault else 200)
 
 
-def _confirm(principal: Principal, job: Job) -> HttpResponse:
+def _confirm(principal: Principal, job: Job, plan_digest: str) -> HttpResponse:
     requested = services.request_restore(
         principal,
         bundle_path=job.payload["bundle_path"],
         verify_signature=job.payload.get("verify_signature", True),
-        plan_digest=(job.result or {})["plan_digest"],
+        plan_digest=plan_digest,
         priority=job.priority,
     )
     return redirect("restore-preview", job_id=requested.job.job_id)
@@ -131,6 +133,8 @@ def _preview(job: Job) -> dict[str, Any]:
         "course": stepper.course_of(job),
         "ended": job.status in ENDED,
         "dry_run": dry_run,
+        "stopped": job.status in {"failed", "cancelled"},
+        "incident_id": job.incident_id or result.get("incident_id", ""),
         "result": result,
         "rows": rows,
         "new": sum(row.get("new") or 0 for row in rows),

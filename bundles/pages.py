@@ -1,0 +1,149 @@
+"""The pages of bundles: list, one bundle with its verdict and contents, and the form that asks for a new one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from bundles import services
+from bundles.format.paths import valid_incident_id
+from bundles.models import Bundle
+from bundles.sources import health
+from custody.models import Event
+from custody.principal import of_request
+from jobs.models import Job
+
+CONTENTS_A_PAGE = 100
+RECENT_JOBS = 200
+ID_SHAPE = "An incident id is up to 128 letters, digits, dots, underscores and hyphens, the first a letter or digit."
+
+ALREADY_ACTIVE = "A bundle of this incident is already being made. This is its job; no second one was started."
+
+
+class NewBundleForm(forms.Form):
+    """What a bundle needs to know; the defaults are those of the API."""
+
+    incident_id = forms.CharField(label="Incident id", max_length=128)
+    priority = forms.IntegerField(min_value=-1000, max_value=1000, initial=100)
+    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=65536, initial=256)
+    allow_partial = forms.BooleanField(label="Allow a partial bundle", required=False)
+    source = forms.ChoiceField(
+        choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"
+    )
+
+    def clean_incident_id(self) -> str:
+        """Refuse what can be no incident's id."""
+        incident_id: str = self.cleaned_data["incident_id"].strip()
+        if not valid_incident_id(incident_id):
+            raise forms.ValidationError(ID_SHAPE)
+        return incident_id
+
+
+@require_safe
+def bundles_page(request: HttpRequest) -> HttpResponse:
+    """List bundles, newest first."""
+    incident_id, cursor = request.GET.get("incident_id", "").strip(), request.GET.get("cursor", "")
+    page = services.page(of_request(request), incident_id=incident_id, cursor=cursor)
+    context = {"page": page, "incident_id": incident_id, "cursor": cursor, "here": "bundles"}
+    return render(request, "bundles/list.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_bundle_page(request: HttpRequest) -> HttpResponse:
+    """Show the form; POST queues the job and goes to it, or to the equal one that is at work already."""
+    principal = of_request(request)
+    principal.require("bundles.create_bundle")
+    if request.method == "POST":
+        form = NewBundleForm(request.POST)
+        if form.is_valid():
+            enqueued = services.request_bundle(principal, **form.cleaned_data)
+            if not enqueued.created:
+                messages.info(request, ALREADY_ACTIVE)
+            return redirect("job-page", job_id=enqueued.job.job_id)
+    else:
+        asked = {name: request.GET[name] for name in NewBundleForm.base_fields if request.GET.get(name)}
+        form = NewBundleForm(initial=asked)
+    context = {
+        "form": form,
+        "known": _known_incidents(),
+        "more": form.errors.keys() - {"incident_id"} or request.GET.keys() - {"incident_id"},
+        "incident_id": form["incident_id"].value() or "",
+        "sources": sources_state() if "ask" in request.GET else None,
+        "here": "bundles",
+    }
+    return render(request, "bundles/new.html", context, status=400 if form.errors else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
+    """Show one bundle; POST asks for a new verification and goes to its job."""
+    principal = of_request(request)
+    if request.method == "POST":
+        return redirect("job-page", job_id=services.request_verification(principal, str(bundle_id)).job.job_id)
+    bundle = services.get(principal, str(bundle_id))
+    checked = services.verifications(bundle)
+    search, offset = request.GET.get("find", ""), _whole(request.GET.get("from", ""))
+    context: dict[str, Any] = {
+        "bundle": bundle,
+        "verification": checked[0] if checked else None,
+        "earlier": checked[1:6],
+        "find": search,
+        **_contents(bundle, search, offset),
+        "here": "bundles",
+    }
+    if principal.may("custody.view_event"):
+        context["events"] = Event.objects.filter(object_type="bundle", object_id=str(bundle_id))[:20]
+    return render(request, "bundles/detail.html", context)
+
+
+@require_safe
+def sources_part(request: HttpRequest) -> HttpResponse:
+    """The state of the sources alone, for pages that ask for it after they have loaded."""
+    of_request(request).require("bundles.view_bundle")
+    template = "bundles/sources.html" if request.headers.get("HX-Request") else "bundles/sources_page.html"
+    return render(request, template, {"sources": sources_state(), "here": "bundles"})
+
+
+def sources_state() -> dict[str, Any]:
+    """Ask every source now; how it answered, and how long that took in milliseconds."""
+    began = time.monotonic()
+    found = health.reachability()
+    needed = [source for source in found if not source.informational]
+    return {
+        "rows": found,
+        "down": [source for source in needed if not source.ok],
+        "asked_ms": round((time.monotonic() - began) * 1000),
+    }
+
+
+def _contents(bundle: Bundle, search: str, offset: int) -> dict[str, Any]:
+    try:
+        files, total = services.contents(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
+    except OSError:
+        return {"files": [], "total": 0, "contents_lost": True}
+    shown_to = offset + len(files)
+    return {
+        "files": files,
+        "total": total,
+        "shown_from": offset + 1,
+        "shown_to": shown_to,
+        "earlier_from": max(0, offset - CONTENTS_A_PAGE) if offset else None,
+        "later_from": shown_to if shown_to < total else None,
+    }
+
+
+def _known_incidents() -> list[str]:
+    """Incident ids of the newest jobs, each once: suggestions, not a list of all."""
+    recent = Job.objects.order_by("-created_at", "-job_id").values_list("incident_id", flat=True)[:RECENT_JOBS]
+    return [incident_id for incident_id in dict.fromkeys(recent) if incident_id]
+
+
+def _whole(text: str) -> int:
+    return min(int(text), 10**9) if text.isascii() and text.isdigit() and len(text) < 12 else 0

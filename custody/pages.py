@@ -1,0 +1,109 @@
+"""The custody page: who did what to which evidence, filtered; whether the chain holds; and its export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from custody import chain, keyset
+from custody.models import Event
+from custody.principal import of_request
+
+CHAIN_CHECKED = "custody.verify"
+
+
+class FilterForm(forms.Form):
+    """What narrows the list; every field is optional and lives in the address."""
+
+    incident = forms.CharField(required=False, max_length=128)
+    object = forms.CharField(required=False, max_length=128)
+    actor = forms.CharField(required=False, max_length=150)
+    action = forms.CharField(required=False, max_length=60)
+    since = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def custody_page(request: HttpRequest) -> HttpResponse:
+    """List events, newest first; POST checks the whole chain and records that it was checked."""
+    principal = of_request(request)
+    principal.require("custody.view_event")
+    if request.method == "POST":
+        report = chain.verify()
+        details = {"events": report.events, "last_hash": report.last_hash, "fault": report.fault}
+        outcome = "ok" if report.intact else "chain_broken"
+        chain.record(principal, CHAIN_CHECKED, "chain", str(report.last_sequence), outcome=outcome, details=details)
+        if report.intact:
+            messages.success(request, f"The chain holds: {report.events:,} events, up to #{report.last_sequence:,}.")
+        else:
+            messages.error(request, f"The chain is broken: {report.fault}.")
+        return redirect("custody-page")
+    form = FilterForm(request.GET)
+    form.is_valid()
+    found = keyset.page(
+        _filtered(form.cleaned_data), order=("-sequence",), cursor=request.GET.get("cursor", ""), limit=50
+    )
+    context = {
+        "form": form,
+        "page": found,
+        "is_filtered": any(form.cleaned_data.values()),
+        "chain": last_check(),
+        "here": "custody",
+    }
+    return render(request, "custody/list.html", context)
+
+
+@require_safe
+def custody_export(request: HttpRequest) -> HttpResponseBase:
+    """The whole chain as JSON lines, first event first: what `verify_custody --file` checks without this database."""
+    of_request(request).require("custody.view_event")
+    response = StreamingHttpResponse(_lines(), content_type="application/x-ndjson")
+    stamp = datetime.now(UTC).strftime("%Y%m%d_%H%M%S")
+    response["Content-Disposition"] = f'attachment; filename="custody_{stamp}.jsonl"'
+    return response
+
+
+def last_check() -> dict[str, Any] | None:
+    """What the newest check of the chain found, by whom and when; None when nobody has checked yet."""
+    event = Event.objects.filter(action=CHAIN_CHECKED).first()
+    if event is None:
+        return None
+    details = json.loads(event.details)
+    return {
+        "at": event.at,
+        "actor": event.actor,
+        "intact": event.outcome == "ok",
+        "up_to": int(event.object_id),
+        "fault": details.get("fault", ""),
+    }
+
+
+def _filtered(wanted: dict[str, Any]) -> QuerySet[Event]:
+    rows = Event.objects.all()
+    names = {"incident": "incident_id", "object": "object_id", "actor": "actor", "action": "action"}
+    for name, column in names.items():
+        if wanted.get(name):
+            rows = rows.filter(**{column: wanted[name]})
+    if wanted.get("since"):
+        rows = rows.filter(at__gte=_midnight(wanted["since"]))
+    if wanted.get("until"):
+        rows = rows.filter(at__lt=_midnight(wanted["until"]) + timedelta(days=1))
+    return rows
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
+
+
+def _lines() -> Iterator[str]:
+    for event in chain.export(Event.objects.order_by("sequence").iterator(chunk_size=2000)):
+        yield json.dumps(event, sort_keys=True, separators=(",", ":")) + "\n"

@@ -1,0 +1,91 @@
+"""What a failed job means for the person in front of it: what happened, is the evidence safe, what to do.
+
+The one place that turns a job's stable error code into words of advice; a code that is not listed gets advice that
+is true of every failure of that kind of job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundles.format.errors import CODES
+from jobs.models import Job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """Three answers: `title` sums up, `safe` speaks of the evidence, `todo` of the next step."""
+
+    title: str
+    safe: str
+    todo: str
+
+
+SAFE = {
+    "bundle_create": "Yes. The sources were only read, and no bundle of this attempt exists.",
+    "bundle_verify": "The stored file was only read. Until a check succeeds, treat this bundle as not verified.",
+    "rehydrate": "Yes. What was here before is unchanged; restoring again adds only what is not here yet.",
+}
+SAFE_PREVIEW = "Yes. This was a preview: nothing was written."
+SAFE_ANY = "Yes. The job made no change that it did not finish."
+TRY_AGAIN = "Retry the job. If it fails again, give the code and the job's id below to your administrator."
+
+# code → what happened in a few words, what to do.
+BY_CODE = {
+    "source_unavailable": (
+        "A source did not answer",
+        (
+            "Check that service, then retry. To go on without it, make a partial bundle: it says in its signed "
+            "manifest what is missing."
+        ),
+    ),
+    "source_rejected": (
+        "A source refused the request",
+        "Ask the administrator of that service about the message below, then retry.",
+    ),
+    "source_invalid": (
+        "A source gave an answer that cannot be evidence",
+        (
+            "The answer has not the shape that was agreed. Report it to the administrator of that service; retrying "
+            "helps only after it is repaired."
+        ),
+    ),
+    "incident_unknown": (
+        "The sources do not know this incident",
+        "Check the incident id for a typing mistake, and that the sources are those of the right environment.",
+    ),
+    "storage_full": (
+        "The disk is full",
+        "Make room in the bundle store or the artifact store, then retry.",
+    ),
+    "plan_changed": (
+        "The database changed after the preview",
+        "Nothing was restored. Make a new preview and confirm that one.",
+    ),
+    "signer_unknown": (
+        "The bundle is signed by a key that is not trusted here",
+        "Ask whoever gave you the bundle for their public key, and have an administrator add it if it is right.",
+    ),
+    "signer_revoked": (
+        "The bundle is signed by a key that was revoked",
+        "Do not use this bundle. Bundle the incident again with a key in force.",
+    ),
+    "lease_expired": (
+        "The worker vanished",
+        "The job was tried as often as it may. Look at the workers and their host, then retry.",
+    ),
+}
+REJECTED = (
+    "The bundle was refused",
+    "Do not use this file as evidence. Keep it for examination, and get the bundle again from where it was made.",
+)
+
+
+def advice_for(job: Job) -> Advice:
+    """The advice for a job that failed."""
+    code = job.error_code or ""
+    safe = SAFE.get(job.job_type, SAFE_ANY)
+    if job.job_type == "rehydrate" and job.payload.get("dry_run"):
+        safe = SAFE_PREVIEW
+    title, todo = BY_CODE.get(code) or (REJECTED if code in CODES else ("The job failed", TRY_AGAIN))
+    return Advice(title=title, safe=safe, todo=todo)

@@ -1,0 +1,110 @@
+"""Home: what needs a person first, then what runs, what was made last, and how full queue and disk are.
+
+Also the search box: an id or a digest leads straight to what it names, anything else to the list of incidents.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from bundles.models import Bundle
+from django.conf import settings
+from django.db.models import Max, Q, Sum
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from custody.principal import Principal, of_request
+from jobs import attention, depth, services, stepper
+from jobs.models import Job
+
+SHOWN = 5
+LOW_DISK_SHARE = 0.05
+
+
+@require_safe
+def home(request: HttpRequest) -> HttpResponse:
+    """The first page; its live part alone when a running page asks for it."""
+    principal = of_request(request)
+    context: dict[str, Any] = {"here": "home", "storage": storage()}
+    if principal.may("jobs.view_job"):
+        context |= _queue(principal)
+    if principal.may("bundles.view_bundle"):
+        bundles = Bundle.objects.filter(state="ready")
+        context["bad_bundles"] = bundles.filter(verified_ok=False).order_by("-verified_at")[:SHOWN]
+        context["last_bundles"] = bundles.order_by("-created_at")[:SHOWN]
+    return render(request, "home_live.html" if request.headers.get("HX-Request") else "home.html", context)
+
+
+@require_safe
+def find(request: HttpRequest) -> HttpResponse:
+    """Go to the job, bundle or incident that the search names."""
+    principal = of_request(request)
+    wanted = request.GET.get("q", "").strip()
+    as_uuid = _uuid(wanted)
+    if as_uuid and principal.may("jobs.view_job") and Job.objects.filter(job_id=as_uuid).exists():
+        return redirect("job-page", job_id=as_uuid)
+    if principal.may("bundles.view_bundle") and wanted:
+        digest = "".join(wanted.split()).lower()
+        names = Q(sha256=digest) | Q(content_digest=digest) | Q(name=wanted)
+        bundle = (
+            Bundle.objects.filter(names | Q(bundle_id=as_uuid) if as_uuid else names).order_by("-created_at").first()
+        )
+        if bundle:
+            return redirect("bundle-page", bundle_id=bundle.bundle_id)
+    return redirect(f"{reverse('incidents-page')}?{urlencode({'search': wanted})}")
+
+
+def storage() -> dict[str, Any]:
+    """The bundle store's disk in bytes: whole, free, taken by ready bundles and by all else; and whether it is low."""
+    held = Bundle.objects.filter(state="ready").aggregate(total=Sum("size"), largest=Max("size"))
+    bundles, largest = held["total"] or 0, held["largest"] or 0
+    try:
+        disk = shutil.disk_usage(settings.OUTPUT_DIR)
+    except OSError:
+        return {"known": False, "bundles": bundles}
+    other = max(0, disk.used - bundles)
+    return {
+        "known": True,
+        "total": disk.total,
+        "free": disk.free,
+        "bundles": bundles,
+        "largest": largest,
+        "low": disk.free < max(2 * largest, disk.total * LOW_DISK_SHARE),
+        "words": f"Bundle store: {disk.used / disk.total:.0%} of the disk is in use.",
+        "parts": [("Bundles", bundles), ("Other files", other), ("Free", disk.free)],
+    }
+
+
+def _queue(principal: Principal) -> dict[str, Any]:
+    counts = services.counts()
+    queued, running = counts["queued"], counts["processing"]
+    active = Job.objects.filter(status="processing", lease_expires_at__gt=timezone.now()).order_by("started_at")
+    over_a_day = depth.queued_over_a_day(queued)
+    return {
+        "stuck": [_named(job) for job in services.stuck(principal)[:SHOWN]],
+        "failed": [_named(job) for job in attention.failed()[:SHOWN]],
+        "running": [_named(job) for job in active[: 2 * SHOWN]],
+        "queued": queued,
+        "processing": running,
+        "is_live": bool(queued or running),
+        "workers": services.live_worker_count(),
+        "depth": over_a_day,
+        "depth_words": f"Queued jobs over the last 24 hours: at most {max(over_a_day):,}, now {queued:,}.",
+    }
+
+
+def _named(job: Job) -> dict[str, Any]:
+    return {"job": job, "title": stepper.title_of(job.job_type), "course": stepper.course_of(job)}
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Template tags of the console; templates load them, Python code does not."""

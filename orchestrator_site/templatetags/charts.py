@@ -1,0 +1,51 @@
+"""Small charts drawn on the server as SVG: numbers in, shapes out, and always a sentence that says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+WIDTH, HEIGHT = 320, 72
+
+
+@register.simple_tag
+def area(values: Sequence[int], label: str) -> SafeString:
+    """A line over time, oldest first, its area filled; `label` says it in words."""
+    numbers = list(values) or [0]
+    top = max(*numbers, 1) * 1.15
+    step = WIDTH / max(1, len(numbers) - 1)
+    points = " ".join(
+        f"{place * step:.1f},{HEIGHT - number / top * (HEIGHT - 2):.1f}" for place, number in enumerate(numbers)
+    )
+    return format_html(
+        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
+        '<polygon class="area" points="0,{h} {points} {w},{h}"/><polyline class="line" points="{points}"/></svg>',
+        w=WIDTH,
+        h=HEIGHT,
+        label=label,
+        points=points,
+    )
+
+
+@register.simple_tag
+def shares(parts: Sequence[tuple[str, int]], label: str) -> SafeString:
+    """One bar of parts that make a whole; part N has the class `part-N`, empty parts are left out."""
+    whole = sum(amount for _, amount in parts) or 1
+    drawn: list[tuple[int, str, str, str, int]] = []
+    left = 0.0
+    for place, (name, amount) in enumerate(parts):
+        width = WIDTH * amount / whole
+        if amount > 0:
+            drawn.append((place, f"{left:.1f}", f"{max(width, 1.5):.1f}", name, round(100 * amount / whole)))
+        left += width
+    bars = format_html_join(
+        "", '<rect class="part-{}" x="{}" y="0" width="{}" height="14"><title>{}: {} %</title></rect>', drawn
+    )
+    return format_html(
+        '<svg class="chart bar" viewBox="0 0 {} 14" role="img" aria-label="{}">{}</svg>', WIDTH, label, bars
+    )

@@ -1,0 +1,226 @@
+"""How the console says things: sizes, times, digests, states, and names that evidence chose.
+
+Every value is escaped here or by the template; nothing below marks a caller's text as safe.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser, User
+from django.template import Context
+from django.utils import timezone
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from bundles.format.errors import STEPS
+from jobs import attention
+from jobs.models import Job
+from orchestrator_site.advice import Advice, advice_for
+from orchestrator_site.roles import role_of
+
+register = template.Library()
+
+NOTHING = "\N{EN DASH}"
+INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+STATE_ICONS = {
+    "verified": "check", "ok": "check", "running": "run", "queued": "clock", "needs": "alert", "stuck": "alert",
+    "partial": "half", "failed": "cross", "unsafe": "cross", "unknown": "half", "cancelled": "dash",
+}  # fmt: skip
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """One symbol of the sprite in the page; decoration, hidden from assistive technology."""
+    return format_html('<svg class="i" aria-hidden="true" focusable="false"><use href="#i-{}"/></svg>', name)
+
+
+@register.simple_tag
+def state(kind: str, word: str = "") -> SafeString:
+    """A state as word, shape and colour together."""
+    return format_html(
+        '<span class="state" data-s="{}">{}{}</span>', kind, icon(STATE_ICONS.get(kind, "half")), word or kind.title()
+    )
+
+
+@register.filter
+def visible(text: object) -> SafeString:
+    """`text` with every character that hides or reorders others shown as a mark.
+
+    Control characters become their Unicode pictures (␛), format and bidi-control characters their number (⟨U+202E⟩);
+    the rest is escaped and isolated from the direction of the text around it (Unicode UAX 9, `<bdi>`).
+    """
+    parts = [_marked(character) for character in str(text)]
+    return format_html("<bdi>{}</bdi>", mark_safe("".join(parts)))  # noqa: S308 # each part is escaped by _marked
+
+
+def _marked(character: str) -> str:
+    if unicodedata.category(character) not in INVISIBLE:
+        return escape(character)
+    number = ord(character)
+    shown = chr(0x2400 + number) if number < 0x20 else "␡" if number == 0x7F else f"⟨U+{number:04X}⟩"
+    return f'<span class="sign" title="U+{number:04X}">{shown}</span>'
+
+
+@register.filter
+def size(count: object) -> SafeString | str:
+    """Bytes as KiB, MiB or GiB, the exact number on hover."""
+    if not isinstance(count, int):
+        return NOTHING
+    return format_html('<span title="{} bytes">{}</span>', f"{count:,}", plain_size(count))
+
+
+@register.filter
+def plain_size(count: int) -> str:
+    """Bytes in the unit that a person would choose, without markup."""
+    if count < 1024:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        amount /= 1024
+        if amount < 1024 or unit == "TiB":
+            break
+    return f"{amount:.0f} {unit}" if amount >= 100 or unit == "KiB" else f"{amount:.1f} {unit}"
+
+
+@register.filter
+def count(number: object) -> str:
+    """A whole number with thousands separated."""
+    return f"{number:,}" if isinstance(number, int) else NOTHING
+
+
+@register.filter
+def when(moment: datetime | str | None) -> SafeString | str:
+    """A time as "2 min ago", the exact UTC time on hover and in `<time>`."""
+    at = _moment(moment)
+    if at is None:
+        return NOTHING
+    exact = at.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        exact.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        exact.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        _relative(timezone.now() - at, exact),
+    )
+
+
+@register.filter
+def exact(moment: datetime | str | None) -> SafeString | str:
+    """A time to the second in UTC, for records that are read side by side."""
+    at = _moment(moment)
+    if at is None:
+        return NOTHING
+    in_utc = at.astimezone(UTC)
+    return format_html(
+        '<time class="nowrap" datetime="{}">{}</time>',
+        in_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        in_utc.strftime("%Y-%m-%d %H:%M:%S UTC"),
+    )
+
+
+def _moment(moment: datetime | str | None) -> datetime | None:
+    if isinstance(moment, str):
+        try:
+            moment = datetime.fromisoformat(moment)
+        except ValueError:
+            return None
+    return moment
+
+
+def _relative(age: timedelta, at: datetime) -> str:
+    if age < timedelta(0):
+        return f"in {spoken_duration(-age.total_seconds())}"
+    if age < timedelta(seconds=2):
+        return "now"
+    if age < timedelta(days=7):
+        return f"{spoken_duration(age.total_seconds())} ago"
+    return at.strftime("%d %b %Y").lstrip("0")
+
+
+@register.filter
+def spoken_duration(seconds: object) -> str:
+    """Seconds in the largest unit that fits: 9 s, 4 min, 2 h, 3 days."""
+    if not isinstance(seconds, int | float):
+        return NOTHING
+    whole = max(0, round(seconds))
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 7200:
+        return f"{whole // 60} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h"
+    return f"{whole // 86400} days"
+
+
+@register.filter
+def short(identifier: object) -> str:
+    """The first eight characters of a long id, for a link whose title tells it whole."""
+    text = str(identifier)
+    return text if len(text) <= 24 else f"{text[:8]}…"
+
+
+@register.simple_tag
+def digest(value: str, *, copy: bool = True) -> SafeString | str:
+    """A digest in full, in groups of eight, with a button that copies it where JavaScript runs."""
+    if not value:
+        return NOTHING
+    groups = " ".join(value[start : start + 8] for start in range(0, len(value), 8))
+    shown = format_html('<span class="digest">{}</span>', groups)
+    if not copy:
+        return shown
+    return format_html(
+        '{} <button type="button" class="copy" data-copy="{}">{}<span>Copy</span></button>', shown, value, icon("copy")
+    )
+
+
+@register.filter
+def role(user: User | AnonymousUser) -> str:
+    """The highest role of a signed-in user in one word."""
+    return (role_of(user) if isinstance(user, User) else "") or "no role"
+
+
+@register.simple_tag
+def waiting_jobs() -> str:
+    """How many jobs wait for a person, for the rail: empty when none does."""
+    number = attention.waiting()
+    return "" if not number else str(number) if number < attention.COUNTED_UP_TO else f"{attention.COUNTED_UP_TO - 1}+"
+
+
+@register.simple_tag
+def advice(job: Job) -> Advice:
+    """What happened, is the evidence safe, what to do: for a job that failed."""
+    return advice_for(job)
+
+
+@register.simple_tag
+def environment() -> str:
+    """Where this is and what runs here: the environment's name and the version."""
+    return f"{settings.ORCH_ENVIRONMENT_NAME} · {settings.VERSION}"
+
+
+@register.simple_tag(takes_context=True)
+def absolute(context: Context) -> str:
+    """This site's address without a trailing slash, for lines that are run elsewhere."""
+    return str(context["request"].build_absolute_uri("/")).rstrip("/")
+
+
+@register.filter
+def whole(number: object) -> int | None:
+    """A rate as a whole number."""
+    return round(number) if isinstance(number, int | float) else None
+
+
+@register.filter
+def pairs(fields: dict[str, Any]) -> str:
+    """A log line's fields as `name=value`."""
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+@register.filter
+def check_words(step: str) -> str:
+    """A step of the reading plan in words; its own name when it is not one we know."""
+    return STEPS.get(step, step)

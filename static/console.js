@@ -1,0 +1,46 @@
+/* What HTML cannot do alone: copy a digest, and keep a reader's place over live updates. Every page works without it. */
+"use strict";
+
+document.documentElement.classList.add("js");
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button || !navigator.clipboard) return;
+  const label = button.querySelector("span");
+  const before = label.textContent;
+  navigator.clipboard.writeText(button.dataset.copy).then(() => {
+    label.textContent = "Copied";
+    say("Copied");
+    setTimeout(() => { label.textContent = before; }, 2000);
+  });
+});
+
+function say(text) {
+  const voice = document.getElementById("announce");
+  if (voice && text && voice.textContent !== text) voice.textContent = text;
+}
+
+/* A live update replaces elements; what was open stays open and what was scrolled stays where it was. */
+let kept = null;
+
+document.addEventListener("htmx:beforeSwap", () => {
+  kept = {
+    open: [...document.querySelectorAll("details[id]")].map((part) => [part.id, part.open]),
+    scrolled: [...document.querySelectorAll("[data-scroll][id]")].map((part) => [
+      part.id, part.scrollTop, part.scrollHeight - part.scrollTop - part.clientHeight < 8,
+    ]),
+  };
+});
+
+document.addEventListener("htmx:afterSwap", () => {
+  for (const [id, open] of kept ? kept.open : []) {
+    const part = document.getElementById(id);
+    if (part) part.open = open;
+  }
+  for (const [id, top, atEnd] of kept ? kept.scrolled : []) {
+    const part = document.getElementById(id);
+    if (part) part.scrollTop = atEnd ? part.scrollHeight : top;
+  }
+  const live = document.querySelector("[data-announce]");
+  if (live) say(live.dataset.announce);
+});
