@@ -35,11 +35,12 @@ BACKOFF_MOST_S = 600.0
 MINE = """job_id = %(job_id)s AND lease_token = %(token)s AND status = 'processing'
     AND lease_expires_at > clock_timestamp()"""
 UNLEASED = "lease_token = NULL, lease_expires_at = NULL, worker_id = ''"
+PROGRESS = """COALESCE(%(progress)s::jsonb || jsonb_build_object('updated_at',
+        to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), progress)"""
 CLOSE_ATTEMPT = """closed AS (
     UPDATE orchestrator_job_attempts attempt
     SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message}
-    FROM moved WHERE attempt.job_id = moved.job_id AND attempt.number = moved.attempts)
-SELECT * FROM moved"""
+    FROM moved WHERE attempt.job_id = moved.job_id AND attempt.number = moved.attempts)"""
 
 # Walks the partial index jobs_to_claim (priority DESC, created_at, job_id WHERE queued) and stops at the first row that
 # is due, of a known type and not locked by another claim.
@@ -62,18 +63,21 @@ SELECT * FROM moved"""
 
 BEAT = f"""
 UPDATE orchestrator_jobs
-SET progress = COALESCE(%(progress)s::jsonb, progress),
+SET progress = {PROGRESS},
     lease_expires_at = CASE WHEN %(renew)s THEN clock_timestamp() + make_interval(secs => %(lease_s)s)
                             ELSE lease_expires_at END
 WHERE {MINE} RETURNING *"""
 
+# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job:
+# the server ends its session after a lease's time.
 COMPLETE = f"""
 WITH moved AS (
     UPDATE orchestrator_jobs
     SET status = 'completed', completed_at = clock_timestamp(), result = %(result)s::jsonb,
-        progress = COALESCE(%(progress)s::jsonb, progress), error_code = '', error_message = '', {UNLEASED}
+        progress = {PROGRESS}, error_code = '', error_message = '', {UNLEASED}
     WHERE {MINE} RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'completed'", code="''", message="''")}"""
+{CLOSE_ATTEMPT.format(outcome="'completed'", code="''", message="''")}
+SELECT moved.*, set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true) AS idle_limit FROM moved"""
 
 # The jitter (half to one and a half times the delay) keeps jobs that failed together from coming back together.
 FAIL = f"""
@@ -87,7 +91,7 @@ WITH moved AS (
             + make_interval(secs => (0.5 + random()) * LEAST(%(most_s)s, %(first_s)s * 2 ^ retry_count)),
         retry_count = retry_count + 1, error_code = %(code)s, error_message = %(message)s, {UNLEASED}
     WHERE {MINE} RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'failed'", code="%(code)s", message="%(message)s")}"""
+{CLOSE_ATTEMPT.format(outcome="'failed'", code="%(code)s", message="%(message)s")} SELECT * FROM moved"""
 
 RELEASE = f"""
 WITH moved AS (
@@ -96,13 +100,13 @@ WITH moved AS (
         completed_at = CASE WHEN cancel_requested THEN clock_timestamp() END,
         run_after = clock_timestamp(), {UNLEASED}
     WHERE {MINE} RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'released'", code="''", message="%(reason)s")}"""
+{CLOSE_ATTEMPT.format(outcome="'released'", code="''", message="%(reason)s")} SELECT * FROM moved"""
 
 HONOUR_CANCEL = f"""
 WITH moved AS (
     UPDATE orchestrator_jobs SET status = 'cancelled', completed_at = clock_timestamp(), {UNLEASED}
     WHERE {MINE} AND cancel_requested RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'cancelled'", code="''", message="''")}"""
+{CLOSE_ATTEMPT.format(outcome="'cancelled'", code="''", message="''")} SELECT * FROM moved"""
 
 CANCEL = """
 UPDATE orchestrator_jobs
@@ -133,7 +137,7 @@ moved AS (
                           ELSE 'lease_expired' END,
         error_message = %(message)s, retry_count = retry_count + 1, run_after = clock_timestamp(), {UNLEASED}
     FROM expired WHERE job.job_id = expired.job_id RETURNING job.*),
-{CLOSE_ATTEMPT.format(outcome="'lost'", code="'lease_expired'", message="%(message)s")}"""
+{CLOSE_ATTEMPT.format(outcome="'lost'", code="'lease_expired'", message="%(message)s")} SELECT * FROM moved"""
 
 
 def claim(worker_id: str, job_types: Sequence[str]) -> Job | None:
@@ -185,7 +189,8 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
     result = json.dumps(storable_json(finished.result))
     stored = None if progress is None else json.dumps(storable_json(progress))
     with transaction.atomic():
-        done = _mine(COMPLETE, job, result=result, progress=stored)
+        idle_ms = str(settings.ORCH_LEASE_SECONDS * 1000)
+        done = _mine(COMPLETE, job, result=result, progress=stored, idle_ms=idle_ms)
         if finished.register is not None:
             finished.register()
     return done

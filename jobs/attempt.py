@@ -1,0 +1,111 @@
+"""One attempt, from claim to end: runs the handler and turns whatever it does into one transition.
+
+Guarantees that an attempt ends in exactly one of: completed, failed, cancelled, released, or nothing at all when the
+lease is over, in which case whoever recovers the job writes the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from jobs import queue, registry
+from jobs.completion import settle
+from jobs.context import JobContext
+from jobs.errors import (
+    CancelledError,
+    LeaseLostError,
+    OutcomeUnknownError,
+    PermanentError,
+    RetryableError,
+    StoppingError,
+)
+from jobs.joblog import log
+from jobs.models import Job
+from jobs.outcome import Finished
+from jobs.pulse import Pulse
+
+
+def perform(job: Job, pulse: Pulse, *, rest: Callable[[], None] = lambda: None) -> None:
+    """Run one attempt of a claimed job to its end.
+
+    Args:
+        job: as `queue.claim` returned it.
+        pulse: its life signs; beating already when a thread does that.
+        rest: called once the handler has left: stops the beating, so that nothing else writes to the job.
+    """
+    context = JobContext(
+        job_id=job.job_id,
+        attempt=job.attempts,
+        payload=job.payload,
+        incident_id=job.incident_id,
+        requested_by=job.requested_by,
+        lease_token=_token(job),
+        reporter=pulse,
+    )
+    try:
+        try:
+            finished = registry.get(job.job_type).handler(context)
+        finally:
+            rest()
+        _complete(job, pulse, finished)
+    except LeaseLostError:
+        log.warning("the lease was lost; this attempt changes nothing", job_id=str(job.job_id))
+    except OutcomeUnknownError as error:
+        log.error(str(error), job_id=str(job.job_id))
+    except CancelledError:
+        _end(pulse, lambda: queue.honour_cancel(job))
+    except StoppingError:
+        _end(pulse, lambda: queue.release(job))
+    except (PermanentError, RetryableError) as error:
+        _fail(job, pulse, error.code, str(error), permanent=isinstance(error, PermanentError))
+    except Exception as error:  # noqa: BLE001 # whatever a handler raises ends its attempt, not the worker
+        log.error("the handler failed", job_id=str(job.job_id), exc_info=True)
+        _fail(job, pulse, "internal_error", f"{type(error).__name__}: {error}", permanent=False)
+
+
+def _complete(job: Job, pulse: Pulse, finished: Finished) -> None:
+    _quietly(pulse.store_log)
+    progress = pulse.tracker.take() if pulse.tracker.pending else None
+    settle(job, finished, progress)
+
+
+def _fail(job: Job, pulse: Pulse, code: str, message: str, *, permanent: bool) -> None:
+    pulse.log("error", message or code, {"code": code, "permanent": permanent})
+    _end(pulse, lambda: queue.fail(job, code, message or code, permanent=permanent))
+
+
+def _end(pulse: Pulse, transition: Callable[[], Job]) -> None:
+    """Make the closing transition, again and again while the database is away and the lease may still run."""
+    _quietly(pulse.store_log)
+    give_up_at = time.monotonic() + settings.ORCH_LEASE_SECONDS
+    while True:
+        try:
+            transition()
+            return
+        except LeaseLostError:  # also after an answer that was lost: then the transition has been made
+            return
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() > give_up_at:
+                raise
+            connection.close()
+            time.sleep(0.5)
+
+
+def _quietly(store: Callable[[], None]) -> None:
+    """Log lines are worth an attempt, not the job."""
+    try:
+        store()
+    except (OperationalError, InterfaceError):
+        if not connection.in_atomic_block:
+            connection.close()
+
+
+def _token(job: Job) -> UUID:
+    if job.lease_token is None:
+        raise LeaseLostError("The job is not claimed.")
+    return job.lease_token

@@ -1,0 +1,80 @@
+"""Completing a job when the answer to COMMIT may be lost.
+
+Guarantees: what an attempt published is discarded only when it is certain that the attempt did not complete the job,
+and kept for the sweep when nothing is certain.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+
+from jobs import queue
+from jobs.errors import LeaseLostError, OutcomeUnknownError
+from jobs.models import Attempt, Job
+from jobs.outcome import Finished
+
+PATIENCE_S = 60.0
+PAUSE_S = 0.5
+
+
+def settle(job: Job, finished: Finished, progress: dict[str, Any] | None, *, patience_s: float = PATIENCE_S) -> Job:
+    """Complete `job`; when the connection breaks meanwhile, find out on a new one what became of it.
+
+    Args:
+        job: as `queue.claim` returned it.
+        finished: what the handler made.
+        progress: its last progress.
+        patience_s: how long to wait for a database that does not answer.
+
+    Returns:
+        The completed job.
+
+    Raises:
+        LeaseLostError: the lease was over; `finished.discard` has run.
+        OutcomeUnknownError: the database stayed away; nothing was discarded.
+        Exception: what `finished.register` raised; `finished.discard` has run.
+    """
+    give_up_at = time.monotonic() + patience_s
+    committing = True
+    while True:
+        try:
+            if committing:
+                return queue.complete(job, finished, progress)
+            if _completed(job):
+                return Job.objects.get(job_id=job.job_id)
+            committing = True
+        except Exception as error:
+            if not _answer_was_lost(error):  # rolled back, or refused by the guard: certainly not completed
+                if finished.discard is not None:
+                    finished.discard()
+                raise
+            _forget_connection()
+            committing = False
+            if time.monotonic() > give_up_at:
+                raise OutcomeUnknownError("The database has not said whether the job was completed.") from error
+            time.sleep(PAUSE_S)
+
+
+def _completed(job: Job) -> bool:
+    """Whether this claim's attempt completed its job.
+
+    Locking the attempt's row waits until a transaction of ours that the server still runs has ended either way.
+    """
+    with transaction.atomic():
+        attempt = Attempt.objects.select_for_update().filter(job_id=job.job_id, number=job.attempts).first()
+    if attempt is None:
+        raise LeaseLostError("The attempt's record is gone.")
+    return attempt.outcome == Attempt.Outcome.COMPLETED
+
+
+def _answer_was_lost(error: Exception) -> bool:
+    """Whether `error` leaves open what the server did; some cut connections surface as a bare DatabaseError."""
+    return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+
+
+def _forget_connection() -> None:
+    if not connection.in_atomic_block:
+        connection.close()

@@ -1,0 +1,70 @@
+"""The row that tells people a worker process exists, what it is and that it lives."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from datetime import timedelta
+from uuid import UUID
+
+import psutil
+from django.conf import settings
+from django.db.models.functions import Now
+
+from jobs.models import Worker
+
+KEPT_AFTER_DEATH = timedelta(hours=1)
+
+
+class Presence:
+    """This process's row in `orchestrator_workers`."""
+
+    def __init__(self) -> None:
+        self.host = socket.gethostname()
+        self.worker_id = f"{self.host}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.jobs_done = 0
+        self.current_job: UUID | None = None
+
+    def announce(self) -> None:
+        """Make the row, or renew it."""
+        Worker.objects.update_or_create(
+            worker_id=self.worker_id,
+            defaults=self._now() | {"state": Worker.State.IDLE},
+            create_defaults=self._now()
+            | {
+                "host": self.host,
+                "pid": os.getpid(),
+                "started_at": Now(),
+                "version": settings.VERSION,
+                "state": Worker.State.IDLE,
+            },
+        )
+
+    def beat(self, *, stopping: bool) -> None:
+        """Tell that this worker lives, and what it does."""
+        state = Worker.State.BUSY if self.current_job else Worker.State.IDLE
+        found = Worker.objects.filter(worker_id=self.worker_id).update(
+            **self._now(), state=Worker.State.STOPPING if stopping else state
+        )
+        if not found:
+            self.announce()
+
+    def leave(self) -> None:
+        """Tell that this worker has stopped."""
+        self.current_job = None
+        Worker.objects.filter(worker_id=self.worker_id).update(**self._now(), state=Worker.State.STOPPED)
+
+    def _now(self) -> dict[str, object]:
+        return {
+            "heartbeat_at": Now(),
+            "current_job": self.current_job,
+            "jobs_done": self.jobs_done,
+            "rss_bytes": psutil.Process().memory_info().rss,
+        }
+
+
+def forget_departed() -> int:
+    """Remove the rows of workers not heard of for an hour; how many there were."""
+    gone, _ = Worker.objects.filter(heartbeat_at__lt=Now() - KEPT_AFTER_DEATH).delete()
+    return gone

@@ -1,0 +1,67 @@
+"""How far an attempt is: never backwards, with a rate, ready to be stored.
+
+The tracker belongs to the handler's thread; `take` may be called from the thread that stores.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Any
+
+RATE_SAMPLES = 20
+RATE_SPACING_S = 0.5
+
+
+class ProgressTracker:
+    """The progress of one attempt."""
+
+    def __init__(self, phases: tuple[str, ...]) -> None:
+        self._phases = phases
+        self._current: dict[str, Any] = {}
+        self._pending = False
+        self._samples: deque[tuple[float, int]] = deque(maxlen=RATE_SAMPLES)
+
+    def update(self, phase: str, done: int, total: int | None, unit: str, note: str) -> None:
+        """Take note of progress; an earlier phase, or less done in the same one, changes nothing.
+
+        Raises:
+            ValueError: the job type has no such phase.
+        """
+        if phase not in self._phases:
+            raise ValueError(f"{phase!r} is no phase of this job type; it has {', '.join(self._phases)}")
+        before = self._current
+        if before and self._phases.index(phase) < self._phases.index(before["phase"]):
+            return
+        if before.get("phase") == phase:
+            done = max(done, before["done"])
+            total = before["total"] if total is None else total
+        else:
+            self._samples.clear()
+        self._current = {
+            "phase": phase,
+            "done": done,
+            "total": None if total is None else max(total, done),
+            "unit": unit,
+            "rate": self._rate(done),
+            "note": note,
+        }
+        self._pending = True
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is progress that `take` has not handed out."""
+        return self._pending
+
+    def take(self) -> dict[str, Any]:
+        """The progress to store now."""
+        self._pending = False
+        return self._current
+
+    def _rate(self, done: int) -> float | None:
+        """Units a second over the last ten seconds or so; None until there is something to tell it from."""
+        now = time.monotonic()
+        if not self._samples or now - self._samples[-1][0] >= RATE_SPACING_S:
+            self._samples.append((now, done))
+        since, done_then = self._samples[0]
+        return round((done - done_then) / (now - since), 1) if now - since >= RATE_SPACING_S else None

@@ -1,0 +1,139 @@
+"""A worker process: claims jobs and performs them, one at a time, until it is asked to stop.
+
+It outlives its database: while that is away it waits, with growing pauses, and goes on. `run_one` and `drain` do the
+same without a thread, for a shell or a test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import select
+import threading
+
+from django.db import InterfaceError, OperationalError, connection
+
+from jobs import queue, registry, session
+from jobs.attempt import perform
+from jobs.errors import LeaseLostError
+from jobs.heart import Heart
+from jobs.joblog import log
+from jobs.models import Job
+from jobs.presence import Presence
+from jobs.pulse import Pulse
+from jobs.stopping import Stop, watch
+
+POLL_S = 1.0
+LONGEST_PAUSE_S = 5.0
+
+
+class Worker:
+    """One worker process.
+
+    Args:
+        wake: reading end of a pipe on which the supervisor announces work; `None` means polling alone. Its other end
+            being closed means that the supervisor has died.
+    """
+
+    def __init__(self, *, wake: int | None = None) -> None:
+        self._wake = wake
+        self._stop = Stop()
+        self._presence = Presence()
+        self._heart = Heart(self._presence, self._stop.event)
+        self._job: Job | None = None
+
+    def serve(self) -> None:
+        """Work until asked to stop."""
+        self._run(most=None, until_idle=False)
+
+    def drain(self, most: int | None = None) -> None:
+        """Work until nothing can be claimed now, or `most` jobs are done."""
+        self._run(most=most, until_idle=True)
+
+    def _run(self, *, most: int | None, until_idle: bool) -> None:
+        session.prepare()
+        watch(self._stop, self._stop.on_signals(), life=self._wake, leave=self._leave_now)
+        self._heart.start()
+        pause_s = 0.1
+        while not self._stop.event.is_set() and (most is None or self._presence.jobs_done < most):
+            try:
+                worked = self._work()
+                pause_s = 0.1
+            except (OperationalError, InterfaceError) as error:
+                log.warning("the database does not answer", error=str(error).strip())
+                connection.close()
+                self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                continue
+            if not worked:
+                if until_idle:
+                    break
+                self._sleep(POLL_S * random.uniform(0.7, 1.3))  # noqa: S311 # spreads load, guards nothing
+        self._heart.stop()
+        self._depart()
+
+    def _work(self) -> bool:
+        """Claim a job and perform it; whether there was one."""
+        job = queue.claim(self._presence.worker_id, [job_type.name for job_type in registry.all()])
+        if job is None:
+            return False
+        pulse = Pulse(job, registry.get(job.job_type).phases, stopping=self._stop.event, direct=False)
+        self._job = job
+        self._presence.current_job = job.job_id
+        self._heart.watch(pulse)
+        try:
+            perform(job, pulse, rest=self._heart.rest)
+        finally:
+            self._heart.rest()
+            self._job = self._presence.current_job = None
+            self._presence.jobs_done += 1
+        return True
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait for work, for the wish to stop, or for `seconds`."""
+        watched = [self._stop.fileno] if self._wake is None else [self._stop.fileno, self._wake]
+        readable, _, _ = select.select(watched, [], [], seconds)
+        if self._wake in readable and self._wake is not None:
+            with contextlib.suppress(BlockingIOError):  # another worker was quicker
+                os.read(self._wake, 1)  # one notice wakes one worker
+
+    def _leave_now(self) -> None:
+        """End the process although the handler has not come back: give its job back, write nothing more."""
+        job = self._job
+        if job is not None:
+            session.limit_statements(1)
+            try:
+                queue.release(job, "the worker was shut down while its handler was busy")
+            except (LeaseLostError, OperationalError, InterfaceError) as error:
+                log.warning("the job could not be given back", job_id=str(job.job_id), error=str(error).strip())
+        self._depart()
+        os._exit(0)
+
+    def _depart(self) -> None:
+        try:
+            self._presence.leave()
+        except (OperationalError, InterfaceError) as error:
+            log.warning("could not sign off", error=str(error).strip())
+        connection.close()
+
+
+def run_one(worker_id: str = "test") -> Job | None:
+    """Claim one job and perform it in this thread.
+
+    Returns:
+        The job as it is afterwards; `None` when nothing can be claimed now.
+    """
+    job = queue.claim(worker_id, [job_type.name for job_type in registry.all()])
+    if job is None:
+        return None
+    perform(job, Pulse(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))
+    return Job.objects.get(job_id=job.job_id)
+
+
+def drain(worker_id: str = "test") -> int:
+    """Perform jobs in this thread until nothing can be claimed now; how many there were."""
+    done = 0
+    while run_one(worker_id) is not None:
+        done += 1
+    return done
