@@ -1,10 +1,31 @@
-"""The bundles app."""
+"""The bundles app: its job types, its sweeps, and its live source."""
 
 from django.apps import AppConfig
 
 
 class BundlesConfig(AppConfig):
-    """Registers the bundles app with Django."""
+    """Registers the bundles app with Django, and what it does with the queue."""
 
     name = "bundles"
     verbose_name = "Bundles"
+
+    def ready(self) -> None:
+        """Make the job types, sweeps and the live source known."""
+        from bundles import building, storage, uploads, verifying
+        from bundles.sources import collect
+        from bundles.sources.live import LiveSource
+        from jobs import registry, sweeps
+
+        registry.register(
+            registry.JobType(
+                name=building.JOB_TYPE, title="Create bundle", phases=building.PHASES, handler=building.create
+            )
+        )
+        registry.register(
+            registry.JobType(
+                name=verifying.JOB_TYPE, title="Verify bundle", phases=verifying.PHASES, handler=verifying.verify
+            )
+        )
+        sweeps.register("bundles.staging", storage.sweep)
+        sweeps.register("bundles.uploads", uploads.sweep)
+        collect.register("live", LiveSource.from_settings)

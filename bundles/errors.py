@@ -11,3 +11,49 @@ class SourceNotRegisteredError(BundleError):
     """No evidence source has the name that was asked for."""
 
     code = "invalid_request"
+
+
+class InvalidBundleRequestError(BundleError):
+    """The request names something that no bundle can be made with; `errors` tells which field, and what is wrong."""
+
+    code = "invalid_request"
+
+    def __init__(self, message: str, errors: dict[str, str]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+class IncidentIdInvalidError(BundleError):
+    """The text is not an incident id."""
+
+    code = "incident_id_invalid"
+
+
+class BundleNotFoundError(BundleError):
+    """There is no such bundle, or none that this principal may know of."""
+
+    code = "bundle_not_found"
+
+
+class BundleUnavailableError(BundleError):
+    """The bundle is known, but its file is not where it belongs."""
+
+    code = "bundle_unavailable"
+
+
+class UploadTooLargeError(BundleError):
+    """The uploaded file is larger than this deployment takes."""
+
+    code = "upload_too_large"
+
+
+class StorageFullError(BundleError):
+    """There is no room left where the file should go."""
+
+    code = "storage_full"
+
+
+class SampleInTheWayError(BundleError):
+    """The synthetic incident would have to overwrite something else."""
+
+    code = "state_conflict"

@@ -11,6 +11,7 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from bundles.format import paths
@@ -334,6 +335,11 @@ def moment(value: Any, what: str) -> str:
     if not isinstance(value, str) or _MOMENT.fullmatch(value) is None:
         raise invalid(f"{what} is not a time in UTC with six decimals")
     return value
+
+
+def moment_of(text: str) -> datetime:
+    """The moment that a field checked by `moment` tells."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
 
 
 def invalid(why: str) -> BundleRejectedError:

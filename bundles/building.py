@@ -1,0 +1,174 @@
+"""The job that makes a bundle: fetch, pack, sign, publish.
+
+The file gets its name only when it is whole and on disk, its row only in the transaction that completes the job. An
+attempt that dies anywhere leaves at most a staging folder and a file that the sweep can tell from all others.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import transaction
+
+from bundles import keys, measures, storage
+from bundles.errors import BundleError
+from bundles.format import paths
+from bundles.format.cli import bundle_name
+from bundles.format.errors import CannotCheckError, FormatError
+from bundles.format.limits import MIB
+from bundles.format.manifest import moment_of
+from bundles.format.payload import Payload
+from bundles.format.signing import SigningKey
+from bundles.format.writer import WrittenBundle, available_compression, write_bundle
+from bundles.models import Bundle, Manifest
+from bundles.sources import collect
+from bundles.sources.collect import Evidence
+from custody import chain
+from jobs.context import JobContext
+from jobs.errors import PermanentError, RetryableError
+from jobs.outcome import Finished
+
+JOB_TYPE = "bundle_create"
+PHASES = ("fetching", "packing", "signing", "publishing")
+RETRYABLE = frozenset({"storage_full", "write_failed", "payload_truncated", "payload_longer", "payload_unreadable"})
+
+
+def create(ctx: JobContext) -> Finished:
+    """Run one attempt of a `bundle_create` job.
+
+    Raises:
+        RetryableError: another attempt can help.
+        PermanentError: none can.
+    """
+    started = time.monotonic()
+    try:
+        key, signer = keys.signing()
+        staging = storage.make_staging(ctx.job_id, ctx.lease_token)
+    except FormatError as error:
+        raise job_error(error) from error
+    try:
+        ctx.progress("fetching")
+        evidence = collect.get(ctx.payload["source"]).collect(
+            ctx.incident_id,
+            staging,
+            allow_partial=ctx.payload["allow_partial"],
+            on_progress=lambda note, done, total: ctx.progress("fetching", done, total, unit="records", note=note),
+            check=ctx.check,
+        )
+        written = _pack(ctx, evidence, staging, key)
+        ctx.progress("publishing", written.size, written.size)
+        name = _name(ctx, written)
+        storage.publish(written.path, name)
+    except BaseException as error:
+        storage.withdraw(staging)
+        if isinstance(error, FormatError | BundleError):
+            raise job_error(error) from error
+        raise
+    made = _Made(ctx, written, uuid4(), name, signer, staging, started)
+    return Finished(made.result(), register=made.register, discard=lambda: storage.withdraw(staging))
+
+
+def job_error(error: FormatError | BundleError) -> RetryableError | PermanentError:
+    """What an error of the format or of the bundles app means for the job."""
+    retryable = error.code in RETRYABLE and not isinstance(error, CannotCheckError)
+    return (RetryableError if retryable else PermanentError)(error.code, str(error))
+
+
+def _pack(ctx: JobContext, evidence: Evidence, staging: Path, key: SigningKey) -> WrittenBundle:
+    payloads = [Payload.of_file(name, file) for name, file in evidence.members.items()]
+    payloads += [
+        Payload(
+            path=paths.artifact_path(artifact.artifact_id, artifact.name),
+            size=artifact.size,
+            open=artifact.open,
+            expected_sha256=artifact.sha256,
+        )
+        for artifact in evidence.artifacts
+    ]
+    compression = ctx.payload["compression"] if available_compression() == "zstd" else "gzip"
+    return write_bundle(
+        staging / "bundle",
+        incident_id=ctx.incident_id,
+        payloads=payloads,
+        key=key,
+        sources=evidence.provenance,
+        missing=evidence.missing,
+        chunk_size=ctx.payload["chunk_size_mb"] * MIB,
+        compression=compression,
+        progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
+    )
+
+
+def _name(ctx: JobContext, written: WrittenBundle) -> str:
+    """A file name that no other attempt can have: incident, time, lease token."""
+    stem, suffix = bundle_name(ctx.incident_id, str(written.manifest.metadata["compression"])).split(".tar", 1)
+    return f"{stem}-{ctx.lease_token.hex}.tar{suffix}"
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A published bundle that waits for its row."""
+
+    ctx: JobContext
+    written: WrittenBundle
+    bundle_id: UUID
+    name: str
+    signer: str
+    staging: Path
+    started: float
+
+    def result(self) -> dict[str, Any]:
+        """What the job answers with."""
+        manifest = self.written.manifest
+        return {
+            "bundle_id": str(self.bundle_id),
+            "name": self.name,
+            "path": str(storage.output_dir() / self.name),
+            "size": self.written.size,
+            "sha256": self.written.sha256,
+            "content_digest": manifest.content_digest,
+            "complete": manifest.complete,
+            "missing": [dict(gap) for gap in manifest.missing],
+            "files": len(manifest.files),
+        }
+
+    def register(self) -> None:
+        """Write the bundle's row, manifest, measures and custody line, in the completing transaction."""
+        manifest = self.written.manifest
+        bundle = Bundle.objects.create(
+            bundle_id=self.bundle_id,
+            incident_id=self.ctx.incident_id,
+            name=self.name,
+            size=self.written.size,
+            sha256=self.written.sha256,
+            created_at=moment_of(manifest.created_at),
+            created_by=self.ctx.principal.name,
+            job_id=self.ctx.job_id,
+            source=self.ctx.payload["source"],
+            compression=manifest.metadata["compression"],
+            key_id=self.written.key_id,
+            signer=self.signer,
+            content_digest=manifest.content_digest,
+            manifest_hash=manifest.manifest_hash,
+            complete=manifest.complete,
+            missing=[dict(gap) for gap in manifest.missing],
+            files=len(manifest.files),
+            total_bytes=manifest.total_size,
+        )
+        Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
+        measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
+        chain.record(
+            self.ctx.principal,
+            "bundle.published",
+            "bundle",
+            str(bundle.bundle_id),
+            incident_id=bundle.incident_id,
+            digest=bundle.sha256,
+            outcome="ok" if bundle.complete else "partial",
+            details={"content_digest": bundle.content_digest, "job_id": str(self.ctx.job_id), "name": bundle.name},
+        )
+        transaction.on_commit(lambda: storage.remove_staging(self.staging))

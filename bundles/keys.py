@@ -1,0 +1,34 @@
+"""The keys in force, from the settings: one that signs, and those that are trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+
+from bundles.format.errors import CannotWriteError
+from bundles.format.signing import KeyRing, SigningKey
+
+
+def trusted() -> KeyRing:
+    """The keys of ORCH_VERIFY_KEY_PATH.
+
+    Raises:
+        CannotCheckError: they cannot be read, or there are none.
+    """
+    return KeyRing.load([Path(settings.ORCH_VERIFY_KEY_PATH)])
+
+
+def signing() -> tuple[SigningKey, str]:
+    """The key of ORCH_SIGN_KEY_PATH, and the name it is trusted under.
+
+    Raises:
+        CannotWriteError: `key_unreadable`, `key_unsuitable`, or `key_untrusted`: our own verification would refuse
+            what it signs.
+        CannotCheckError: the trusted keys cannot be read.
+    """
+    key = SigningKey.load(Path(settings.ORCH_SIGN_KEY_PATH))
+    known = trusted().find(key.key_id)
+    if known is None or known.revoked:
+        raise CannotWriteError("key_untrusted", "The signing key is not among the trusted keys, or has been revoked.")
+    return key, known.name

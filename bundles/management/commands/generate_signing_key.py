@@ -1,0 +1,42 @@
+"""`manage.py generate_signing_key`: an RSA-4096 key to sign with, and its public half among the trusted ones."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from bundles.format.errors import FormatError
+from bundles.format.signing import SigningKey, generate_key
+
+
+class Command(BaseCommand):
+    """Exit 0 when both files were written, 1 when one exists already or cannot be written."""
+
+    help = "Make the signing key at ORCH_SIGN_KEY_PATH (mode 0600); never overwrites one."
+    requires_system_checks: list[str] = []  # Django's own spelling; checks would ask for the key
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--name", default="signer", help="the name that reports show for this key (default signer)")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        """Make the key, and the public half where verifiers look."""
+        private, trusted = Path(settings.ORCH_SIGN_KEY_PATH), Path(settings.ORCH_VERIFY_KEY_PATH)
+        public = trusted if trusted.suffix == ".pem" else trusted / f"{options['name']}.pem"
+        try:
+            if public.exists():
+                raise FileExistsError(17, "File exists", str(public))
+            private.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            public.parent.mkdir(parents=True, exist_ok=True)
+            key_id = generate_key(private)
+            with public.open("xb") as file:
+                file.write(SigningKey.load(private).public_pem())
+        except FileExistsError as error:
+            raise CommandError(f"{error.filename} exists already; a key is never overwritten") from error
+        except (OSError, FormatError) as error:
+            raise CommandError(f"the key could not be written: {error}") from error
+        self.stdout.write(f"signing key {private}\npublic key  {public}\nkey id      {key_id}")

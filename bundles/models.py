@@ -1,0 +1,123 @@
+"""The bundles this deployment has made, the manifest of each, and every verification that ran."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+
+class Bundle(models.Model):
+    """One finished bundle. The row exists exactly when the job that made it is completed."""
+
+    class State(models.TextChoices):
+        """Whether the file was where it belongs when somebody last looked."""
+
+        READY = "ready", "Ready"
+        LOST = "lost", "File missing"
+
+    bundle_id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    incident_id = models.TextField()
+    name = models.TextField(unique=True, help_text="file name in OUTPUT_DIR; never reused")
+    size = models.BigIntegerField(help_text="bytes of the file")
+    sha256 = models.CharField(max_length=64, help_text="of the file, hex")
+    created_at = models.DateTimeField()
+    created_by = models.TextField()
+    job_id = models.UUIDField(unique=True, null=True)
+    source = models.TextField(help_text="live or restored")
+    compression = models.TextField()
+    key_id = models.CharField(max_length=64)
+    signer = models.TextField(blank=True)
+    content_digest = models.CharField(max_length=64)
+    manifest_hash = models.CharField(max_length=64)
+    complete = models.BooleanField()
+    missing = models.JSONField(default=list)
+    files = models.IntegerField()
+    total_bytes = models.BigIntegerField(help_text="bytes of the payload, unpacked")
+    state = models.TextField(choices=State.choices, default=State.READY)
+    verified_at = models.DateTimeField(null=True, help_text="when the last verification ended")
+    verified_ok = models.BooleanField(null=True, help_text="its verdict")
+
+    class Meta:
+        """Rights and the orders in which bundles are listed."""
+
+        db_table = "orchestrator_bundles"
+        default_permissions = ("view",)
+        permissions = (
+            ("create_bundle", "Can bundle an incident"),
+            ("verify_bundle", "Can verify a bundle"),
+            ("download_bundle", "Can download a bundle"),
+        )
+        indexes = (
+            models.Index(fields=["-created_at", "-bundle_id"], name="bundle_newest"),
+            models.Index(fields=["incident_id", "-created_at", "-bundle_id"], name="bundle_of_incident"),
+            models.Index(fields=["sha256"], name="bundle_digest"),
+            models.Index(fields=["content_digest"], name="bundle_content"),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(size__gt=0, files__gte=0, total_bytes__gte=0), name="bundle_sizes"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(sha256__regex=r"^[0-9a-f]{64}$", content_digest__regex=r"^[0-9a-f]{64}$"),
+                name="bundle_digests_are_hex",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(complete=True, missing=[]) | (models.Q(complete=False) & ~models.Q(missing=[])),
+                name="bundle_complete_means_nothing_missing",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(verified_at=None, verified_ok=None)
+                | models.Q(verified_at__isnull=False, verified_ok__isnull=False),
+                name="bundle_verdict_has_time",
+            ),
+        )
+
+    def __str__(self) -> str:
+        """The bundle's file name."""
+        return self.name
+
+    @property
+    def path(self) -> str:
+        """Where the file is, relative to OUTPUT_DIR."""
+        return self.name
+
+
+class Manifest(models.Model):
+    """The signed bytes of a bundle's manifest, so that they can be read without unpacking it."""
+
+    bundle = models.OneToOneField(Bundle, on_delete=models.CASCADE, primary_key=True, related_name="manifest")
+    raw = models.BinaryField()
+
+    class Meta:
+        """The manifest is seen by whoever may see the bundle."""
+
+        db_table = "orchestrator_bundle_manifests"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """Whose manifest it is."""
+        return f"manifest of {self.bundle_id}"
+
+
+class Verification(models.Model):
+    """One verification of one bundle's file: when, by whom, and everything it found."""
+
+    bundle = models.ForeignKey(Bundle, on_delete=models.CASCADE, related_name="verifications")
+    at = models.DateTimeField()
+    ok = models.BooleanField()
+    report = models.JSONField(help_text="the verification report of docs/bundle-format.md")
+    job_id = models.UUIDField(unique=True)
+    requested_by = models.TextField()
+
+    class Meta:
+        """Newest first."""
+
+        db_table = "orchestrator_bundle_verifications"
+        default_permissions = ()
+        ordering = ("-at", "-id")
+        indexes = (models.Index(fields=["bundle", "-at"], name="verification_newest"),)
+
+    def __str__(self) -> str:
+        """The verdict in one line."""
+        return f"{self.bundle_id}: {'verified' if self.ok else 'not verified'}"

@@ -1,0 +1,298 @@
+"""What the API and the console ask of bundles. Each call checks the principal's right, acts, and tells custody."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from django.db import transaction
+
+from bundles import storage
+from bundles.building import JOB_TYPE as CREATE
+from bundles.errors import BundleNotFoundError, IncidentIdInvalidError, InvalidBundleRequestError
+from bundles.format import paths
+from bundles.format.canonical import canonical_json
+from bundles.models import Bundle, Manifest, Verification
+from bundles.verifying import JOB_TYPE as VERIFY
+from custody import chain, keyset
+from custody.keyset import Page
+from custody.principal import Principal
+from jobs import queue
+from jobs.queue import Enqueued
+
+SOURCES = ("live", "restored")
+COMPRESSIONS = ("zstd", "gzip")
+MAX_CHUNK_MB = 65_536
+LIST_ORDER = ("-created_at", "-bundle_id")
+
+
+def request_bundle(
+    principal: Principal,
+    *,
+    incident_id: str,
+    priority: int = 100,
+    chunk_size_mb: int = 256,
+    allow_partial: bool = False,
+    source: str = "live",
+    compression: str = "zstd",
+    idempotency_key: str = "",
+    request_body: dict[str, Any] | None = None,
+) -> Enqueued:
+    """Queue the bundling of one incident.
+
+    Args:
+        principal: who asks; needs `bundles.create_bundle`.
+        incident_id: which incident.
+        priority: higher goes first, -1000 to 1000.
+        chunk_size_mb: files larger than this many MiB get chunk digests, 1 to 65,536.
+        allow_partial: list what cannot be had in the signed manifest instead of failing.
+        source: `live`, or `restored` for what was rehydrated here.
+        compression: `zstd` or `gzip`.
+        idempotency_key: repeats of the same request with the same key give the same job.
+        request_body: what the key stands for; by default the arguments.
+
+    Returns:
+        The job, and whether this call made it; an equal job that is still active is answered instead of another.
+
+    Raises:
+        AccessDeniedError: the principal may not bundle.
+        IncidentIdInvalidError: it is not an incident id.
+        InvalidBundleRequestError: another argument is out of its range.
+    """
+    principal.require("bundles.create_bundle")
+    if not paths.valid_incident_id(incident_id):
+        raise IncidentIdInvalidError(
+            "An incident id has 1 to 128 letters, digits, dots, dashes and underscores; the first is a letter or digit."
+        )
+    errors = {}
+    if not 1 <= chunk_size_mb <= MAX_CHUNK_MB:
+        errors["chunk_size_mb"] = f"from 1 to {MAX_CHUNK_MB}"
+    if source not in SOURCES:
+        errors["source"] = "one of " + ", ".join(SOURCES)
+    if compression not in COMPRESSIONS:
+        errors["compression"] = "one of " + ", ".join(COMPRESSIONS)
+    if errors:
+        raise InvalidBundleRequestError("The request is not one that can be done.", errors)
+    payload = {
+        "incident_id": incident_id,
+        "chunk_size_mb": chunk_size_mb,
+        "allow_partial": allow_partial,
+        "source": source,
+        "compression": compression,
+    }
+    with transaction.atomic():
+        enqueued = queue.enqueue(
+            CREATE,
+            payload,
+            principal=principal,
+            operation="bundle.create",
+            incident_id=incident_id,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            request_body=request_body if request_body is not None else {**payload, "priority": priority},
+            active_key=f"{CREATE} {canonical_json(payload).decode()}",
+        )
+        if enqueued.created:
+            chain.record(
+                principal,
+                "bundle.create",
+                "job",
+                str(enqueued.job.job_id),
+                incident_id=incident_id,
+                outcome="requested",
+                details=payload,
+            )
+    return enqueued
+
+
+def request_verification(principal: Principal, bundle_id: UUID | str, *, idempotency_key: str = "") -> Enqueued:
+    """Queue the verification of one bundle.
+
+    Args:
+        principal: who asks; needs `bundles.verify_bundle`.
+        bundle_id: which bundle.
+        idempotency_key: repeats of the same request with the same key give the same job.
+
+    Raises:
+        AccessDeniedError: the principal may not verify.
+        BundleNotFoundError: there is no such bundle.
+    """
+    principal.require("bundles.verify_bundle")
+    bundle = _find(bundle_id)
+    payload = {"bundle_id": str(bundle.bundle_id)}
+    with transaction.atomic():
+        enqueued = queue.enqueue(
+            VERIFY,
+            payload,
+            principal=principal,
+            operation="bundle.verify",
+            incident_id=bundle.incident_id,
+            idempotency_key=idempotency_key,
+            request_body=payload,
+            active_key=f"{VERIFY} {bundle.bundle_id}",
+        )
+        if enqueued.created:
+            chain.record(
+                principal,
+                "bundle.verify",
+                "bundle",
+                str(bundle.bundle_id),
+                incident_id=bundle.incident_id,
+                digest=bundle.sha256,
+                outcome="requested",
+                details={"job_id": str(enqueued.job.job_id)},
+            )
+    return enqueued
+
+
+def get(principal: Principal, bundle_id: UUID | str) -> Bundle:
+    """One bundle.
+
+    Raises:
+        AccessDeniedError: the principal may not see bundles.
+        BundleNotFoundError: there is no such bundle.
+    """
+    principal.require("bundles.view_bundle")
+    return _find(bundle_id)
+
+
+def page(
+    principal: Principal, *, incident_id: str = "", cursor: str = "", limit: int = keyset.DEFAULT_LIMIT
+) -> Page[Bundle]:
+    """One page of bundles, newest first.
+
+    Raises:
+        AccessDeniedError: the principal may not see bundles.
+        CursorInvalidError: the cursor is not one of this list.
+    """
+    principal.require("bundles.view_bundle")
+    rows = Bundle.objects.all()
+    if incident_id:
+        rows = rows.filter(incident_id=incident_id) if paths.valid_incident_id(incident_id) else rows.none()
+    return keyset.page(rows, order=LIST_ORDER, cursor=cursor, limit=limit)
+
+
+def manifest_of(principal: Principal, bundle_id: UUID | str) -> bytes:
+    """The signed bytes of a bundle's manifest.
+
+    Raises:
+        AccessDeniedError: the principal may not see bundles.
+        BundleNotFoundError: there is no such bundle.
+    """
+    return bytes(Manifest.objects.get(bundle=get(principal, bundle_id)).raw)
+
+
+def verifications(bundle: Bundle, limit: int = 20) -> list[Verification]:
+    """The verifications that ran on a bundle, newest first."""
+    return list(bundle.verifications.all()[:limit])
+
+
+def contents(
+    bundle: Bundle, *, search: str = "", offset: int = 0, limit: int = 100
+) -> tuple[list[dict[str, Any]], int]:
+    """Part of a bundle's file list, as its manifest has it.
+
+    Args:
+        bundle: which bundle.
+        search: only paths that contain this, whatever its case.
+        offset: entries to skip.
+        limit: entries to give.
+
+    Returns:
+        The entries, and how many there are in all.
+    """
+    found = [entry for entry in _files_of(bundle.bundle_id) if search.casefold() in entry["path"].casefold()]
+    return found[offset : offset + limit], len(found)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A bundle's file, open for reading: its size in bytes, SHA-256 (hex), name, and strong entity tag."""
+
+    file: BinaryIO
+    size: int
+    sha256: str
+    name: str
+    etag: str
+
+
+def open_download(principal: Principal, bundle_id: UUID | str, *, first_byte: bool = True) -> Download:
+    """Open a bundle for download.
+
+    Args:
+        principal: who downloads; needs `bundles.download_bundle`.
+        bundle_id: which bundle.
+        first_byte: whether the download begins here; a resumed one is not recorded again.
+
+    Raises:
+        AccessDeniedError: the principal may not download.
+        BundleNotFoundError: there is no such bundle.
+        BundleUnavailableError: its file is not where it belongs, or has another size.
+    """
+    principal.require("bundles.download_bundle")
+    bundle = _find(bundle_id)
+    file = storage.open_bundle(bundle.name)
+    if first_byte:
+        chain.record(
+            principal,
+            "bundle.download",
+            "bundle",
+            str(bundle.bundle_id),
+            incident_id=bundle.incident_id,
+            digest=bundle.sha256,
+            details={"name": bundle.name},
+        )
+    return Download(file, bundle.size, bundle.sha256, bundle.name, f'"{bundle.sha256}"')
+
+
+def as_dict(bundle: Bundle) -> dict[str, Any]:
+    """A bundle as the API shows it."""
+    return {
+        "bundle_id": str(bundle.bundle_id),
+        "path": str(storage.output_dir() / bundle.name),
+        "incident_id": bundle.incident_id,
+        "size": bundle.size,
+        "created_at": _time(bundle.created_at),
+        "name": bundle.name,
+        "sha256": bundle.sha256,
+        "content_digest": bundle.content_digest,
+        "manifest_hash": bundle.manifest_hash,
+        "key_id": bundle.key_id,
+        "signer": bundle.signer,
+        "complete": bundle.complete,
+        "missing": bundle.missing,
+        "files": bundle.files,
+        "bytes": bundle.total_bytes,
+        "compression": bundle.compression,
+        "source": bundle.source,
+        "state": bundle.state,
+        "created_by": bundle.created_by,
+        "job_id": str(bundle.job_id) if bundle.job_id else None,
+        "verified_at": _time(bundle.verified_at) if bundle.verified_at else None,
+        "verified_ok": bundle.verified_ok,
+    }
+
+
+def _time(moment: Any) -> str:
+    return str(moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+
+
+def _find(bundle_id: UUID | str) -> Bundle:
+    try:
+        wanted = bundle_id if isinstance(bundle_id, UUID) else UUID(bundle_id)
+    except ValueError:
+        raise BundleNotFoundError("There is no such bundle.") from None
+    bundle = Bundle.objects.filter(bundle_id=wanted).first()
+    if bundle is None:
+        raise BundleNotFoundError("There is no such bundle.")
+    return bundle
+
+
+@lru_cache(maxsize=2)
+def _files_of(bundle_id: UUID) -> tuple[dict[str, Any], ...]:
+    """A bundle's file list; it never changes, so a few are kept for the pages that leaf through them."""
+    raw = bytes(Manifest.objects.get(bundle_id=bundle_id).raw)
+    return tuple(json.loads(raw)["files"])

@@ -1,0 +1,128 @@
+"""Uploaded bundles: received into quarantine, hashed on the way, and nothing more; a job verifies them there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.db import transaction
+
+from bundles import storage
+from bundles.errors import StorageFullError, UploadTooLargeError
+from bundles.format.limits import MIB
+from bundles.format.publish import sync_directory
+from custody import chain
+from custody.principal import Principal
+from jobs.models import ACTIVE, Job
+
+KEPT_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file in quarantine: what it is called there, where, its size in bytes and its SHA-256 (hex)."""
+
+    upload_id: str
+    path: str
+    size: int
+    sha256: str
+
+
+def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) -> Upload:
+    """Store an upload.
+
+    Args:
+        principal: who sends it; needs `bundles.verify_bundle`.
+        file: its bytes, as a file or in blocks.
+        name: what the sender calls it; kept for custody only, never used as a path.
+
+    Raises:
+        AccessDeniedError: the principal may not.
+        UploadTooLargeError: it is larger than ORCH_MAX_UPLOAD_MB; nothing is kept.
+        StorageFullError: the disk is full; nothing is kept.
+    """
+    principal.require("bundles.verify_bundle")
+    upload_id = secrets.token_hex(16)
+    part = storage.quarantine() / f"{upload_id}.part"
+    try:
+        size, digest = _store(part, _blocks(file))
+        path = part.with_suffix(".bundle")
+        part.rename(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFullError("There is no room left for the upload. Nothing was kept of it.") from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+    with transaction.atomic():
+        chain.record(
+            principal, "bundle.upload", "upload", upload_id, digest=digest, details={"name": name[:255], "size": size}
+        )
+    return Upload(upload_id, str(path), size, digest)
+
+
+def sweep() -> int:
+    """Remove uploads of more than a week ago that no active job names.
+
+    Returns:
+        How many were removed.
+    """
+    directory = storage.output_dir() / storage.QUARANTINE
+    if not directory.is_dir():
+        return 0
+    old = [entry for entry in directory.iterdir() if _age_s(entry) > KEPT_S]
+    if not old:
+        return 0
+    named = {
+        Path(str(path)).name
+        for path in Job.objects.filter(status__in=ACTIVE).values_list("payload__bundle_path", flat=True)
+        if path
+    }
+    removable = [entry for entry in old if entry.name not in named]
+    for entry in removable:
+        entry.unlink(missing_ok=True)
+    return len(removable)
+
+
+def _store(part: Path, blocks: Iterator[bytes]) -> tuple[int, str]:
+    size, digest = 0, hashlib.sha256()
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    with os.fdopen(descriptor, "wb") as out:
+        for block in blocks:
+            size += len(block)
+            if size > settings.ORCH_MAX_UPLOAD_BYTES:
+                raise UploadTooLargeError("The file is larger than ORCH_MAX_UPLOAD_MB allows. Nothing was kept of it.")
+            digest.update(block)
+            out.write(block)
+        out.flush()
+        os.fsync(descriptor)
+    return size, digest.hexdigest()
+
+
+def _blocks(file: IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:
+    chunks: Any = getattr(file, "chunks", None)  # Django's uploaded files
+    if chunks is not None:
+        yield from chunks(MIB)
+        return
+    read: Any = getattr(file, "read", None)
+    if read is None:
+        yield from file
+        return
+    while block := read(MIB):
+        yield block
+
+
+def _age_s(entry: Path) -> float:
+    try:
+        return time.time() - entry.lstat().st_mtime
+    except OSError:
+        return 0.0
