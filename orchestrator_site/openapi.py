@@ -81,6 +81,8 @@ def _describe(address: str, method: str, operation: dict[str, Any]) -> None:
     numbers = [*ALWAYS]
     if "{" in address or address in {"/bundle/create", "/rehydrate/start"}:
         numbers += WITH_ID
+    if address.endswith("/download"):
+        numbers += (410, 412, 416)
     if method == "post":
         numbers += (*WITH_BODY, *CHANGES_STATE, 507)
     responses = operation["responses"]

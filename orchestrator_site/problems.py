@@ -53,6 +53,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "state_conflict": (409, "The job's state forbids this"),
     "idempotency_key_reused": (409, "The idempotency key belongs to another request"),
     "plan_changed": (409, "The restore plan has changed"),
+    "bundle_unavailable": (410, "The bundle's file is gone"),
     "length_required": (411, "Content-Length is required"),
     "precondition_failed": (412, "The representation is another one by now"),
     "body_too_large": (413, "The body is too large"),
@@ -127,7 +128,8 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
     del context
     if isinstance(error, OURS):
         code = str(error.code)
-        return problem(code, str(error) or PROBLEMS.get(code, (0, code))[1], errors=_fields_of(error))
+        headers = getattr(error, "headers", None)
+        return problem(code, str(error) or PROBLEMS.get(code, (0, code))[1], errors=_fields_of(error), headers=headers)
     for kind, code in _OF_THE_FRAMEWORK:
         if isinstance(error, kind):
             return _of_framework(error, code)

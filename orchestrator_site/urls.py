@@ -3,8 +3,10 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
+from bundles import api as bundles
 from jobs import api as jobs
 from orchestrator_site.api_docs import DocsView, SchemaView
+from rehydration import api as rehydration
 
 handler400 = "orchestrator_site.problems.bad_request"
 handler403 = "orchestrator_site.problems.permission_denied"
@@ -12,10 +14,19 @@ handler404 = "orchestrator_site.problems.not_found"
 handler500 = "orchestrator_site.problems.server_error"
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("bundle/create", bundles.BundleCreateView.as_view(), name="api-bundle-create"),
+    path("rehydrate/start", rehydration.RehydrateStartView.as_view(), name="api-rehydrate-start"),
     path("jobs", jobs.JobsView.as_view(), name="api-jobs"),
     path("jobs/<str:job_id>", jobs.JobView.as_view(), name="api-job"),
     path("jobs/<str:job_id>/cancel", jobs.JobCancelView.as_view(), name="api-job-cancel"),
     path("jobs/<str:job_id>/retry", jobs.JobRetryView.as_view(), name="api-job-retry"),
+    path("bundles", bundles.BundlesView.as_view(), name="api-bundles"),
+    path("bundles/<str:bundle_id>", bundles.BundleView.as_view(), name="api-bundle"),
+    path("bundles/<str:bundle_id>/manifest", bundles.BundleManifestView.as_view(), name="api-bundle-manifest"),
+    path("bundles/<str:bundle_id>/download", bundles.BundleDownloadView.as_view(), name="bundle-download"),
+    path("bundles/<str:bundle_id>/verify", bundles.BundleVerifyView.as_view(), name="api-bundle-verify"),
+    path("incidents", rehydration.IncidentsView.as_view(), name="api-incidents"),
+    path("incidents/<str:incident_id>", rehydration.IncidentView.as_view(), name="api-incident"),
     path("schema", SchemaView.as_view(), name="api-schema"),
     path("docs", DocsView.as_view(), name="api-docs"),
     path("", include("orchestrator_site.console_urls")),
