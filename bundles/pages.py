@@ -32,7 +32,7 @@ class NewBundleForm(forms.Form):
 
     incident_id = forms.CharField(label="Incident id", max_length=128)
     priority = forms.IntegerField(min_value=-1000, max_value=1000, initial=100)
-    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=65536, initial=256)
+    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=services.MAX_CHUNK_MB, initial=256)
     allow_partial = forms.BooleanField(label="Allow a partial bundle", required=False)
     source = forms.ChoiceField(
         choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"
@@ -86,8 +86,8 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
     """Show one bundle; POST asks for a new verification and goes to its job."""
     principal = of_request(request)
     if request.method == "POST":
-        return redirect("job-page", job_id=services.request_verification(principal, str(bundle_id)).job.job_id)
-    bundle = services.get(principal, str(bundle_id))
+        return redirect("job-page", job_id=services.request_verification(principal, bundle_id).job.job_id)
+    bundle = services.get(principal, bundle_id)
     checked = services.verifications(bundle)
     search, offset = request.GET.get("find", ""), _whole(request.GET.get("from", ""))
     context: dict[str, Any] = {
@@ -124,10 +124,7 @@ def sources_state() -> dict[str, Any]:
 
 
 def _contents(bundle: Bundle, search: str, offset: int) -> dict[str, Any]:
-    try:
-        files, total = services.contents(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
-    except OSError:
-        return {"files": [], "total": 0, "contents_lost": True}
+    files, total = services.contents(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
     shown_to = offset + len(files)
     return {
         "files": files,

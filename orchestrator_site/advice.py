@@ -70,7 +70,7 @@ BY_CODE = {
         "The bundle is signed by a key that was revoked",
         "Do not use this bundle. Bundle the incident again with a key in force.",
     ),
-    "lease_expired": (
+    "poison": (
         "The worker vanished",
         "The job was tried as often as it may. Look at the workers and their host, then retry.",
     ),
