@@ -4,7 +4,22 @@ from django.apps import AppConfig
 
 
 class RehydrationConfig(AppConfig):
-    """Registers the rehydration app with Django."""
+    """Registers the rehydration app with Django, its job type, its source and its sweep with the apps below."""
 
     name = "rehydration"
     verbose_name = "Rehydration"
+
+    def ready(self) -> None:
+        """Tell the apps below what this one adds; its modules need the models, so they are imported here."""
+        from bundles.sources import collect
+        from jobs import registry, sweeps
+        from rehydration import handler, staging
+        from rehydration.restored_source import RestoredSource
+
+        registry.register(
+            registry.JobType(
+                name=handler.JOB_TYPE, title="Restore bundle", phases=handler.PHASES, handler=handler.rehydrate
+            )
+        )
+        collect.register("restored", RestoredSource)
+        sweeps.register("restore staging", staging.sweep)

@@ -6,27 +6,19 @@ never replaces what is there; what is in the way is told, not touched.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from bundles.sources.store import NotPlainError, open_beneath
+
 FILE_MODE = 0o640
 FOLDER_MODE = 0o750
 BLOCK_BYTES = 1024 * 1024
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# What open() says when a link, a file in a folder's place, or a socket is in the way.
-_IN_THE_WAY = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
-
-
-class InTheWayError(Exception):
-    """Something other than a plain folder or file stands where one belongs."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +42,9 @@ def open_file(root: Path, stored_path: str) -> BinaryIO:
 
     Raises:
         FileNotFoundError: nothing is there.
-        InTheWayError: a link or something else than a regular file is there.
+        NotPlainError: a link or something else than a regular file is there.
     """
-    *folders, name = stored_path.split("/")
-    with _folder(root, folders, create=False) as folder:
-        handle = _open(name, _FILE, folder)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise InTheWayError("something that is not a regular file is in its place")
-    return os.fdopen(handle, "rb")
+    return os.fdopen(open_beneath(root, stored_path.split("/")), "rb")
 
 
 def state_of(root: Path, stored_path: str, size: int, sha256: str, on_bytes: Callable[[int], None]) -> FileState:
@@ -79,8 +65,8 @@ def state_of(root: Path, stored_path: str, size: int, sha256: str, on_bytes: Cal
             found = digest_of(file, on_bytes)
     except FileNotFoundError:
         return FileState("new")
-    except InTheWayError as error:
-        return FileState("conflict", str(error))
+    except NotPlainError:
+        return FileState("conflict", "a link or something else that is no plain file is in its place")
     if found != sha256:
         return FileState("conflict", "another file of the same size is in its place", found)
     return FileState("equal", sha256=found)
@@ -105,40 +91,29 @@ def place(root: Path, staged: Path, stored_path: str) -> None:
 
     Raises:
         FileExistsError: something is in its place.
-        InTheWayError: something that is no folder stands where a folder belongs.
-        OSError: the disk refused.
+        OSError: the disk refused, or something that is no folder stands where a folder belongs (ELOOP, ENOTDIR).
     """
     *folders, name = stored_path.split("/")
     with staged.open("rb") as file:
         os.fchmod(file.fileno(), FILE_MODE)
         os.fsync(file.fileno())
-    with _folder(root, folders, create=True) as folder:
+    with _folder(root, folders) as folder:
         os.link(staged, name, dst_dir_fd=folder, follow_symlinks=False)
         os.fsync(folder)
 
 
 @contextmanager
-def _folder(root: Path, names: list[str], *, create: bool) -> Iterator[int]:
-    """A handle on the folder `names` below `root`; the root itself may be reached by a link, as its owner set it."""
+def _folder(root: Path, names: list[str]) -> Iterator[int]:
+    """A handle on the folder `names` below `root`, made where it is missing."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in names:
-            if create:
-                with suppress(FileExistsError):
-                    os.mkdir(name, FOLDER_MODE, dir_fd=folder)
-                    os.fsync(folder)
-            below = _open(name, _FOLDER, folder)
+            with suppress(FileExistsError):
+                os.mkdir(name, FOLDER_MODE, dir_fd=folder)
+                os.fsync(folder)
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             os.close(folder)
             folder = below
         yield folder
     finally:
         os.close(folder)
-
-
-def _open(name: str, flags: int, folder: int) -> int:
-    try:
-        return os.open(name, flags, dir_fd=folder)
-    except OSError as error:
-        if error.errno in _IN_THE_WAY:
-            raise InTheWayError("a link or something that is not a plain folder or file is in its place") from error
-        raise

@@ -1,6 +1,6 @@
 """From what a caller names to a bundle file of ours.
 
-A path counts only when every folder on its way below OUTPUT_DIR is a folder and its end a regular file, each opened
+A path counts only when every folder on its way below OUTPUT_DIR is a folder and its end a regular file, each reached
 by handle without following links. Every refusal reads the same, so none tells what exists on the disk.
 """
 
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from django.conf import settings
 
@@ -28,15 +29,18 @@ def resolve(bundle_path: object) -> str:
         BundlePathInvalidError: it is anything else, or not there.
     """
     relative = "/".join(_components(bundle_path))
-    open_bundle(relative).close()
-    return relative
+    with pinned(relative):
+        return relative
 
 
-def open_bundle(relative: str) -> BinaryIO:
-    """Open a bundle file for reading, following no link below OUTPUT_DIR.
+@contextmanager
+def pinned(relative: str) -> Iterator[Path]:
+    """A path on which a bundle file can be opened, while no renamed or linked folder can lead elsewhere.
+
+    The folder is held open by handle, and the path goes through that handle.
 
     Args:
-        relative: its path as `resolve` gave it.
+        relative: the file's path as `resolve` gave it.
 
     Raises:
         BundlePathInvalidError: it does not lead to a regular file.
@@ -44,21 +48,22 @@ def open_bundle(relative: str) -> BinaryIO:
     *folders, name = _components(relative)
     try:
         folder = os.open(settings.OUTPUT_DIR, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BundlePathInvalidError from error
+    try:
         try:
             for part in folders:
                 below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
                 os.close(folder)
                 folder = below
-            # O_NONBLOCK: opening a named pipe must not wait for its writer.
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise BundlePathInvalidError from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise BundlePathInvalidError
-    return os.fdopen(handle, "rb")
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            raise BundlePathInvalidError from error
+        if not stat.S_ISREG(found.st_mode):
+            raise BundlePathInvalidError
+        yield Path(f"/proc/self/fd/{folder}") / name
+    finally:
+        os.close(folder)
 
 
 def _components(bundle_path: object) -> list[str]:

@@ -49,6 +49,7 @@ class Plan:
         digest: SHA-256 (hex) that stands for all of it.
         files: the files to place (new) or to leave (equal), each with its record.
         held_back: keys of artifact records that are not added since their file is in conflict.
+        problems: why the bundle's own records and files do not belong together; nothing is restored then.
     """
 
     counts: dict[str, dict[str, int]]
@@ -57,6 +58,7 @@ class Plan:
     digest: str
     files: list[PlannedFile]
     held_back: frozenset[str]
+    problems: tuple[str, ...]
 
     @property
     def changes(self) -> bool:
@@ -75,6 +77,7 @@ class _Ledger:
     conflict_total: int = 0
     files: list[PlannedFile] = field(default_factory=list)
     held_back: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)
     digest: Any = field(default_factory=hashlib.sha256)
 
     def note(self, table: str, key: str, verdict: str, reason: str = "", found: str = "") -> None:
@@ -97,11 +100,13 @@ def compute(contents: Contents, bundle_sha256: str, store: Path, on_rows: Beat, 
         on_rows: told how many rows have just been compared.
         on_bytes: told how many bytes of stored files have just been read.
     """
-    ledger = _Ledger()
     incident_id = contents.manifest.incident_id
-    _plan_timeline(ledger, contents, incident_id, on_rows)
-    _plan_alerts(ledger, contents, incident_id, on_rows)
-    _plan_artifacts(ledger, contents, incident_id, store, on_rows, on_bytes)
+    planner = _Planner(contents, incident_id, store, on_rows, on_bytes)
+    planner.timeline()
+    planner.events()
+    planner.alerts()
+    planner.artifacts()
+    ledger = planner.ledger
     told = {
         "bundle_sha256": bundle_sha256,
         "incident_id": incident_id,
@@ -115,6 +120,7 @@ def compute(contents: Contents, bundle_sha256: str, store: Path, on_rows: Beat, 
         digest=hashlib.sha256(canonical_json(told)).hexdigest(),
         files=ledger.files,
         held_back=frozenset(ledger.held_back),
+        problems=tuple(ledger.problems),
     )
 
 
@@ -129,53 +135,6 @@ def _sha256(record: str) -> str:
     return hashlib.sha256(record.encode("ascii")).hexdigest()
 
 
-def _plan_timeline(ledger: _Ledger, contents: Contents, incident_id: str, on_rows: Beat) -> None:
-    header = contents.header()
-    if header is not None:
-        stored = TimelineHeader.objects.filter(incident_id=incident_id).values_list("record", flat=True).first()
-        if stored is None:
-            ledger.note("timeline", "header", NEW)
-        elif stored == header:
-            ledger.note("timeline", "header", EQUAL)
-        else:
-            reason = "the database holds another timeline header; its own is kept"
-            ledger.note("timeline", "header", CONFLICT, reason, _sha256(stored))
-    in_order, last = True, -1
-    for batch in batches(contents.events()):
-        found = TimelineEvent.objects.filter(incident_id=incident_id, event_digest__in=[row.digest for row in batch])
-        places = {(digest, nth): place for digest, nth, place in found.values_list(
-            "event_digest", "occurrence", "position"
-        )}  # fmt: skip
-        for row in batch:
-            place = places.get((row.digest, row.occurrence))
-            ledger.note("events", row.key, NEW if place is None else EQUAL)
-            if place is not None:
-                in_order, last = in_order and place > last, place
-        on_rows(len(batch))
-    if not in_order:
-        reason = "the database holds these events in another order; its own is kept"
-        ledger.note("timeline", "order of events", CONFLICT, reason)
-
-
-def _plan_alerts(ledger: _Ledger, contents: Contents, incident_id: str, on_rows: Beat) -> None:
-    for batch in batches(contents.alerts()):
-        rows = Alert.objects.filter(incident_id=incident_id, alert_id__in=[row.key for row in batch])
-        stored = dict(_with_digest(rows).values_list("alert_id", "digest"))
-        for row in batch:
-            found = stored.get(row.key)
-            if row.repeated:
-                reason = "the bundle holds more than one alert with this id; only the first is restored"
-                ledger.note("alerts", row.key, CONFLICT, reason)
-            elif found is None:
-                ledger.note("alerts", row.key, NEW)
-            elif found == _sha256(row.record):
-                ledger.note("alerts", row.key, EQUAL)
-            else:
-                reason = "the database holds another alert with this id; its own is kept"
-                ledger.note("alerts", row.key, CONFLICT, reason, found)
-        on_rows(len(batch))
-
-
 @dataclass(frozen=True)
 class _Stored:
     """An artifact as the database has it."""
@@ -184,60 +143,127 @@ class _Stored:
     stored_path: str
     sha256: str
 
-
-def _plan_artifacts(
-    ledger: _Ledger, contents: Contents, incident_id: str, store: Path, on_rows: Beat, on_bytes: Beat
-) -> None:
-    told_of: set[str] = set()
-    for batch in batches(contents.artifacts()):
-        rows = ArtifactRecord.objects.filter(incident_id=incident_id, artifact_id__in=[row.key for row in batch])
-        stored = {
-            artifact_id: _Stored(digest, path, sha256)
-            for artifact_id, digest, path, sha256 in _with_digest(rows).values_list(
-                "artifact_id", "digest", "stored_path", "sha256"
-            )
-        }
-        for row in batch:
-            if row.file is not None:
-                told_of.add(row.file.path)
-            _plan_artifact(ledger, row, stored.get(row.key), incident_id, store, on_bytes)
-        on_rows(len(batch))
-    for entry in contents.artifact_files():
-        if entry.path not in told_of:
-            ledger.note("files", entry.path, CONFLICT, "no record in the bundle tells of this file; it is not restored")
+    def keeps(self, place: str, sha256: str) -> bool:
+        """Whether its file is this one, at this place."""
+        return (self.stored_path, self.sha256) == (place, sha256)
 
 
-def _plan_artifact(
-    ledger: _Ledger, row: ArtifactRow, stored: _Stored | None, incident_id: str, store: Path, on_bytes: Beat
-) -> None:
-    """Judge a record and its file together: a record is added only with its file, and a file only for its record."""
-    if row.repeated:
-        reason = "the bundle holds more than one record with this id; only the first is restored"
-        ledger.note("artifacts", row.key, CONFLICT, reason)
-        return
-    verdict = NEW if stored is None else EQUAL if stored.digest == _sha256(row.record) else CONFLICT
-    if row.file is None:
-        _note_record(ledger, row.key, verdict, stored)
-        return
-    entry = row.file
-    place = f"{incident_id}/{entry.artifact_id}/{entry.path.rsplit('/', 1)[-1]}"
-    state = artifacts.state_of(store, place, entry.size, entry.sha256, on_bytes)
-    file_verdict, reason = state.verdict, state.reason
-    if verdict == CONFLICT and file_verdict == NEW and stored and stored.sha256 != entry.sha256:
-        file_verdict, reason = CONFLICT, "its record is in conflict; the file is not restored"
-    if verdict == NEW and file_verdict == CONFLICT:
-        ledger.held_back.add(row.key)
-        ledger.note("artifacts", row.key, CONFLICT, "its file is in conflict; the record is not added without it")
-    else:
-        _note_record(ledger, row.key, verdict, stored)
-    ledger.note("files", place, file_verdict, reason, state.sha256)
-    if file_verdict != CONFLICT or verdict == EQUAL:
-        ledger.files.append(PlannedFile(entry, row.key, place, file_verdict))
+@dataclass
+class _Planner:
+    """Goes through one bundle, table by table."""
 
+    contents: Contents
+    incident_id: str
+    store: Path
+    on_rows: Beat
+    on_bytes: Beat
+    ledger: _Ledger = field(default_factory=_Ledger)
 
-def _note_record(ledger: _Ledger, key: str, verdict: str, stored: _Stored | None) -> None:
-    if verdict == CONFLICT and stored is not None:
-        reason = "the database holds another record with this id; its own is kept"
-        ledger.note("artifacts", key, CONFLICT, reason, stored.digest)
-    else:
-        ledger.note("artifacts", key, verdict)
+    def timeline(self) -> None:
+        """Judge the timeline's header."""
+        header = self.contents.header()
+        if header is None:
+            return
+        rows = TimelineHeader.objects.filter(incident_id=self.incident_id)
+        stored = rows.values_list("record", flat=True).first()
+        if stored is None:
+            self.ledger.note("timeline", "header", NEW)
+        elif stored == header:
+            self.ledger.note("timeline", "header", EQUAL)
+        else:
+            reason = "the database holds another timeline header; its own is kept"
+            self.ledger.note("timeline", "header", CONFLICT, reason, _sha256(stored))
+
+    def events(self) -> None:
+        """Judge the events, and whether those found stand in the bundle's order."""
+        in_order, last = True, -1
+        for batch in batches(self.contents.events()):
+            digests = [row.digest for row in batch]
+            rows = TimelineEvent.objects.filter(incident_id=self.incident_id, event_digest__in=digests)
+            found = rows.values_list("event_digest", "occurrence", "position")
+            places = {(digest, occurrence): position for digest, occurrence, position in found}
+            for row in batch:
+                place = places.get((row.digest, row.occurrence))
+                self.ledger.note("events", row.key, NEW if place is None else EQUAL)
+                if place is not None:
+                    in_order, last = in_order and place > last, place
+            self.on_rows(len(batch))
+        if not in_order:
+            reason = "the database holds these events in another order; its own is kept"
+            self.ledger.note("timeline", "order of events", CONFLICT, reason)
+
+    def alerts(self) -> None:
+        """Judge the alerts."""
+        for batch in batches(self.contents.alerts()):
+            rows = Alert.objects.filter(incident_id=self.incident_id, alert_id__in=[row.key for row in batch])
+            stored = dict(_with_digest(rows).values_list("alert_id", "digest"))
+            for row in batch:
+                found = stored.get(row.key)
+                if row.repeated:
+                    reason = "the bundle holds more than one alert with this id; only the first is restored"
+                    self.ledger.note("alerts", row.key, CONFLICT, reason)
+                elif found is None:
+                    self.ledger.note("alerts", row.key, NEW)
+                elif found == _sha256(row.record):
+                    self.ledger.note("alerts", row.key, EQUAL)
+                else:
+                    reason = "the database holds another alert with this id; its own is kept"
+                    self.ledger.note("alerts", row.key, CONFLICT, reason, found)
+            self.on_rows(len(batch))
+
+    def artifacts(self) -> None:
+        """Judge the artifact records with their files, then the files that no record tells of."""
+        told_of: set[str] = set()
+        for batch in batches(self.contents.artifacts()):
+            keys = [row.key for row in batch]
+            rows = ArtifactRecord.objects.filter(incident_id=self.incident_id, artifact_id__in=keys)
+            found = _with_digest(rows).values_list("artifact_id", "digest", "stored_path", "sha256")
+            stored = {artifact_id: _Stored(*rest) for artifact_id, *rest in found}
+            for row in batch:
+                self._artifact(row, stored.get(row.key))
+                if row.file is not None:
+                    told_of.add(row.file.path)
+            self.on_rows(len(batch))
+        for entry in self.contents.artifact_files():
+            if entry.path not in told_of:
+                reason = "no record in the bundle tells of this file; it is not restored"
+                self.ledger.note("files", entry.path, CONFLICT, reason)
+
+    def _artifact(self, row: ArtifactRow, stored: _Stored | None) -> None:
+        """Judge a record and its file together: a record is added only with its file, a file only for its record."""
+        if row.repeated:
+            reason = "the bundle holds more than one record with this id; only the first is restored"
+            self.ledger.note("artifacts", row.key, CONFLICT, reason)
+            return
+        verdict = NEW if stored is None else EQUAL if stored.digest == _sha256(row.record) else CONFLICT
+        entry = row.file
+        if entry is None:
+            if self.contents.manifest.complete:
+                self.ledger.problems.append(f"artifact {row.key} has a record but no file")
+            self._record(row.key, verdict, stored)
+            return
+        if row.told_sha256 not in {"", entry.sha256}:
+            self.ledger.problems.append(f"artifact {row.key}: its record tells of another SHA-256 than its file has")
+        place = f"{self.incident_id}/{entry.artifact_id}/{entry.path.rsplit('/', 1)[-1]}"
+        state = artifacts.state_of(self.store, place, entry.size, entry.sha256, self.on_bytes)
+        file_verdict, reason = state.verdict, state.reason
+        if stored and verdict == CONFLICT and file_verdict == NEW and not stored.keeps(place, entry.sha256):
+            file_verdict, reason = CONFLICT, "its record is in conflict; the file is not restored"
+        if verdict == NEW and file_verdict == CONFLICT:
+            self.ledger.held_back.add(row.key)
+            why = "its file is in conflict; the record is not added without it"
+            self.ledger.note("artifacts", row.key, CONFLICT, why)
+        else:
+            self._record(row.key, verdict, stored)
+        # A file that is there while its record does not know of it is news to the database.
+        known = stored is None or verdict != EQUAL or bool(stored.stored_path)
+        self.ledger.note("files", place, file_verdict if known else NEW, reason, state.sha256)
+        if file_verdict != CONFLICT or verdict == EQUAL:
+            self.ledger.files.append(PlannedFile(entry, row.key, place, file_verdict))
+
+    def _record(self, key: str, verdict: str, stored: _Stored | None) -> None:
+        if verdict == CONFLICT and stored is not None:
+            reason = "the database holds another record with this id; its own is kept"
+            self.ledger.note("artifacts", key, CONFLICT, reason, stored.digest)
+        else:
+            self.ledger.note("artifacts", key, verdict)

@@ -51,12 +51,13 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
-    """One artifact record and its file's entry in the manifest, if the bundle carries the file."""
+    """One artifact record, the SHA-256 it tells of, and its file in the manifest, if the bundle carries the file."""
 
     key: str
     name: str
     record: str
     repeated: bool
+    told_sha256: str
     file: FileEntry | None
 
 
@@ -120,6 +121,7 @@ class Contents:
                 name=_listed(record.get("name")),
                 record=line.decode("ascii"),
                 repeated=position in repeats,
+                told_sha256=str(record.get("sha256") or "").lower(),
                 file=None if position in repeats else self._file_of(record),
             )
 

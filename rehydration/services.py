@@ -25,7 +25,6 @@ from rehydration import bundle_paths, known_incidents
 from rehydration.errors import IncidentNotFoundError, RestoreRequestError, SignatureRequiredError
 from rehydration.known_incidents import IncidentSummary
 
-JOB_TYPE = "rehydrate"
 DEFAULT_PRIORITY = 100
 
 
@@ -91,7 +90,7 @@ def request_restore(
     }
     with transaction.atomic():
         enqueued = queue.enqueue(
-            JOB_TYPE,
+            "rehydrate",
             payload,
             principal=principal,
             operation="rehydrate.start",
@@ -144,7 +143,7 @@ def _bundle(principal: Principal, bundle_path: str, bundle_id: str) -> tuple[str
     bundle = bundle_services.get(principal, bundle_id) if bundle_id else None
     relative = bundle_paths.resolve(bundle.path if bundle else bundle_path)
     if bundle is None:
-        bundle = Bundle.objects.filter(path=relative).first()
+        bundle = Bundle.objects.filter(name=relative).first()
     return relative, bundle
 
 

@@ -1,0 +1,39 @@
+"""One restore of an incident at a time, in the whole deployment.
+
+An advisory lock of the database session: it is held from planning until the completing transaction has committed,
+and the database itself lets go of it when the worker dies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+
+from django.db import connection
+
+PAUSE_S = 0.25
+
+
+def acquire(incident_id: str, waiting: Callable[[], None]) -> None:
+    """Take the lock, waiting for a restore that holds it.
+
+    Args:
+        incident_id: the incident.
+        waiting: called while it waits; raises to give up.
+    """
+    while not _ask("SELECT pg_try_advisory_lock(%s)", incident_id):
+        waiting()
+        time.sleep(PAUSE_S)
+
+
+def release(incident_id: str) -> None:
+    """Let go of the lock, if this session holds it."""
+    _ask("SELECT pg_advisory_unlock(%s)", incident_id)
+
+
+def _ask(sql: str, incident_id: str) -> bool:
+    key = int.from_bytes(hashlib.sha256(b"restore:" + incident_id.encode()).digest()[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [key])
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,30 @@
+"""The end of a restore: does every artifact record that the bundle carries have its file, with its digest?
+
+Asked of the disk, by reading every file again; what the steps before believe they did counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rehydration import artifacts
+from rehydration.plan import EQUAL, Plan
+
+PROBLEMS_TOLD = 50
+
+
+def file_problems(plan: Plan, store: Path, on_bytes: Callable[[int], None]) -> list[str]:
+    """What is wrong with the files of the plan, one sentence each; empty when all is well.
+
+    Args:
+        plan: as carried out.
+        store: the artifact store.
+        on_bytes: told how many bytes have just been read.
+    """
+    problems = []
+    for file in plan.files:
+        state = artifacts.state_of(store, file.stored_path, file.entry.size, file.entry.sha256, on_bytes)
+        if state.verdict != EQUAL:
+            problems.append(f"{file.stored_path}: {state.reason or 'the file is not there'}")
+    return problems

@@ -1,0 +1,182 @@
+"""Carrying out a plan: files first, then all rows in the transaction that completes the job.
+
+Files are put in place one by one and are worth nothing without their rows; an attempt that dies leaves files that the
+next one finds equal. Rows are added and never replaced, and what was added must be what was planned.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from bundles.format import paths
+from jobs.errors import RetryableError
+from rehydration import artifacts
+from rehydration.batches import HasRecord, batches
+from rehydration.models import RestoredIncident
+from rehydration.plan import NEW, Plan
+from rehydration.records import Contents
+
+IN_THE_WAY = frozenset({errno.EEXIST, errno.ELOOP, errno.ENOTDIR})
+
+_HEADER = """
+INSERT INTO orchestrator_timeline_headers (incident_id, record) VALUES (%s, %s) ON CONFLICT (incident_id) DO NOTHING"""
+_EVENTS = """
+INSERT INTO orchestrator_timeline_events (incident_id, event_digest, occurrence, position, record)
+SELECT %s, * FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::text[])
+ON CONFLICT (incident_id, event_digest, occurrence) DO NOTHING"""
+_ALERTS = """
+INSERT INTO orchestrator_alerts (incident_id, alert_id, timestamp, severity, title, record)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+ON CONFLICT (incident_id, alert_id) DO NOTHING"""
+_ARTIFACTS = """
+INSERT INTO orchestrator_artifact_records (incident_id, artifact_id, name, record, size, sha256, stored_path)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])
+ON CONFLICT (incident_id, artifact_id) DO NOTHING"""
+# A record that came from a partial bundle without its file gets the file from a fuller one.
+_FILES_FOUND = """
+UPDATE orchestrator_artifact_records SET size = found.size, sha256 = found.sha256, stored_path = found.stored_path
+FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[]) AS found (artifact_id, size, sha256, stored_path)
+WHERE orchestrator_artifact_records.incident_id = %s
+    AND orchestrator_artifact_records.artifact_id = found.artifact_id
+    AND orchestrator_artifact_records.stored_path = '' AND orchestrator_artifact_records.record = ANY(%s)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a restore comes from: the bundle's digest, who asked, whether the signature was checked."""
+
+    bundle_sha256: str
+    restored_by: str
+    signature_checked: bool
+
+
+def place_files(plan: Plan, contents: Contents, store: Path, on_file: Callable[[int], None]) -> None:
+    """Put the plan's new files in place; `on_file` is told each one's size.
+
+    Raises:
+        RetryableError: `target_changed`: something took a file's place since the plan was made.
+        OSError: the disk refused.
+    """
+    for file in plan.files:
+        if file.verdict != NEW:
+            continue
+        try:
+            artifacts.place(store, contents.directory / file.entry.path, file.stored_path)
+        except OSError as error:
+            if error.errno in IN_THE_WAY:
+                raise RetryableError("target_changed", f"Something took the place of {file.stored_path}.") from error
+            raise
+        on_file(file.entry.size)
+
+
+def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
+    """Add the plan's new rows, inside the caller's transaction.
+
+    Raises:
+        RetryableError: `target_changed`: other rows were added than planned; the caller's transaction must not commit.
+    """
+    incident_id = contents.manifest.incident_id
+    stored_paths = {file.artifact_key: file.stored_path for file in plan.files}
+    header = contents.header()
+    added = {
+        "timeline": 0 if header is None else _execute(_HEADER, [incident_id, header]),
+        "events": _insert(_EVENTS, incident_id, contents.events(), ("digest", "occurrence", "position", "record")),
+        "alerts": _insert(
+            _ALERTS, incident_id,
+            (row for row in contents.alerts() if not row.repeated),
+            ("key", "timestamp", "severity", "title", "record"),
+        ),
+        "artifacts": _insert(
+            _ARTIFACTS, incident_id,
+            _artifact_rows(contents, plan, stored_paths),
+            ("key", "name", "record", "size", "sha256", "stored_path"),
+        ),
+    }  # fmt: skip
+    for table, count in added.items():
+        if count != plan.counts[table][NEW]:
+            raise RetryableError("target_changed", f"The database changed while the restore ran (table {table}).")
+    _complete_records(incident_id, contents, plan, stored_paths)
+    _tell_incident(contents, origin, added)
+
+
+@dataclass(frozen=True)
+class _ArtifactValues:
+    """The columns of one artifact record."""
+
+    key: str
+    name: str
+    record: str
+    size: int
+    sha256: str
+    stored_path: str
+
+
+def _artifact_rows(contents: Contents, plan: Plan, stored_paths: dict[str, str]) -> Iterable[_ArtifactValues]:
+    for row in contents.artifacts():
+        if row.repeated or row.key in plan.held_back:
+            continue
+        size, sha256 = (row.file.size, row.file.sha256) if row.file else (0, "")
+        yield _ArtifactValues(row.key, row.name, row.record, size, sha256, stored_paths.get(row.key, ""))
+
+
+def _complete_records(incident_id: str, contents: Contents, plan: Plan, stored_paths: dict[str, str]) -> None:
+    if not (plan.counts["artifacts"]["equal"] and plan.counts["files"][NEW]):
+        return
+    for batch in batches(row for row in _artifact_rows(contents, plan, stored_paths) if row.stored_path):
+        _execute(
+            _FILES_FOUND,
+            [*_columns(batch, ("key", "size", "sha256", "stored_path")), incident_id, [row.record for row in batch]],
+        )
+
+
+def _tell_incident(contents: Contents, origin: Origin, added: dict[str, int]) -> None:
+    """Keep the incident's own row true: what it holds, and what no bundle restored so far has brought."""
+    manifest = contents.manifest
+    row = RestoredIncident.objects.select_for_update().filter(pk=manifest.incident_id).first()
+    missing = [dict(gap) for gap in manifest.missing]
+    if row is None:
+        row = RestoredIncident(
+            incident_id=manifest.incident_id,
+            restored_at=Now(),
+            restored_by=origin.restored_by,
+            bundle_sha256=origin.bundle_sha256,
+            content_digest=manifest.content_digest,
+            signature_checked=origin.signature_checked,
+            has_alerts=False,
+            has_artifacts=False,
+        )
+    else:
+        missing = [gap for gap in row.missing if _subject(gap) in {_subject(other) for other in missing}]
+    row.has_alerts = row.has_alerts or contents.has(paths.ALERTS)
+    row.has_artifacts = row.has_artifacts or contents.has(paths.ARTIFACTS)
+    row.missing = missing
+    row.events += added["events"]
+    row.alerts += added["alerts"]
+    row.artifacts += added["artifacts"]
+    row.save()
+
+
+def _subject(gap: dict[str, str]) -> tuple[str | None, str | None]:
+    return gap.get("path"), gap.get("source")
+
+
+def _insert(sql: str, incident_id: str, rows: Iterable[HasRecord], names: tuple[str, ...]) -> int:
+    return sum(_execute(sql, [incident_id, *_columns(batch, names)]) for batch in batches(rows))
+
+
+def _columns(batch: Sequence[HasRecord], names: tuple[str, ...]) -> list[list[Any]]:
+    return [[getattr(row, name) for row in batch] for name in names]
+
+
+def _execute(sql: str, parameters: list[Any]) -> int:
+    """Run one statement; returns how many rows it added."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.rowcount

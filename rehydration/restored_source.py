@@ -1,0 +1,172 @@
+"""The `restored` source: an incident as our own database and artifact store hold it.
+
+Records come out as the canonical lines that came in, in the order of every other source, so a bundle of a restored
+incident has the content digest of the bundle it was restored from. What no restored bundle carried is missing here too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from bundles.format import paths
+from bundles.format.records import ALERT_ORDER, ARTIFACT_ORDER, RecordSpool, sort_key, write_timeline
+from bundles.sources.collect import Artifact, Check, Evidence, Progress
+from bundles.sources.store import NotPlainError, StoredReader, open_beneath
+from bundles.sources.trace import Tally
+from jobs.errors import PermanentError
+from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent, TimelineHeader
+
+ROWS_AT_ONCE = 1000
+SOURCE_OF = {paths.TIMELINE: "timeline", paths.ALERTS: "alerts", paths.ARTIFACTS: "artifacts"}
+NEVER_CARRIED = "no bundle that was restored here carried it"
+
+
+class RestoredSource:
+    """Collects from the restored tables and the artifact store; see `collect.EvidenceSource`."""
+
+    def collect(
+        self, incident_id: str, staging: Path, *, allow_partial: bool, on_progress: Progress, check: Check
+    ) -> Evidence:
+        """Write the members from the tables and list the artifacts, all as of one moment.
+
+        Raises:
+            PermanentError: `incident_unknown`: never restored here; `source_invalid`: something is missing and a
+                partial bundle is not allowed.
+        """
+        tally = Tally(on_progress, check)
+        with _one_moment():
+            incident = RestoredIncident.objects.filter(pk=incident_id).first()
+            if incident is None:
+                raise PermanentError("incident_unknown", f"Restored: no incident {incident_id} was restored here.")
+            missing = _missing(incident)
+            if missing and not allow_partial:
+                what = missing[0].get("path") or missing[0].get("source")
+                raise PermanentError(
+                    "source_invalid", f"Restored: the incident is not complete here ({what} is missing)."
+                )
+            members: dict[str, Path] = {}
+            counts: dict[str, int] = {}
+            header = TimelineHeader.objects.filter(pk=incident_id).first()
+            if header is not None:
+                members[paths.TIMELINE] = staging / paths.TIMELINE
+                events = _lines(TimelineEvent.objects.filter(incident_id=incident_id), tally, "events", counts)
+                write_timeline(members[paths.TIMELINE], json.loads(header.record), events)
+            if incident.has_alerts:
+                lines = _lines(Alert.objects.filter(incident_id=incident_id), tally, "alerts", counts)
+                members[paths.ALERTS] = _write_array(staging, paths.ALERTS, lines, ALERT_ORDER)
+            if incident.has_artifacts:
+                lines = _lines(ArtifactRecord.objects.filter(incident_id=incident_id), tally, "artifacts", counts)
+                members[paths.ARTIFACTS] = _write_array(staging, paths.ARTIFACTS, lines, ARTIFACT_ORDER)
+            files = [_artifact(row) for row in _rows_with_file(incident_id)]
+        return Evidence(
+            members=members,
+            artifacts=files,
+            provenance=_provenance(incident_id, members, counts),
+            missing=missing,
+            counts=counts,
+        )
+
+
+@contextmanager
+def _one_moment() -> Iterator[None]:
+    """All reads within see the same state of the database, whatever is restored meanwhile."""
+    nested = connection.in_atomic_block
+    with transaction.atomic():
+        if not nested:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+def _lines(rows: Any, tally: Tally, what: str, counts: dict[str, int]) -> Iterator[bytes]:
+    """The records of `rows`, read by a server-side cursor and counted."""
+    counts[what] = 0
+    for record in rows.values_list("record", flat=True).iterator(chunk_size=ROWS_AT_ONCE):
+        tally.add(f"Restored {what}")
+        if counts[what] % ROWS_AT_ONCE == 0:
+            tally.check()
+        counts[what] += 1
+        yield record.encode("ascii")
+
+
+def _write_array(staging: Path, member: str, lines: Iterable[bytes], order: tuple[str, str]) -> Path:
+    spool = RecordSpool(staging)
+    for line in lines:
+        spool.add(sort_key(json.loads(line), order), line)
+    spool.write_array(staging / member)
+    return staging / member
+
+
+def _rows_with_file(incident_id: str) -> Iterator[ArtifactRecord]:
+    rows = ArtifactRecord.objects.filter(incident_id=incident_id).exclude(stored_path="").defer("record")
+    return rows.iterator(chunk_size=ROWS_AT_ONCE)
+
+
+def _artifact(row: ArtifactRecord) -> Artifact:
+    """The stored name is what the name of the member path was made to; made once more it stays the same."""
+    return Artifact(
+        artifact_id=row.artifact_id,
+        name=row.stored_path.rsplit("/", 1)[-1],
+        size=row.size,
+        sha256=row.sha256,
+        open=partial(_open, row.stored_path, row.size, row.artifact_id),
+    )
+
+
+def _open(stored_path: str, size: int, artifact_id: str) -> BinaryIO:
+    try:
+        handle = open_beneath(Path(settings.FORENSIC_STORAGE_PATH), stored_path.split("/"))
+    except (FileNotFoundError, NotPlainError) as error:
+        what = f"Restored: the file of artifact {artifact_id} is not in the artifact store."
+        raise PermanentError("source_invalid", what) from error
+    return cast("BinaryIO", StoredReader(handle, size, artifact_id))
+
+
+def _missing(incident: RestoredIncident) -> list[dict[str, str]]:
+    """What the incident lacks here: members and files that no bundle brought, with the reason it was given then."""
+    told = {gap.get("path") or gap.get("source", ""): gap for gap in incident.missing}
+    has_timeline = TimelineHeader.objects.filter(pk=incident.pk).exists()
+    present = {
+        paths.TIMELINE: has_timeline, paths.ALERTS: incident.has_alerts, paths.ARTIFACTS: incident.has_artifacts,
+    }  # fmt: skip
+    gaps: dict[str, dict[str, str]] = {}
+    for member, source in SOURCE_OF.items():
+        if not present[member]:
+            gap = told.pop(member, None) or told.pop(source, None) or {"source": source, "reason": NEVER_CARRIED}
+            gaps[gap.get("path") or gap["source"]] = gap
+        else:
+            told.pop(member, None)
+            told.pop(source, None)
+    stored = {f"{paths.ARTIFACT_FOLDER}/{row.stored_path.partition('/')[2]}" for row in _rows_with_file(incident.pk)}
+    gaps.update({subject: gap for subject, gap in told.items() if subject not in stored})
+    for row in ArtifactRecord.objects.filter(incident_id=incident.pk, stored_path=""):
+        if paths.valid_artifact_id(row.artifact_id):
+            path = paths.artifact_path(row.artifact_id, str(json.loads(row.record).get("name") or ""))
+            gaps.setdefault(path, {"path": path, "reason": NEVER_CARRIED})
+    return list(gaps.values())
+
+
+def _provenance(incident_id: str, members: dict[str, Path], counts: dict[str, int]) -> dict[str, Any]:
+    fetched_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    names = {"timeline": "events", "alerts": "alerts", "artifacts": "artifacts"}
+    made = {}
+    for member, path in members.items():
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        made[SOURCE_OF[member]] = {
+            "url": f"restored:{incident_id}",
+            "fetched_at": fetched_at,
+            "record_count": counts[names[SOURCE_OF[member]]],
+            "sha256": digest,
+        }
+    return made
