@@ -1,0 +1,51 @@
+"""`manage.py create_api_token USER`: a token for a script, printed once; only its hash is kept."""
+
+from __future__ import annotations
+
+import getpass
+from argparse import ArgumentParser
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from knox.models import AuthToken
+
+from custody import chain
+from custody.principal import shell
+from orchestrator_site import roles
+
+MAX_DAYS = 3650
+
+
+class Command(BaseCommand):
+    """Prints the token alone on stdout, so that it can go straight into a secret store."""
+
+    help = "Make an API token for a user. Use it as: Authorization: Token <token>"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the options."""
+        parser.add_argument("user", help="the user the script acts as, with that user's role")
+        parser.add_argument("--days", type=int, default=90, help="days until it expires (default 90)")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        """Make the token and tell custody."""
+        days: int = options["days"]
+        if not 1 <= days <= MAX_DAYS:
+            raise CommandError(f"--days must be from 1 to {MAX_DAYS}", returncode=2)
+        user = User.objects.filter(username=options["user"], is_active=True).first()
+        if user is None:
+            raise CommandError("there is no active user of that name", returncode=2)
+        with transaction.atomic():
+            token, secret = AuthToken.objects.create(user=user, expiry=timedelta(days=days))
+            chain.record(
+                shell(getpass.getuser()),
+                "token.create",
+                "token",
+                token.token_key,
+                details={"user": user.get_username(), "expires": token.expiry.strftime("%Y-%m-%dT%H:%M:%SZ")},
+            )
+        role = roles.role_of(user) or "no role, so it may do nothing yet"
+        self.stderr.write(f"Token of {user.get_username()} ({role}), valid for {days} days. It is shown only now:")
+        self.stdout.write(secret)
