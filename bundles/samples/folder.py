@@ -1,0 +1,88 @@
+"""Incidents in folders: `<incident>/{timeline,alerts,artifacts}.json` and `artifacts/<artifact_id>/<name>`.
+
+Reads nothing outside the given folders, and follows no links within them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bundles.format import paths
+from bundles.sources import store
+
+KEPT_INCIDENTS = 8
+
+
+class Folders:
+    """The incidents below some folders; the first folder that has an incident wins.
+
+    Args:
+        roots: the folders.
+    """
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = [root.absolute() for root in roots]
+        self._lock = threading.Lock()
+        self._alerts: dict[str, tuple[tuple[int, int], list[Any]]] = {}
+
+    def incident_ids(self) -> list[str]:
+        """The ids of all incidents, sorted."""
+        found = {
+            entry.name
+            for root in self._roots
+            if root.is_dir()
+            for entry in root.iterdir()
+            if paths.valid_incident_id(entry.name) and (entry / "timeline.json").is_file()
+        }
+        return sorted(found)
+
+    def open(self, incident_id: str, *parts: str) -> BinaryIO | None:
+        """A file of an incident, or None when there is none (or it is a link)."""
+        if not paths.valid_incident_id(incident_id):
+            return None
+        for root in self._roots:
+            try:
+                return os.fdopen(store.open_beneath(root, (incident_id, *parts)), "rb")
+            except (OSError, store.NotPlainError):
+                continue
+        return None
+
+    def alerts(self, incident_id: str) -> list[Any]:
+        """The alerts of an incident, in the order of their file; none when it is unknown."""
+        file = self.open(incident_id, "alerts.json")
+        if file is None:
+            return []
+        with file, self._lock:
+            told = os.fstat(file.fileno())
+            version = (told.st_mtime_ns, told.st_size)
+            kept = self._alerts.get(incident_id)
+            if kept is None or kept[0] != version:
+                if len(self._alerts) >= KEPT_INCIDENTS:
+                    self._alerts.clear()
+                kept = self._alerts[incident_id] = version, json.load(file)
+            return kept[1]
+
+    def artifact(self, artifact_id: str) -> BinaryIO | None:
+        """The content of an artifact of any incident, or None."""
+        if not paths.valid_artifact_id(artifact_id):
+            return None
+        for incident_id in self.incident_ids():
+            listing = self.open(incident_id, "artifacts.json")
+            if listing is None:
+                continue
+            with listing:
+                records = json.load(listing)
+            for record in records:
+                if record["artifact_id"] == artifact_id:
+                    return self._content(incident_id, record)
+        return None
+
+    def _content(self, incident_id: str, record: dict[str, Any]) -> BinaryIO | None:
+        location = record.get("filepath") or record.get("stored_path") or ""
+        parts = store.relative_parts(Path("/"), location)
+        return self.open(incident_id, *parts) if parts else None
