@@ -1,5 +1,34 @@
-"""The console's addresses: pages for people. The API's addresses are in `orchestrator_site.urls`."""
+"""Every address of the console. Each view is wrapped by `console.page`; only the sign-in page stands outside."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from bundles import pages as bundles
+from custody import pages as custody
+from jobs import pages as jobs
+from orchestrator_site import home
+from orchestrator_site.console import page
+from orchestrator_site.sign_in import SignInView, SignOutView
+from rehydration import pages as rehydration
+
+CREATE = "bundles.create_bundle"
+RESTORE = "rehydration.restore_bundle"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", page(home.home), name="home"),
+    path("sign-in", SignInView.as_view(), name="sign-in"),
+    path("sign-out", SignOutView.as_view(), name="sign-out"),
+    path("console/find", page(home.find), name="find"),
+    path("console/sources", page(bundles.sources_part), name="sources-part"),
+    path("console/incidents", page(rehydration.incidents_page), name="incidents-page"),
+    path("console/incidents/<str:incident_id>", page(rehydration.incident_page), name="incident-page"),
+    path("console/bundles", page(bundles.bundles_page), name="bundles-page"),
+    path("console/bundles/new", page(bundles.new_bundle_page, needs=CREATE), name="new-bundle"),
+    path("console/bundles/<uuid:bundle_id>", page(bundles.bundle_page), name="bundle-page"),
+    path("console/jobs", page(jobs.jobs_page), name="jobs-page"),
+    path("console/jobs/<uuid:job_id>", page(jobs.job_page), name="job-page"),
+    path("console/restore", page(rehydration.restore_page, needs=RESTORE), name="restore"),
+    path("console/restore/<uuid:job_id>", page(rehydration.preview_page, needs=RESTORE), name="restore-preview"),
+    path("console/custody", page(custody.custody_page), name="custody-page"),
+    path("console/custody/export", page(custody.custody_export), name="custody-export"),
+    path("console/workers", page(jobs.workers_page), name="workers-page"),
+]
