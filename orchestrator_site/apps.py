@@ -11,7 +11,7 @@ class SiteConfig(AppConfig):
     verbose_name = "Site"
 
     def ready(self) -> None:
-        """Have the role groups filled after every migration."""
-        from orchestrator_site import roles  # imports models, which exist only now
+        """Register the system checks, and have the role groups filled after every migration."""
+        from orchestrator_site import checks, host_checks, roles  # noqa: F401 # import models, which exist only now
 
         post_migrate.connect(roles.fill_after_migrate, dispatch_uid="orchestrator_site.roles")
