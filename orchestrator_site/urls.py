@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from bundles import api as bundles
 from jobs import api as jobs
+from orchestrator_site import health
 from orchestrator_site.api_docs import DocsView, SchemaView
 from rehydration import api as rehydration
 
@@ -27,6 +28,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("bundles/<str:bundle_id>/verify", bundles.BundleVerifyView.as_view(), name="api-bundle-verify"),
     path("incidents", rehydration.IncidentsView.as_view(), name="api-incidents"),
     path("incidents/<str:incident_id>", rehydration.IncidentView.as_view(), name="api-incident"),
+    path("health", health.health, name="health"),
+    path("ready", health.ready, name="ready"),
     path("schema", SchemaView.as_view(), name="api-schema"),
     path("docs", DocsView.as_view(), name="api-docs"),
     path("", include("orchestrator_site.console_urls")),
