@@ -56,5 +56,5 @@ COLLECTED = (
     Collected("rclone.conf", "configuration", FILES, "", contents.text("[remote]\ntype = sftp\nhost = 203.0.113.66\n")),
     Collected("archive list.json", "file_index", FILES, "", contents.detections),
     Collected("prefetch RUNDLL32.EXE.pf", "prefetch", FINANCE, "C:\\Windows\\Prefetch", contents.memory(24 * KIB)),
-    Collected("analyst notes.md", "analyst_note", HELPDESK, "", contents.text("# Notes\nfin-ws-07 isolated at 03:41\n")),
+    Collected("analyst notes.md", "analyst_note", HELPDESK, "", contents.text("# Notes\nfin-ws-07 isolated 03:41\n")),
 )  # fmt: skip

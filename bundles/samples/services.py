@@ -62,7 +62,7 @@ class SampleServices:
             self.stop()
             raise
         for name, server in self._servers.items():
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), name=f"sample-{name}", daemon=True)
+            thread = threading.Thread(target=server.serve_forever, args=(0.02,), name=f"sample-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
         return self
@@ -110,6 +110,7 @@ class Exchange(BaseHTTPRequestHandler):
     timeout = 30
     services: SampleServices
     service: str
+    body = b""
 
     def do_GET(self) -> None:
         """Answer a GET."""
@@ -134,11 +135,11 @@ class Exchange(BaseHTTPRequestHandler):
             self.close_connection = True
             self.send_json({"error": "a body with its length is required"}, 411)
             return
-        body = self.rfile.read(int(length))
+        self.body = self.rfile.read(int(length))
         if self.services.intercept(self):
             return
         if self.service == DB and self.path == "/query/alerts":
-            self._alerts(body)
+            self._alerts(self.body)
         else:
             self.send_json({"error": "not found"}, 404)
 

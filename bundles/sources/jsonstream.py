@@ -15,8 +15,8 @@ from bundles.format.canonical import RECORD_DEPTH, depth_exceeds
 
 _BLANKS = " \t\n\r"
 _REFILL_CHARACTERS = 64 * 1024
-# A value cut off at the end of the input is reported this close to it: `fals`, `\u12a`.
-_CUT_CHARACTERS = 8
+_WORDS = ("true", "false", "null", "-")
+_ESCAPE_CHARACTERS = len(r"\u1234")
 
 
 class MalformedError(ValueError):
@@ -132,9 +132,10 @@ class JsonStream:
         held = len(self._text) - self._at
         if held > max_characters:
             raise MalformedError(f"it has a value larger than {max_characters} characters, or is not JSON") from None
+        rest = self._text[error.pos :]
         if self._fill(max(_REFILL_CHARACTERS, held)):
             return
-        if error.msg.startswith("Unterminated string") or len(self._text) - error.pos <= _CUT_CHARACTERS:
+        if _is_cut(error.msg, rest):
             raise EndedEarlyError("it ends in the middle of a value") from None
         raise MalformedError("it is not JSON") from None
 
@@ -169,6 +170,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise MalformedError(f"it holds {name}, which is not JSON")
+
+
+def _is_cut(message: str, rest: str) -> bool:
+    """Whether the parser's complaint, with the text from there to the end, comes from the text's being cut off."""
+    if message.startswith("Unterminated string"):
+        return True
+    if "escape" in message:
+        return len(rest) <= _ESCAPE_CHARACTERS
+    return any(word.startswith(rest.strip(_BLANKS)) for word in _WORDS)
 
 
 def _in_our_words(error: Exception) -> str:
