@@ -69,7 +69,7 @@ SET progress = {PROGRESS},
 WHERE {MINE} RETURNING *"""
 
 # A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job:
-# the server ends its session after a lease's time.
+# the server ends its session after a third of a lease.
 COMPLETE = f"""
 WITH moved AS (
     UPDATE orchestrator_jobs
@@ -189,7 +189,7 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
     result = json.dumps(storable_json(finished.result))
     stored = None if progress is None else json.dumps(storable_json(progress))
     with transaction.atomic():
-        idle_ms = str(settings.ORCH_LEASE_SECONDS * 1000)
+        idle_ms = str(settings.ORCH_LEASE_SECONDS * 1000 // 3)
         done = _mine(COMPLETE, job, result=result, progress=stored, idle_ms=idle_ms)
         if finished.register is not None:
             finished.register()

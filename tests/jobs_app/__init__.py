@@ -1,0 +1,1 @@
+"""Job types for tests of real worker processes."""

@@ -1,0 +1,34 @@
+"""Handlers that leave traces in files, as another process must be watched from outside."""
+
+import os
+import time
+from pathlib import Path
+
+from jobs.context import JobContext
+from jobs.outcome import Finished
+
+
+def note(context: JobContext) -> Finished:
+    """Append the attempt's number to a file."""
+    with Path(context.payload["file"]).open("a") as file:
+        file.write(f"{context.attempt}\n")
+    context.log("info", "noted", attempt=context.attempt)
+    return Finished({"attempt": context.attempt, "pid": os.getpid()})
+
+
+def wait(context: JobContext) -> Finished:
+    """Say that it runs, then work politely until told that it may end."""
+    started = Path(context.payload["started"])
+    started.with_suffix(f".{context.attempt}").write_text(str(os.getpid()))
+    while not Path(context.payload["end"]).exists():
+        context.progress("working")
+        time.sleep(0.02)
+    return Finished({"attempt": context.attempt})
+
+
+def ignore(context: JobContext) -> Finished:
+    """Say that it runs, then work without ever asking whether it should stop."""
+    Path(context.payload["started"]).with_suffix(f".{context.attempt}").write_text(str(os.getpid()))
+    while not Path(context.payload["end"]).exists():
+        time.sleep(0.02)
+    return Finished({"attempt": context.attempt})

@@ -1,0 +1,181 @@
+"""A COMMIT whose answer is lost: nothing is discarded unless it is certain that nothing was committed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from custody import chain
+from custody.models import Event
+from custody.principal import SYSTEM
+from jobs import queue, registry, services
+from jobs.completion import settle
+from jobs.errors import LeaseLostError, OutcomeUnknownError
+from jobs.models import Job
+from jobs.outcome import Finished
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Cutter:
+    """A proxy in front of PostgreSQL that can cut a connection just before or just after a COMMIT is done."""
+
+    def __init__(self, directory: Path, server: str) -> None:
+        self.cut = ""
+        self.refuse = False
+        self._server = server
+        self._listening = socket.socket(socket.AF_UNIX)
+        self._listening.bind(str(directory / ".s.PGSQL.5432"))
+        self._listening.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                if self.refuse:
+                    client.close()
+                    continue
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._server)
+                threading.Thread(target=self._talk, args=(client, server), daemon=True).start()
+
+    def _talk(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server, contextlib.suppress(OSError):
+            back = threading.Thread(target=self._answer, args=(client, server), daemon=True)
+            self._silent = False
+            back.start()
+            while question := client.recv(65536):
+                if self.cut and b"COMMIT" in question:
+                    if self.cut == "after":
+                        self._silent = True
+                        server.sendall(question)
+                        self._answered = threading.Event()
+                        self._answered.wait(10)
+                    self.cut = ""
+                    client.shutdown(socket.SHUT_RDWR)
+                    break
+                server.sendall(question)
+            server.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while answer := server.recv(65536):
+                if self._silent:
+                    self._answered.set()
+                    return
+                client.sendall(answer)
+
+
+@pytest.fixture
+def cutter() -> Iterator[Cutter]:
+    known = connection.settings_dict
+    with tempfile.TemporaryDirectory() as name:
+        made = Cutter(Path(name), f"{known['HOST']}/.s.PGSQL.{known['PORT']}")
+        host, known["HOST"] = known["HOST"], name
+        connection.close()
+        yield made
+        known["HOST"] = host
+        connection.close()
+        made.close()
+
+
+@pytest.fixture
+def job() -> Job:
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    queue.enqueue("t", {}, principal=SYSTEM, operation="test")
+    claimed = queue.claim("worker", ["t"])
+    assert claimed is not None
+    return claimed
+
+
+def finished(discarded: list[str]) -> Finished:
+    def register() -> None:
+        chain.record(SYSTEM, "bundle.published", "bundle", "b")
+
+    return Finished({"made": 1}, register=register, discard=lambda: discarded.append("file"))
+
+
+@pytest.mark.parametrize("cut", ["before", "after"])
+def test_a_commit_without_an_answer_ends_in_one_outcome_and_keeps_the_file(cutter, job, cut):
+    discarded: list[str] = []
+    cutter.cut = cut
+    done = settle(job, finished(discarded), None, patience_s=20)
+    assert cutter.cut == ""
+    assert (done.status, done.result) == ("completed", {"made": 1})
+    assert discarded == []
+    assert Event.objects.filter(action="bundle.published").count() == 1
+    assert [attempt.outcome for attempt in services.attempts_of(job)] == ["completed"]
+
+
+def test_a_job_that_was_lost_while_the_connection_was_cut_discards_the_file(cutter, job):
+    discarded: list[str] = []
+    made = finished(discarded)
+
+    def shorten_the_lease_then_register() -> None:
+        assert made.register is not None
+        made.register()
+        at_once = threading.Thread(target=expire_when_unlocked)
+        at_once.start()
+        threads.append(at_once)
+        cutter.cut = "before"
+
+    def expire_when_unlocked() -> None:
+        Job.objects.filter(job_id=job.job_id).update(lease_expires_at=job.created_at)
+        connection.close()
+
+    threads: list[threading.Thread] = []
+    with pytest.raises(LeaseLostError):
+        settle(job, Finished({}, shorten_the_lease_then_register, made.discard), None, patience_s=20)
+    threads[0].join()
+    assert discarded == ["file"]
+    assert not Event.objects.exists()
+
+
+def test_while_the_database_stays_away_nothing_is_discarded(cutter, job):
+    discarded: list[str] = []
+    cutter.cut, cutter.refuse = "before", True
+    with pytest.raises(OutcomeUnknownError):
+        settle(job, finished(discarded), None, patience_s=0.5)
+    assert discarded == []
+    cutter.refuse = False
+    assert Job.objects.get(job_id=job.job_id).status == "processing"
+
+
+def test_a_registration_that_fails_discards_the_file_and_says_so(job):
+    discarded: list[str] = []
+
+    def refuse() -> None:
+        raise ValueError("no room in the table")
+
+    with pytest.raises(ValueError, match="no room"):
+        settle(job, Finished({}, refuse, lambda: discarded.append("file")), None)
+    assert discarded == ["file"]
+    queue.release(job)
+
+
+def test_a_session_that_the_server_ended_during_registration_is_tried_again(job):
+    discarded: list[str] = []
+    made = finished(discarded)
+    calls: list[Callable[[], None]] = []
+
+    def cut_once() -> None:
+        assert made.register is not None
+        made.register()
+        calls.append(made.register)
+        if len(calls) == 1:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    assert settle(job, Finished({}, cut_once, made.discard), None, patience_s=20).status == "completed"
+    assert (len(calls), discarded, Event.objects.count()) == (2, [], 1)
