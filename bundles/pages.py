@@ -32,7 +32,9 @@ class NewBundleForm(forms.Form):
 
     incident_id = forms.CharField(label="Incident id", max_length=128)
     priority = forms.IntegerField(min_value=-1000, max_value=1000, initial=100)
-    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=services.MAX_CHUNK_MB, initial=256)
+    chunk_size_mb = forms.IntegerField(
+        label="Chunk size, MiB", min_value=1, max_value=services.MAX_CHUNK_MB, initial=256
+    )
     allow_partial = forms.BooleanField(label="Allow a partial bundle", required=False)
     source = forms.ChoiceField(
         choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"

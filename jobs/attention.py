@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from jobs import services
 from jobs.models import Job
 
 FAILED_SINCE = timedelta(days=7)
@@ -27,6 +27,12 @@ def failed() -> QuerySet[Job]:
     return recent.filter(~Exists(followed)).order_by("-completed_at")
 
 
+def stuck() -> QuerySet[Job]:
+    """Jobs in work whose worker has let its lease run out."""
+    return Job.objects.filter(status="processing", lease_expires_at__lte=Now())
+
+
 def waiting() -> int:
-    """How many jobs wait for a person; of the failed ones at most `COUNTED_UP_TO` are counted."""
-    return services.stuck_count() + failed()[:COUNTED_UP_TO].count()
+    """How many jobs wait for a person, in one query; of either kind at most `COUNTED_UP_TO` are counted."""
+    ids = [jobs.order_by().values("job_id")[:COUNTED_UP_TO] for jobs in (stuck(), failed())]
+    return ids[0].union(ids[1]).count()

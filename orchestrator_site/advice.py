@@ -54,6 +54,10 @@ BY_CODE = {
         "The sources do not know this incident",
         "Check the incident id for a typing mistake, and that the sources are those of the right environment.",
     ),
+    "reconcile_failed": (
+        "Records and files do not belong together",
+        "Nothing was recorded. Look at the job's log for which files, repair the artifact store, then make a new preview.",
+    ),
     "storage_full": (
         "The disk is full",
         "Make room in the bundle store or the artifact store, then retry.",

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from bundles.models import Bundle
 from django.conf import settings
 from django.db.models import Max, Q, Sum
 from django.http import HttpRequest, HttpResponse
@@ -19,9 +18,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from custody.principal import Principal, of_request
+from bundles.models import Bundle
+from custody.principal import of_request
 from jobs import attention, depth, services, stepper
 from jobs.models import Job
+from jobs.pages import is_stuck
 
 SHOWN = 5
 LOW_DISK_SHARE = 0.05
@@ -33,7 +34,7 @@ def home(request: HttpRequest) -> HttpResponse:
     principal = of_request(request)
     context: dict[str, Any] = {"here": "home", "storage": storage()}
     if principal.may("jobs.view_job"):
-        context |= _queue(principal)
+        context |= _queue()
     if principal.may("bundles.view_bundle"):
         bundles = Bundle.objects.filter(state="ready")
         context["bad_bundles"] = bundles.filter(verified_ok=False).order_by("-verified_at")[:SHOWN]
@@ -81,15 +82,20 @@ def storage() -> dict[str, Any]:
     }
 
 
-def _queue(principal: Principal) -> dict[str, Any]:
-    counts = services.counts()
+def _queue() -> dict[str, Any]:
+    counts, now = services.counts(), timezone.now()
     queued, running = counts["queued"], counts["processing"]
-    active = Job.objects.filter(status="processing", lease_expires_at__gt=timezone.now()).order_by("started_at")
+    # Ordered by lease, the stuck ones come first; one query finds them and those that run.
+    leased = Job.objects.filter(status="processing").order_by("lease_expires_at")[: attention.COUNTED_UP_TO]
+    stuck = [job for job in leased if is_stuck(job)]
+    active = sorted((job for job in leased if not is_stuck(job)), key=lambda job: job.started_at or now)
+    failed = list(attention.failed()[: attention.COUNTED_UP_TO])
     over_a_day = depth.queued_over_a_day(queued)
     return {
-        "stuck": [_named(job) for job in services.stuck(principal)[:SHOWN]],
-        "failed": [_named(job) for job in attention.failed()[:SHOWN]],
+        "stuck": [_named(job) for job in stuck[:SHOWN]],
+        "failed": [_named(job) for job in failed[:SHOWN]],
         "running": [_named(job) for job in active[: 2 * SHOWN]],
+        "waiting": len(stuck) + len(failed),
         "queued": queued,
         "processing": running,
         "is_live": bool(queued or running),

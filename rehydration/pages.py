@@ -19,6 +19,7 @@ from jobs import stepper
 from jobs.models import ENDED, Job
 from rehydration import services
 from rehydration.errors import IncidentNotFoundError
+from rehydration.handler import JOB_TYPE
 
 TABLES = (
     ("timeline", "Timeline"),
@@ -66,7 +67,7 @@ def restore_page(request: HttpRequest) -> HttpResponse:
     bundle_id = request.GET.get("bundle_id", "")
     chosen = bundle_services.get(principal, bundle_id) if bundle_id else None
     page = bundle_services.page(principal, incident_id=request.GET.get("incident_id", "").strip(), limit=20)
-    restores = job_services.page(principal, job_type=services.JOB_TYPE, limit=5)
+    restores = job_services.page(principal, job_type=JOB_TYPE, limit=5)
     context = {
         "chosen": chosen,
         "chosen_list": [chosen],
@@ -98,7 +99,7 @@ def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     principal = of_request(request)
     principal.require("rehydration.restore_bundle")
     job = job_services.get(principal, job_id)
-    if job.job_type != services.JOB_TYPE:
+    if job.job_type != JOB_TYPE:
         raise IncidentNotFoundError("This job is not a restore.")
     fault = ""
     if request.method == "POST":

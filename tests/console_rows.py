@@ -17,11 +17,11 @@ from orchestrator_site.roles import assign_role
 
 INCIDENT = "incident-123"
 # Names as an attacker would choose them: markup, a formula, an override of direction, control and zero-width characters.
-HOSTILE = '<script>alert(1)</script>"\'=cmd()\u202egnp.exe\x1b[31m\r\nSet-Cookie: x\u200b'
+HOSTILE = "<script>alert(1)</script>\"'=cmd()\u202egnp.exe\x1b[31m\r\nSet-Cookie: x\u200b"
 
 
-def user(role: str, name: str = "") -> User:
-    made = User.objects.create_user(name or role, password="a long enough password")
+def user(role: str, name: str = "", password: str | None = None) -> User:
+    made = User.objects.create_user(name or role, password=password)
     if role:
         assign_role(made, role)
     return made
@@ -98,7 +98,10 @@ def verification(of: Bundle, *, ok: bool = True) -> Verification:
     """A verification that ran, and the verdict on its bundle."""
     steps = list(STEPS)
     failed = steps.index("contents")
-    checks = [{"name": name, "ok": True if ok or at < failed else False if at == failed else None} for at, name in enumerate(steps)]
+    checks = [
+        {"name": name, "ok": True if ok or at < failed else False if at == failed else None}
+        for at, name in enumerate(steps)
+    ]
     report: dict[str, Any] = {
         "verified": ok, "bundle": of.name, "sha256": of.sha256, "size": of.size, "incident_id": of.incident_id,
         "key_id": of.key_id, "signer": of.signer, "complete": of.complete, "missing": of.missing, "files": of.files,

@@ -140,7 +140,7 @@ def test_home_is_calm_when_nothing_needs_a_person(operator: Client) -> None:
     rows.verification(rows.bundle())
     text = shown(operator, reverse("home"))
     assert "Nothing needs you" in text
-    assert "hx-trigger=\"every 2s\"" not in text
+    assert 'hx-trigger="every 2s"' not in text
 
 
 def test_a_failure_that_was_made_good_needs_nobody(operator: Client) -> None:
@@ -382,7 +382,7 @@ def test_a_preview_lists_what_would_change_and_asks_for_the_incident_id(operator
 
 def test_a_preview_without_news_offers_no_restore(operator: Client) -> None:
     equal = {"new": 0, "equal": 2, "conflict": 0}
-    plan = {name: equal for name in ("timeline", "events", "alerts", "artifacts", "files")}
+    plan = dict.fromkeys(("timeline", "events", "alerts", "artifacts", "files"), equal)
     job = rows.restore_job(result=rows.restore_result(plan=plan, conflicts=[], conflict_total=0))
     text = shown(operator, reverse("restore-preview", args=[job.job_id]))
     assert "Nothing to restore" in text

@@ -21,7 +21,8 @@ from bundles.format.errors import STEPS
 from jobs import attention
 from jobs.models import Job
 from orchestrator_site.advice import Advice, advice_for
-from orchestrator_site.roles import role_of
+from orchestrator_site.env import ROLES
+from orchestrator_site.roles import permissions_of
 
 register = template.Library()
 
@@ -180,13 +181,16 @@ def digest(value: str, *, copy: bool = True) -> SafeString | str:
 @register.filter
 def role(user: User | AnonymousUser) -> str:
     """The highest role of a signed-in user in one word."""
-    return (role_of(user) if isinstance(user, User) else "") or "no role"
+    held = user.get_all_permissions()  # kept on the user by Django, so that no page asks the database again
+    return next((name for name in reversed(ROLES) if permissions_of(name) <= held), "no role")
 
 
-@register.simple_tag
-def waiting_jobs() -> str:
-    """How many jobs wait for a person, for the rail: empty when none does."""
-    number = attention.waiting()
+@register.simple_tag(takes_context=True)
+def waiting_jobs(context: Context) -> str:
+    """How many jobs wait for a person, for the rail: empty when none does. A page that has counted says `waiting`."""
+    number = context.get("waiting")
+    if number is None:
+        number = attention.waiting()
     return "" if not number else str(number) if number < attention.COUNTED_UP_TO else f"{attention.COUNTED_UP_TO - 1}+"
 
 
