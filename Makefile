@@ -32,11 +32,17 @@ format: setup ## Rewrite code and templates in the house style
 test: lint ## Lint, then every test
 	$(BIN)/python -m pytest -n auto
 
+# `make run` is the development profile: loopback callers may use the API without a token, as an operator.
+run: export ORCH_PROFILE ?= development
+run: export ORCH_ANONYMOUS_API_ROLE ?= operator
 run: setup ## Everything from nothing to a running system; Ctrl-C stops it
-	$(BIN)/python manage.py run_everything
+	@exec $(BIN)/python manage.py run_everything
 
+# A database and directories of its own, removed at the end, so that it shows the same whatever ran before.
 demo: setup ## The main job on every incident at hand, then stop
-	$(BIN)/python manage.py demo
+	@dir=$$(mktemp -d) && chmod 755 "$$dir" && \
+	  { ORCH_PROFILE=development ORCH_VAR_DIR="$$dir" $(BIN)/python manage.py demo; result=$$?; \
+	    rm -rf "$$dir"; exit $$result; }
 
 bench: setup ## Measurements, as ratios against named peers
 	$(BIN)/python -m benchmarks

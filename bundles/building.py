@@ -16,17 +16,13 @@ from django.db import transaction
 
 from bundles import keys, measures, storage
 from bundles.errors import BundleError
-from bundles.format import paths
 from bundles.format.cli import bundle_name
 from bundles.format.errors import CannotCheckError, FormatError
-from bundles.format.limits import MIB
 from bundles.format.manifest import moment_of
-from bundles.format.payload import Payload
-from bundles.format.signing import SigningKey
-from bundles.format.writer import WrittenBundle, available_compression, write_bundle
+from bundles.format.writer import WrittenBundle
 from bundles.models import Bundle, Manifest
+from bundles.packing import pack
 from bundles.sources import collect
-from bundles.sources.collect import Evidence
 from custody import chain
 from jobs.context import JobContext
 from jobs.errors import PermanentError, RetryableError
@@ -59,7 +55,15 @@ def create(ctx: JobContext) -> Finished:
             on_progress=lambda note, done, total: ctx.progress("fetching", done, total, unit="records", note=note),
             check=ctx.check,
         )
-        written = _pack(ctx, evidence, staging, key)
+        written = pack(
+            evidence,
+            staging / "bundle",
+            incident_id=ctx.incident_id,
+            key=key,
+            chunk_size_mb=ctx.payload["chunk_size_mb"],
+            compression=ctx.payload["compression"],
+            progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
+        )
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         storage.publish(written.path, name)
@@ -76,31 +80,6 @@ def job_error(error: FormatError | BundleError) -> RetryableError | PermanentErr
     """What an error of the format or of the bundles app means for the job."""
     retryable = error.code in RETRYABLE and not isinstance(error, CannotCheckError)
     return (RetryableError if retryable else PermanentError)(error.code, str(error))
-
-
-def _pack(ctx: JobContext, evidence: Evidence, staging: Path, key: SigningKey) -> WrittenBundle:
-    payloads = [Payload.of_file(name, file) for name, file in evidence.members.items()]
-    payloads += [
-        Payload(
-            path=paths.artifact_path(artifact.artifact_id, artifact.name),
-            size=artifact.size,
-            open=artifact.open,
-            expected_sha256=artifact.sha256,
-        )
-        for artifact in evidence.artifacts
-    ]
-    compression = ctx.payload["compression"] if available_compression() == "zstd" else "gzip"
-    return write_bundle(
-        staging / "bundle",
-        incident_id=ctx.incident_id,
-        payloads=payloads,
-        key=key,
-        sources=evidence.provenance,
-        missing=evidence.missing,
-        chunk_size=ctx.payload["chunk_size_mb"] * MIB,
-        compression=compression,
-        progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
-    )
 
 
 def _name(ctx: JobContext, written: WrittenBundle) -> str:

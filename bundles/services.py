@@ -16,6 +16,7 @@ from bundles.errors import BundleNotFoundError, IncidentIdInvalidError, InvalidB
 from bundles.format import paths
 from bundles.format.canonical import canonical_json
 from bundles.models import Bundle, Manifest, Verification
+from bundles.packing import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.verifying import JOB_TYPE as VERIFY
 from custody import chain, keyset
 from custody.keyset import Page
@@ -25,7 +26,6 @@ from jobs.queue import Enqueued
 
 SOURCES = ("live", "restored")
 COMPRESSIONS = ("zstd", "gzip")
-MAX_CHUNK_MB = 65_536
 LIST_ORDER = ("-created_at", "-bundle_id")
 
 
@@ -64,9 +64,7 @@ def request_bundle(
     """
     principal.require("bundles.create_bundle")
     if not paths.valid_incident_id(incident_id):
-        raise IncidentIdInvalidError(
-            "An incident id has 1 to 128 letters, digits, dots, dashes and underscores; the first is a letter or digit."
-        )
+        raise IncidentIdInvalidError(INCIDENT_ID_RULE)
     errors = {}
     if not 1 <= chunk_size_mb <= MAX_CHUNK_MB:
         errors["chunk_size_mb"] = f"from 1 to {MAX_CHUNK_MB}"

@@ -22,6 +22,7 @@ from bundles.errors import BundleUnavailableError
 from bundles.format.errors import CannotWriteError
 from bundles.format.packing import write_error
 from bundles.format.publish import sync_directory
+from bundles.models import Bundle
 
 STAGING, QUARANTINE = ".staging", ".quarantine"
 PUBLISHED_AS = "published-as"
@@ -149,8 +150,6 @@ def open_bundle(name: str) -> BinaryIO:
 
 
 def _is_registered(staging: Path) -> bool:
-    from bundles.models import Bundle  # models import nothing of storage; the reverse only here
-
     try:
         name = (staging / PUBLISHED_AS).read_text(encoding="utf-8").split("\n")[1]
     except (OSError, IndexError):

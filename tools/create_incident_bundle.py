@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Bundle an incident from its sources, without the queue and without a database.
+
+Usage: create_incident_bundle.py INCIDENT_ID -o PATH [--chunk-size-mb 256] [--gzip] [--allow-partial] [--json]
+PATH is a directory, or a file that must not exist yet. Settings come from the environment, as for the service.
+Exit 0 done; 1 not made; 2 could not begin (usage, settings, a key unreadable).
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from django.conf import settings
+
+from bundles.format import cli, terminal
+from bundles.format.errors import CannotCheckError, CannotWriteError
+from bundles.format.publish import publish
+from bundles.format.writer import available_compression
+from jobs.errors import PermanentError, RetryableError
+from orchestrator_site import env
+
+# What the service must be told and this tool does not use.
+NOT_NEEDED = {"ORCH_SECRET_KEY": "unused", "DB_HOST": "unused", "ORCH_ALLOWED_HOSTS": "unused"}
+
+
+def main() -> int:
+    """Parse, collect, write, publish, report."""
+    options = _options()
+    try:
+        environment = env.load({**NOT_NEEDED, **os.environ})
+    except env.SettingsError as error:
+        for line in error.lines:
+            terminal.complain("settings", line)
+        return terminal.CANNOT_CHECK
+    settings.configure(
+        OUTPUT_DIR=environment.output_dir,
+        FORENSIC_STORAGE_PATH=environment.forensic_storage_path,
+        ORCH_SIGN_KEY_PATH=environment.sign_key_path,
+        ORCH_VERIFY_KEY_PATH=environment.verify_key_path,
+        KILLCHAIN_API_URL=environment.killchain_api_url,
+        FORENSIC_API_URL=environment.forensic_api_url,
+        DB_API_URL=environment.db_api_url,
+        ORCH_SOURCE_TIMEOUT_SECONDS=environment.source_timeout_s,
+    )
+    try:
+        result = _bundle(options)
+    except (CannotWriteError, CannotCheckError) as error:
+        terminal.complain(error.code, error.detail)
+        begun = not error.code.startswith("key_") and not isinstance(error, CannotCheckError)
+        return terminal.NOT_VERIFIED if begun else terminal.CANNOT_CHECK
+    except (PermanentError, RetryableError) as error:
+        terminal.complain(error.code, str(error))
+        return terminal.NOT_VERIFIED
+    if options.json:
+        terminal.say_json(result)
+    else:
+        terminal.say(f"created {result['bundle']}: {result['size']} bytes, SHA-256 {result['sha256']}")
+        terminal.say(f"content digest {result['content_digest']}")
+        for gap in result["missing"]:
+            terminal.say(terminal.printable(f"MISSING {gap.get('path') or gap.get('source')}: {gap['reason']}"))
+    return terminal.VERIFIED
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Bundle an incident from its sources into one signed file.")
+    parser.add_argument("incident_id", metavar="INCIDENT_ID")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, or a new file")
+    parser.add_argument("--chunk-size-mb", type=int, default=256, metavar="N")
+    parser.add_argument("--gzip", action="store_true", help="gzip instead of zstd")
+    parser.add_argument("--allow-partial", action="store_true", help="list what is missing instead of failing")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser.parse_args()
+
+
+def _bundle(options: argparse.Namespace) -> dict[str, Any]:
+    from bundles import keys, packing
+    from bundles.sources.live import LiveSource
+
+    packing.require_request(options.incident_id, options.chunk_size_mb)
+    key, _ = keys.signing()
+    compression = "gzip" if options.gzip else available_compression()
+    target = cli.output_path(options.output, options.incident_id, compression)
+    staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
+    try:
+        evidence = LiveSource.from_settings().collect(
+            options.incident_id,
+            staging,
+            allow_partial=options.allow_partial,
+            on_progress=lambda *_: None,
+            check=lambda: None,
+        )
+        written = packing.pack(
+            evidence,
+            staging / "bundle",
+            incident_id=options.incident_id,
+            key=key,
+            chunk_size_mb=options.chunk_size_mb,
+            compression=compression,
+            progress=terminal.progress_on_stderr("bundling"),
+        )
+        publish(written.path, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return {
+        "bundle": str(target),
+        "sha256": written.sha256,
+        "size": written.size,
+        "incident_id": options.incident_id,
+        "content_digest": written.manifest.content_digest,
+        "manifest_hash": written.manifest.manifest_hash,
+        "key_id": written.key_id,
+        "files": len(written.manifest.files),
+        "bytes": written.manifest.total_size,
+        "complete": written.manifest.complete,
+        "missing": [dict(gap) for gap in written.manifest.missing],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
