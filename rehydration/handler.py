@@ -60,6 +60,7 @@ class _Attempt:
         self.ctx = ctx
         self.store = Path(settings.FORENSIC_STORAGE_PATH)
         self.path: str = ctx.payload["bundle_path"]
+        self.bundle_name: str = ctx.payload["bundle_id"] or self.path
         self.verify_signature: bool = ctx.payload["verify_signature"]
         self.dry_run: bool = ctx.payload["dry_run"]
         self.confirmed_digest: str = ctx.payload["plan_digest"]
@@ -152,7 +153,7 @@ class _Attempt:
             )
             restore.add_rows(self.plan, self.contents, origin)
         checked = "bundle.verified" if self.verify_signature else "signature.skipped"
-        self._tell(checked, "bundle", self.path, digest=self.bundle_sha256)
+        self._tell(checked, "bundle", self.bundle_name, digest=self.bundle_sha256)
         if not self.dry_run:
             self._tell("incident.restored", "incident", self.incident_id, digest=self.manifest.content_digest)
         transaction.on_commit(cleanup, robust=True)
@@ -160,7 +161,7 @@ class _Attempt:
     def tell_failure(self, code: str) -> None:
         """Leave a line in custody for a restore that was refused."""
         if self._contents is None:
-            self._tell("bundle.verify_failed", "bundle", self.path, outcome=code)
+            self._tell("bundle.verify_failed", "bundle", self.bundle_name, outcome=code)
         if not self.dry_run:
             object_id = self.incident_id or str(self.ctx.job_id)
             digest = self.manifest.content_digest if self._contents else ""

@@ -32,8 +32,12 @@ def release(incident_id: str) -> None:
     _ask("SELECT pg_advisory_unlock(%s)", incident_id)
 
 
+def key_of(incident_id: str) -> int:
+    """The number under which the database knows the incident's lock."""
+    return int.from_bytes(hashlib.sha256(b"restore:" + incident_id.encode()).digest()[:8], signed=True)
+
+
 def _ask(sql: str, incident_id: str) -> bool:
-    key = int.from_bytes(hashlib.sha256(b"restore:" + incident_id.encode()).digest()[:8], signed=True)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [key])
+        cursor.execute(sql, [key_of(incident_id)])
         return bool(cursor.fetchone()[0])

@@ -128,7 +128,8 @@ def _with_digest(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
     """`rows` with the SHA-256 of each record as `digest`, so that records stay in the database."""
     sha256 = Func(F("record"), template="encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')")
     sha256.output_field = TextField()
-    return rows.annotate(digest=sha256)
+    annotated: QuerySet[Any, Any] = rows.annotate(digest=sha256)
+    return annotated
 
 
 def _sha256(record: str) -> str:

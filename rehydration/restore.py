@@ -179,4 +179,4 @@ def _execute(sql: str, parameters: list[Any]) -> int:
     """Run one statement; returns how many rows it added."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
-        return cursor.rowcount
+        return int(cursor.rowcount)

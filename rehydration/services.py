@@ -84,6 +84,7 @@ def request_restore(
     relative, bundle = _bundle(principal, bundle_path, bundle_id)
     payload: dict[str, Any] = {
         "bundle_path": relative,
+        "bundle_id": str(bundle.bundle_id) if bundle else "",
         "verify_signature": verify_signature,
         "dry_run": dry_run,
         "plan_digest": plan_digest,
@@ -97,12 +98,14 @@ def request_restore(
             incident_id=bundle.incident_id if bundle else "",
             priority=priority,
             idempotency_key=idempotency_key,
-            request_body=request_body if request_body is not None else payload,
+            request_body=request_body if request_body is not None else {**payload, "priority": priority},
             active_key=_active_key(payload),
         )
         if enqueued.created:
             _record_request(principal, enqueued.job, payload)
-    return RestoreRequested(job=enqueued.job, created=enqueued.created, bundle_path=relative)
+    # A job that was there already may stand for a request that named the bundle otherwise.
+    path = enqueued.job.payload["bundle_path"]
+    return RestoreRequested(job=enqueued.job, created=enqueued.created, bundle_path=path)
 
 
 def incidents(
