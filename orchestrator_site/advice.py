@@ -56,7 +56,7 @@ BY_CODE = {
     ),
     "reconcile_failed": (
         "Records and files do not belong together",
-        "Nothing was recorded. Look at the job's log for which files, repair the artifact store, then make a new preview.",
+        "Nothing was recorded. The job's log names the files: repair the artifact store, then preview again.",
     ),
     "storage_full": (
         "The disk is full",

@@ -16,7 +16,7 @@ from jobs.models import Attempt, Job, JobLogLine, Worker
 from orchestrator_site.roles import assign_role
 
 INCIDENT = "incident-123"
-# Names as an attacker would choose them: markup, a formula, an override of direction, control and zero-width characters.
+# A name as an attacker would choose it: markup, a formula, reversed direction, control and zero-width characters.
 HOSTILE = "<script>alert(1)</script>\"'=cmd()\u202egnp.exe\x1b[31m\r\nSet-Cookie: x\u200b"
 
 
@@ -98,10 +98,8 @@ def verification(of: Bundle, *, ok: bool = True) -> Verification:
     """A verification that ran, and the verdict on its bundle."""
     steps = list(STEPS)
     failed = steps.index("contents")
-    checks = [
-        {"name": name, "ok": True if ok or at < failed else False if at == failed else None}
-        for at, name in enumerate(steps)
-    ]
+    passed = [True if ok or place < failed else False if place == failed else None for place in range(len(steps))]
+    checks = [{"name": name, "ok": verdict} for name, verdict in zip(steps, passed, strict=True)]
     report: dict[str, Any] = {
         "verified": ok, "bundle": of.name, "sha256": of.sha256, "size": of.size, "incident_id": of.incident_id,
         "key_id": of.key_id, "signer": of.signer, "complete": of.complete, "missing": of.missing, "files": of.files,
