@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -114,7 +115,7 @@ def test_ten_claimers_share_thirty_jobs_without_ever_getting_the_same():
 def test_of_a_cancel_and_a_claim_at_once_either_wins_and_the_end_is_legal():
     for _ in range(15):
         job = ask()
-        at_once(lambda job=job: queue.cancel(job.job_id), lambda: queue.claim("worker", ["t"]))
+        at_once(partial(queue.cancel, job.job_id), partial(queue.claim, "worker", ["t"]))
         now = Job.objects.get(job_id=job.job_id)
         legal = {("cancelled", False, 0), ("processing", True, 1)}
         # SKIP LOCKED may pass over a job that is being cancelled, never the other way round.
@@ -131,10 +132,8 @@ def test_of_a_completion_and_a_recovery_at_once_exactly_one_wins():
         if number % 2:
             Job.objects.filter(job_id=job.job_id).update(lease_expires_at=timezone.now() - timedelta(hours=1))
         registered: list[int] = []
-        finished = Finished({}, register=lambda registered=registered: registered.append(1))
-        completed, recovered = at_once(
-            lambda job=job, finished=finished: queue.complete(job, finished), queue.recover_expired
-        )
+        finished = Finished({}, register=partial(registered.append, 1))
+        completed, recovered = at_once(partial(queue.complete, job, finished), queue.recover_expired)
         won = isinstance(completed, Job)
         assert won == (recovered == []) == (registered == [1])
         outcomes.add(won)

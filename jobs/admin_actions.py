@@ -1,0 +1,172 @@
+"""What the admin may do to jobs: three actions, each with a page that lists what will change before it does."""
+
+# ruff: noqa: ARG002 # Django gives the filters' methods their arguments
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import BadRequest
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from custody.errors import AccessDeniedError
+from custody.principal import Principal, of_request
+from jobs import registry, services
+from jobs.errors import JobError
+from jobs.models import Job, Status
+
+MOST_AT_ONCE = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobAction:
+    """One action.
+
+    Attributes:
+        name: as in the admin's list of actions.
+        title: the heading of its confirmation page.
+        button: what the confirming button says.
+        explanation: what will happen, in one sentence.
+        right: the permission it needs.
+        applies_to: which jobs it can change.
+        act: does it to one job.
+    """
+
+    name: str
+    title: str
+    button: str
+    explanation: str
+    right: str
+    applies_to: Q
+    act: Callable[[Principal, UUID], object]
+
+
+ACTIONS = {
+    action.name: action
+    for action in (
+        JobAction(
+            name="free_stuck",
+            title="Free stuck jobs",
+            button="Free these jobs",
+            explanation=(
+                "Each goes back to the queue at once, or fails as poison if its attempts are used up."
+                " The worker that held it can no longer write to it."
+            ),
+            right="jobs.free_job",
+            applies_to=Q(status__in=[Status.PROCESSING], lease_expires_at__lte=Now()),
+            act=lambda principal, job_id: services.free_stuck(principal, [job_id]),
+        ),
+        JobAction(
+            name="retry",
+            title="Retry jobs",
+            button="Retry these jobs",
+            explanation="Each goes back to the queue with all its attempts; its history is kept.",
+            right="jobs.retry_job",
+            applies_to=Q(status__in=[Status.FAILED, Status.CANCELLED]),
+            act=services.retry,
+        ),
+        JobAction(
+            name="cancel",
+            title="Cancel jobs",
+            button="Cancel these jobs",
+            explanation="A queued job is cancelled at once; a running one is asked to stop at its next progress point.",
+            right="jobs.cancel_job",
+            applies_to=Q(status__in=[Status.QUEUED, Status.PROCESSING]),
+            act=services.cancel,
+        ),
+    )
+}
+
+
+class JobTypeFilter(admin.SimpleListFilter):
+    """By job type, from the registry: no query over the table."""
+
+    title = "type"
+    parameter_name = "job_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The registered types."""
+        return [(job_type.name, job_type.title) for job_type in registry.all()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        """The jobs of the chosen type."""
+        return queryset.filter(job_type=self.value()) if self.value() else queryset
+
+
+class StuckFilter(admin.SimpleListFilter):
+    """Only the jobs that are processing with an expired lease."""
+
+    title = "stuck"
+    parameter_name = "stuck"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Stuck, or all."""
+        return [("yes", "Stuck (lease expired)")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        """The stuck jobs when asked for."""
+        return queryset.filter(ACTIONS["free_stuck"].applies_to) if self.value() == "yes" else queryset
+
+
+def preview(request: HttpRequest, action: JobAction, chosen: QuerySet[Job], context: dict[str, Any]) -> HttpResponse:
+    """The page that lists what the action would change, and what it would leave alone; changes nothing itself."""
+    ids = list(chosen.order_by().values_list("job_id", flat=True)[: MOST_AT_ONCE + 1])
+    some = Job.objects.filter(job_id__in=ids[:MOST_AT_ONCE]).order_by("created_at", "job_id")
+    changing = list(some.filter(action.applies_to))
+    left_alone = list(some.exclude(job_id__in=[job.job_id for job in changing]))
+    return TemplateResponse(
+        request,
+        "admin/jobs/confirm.html",
+        {
+            **context,
+            "title": action.title,
+            "action": action,
+            "changing": changing,
+            "left_alone": left_alone,
+            "cut_at": MOST_AT_ONCE if len(ids) > MOST_AT_ONCE else None,
+            "list_url": reverse("admin:jobs_job_changelist"),
+            "confirm_url": reverse("admin:jobs_job_confirm", args=[action.name]),
+        },
+    )
+
+
+def carry_out(request: HttpRequest, name: str) -> list[tuple[int, str]]:
+    """Do the confirmed action to each named job.
+
+    Args:
+        request: a POST with a `job` field for each job.
+        name: the action's.
+
+    Returns:
+        Lines for the person, each with its message level. A job whose state changed since the preview is named with
+        the reason, and does not keep the others from being done.
+
+    Raises:
+        BadRequest: not a POST, no such action, or something that is no job id.
+    """
+    action = ACTIONS.get(name)
+    if action is None or request.method != "POST":
+        raise BadRequest("There is no such action.")
+    try:
+        ids = [UUID(job_id) for job_id in request.POST.getlist("job")[:MOST_AT_ONCE]]
+    except ValueError as error:
+        raise BadRequest("This is no job id.") from error
+    principal = of_request(request)
+    done, lines = 0, []
+    for job_id in ids:
+        try:
+            action.act(principal, job_id)
+            done += 1
+        except (JobError, AccessDeniedError) as error:
+            lines.append((messages.WARNING, f"{job_id}: {error} ({error.code})"))
+    if done:
+        lines.insert(0, (messages.SUCCESS, f"{action.title}: {done} done."))
+    return lines
