@@ -91,14 +91,19 @@ def artifact_record(key: str, title: str, content: bytes, **changes: Any) -> dic
 
 
 def says(
-    body: bytes | dict[str, Any] | list[Any], code: int = 200, *, length: int | None = None, **head: str
+    body: bytes | dict[str, Any] | list[Any],
+    code: int = 200,
+    *,
+    length: int | None = None,
+    kind: str = "application/json",
+    **head: str,
 ) -> Answer:
     """Answers every request with this; `length` is what is claimed when it is not what is sent."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def answer(exchange: Exchange) -> bool:
         exchange.close_connection = True
-        exchange.send_head(code, len(raw) if length is None else length, head.pop("kind", "application/json"), **head)
+        exchange.send_head(code, len(raw) if length is None else length, kind, **head)
         exchange.wfile.write(raw)
         return True
 
