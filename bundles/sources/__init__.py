@@ -1,8 +1,5 @@
 """Where the evidence of an incident is collected from: the live services, or what was restored here."""
 
 from bundles.sources.collect import Artifact, Evidence, EvidenceSource, get, register
-from bundles.sources.live import LiveSource
 
 __all__ = ["Artifact", "Evidence", "EvidenceSource", "get", "register"]
-
-register("live", LiveSource.from_settings)
