@@ -90,6 +90,11 @@ def on_starting(server: Any) -> None:
         raise SystemExit(1)
 
 
+def post_worker_init(worker: Any) -> None:
+    """Tell when a process can answer, which is some time after it was started."""
+    worker.log.info("Answering requests in process %s", worker.pid)
+
+
 def child_exit(server: Any, worker: Any) -> None:
     """Forget the gauges of a process that has ended; its counts stay."""
     del server

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -40,6 +41,7 @@ class Command(BaseCommand):
         env = settings.ENV
         _require_free(env.bind, env.api_port, "ORCH_API_PORT")
         _require_free(env.bind, env.metrics_port, "ORCH_METRICS_PORT")
+        Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)  # whitenoise warns where it is missing
         directory = metrics.fresh_directory(settings.VAR_DIR, env.api_port)
         try:
             metrics_server = metrics.MetricsServer((env.bind, env.metrics_port), directory)

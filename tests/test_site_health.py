@@ -1,0 +1,105 @@
+"""/health and /ready over HTTP: every part that can be unwell is made so."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+import requests
+from django.db import connection
+
+from tests.site_deployment import free_ports
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orch")]
+
+
+def ready(live_server) -> requests.Response:
+    return requests.get(f"{live_server.url}/ready", timeout=15)
+
+
+def a_worker_lives(state: str = "idle") -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO orchestrator_workers"
+            " (worker_id, host, pid, started_at, version, heartbeat_at, state, jobs_done, rss_bytes)"
+            " VALUES ('w', 'h', 1, now(), '1', now(), %s, 0, 0)",
+            [state],
+        )
+
+
+def test_health_answers_without_a_database_and_is_not_cached(live_server, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
+    monkeypatch.setitem(connection.settings_dict, "PORT", str(free_ports(1)[0]))
+    answer = requests.get(f"{live_server.url}/health", timeout=10)
+    assert (answer.status_code, answer.json()) == (200, {"alive": True})
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert requests.post(f"{live_server.url}/health", timeout=10).status_code in {403, 405}
+
+
+def test_it_is_ready_once_a_worker_lives_and_tells_the_free_bytes_but_no_path(live_server, orch):
+    answer = ready(live_server)
+    assert answer.status_code == 503
+    assert {name for name, part in answer.json()["parts"].items() if not part["ok"]} == {"workers", "core"}
+    a_worker_lives()
+    answer = ready(live_server)
+    body = answer.json()
+    assert (answer.status_code, body["ready"], body["parts"]["workers"]["live"]) == (200, True, 1)
+    assert set(body["parts"]) == {"database", "storage", "keys", "workers", "core"}
+    assert body["parts"]["storage"]["free_bytes"].keys() == {"bundles", "artifacts"}
+    assert body["parts"]["core"]["informational"] is True
+    assert str(orch.root) not in answer.text
+
+
+@pytest.mark.parametrize("state", ["stopping", "stopped"])
+def test_a_worker_that_leaves_does_not_count(live_server, state):
+    a_worker_lives(state)
+    assert ready(live_server).json()["parts"]["workers"] == {"ok": False, "detail": "0 live", "live": 0}
+
+
+def test_it_tells_a_heartbeat_that_is_too_old_and_keys_and_stores_that_are_gone(live_server, orch):
+    a_worker_lives()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE orchestrator_workers SET heartbeat_at = now() - interval '1 hour'")
+    orch.sign_key.rename(orch.root / "elsewhere.pem")
+    orch.output_dir.rmdir()
+    answer = ready(live_server)
+    parts = answer.json()["parts"]
+    assert answer.status_code == 503
+    assert (parts["workers"]["ok"], parts["workers"]["live"]) == (False, 0)
+    assert parts["keys"]["detail"].startswith("orch.E001 ORCH_SIGN_KEY_PATH")
+    assert parts["storage"]["detail"] == "not writable: bundles"
+    assert parts["storage"]["free_bytes"]["bundles"] is None
+    assert parts["storage"]["free_bytes"]["artifacts"] > 0
+    assert parts["database"]["ok"] is True
+
+
+def test_it_tells_migrations_that_are_not_applied(live_server):
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'jobs' AND name = '0100_measures'")
+    try:
+        database = ready(live_server).json()["parts"]["database"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '0100_measures', now())")
+    assert database["ok"] is False
+    assert database["detail"].startswith("1 migrations are not applied")
+
+
+def test_it_does_not_hang_on_a_database_that_accepts_and_says_nothing(live_server, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        monkeypatch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
+        monkeypatch.setitem(connection.settings_dict, "PORT", str(mute.getsockname()[1]))
+        parts = ready(live_server).json()["parts"]
+    assert parts["database"] == {"ok": False, "detail": "does not answer"}
+    assert (parts["workers"]["ok"], parts["workers"]["live"]) == (False, None)
+    assert parts["storage"]["ok"] is True
+
+
+def test_a_core_service_that_is_down_changes_nothing_else(live_server, settings):
+    a_worker_lives()
+    settings.CORE_API_URL = f"http://127.0.0.1:{free_ports(1)[0]}"
+    answer = ready(live_server)
+    assert answer.status_code == 200
+    assert answer.json()["parts"]["core"] == {"ok": False, "detail": "does not answer", "informational": True}
+    settings.CORE_API_URL = live_server.url  # whose /health answers like a core service's
+    assert ready(live_server).json()["parts"]["core"]["ok"] is True
