@@ -78,7 +78,7 @@ def test_an_uploaded_bundle_is_kept_in_quarantine_under_a_name_of_ours(api: Api,
     file = {"bundle_file": ("../../../etc/pass\u202ewd.tar.zst", content)}
     answer = api.post("/rehydrate/start", files={**form, **file})
     assert answer.status_code == 202
-    kept = [path for path in (orch.output_dir / ".quarantine").iterdir()]
+    kept = list((orch.output_dir / ".quarantine").iterdir())
     assert [str(path) for path in kept] == [answer.json()["bundle_path"]]
     assert kept[0].read_bytes() == content
     assert Job.objects.get().payload["dry_run"] is True

@@ -15,49 +15,47 @@ from tests.api_deployment import INCIDENT, Api, Traces, api, is_problem, make_bu
 __all__ = ["api"]
 
 GOOD: dict[str, Any] = {"incident_id": INCIDENT}
+
+
+def each(field: str, *values: Any, given: dict[str, Any] | None = None) -> list[tuple[dict[str, Any], str]]:
+    return [({**(given or {}), field: value}, field) for value in values]
+
+
 WRONG_CREATE: list[tuple[dict[str, Any], str]] = [
     ({}, "incident_id"),
-    *(
-        ({"incident_id": wrong}, "incident_id")
-        for wrong in (
-            None,
-            7,
-            True,
-            ["a"],
-            {"a": 1},
-            "",
-            " ",
-            "../etc",
-            "..",
-            "a/b",
-            "a\\b",
-            "-a",
-            "a\n",
-            "a" * 129,
-            "ä",
-        )
+    *each(
+        "incident_id",
+        None,
+        7,
+        True,
+        ["a"],
+        {"a": 1},
+        "",
+        " ",
+        "../etc",
+        "..",
+        "a/b",
+        "a\\b",
+        "-a",
+        "a\n",
+        "a" * 129,
+        "ä",
     ),
-    *(({**GOOD, "priority": wrong}, "priority") for wrong in (None, "100", 1.0, True, 1001, -1001, 10**30, [1])),
-    *(
-        ({**GOOD, "chunk_size_mb": wrong}, "chunk_size_mb")
-        for wrong in (None, "256", 256.0, False, 0, -1, 65537, 2**63, {})
-    ),
-    *(({**GOOD, "allow_partial": wrong}, "allow_partial") for wrong in (None, "true", 1, 0, "yes", [])),
-    *(({**GOOD, "source": wrong}, "source") for wrong in (None, "", "LIVE", "file:///etc/passwd", 1, ["live"])),
-    *(
-        ({**GOOD, "idempotency_key": wrong}, "idempotency_key")
-        for wrong in (None, "", " ", 1, "a" * 256, "a\nb", "\u202ea", ["k"])
-    ),
+    *each("priority", None, "100", 1.0, True, 1001, -1001, 10**30, [1], given=GOOD),
+    *each("chunk_size_mb", None, "256", 256.0, False, 0, -1, 65537, 2**63, {}, given=GOOD),
+    *each("allow_partial", None, "true", 1, 0, "yes", [], given=GOOD),
+    *each("source", None, "", "LIVE", "file:///etc/passwd", 1, ["live"], given=GOOD),
+    *each("idempotency_key", None, "", " ", 1, "a" * 256, "a\nb", "\u202ea", ["k"], given=GOOD),
     ({**GOOD, "compression": "gzip"}, "compression"),
     ({**GOOD, "Priority": 1}, "Priority"),
     ({**GOOD, "__proto__": {}, "x" * 500: 1}, "__proto__"),
 ]
 WRONG_RESTORE: list[tuple[dict[str, Any], str]] = [
-    *(({"bundle_path": wrong}, "bundle_path") for wrong in (None, 1, "", ["a"], "a" * 5000)),
-    *(({"bundle_id": wrong}, "bundle_id") for wrong in (None, 1, "", "../x", "0" * 36)),
-    *(({"bundle_path": "a", "verify_signature": wrong}, "verify_signature") for wrong in (None, "false", 0, [])),
-    *(({"bundle_path": "a", "dry_run": wrong}, "dry_run") for wrong in (None, "true", 1)),
-    *(({"bundle_path": "a", "plan_digest": wrong}, "plan_digest") for wrong in (None, "", "A" * 64, "0" * 63, 1)),
+    *each("bundle_path", None, 1, "", ["a"], "a" * 5000),
+    *each("bundle_id", None, 1, "", "../x", "0" * 36),
+    *each("verify_signature", None, "false", 0, [], given={"bundle_path": "a"}),
+    *each("dry_run", None, "true", 1, given={"bundle_path": "a"}),
+    *each("plan_digest", None, "", "A" * 64, "0" * 63, 1, given={"bundle_path": "a"}),
     ({"bundle_path": "a", "bundle_file": "x"}, "bundle_file"),
     ({"bundle_path": "a", "priority": 1}, "priority"),
 ]
@@ -119,8 +117,9 @@ def test_calls_without_a_body_take_none(api: Api):
 
 def test_a_query_is_as_strict_as_a_body(api: Api):
     for path in (
-        "/jobs?status=done", "/jobs?type=Bundle", "/jobs?type=a%00", "/jobs?states=queued", "/jobs?limit=0", "/jobs?limit=501",
-        "/jobs?limit=x", "/jobs?limit=", "/jobs?status=queued&status=failed", "/jobs?incident_id=a%00b",
+        "/jobs?status=done", "/jobs?type=Bundle", "/jobs?type=a%00", "/jobs?states=queued", "/jobs?limit=0",
+        "/jobs?limit=501", "/jobs?limit=x", "/jobs?limit=", "/jobs?status=queued&status=failed",
+        "/jobs?incident_id=a%00b",
         "/bundles?incident=a", "/bundles?limit=1e3", "/incidents?search=" + "a" * 129, "/incidents?q=1",
     ):  # fmt: skip
         is_problem(api.get(path), 400, "invalid_request")
