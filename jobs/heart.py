@@ -46,11 +46,17 @@ class Heart(threading.Thread):
     def run(self) -> None:
         """Beat; a database that does not answer is tried again at the next tick."""
         session.limit_statements(max(1, settings.ORCH_HEARTBEAT_SECONDS))
+        failing = False
         while True:
             try:
                 self._beat()
+                if failing:
+                    log.info("the heartbeat is back")
+                failing = False
             except Error as error:
-                log.warning("no heartbeat", error=str(error).strip())
+                if not failing:  # once an outage, not four times a second
+                    log.warning("no heartbeat; trying on", error=str(error).strip())
+                failing = True
                 connection.close()
             if self._over.wait(TICK_S):
                 break

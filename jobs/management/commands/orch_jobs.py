@@ -1,0 +1,77 @@
+"""`manage.py orch_jobs list|show|retry|cancel|free`: look at jobs and act on them from a shell, by the same rules."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from custody import principal
+from custody.errors import CustodyError
+from jobs import listing, services
+from jobs.errors import JobError
+from jobs.models import Job, Status
+
+
+class Command(BaseCommand):
+    """Exit 0 when done, 1 when the queue refused it."""
+
+    help = "List, show, retry, cancel or free jobs."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the subcommands."""
+        parser.add_argument("--json", action="store_true", help="one JSON object for each job")
+        what = parser.add_subparsers(dest="what", required=True)
+        listed = what.add_parser("list", help="newest first")
+        listed.add_argument("--status", default="", choices=["", *Status.values])
+        listed.add_argument("--type", default="", dest="job_type")
+        listed.add_argument("--incident", default="", dest="incident_id")
+        listed.add_argument("--limit", type=int, default=50)
+        for name, text in (
+            ("show", "everything about one job"),
+            ("retry", "queue a failed or cancelled job again"),
+            ("cancel", "cancel a queued job, ask a running one to stop"),
+        ):
+            what.add_parser(name, help=text).add_argument("job_id")
+        freed = what.add_parser("free", help="free stuck jobs: processing, lease expired")
+        freed.add_argument("job_id", nargs="*", help="which; all stuck ones when none is named")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        """Act, as the operating-system user at the shell."""
+        who = principal.shell(getpass.getuser())
+        try:
+            self._act(who, options)
+        except (JobError, CustodyError) as error:
+            raise CommandError(f"{error} ({error.code})", returncode=1) from error
+
+    def _act(self, who: principal.Principal, options: dict[str, Any]) -> None:
+        what = options["what"]
+        if what == "list":
+            filters = {name: options[name] for name in ("status", "job_type", "incident_id", "limit")}
+            self._print(services.page(who, **filters).items, as_json=options["json"])
+        elif what == "show":
+            self._show(services.get(who, options["job_id"]))
+        elif what == "free":
+            self._print(services.free_stuck(who, options["job_id"] or None), as_json=options["json"])
+        else:
+            act = services.retry if what == "retry" else services.cancel
+            self._print([act(who, options["job_id"])], as_json=options["json"])
+
+    def _show(self, job: Job) -> None:
+        whole = listing.as_dict(job) | {
+            "history": [listing.attempt_as_dict(attempt) for attempt in services.attempts_of(job)],
+            "log": [listing.log_line_as_dict(line) for line in services.log_of(job)],
+        }
+        self.stdout.write(json.dumps(whole, indent=2))
+
+    def _print(self, jobs: list[Job], *, as_json: bool) -> None:
+        for job in jobs:
+            if as_json:
+                self.stdout.write(json.dumps(listing.as_dict(job)))
+                continue
+            state = "cancel requested" if job.cancel_requested and not job.completed_at else str(job.status)
+            about = f"{job.job_type:<16} {state:<16} {job.attempts} attempts"
+            self.stdout.write(f"{job.job_id}  {about}  {job.incident_id or '-'}  {job.error_code or '-'}")
