@@ -19,7 +19,9 @@ from rest_framework.views import APIView
 
 
 class SchemaView(SpectacularJSONAPIView):
-    """`/schema`: OpenAPI 3.1 as JSON."""
+    """`/schema`: OpenAPI 3.1 as JSON, for those whom the API lets in; the view's own default is everybody."""
+
+    permission_classes = APIView.permission_classes
 
 
 # Swagger UI's style sheet draws its arrows from data: images.
