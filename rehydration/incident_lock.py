@@ -1,4 +1,4 @@
-"""One restore of an incident at a time, in the whole deployment.
+"""One restore of an incident at a time, in the whole deployment; readers of it side by side, but not beside a restore.
 
 An advisory lock of the database session: it is held from planning until the completing transaction has committed,
 and the database itself lets go of it when the worker dies.
@@ -15,21 +15,23 @@ from django.db import connection
 PAUSE_S = 0.25
 
 
-def acquire(incident_id: str, waiting: Callable[[], None]) -> None:
-    """Take the lock, waiting for a restore that holds it.
+def acquire(incident_id: str, waiting: Callable[[], None], *, shared: bool = False) -> None:
+    """Take the lock, waiting for whoever holds it.
 
     Args:
         incident_id: the incident.
         waiting: called while it waits; raises to give up.
+        shared: for reading, which many may do at once.
     """
-    while not _ask("SELECT pg_try_advisory_lock(%s)", incident_id):
+    ask = "SELECT pg_try_advisory_lock_shared(%s)" if shared else "SELECT pg_try_advisory_lock(%s)"
+    while not _ask(ask, incident_id):
         waiting()
         time.sleep(PAUSE_S)
 
 
-def release(incident_id: str) -> None:
+def release(incident_id: str, *, shared: bool = False) -> None:
     """Let go of the lock, if this session holds it."""
-    _ask("SELECT pg_advisory_unlock(%s)", incident_id)
+    _ask("SELECT pg_advisory_unlock_shared(%s)" if shared else "SELECT pg_advisory_unlock(%s)", incident_id)
 
 
 def key_of(incident_id: str) -> int:

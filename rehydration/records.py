@@ -1,12 +1,13 @@
 """An extracted bundle read as rows: each record with the key that says which one it is.
 
-Records are read one at a time, as often as needed; only which keys occur more than once is remembered. A row's
-`record` is the canonical line and nothing else decides equality.
+Each member is parsed once, into rows in a scratch file that are read one at a time as often as needed; only which keys
+occur more than once is held in memory. A row's `record` is the canonical line and nothing else decides equality.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -94,53 +95,51 @@ class Contents:
 
     def events(self) -> Iterator[EventRow]:
         """The events in the order of the timeline."""
-        repeats = self._event_repeats
-        for position, line in enumerate(self._event_lines()):
-            digest = hashlib.sha256(line).hexdigest()
-            yield EventRow(digest, repeats.get(position, 0), position, line.decode("ascii"))
+        for position, (digest, record) in enumerate(_read(self._event_rows.path)):
+            yield EventRow(digest, self._event_rows.repeats.get(position, 0), position, record)
 
     def alerts(self) -> Iterator[AlertRow]:
         """The alerts in the order of the bundle."""
-        repeats = self._alert_repeats
-        for position, (record, line) in enumerate(self._array(paths.ALERTS)):
-            yield AlertRow(
-                key=_key(record.get("id"), line),
-                timestamp=_listed(record.get("timestamp")),
-                severity=_listed(record.get("severity")),
-                title=_listed(record.get("title")),
-                record=line.decode("ascii"),
-                repeated=position in repeats,
-            )
+        for position, (key, timestamp, severity, title, record) in enumerate(_read(self._alert_rows.path)):
+            yield AlertRow(key, timestamp, severity, title, record, position in self._alert_rows.repeats)
 
     def artifacts(self) -> Iterator[ArtifactRow]:
         """The artifact records in the order of the bundle."""
-        repeats = self._artifact_repeats
-        for position, (record, line) in enumerate(self._array(paths.ARTIFACTS)):
-            yield ArtifactRow(
-                key=_key(record.get("artifact_id"), line),
-                name=_listed(record.get("name")),
-                record=line.decode("ascii"),
-                repeated=position in repeats,
-                told_sha256=str(record.get("sha256") or "").lower(),
-                file=None if position in repeats else self._file_of(record),
-            )
+        for position, (key, name, told_sha256, record) in enumerate(_read(self._artifact_rows.path)):
+            repeated = position in self._artifact_rows.repeats
+            file = None if repeated else self._file_of(key, record)
+            yield ArtifactRow(key, name, record, repeated, told_sha256, file)
 
     def artifact_files(self) -> Iterator[FileEntry]:
         """Every artifact file that the bundle carries."""
         return (entry for entry in self.manifest.files if entry.artifact_id is not None)
 
     @cached_property
-    def _event_repeats(self) -> dict[int, int]:
-        return _repeats((hashlib.sha256(line).hexdigest() for line in self._event_lines()), self.scratch)
+    def _event_rows(self) -> _Rows:
+        made = ([hashlib.sha256(line).hexdigest(), line.decode("ascii")] for line in self._event_lines())
+        return _keep(made, self.scratch / "events.rows")
 
     @cached_property
-    def _alert_repeats(self) -> dict[int, int]:
-        return _repeats((_key(record.get("id"), line) for record, line in self._array(paths.ALERTS)), self.scratch)
+    def _alert_rows(self) -> _Rows:
+        listed = ("timestamp", "severity", "title")
+        made = (
+            [_key(record.get("id"), line), *(_listed(record.get(name)) for name in listed), line.decode("ascii")]
+            for record, line in self._array(paths.ALERTS)
+        )
+        return _keep(made, self.scratch / "alerts.rows")
 
     @cached_property
-    def _artifact_repeats(self) -> dict[int, int]:
-        rows = self._array(paths.ARTIFACTS)
-        return _repeats((_key(record.get("artifact_id"), line) for record, line in rows), self.scratch)
+    def _artifact_rows(self) -> _Rows:
+        made = (
+            [
+                _key(record.get("artifact_id"), line),
+                _listed(record.get("name")),
+                str(record.get("sha256") or "").lower(),
+                line.decode("ascii"),
+            ]
+            for record, line in self._array(paths.ARTIFACTS)
+        )
+        return _keep(made, self.scratch / "artifacts.rows")
 
     def _event_lines(self) -> Iterator[bytes]:
         if self.has(paths.TIMELINE):
@@ -150,14 +149,51 @@ class Contents:
     def _array(self, member: str) -> Iterator[tuple[dict[str, Any], bytes]]:
         return iter_array(self.directory / member) if self.has(member) else iter(())
 
-    def _file_of(self, record: dict[str, Any]) -> FileEntry | None:
+    def _file_of(self, artifact_id: str, record: str) -> FileEntry | None:
         """The file that the record tells of: the one at its name's path, or the only one of its id."""
-        artifact_id = record.get("artifact_id")
-        files = self._files_by_id.get(artifact_id, []) if isinstance(artifact_id, str) else []
+        files = self._files_by_id.get(artifact_id, [])
         if len(files) > 1:
-            path = paths.artifact_path(str(artifact_id), str(record.get("name") or ""))
+            path = paths.artifact_path(artifact_id, str(json.loads(record).get("name") or ""))
             files = [entry for entry in files if entry.path == path]
         return files[0] if files else None
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A member's rows in a scratch file, one JSON array a line, key first; which positions repeat an earlier key."""
+
+    path: Path
+    repeats: dict[int, int]
+
+
+def _keep(rows: Iterable[list[str]], path: Path) -> _Rows:
+    """Write rows to a new file, and find the keys that occur more than once by sorting them on disk."""
+    spool = RecordSpool(path.parent)
+    with path.open("x", encoding="ascii") as file:
+        for position, row in enumerate(rows):
+            file.write(json.dumps(row) + "\n")
+            spool.add((row[0], f"{position:015d}"), canonical_json([row[0], position]))
+    ordered = path.with_suffix(".keys")
+    spool.write_array(ordered)
+    repeats: dict[int, int] = {}
+    last, times = None, 0
+    with ordered.open("rb") as file_of_keys:
+        for line in file_of_keys:
+            if line[:2] != b'["':  # the brackets of the array itself
+                continue
+            key, position = json.loads(line.rstrip(b",\n"))
+            times = times + 1 if key == last else 0
+            last = key
+            if times:
+                repeats[position] = times
+    ordered.unlink()
+    return _Rows(path, repeats)
+
+
+def _read(path: Path) -> Iterator[list[str]]:
+    with path.open("r", encoding="ascii") as file:
+        for line in file:
+            yield json.loads(line)
 
 
 def storable(text: str) -> bool:
@@ -181,22 +217,3 @@ def _listed(value: Any) -> str:
         return ""
     text = value if isinstance(value, str) and storable(value) else canonical_json(value).decode("ascii")
     return text[:MAX_LISTED_CHARS]
-
-
-def _repeats(keys: Iterable[str], scratch: Path) -> dict[int, int]:
-    """Which positions hold a key that came before, and how often it came; sorted on disk, not in memory."""
-    spool = RecordSpool(scratch)
-    for position, key in enumerate(keys):
-        spool.add((key, f"{position:015d}"), canonical_json({"key": key, "position": position}))
-    ordered = scratch / "keys.json"
-    ordered.unlink(missing_ok=True)
-    spool.write_array(ordered)
-    found: dict[int, int] = {}
-    last, times = None, 0
-    for row, _ in iter_array(ordered):
-        times = times + 1 if row["key"] == last else 0
-        last = row["key"]
-        if times:
-            found[row["position"]] = times
-    ordered.unlink()
-    return found

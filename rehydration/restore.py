@@ -85,22 +85,21 @@ def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
     incident_id = contents.manifest.incident_id
     stored_paths = {file.artifact_key: file.stored_path for file in plan.files}
     header = contents.header()
-    added = {
-        "timeline": 0 if header is None else _execute(_HEADER, [incident_id, header]),
-        "events": _insert(_EVENTS, incident_id, contents.events(), ("digest", "occurrence", "position", "record")),
-        "alerts": _insert(
-            _ALERTS, incident_id,
-            (row for row in contents.alerts() if not row.repeated),
-            ("key", "timestamp", "severity", "title", "record"),
-        ),
-        "artifacts": _insert(
-            _ARTIFACTS, incident_id,
-            _artifact_rows(contents, plan, stored_paths),
-            ("key", "name", "record", "size", "sha256", "stored_path"),
-        ),
-    }  # fmt: skip
+    planned = {table: count[NEW] for table, count in plan.counts.items()}
+    added = dict.fromkeys(("timeline", "events", "alerts", "artifacts"), 0)
+    if planned["timeline"]:
+        added["timeline"] = _execute(_HEADER, [incident_id, header])
+    if planned["events"]:
+        columns: tuple[str, ...] = ("digest", "occurrence", "position", "record")
+        added["events"] = _insert(_EVENTS, incident_id, contents.events(), columns)
+    if planned["alerts"]:
+        alerts = (row for row in contents.alerts() if not row.repeated)
+        added["alerts"] = _insert(_ALERTS, incident_id, alerts, ("key", "timestamp", "severity", "title", "record"))
+    if planned["artifacts"]:
+        columns = ("key", "name", "record", "size", "sha256", "stored_path")
+        added["artifacts"] = _insert(_ARTIFACTS, incident_id, _artifact_rows(contents, plan, stored_paths), columns)
     for table, count in added.items():
-        if count != plan.counts[table][NEW]:
+        if count != planned[table]:
             raise RetryableError("target_changed", f"The database changed while the restore ran (table {table}).")
     _complete_records(incident_id, contents, plan, stored_paths)
     _tell_incident(contents, origin, added)

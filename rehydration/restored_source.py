@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from django.conf import settings
-from django.db import connection, transaction
 
 from bundles.format import paths
 from bundles.format.records import ALERT_ORDER, ARTIFACT_ORDER, RecordSpool, sort_key, write_timeline
@@ -24,6 +23,7 @@ from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.store import NotPlainError, StoredReader, open_beneath
 from bundles.sources.trace import Tally
 from jobs.errors import PermanentError
+from rehydration import incident_lock
 from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent, TimelineHeader
 
 ROWS_AT_ONCE = 1000
@@ -44,7 +44,7 @@ class RestoredSource:
                 partial bundle is not allowed.
         """
         tally = Tally(on_progress, check)
-        with _one_moment():
+        with _undisturbed(incident_id, check):
             incident = RestoredIncident.objects.filter(pk=incident_id).first()
             if incident is None:
                 raise PermanentError("incident_unknown", f"Restored: no incident {incident_id} was restored here.")
@@ -78,14 +78,16 @@ class RestoredSource:
 
 
 @contextmanager
-def _one_moment() -> Iterator[None]:
-    """All reads within see the same state of the database, whatever is restored meanwhile."""
-    nested = connection.in_atomic_block
-    with transaction.atomic():
-        if not nested:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+def _undisturbed(incident_id: str, check: Check) -> Iterator[None]:
+    """Keep restores of the incident out, so that all reads within see the same state of it.
+
+    A lock and not a transaction: progress may be written meanwhile.
+    """
+    incident_lock.acquire(incident_id, check, shared=True)
+    try:
         yield
+    finally:
+        incident_lock.release(incident_id, shared=True)
 
 
 def _lines(rows: Any, tally: Tally, what: str, counts: dict[str, int]) -> Iterator[bytes]:

@@ -22,7 +22,6 @@ from bundles.format.records import (
 from bundles.format.signing import SigningKey
 from bundles.format.writer import WrittenBundle, write_bundle
 from custody.principal import SYSTEM
-from jobs.models import Job
 from jobs.worker import run_one
 from rehydration import services
 
@@ -107,11 +106,16 @@ def _array(staging: Path, name: str, records: list[dict[str, Any]], order: tuple
     spool.write_array(staging / name)
 
 
-def restore(name: str, **asked: Any) -> Job:
+def run() -> Any:
+    """Do the next job in this process; None when there is none."""
+    return run_one()
+
+
+def restore(name: str, **asked: Any) -> Any:
     """Ask for the restore of the bundle `name`, and do it in this process."""
     requested = services.request_restore(SYSTEM, bundle_path=name, **asked)
     assert requested.created
-    done = run_one()
+    done = run()
     assert done is not None
     assert done.job_id == requested.job.job_id
     return done

@@ -7,9 +7,8 @@ import pytest
 from bundles import services as bundle_services
 from bundles.models import Bundle
 from custody.principal import SYSTEM
-from jobs.worker import run_one
 from rehydration.models import ArtifactRecord, RestoredIncident
-from tests.rehydration_incident import INCIDENT, Incident, restore, tree
+from tests.rehydration_incident import INCIDENT, Incident, restore, run, tree
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,7 +18,7 @@ FILE_GAP = {"path": "artifacts/art-1/plain.log", "reason": "Forensic artifacts: 
 
 def bundle_again(**asked):
     bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT, source="restored", **asked)
-    return run_one()
+    return run()
 
 
 def test_a_restored_incident_gives_the_same_content_digest_again_and_again(orch):

@@ -14,11 +14,10 @@ from custody.principal import SYSTEM
 from jobs import queue
 from jobs.errors import CancelledError
 from jobs.models import Job
-from jobs.worker import run_one
-from rehydration import artifacts, handler, incident_lock, services, staging
+from rehydration import artifacts, incident_lock, reconcile, services, staging
 from rehydration import restore as restoring
 from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent
-from tests.rehydration_incident import FILES, INCIDENT, Incident, tree
+from tests.rehydration_incident import FILES, INCIDENT, Incident, run, tree
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +33,7 @@ def run_in_a_process_that(spoil) -> None:
     if child == 0:
         try:
             spoil()
-            run_one("mortal")
+            run()
         finally:
             os._exit(1)
     _, left = os.waitpid(child, 0)
@@ -51,7 +50,8 @@ def let_the_lease_expire(job: Job) -> None:
 
 
 def at_the_second_file() -> None:
-    place, placed = artifacts.place, []
+    place = artifacts.place
+    placed: list[object] = []
 
     def place_one(*told):
         if placed:
@@ -59,19 +59,19 @@ def at_the_second_file() -> None:
         placed.append(told)
         place(*told)
 
-    restoring.artifacts.place = place_one
+    pytest.MonkeyPatch().setattr(artifacts, "place", place_one)
 
 
 def after_the_files() -> None:
-    handler.reconcile.file_problems = die
+    pytest.MonkeyPatch().setattr(reconcile, "file_problems", die)
 
 
 def among_the_rows() -> None:
-    restoring._tell_incident = die
+    pytest.MonkeyPatch().setattr(restoring, "_tell_incident", die)
 
 
 def after_the_commit() -> None:
-    staging.remove = die
+    pytest.MonkeyPatch().setattr(staging, "remove", die)
 
 
 @pytest.mark.parametrize("moment", [at_the_second_file, after_the_files, among_the_rows])
@@ -82,9 +82,9 @@ def test_a_restore_killed_before_its_commit_is_done_by_another_worker_and_nothin
     assert not ArtifactRecord.objects.exists()
     assert not Alert.objects.exists()
     assert tree(orch.forensic)
-    assert run_one() is None
+    assert run() is None
     let_the_lease_expire(job)
-    done = run_one()
+    done = run()
     assert (done.job_id, done.status, done.attempts) == (job.job_id, "completed", 2)
     counted = [model.objects.count() for model in (TimelineEvent, Alert, ArtifactRecord)]
     assert counted == [4, 5, 5]
@@ -108,6 +108,8 @@ def test_the_sweep_spares_an_attempt_that_holds_its_lease(orch):
     Incident().bundle(orch, "b.tar.zst")
     services.request_restore(SYSTEM, bundle_path="b.tar.zst")
     claimed = queue.claim("w", ["rehydrate"])
+    assert claimed is not None
+    assert claimed.lease_token is not None
     mine = staging.make(claimed.job_id, claimed.lease_token)
     other = staging.make(claimed.job_id, uuid4())
     assert staging.sweep() == 1
@@ -118,20 +120,20 @@ def test_the_sweep_spares_an_attempt_that_holds_its_lease(orch):
 def test_a_worker_that_lost_its_lease_writes_no_row(orch, monkeypatch):
     Incident().bundle(orch, "b.tar.zst")
     job = services.request_restore(SYSTEM, bundle_path="b.tar.zst").job
-    file_problems = handler.reconcile.file_problems
+    file_problems = reconcile.file_problems
 
     def lose_the_lease(*told):
         let_the_lease_expire(job)
         return file_problems(plan=told[0], store=told[1], on_bytes=lambda _: None)
 
-    monkeypatch.setattr(handler.reconcile, "file_problems", lose_the_lease)
-    left = run_one()
+    monkeypatch.setattr(reconcile, "file_problems", lose_the_lease)
+    left = run()
     assert left.status == "queued"
     assert not Alert.objects.exists()
     assert not Event.objects.filter(action="incident.restored").exists()
     assert list((orch.forensic / ".staging").iterdir()) == []
     monkeypatch.undo()
-    assert run_one().status == "completed"
+    assert run().status == "completed"
     assert Alert.objects.count() == 5
 
 
@@ -145,12 +147,12 @@ def test_rows_that_appeared_while_the_restore_ran_undo_it_and_the_next_try_sees_
         Alert.objects.create(incident_id=INCIDENT, alert_id="a-1", timestamp="", record="{}")
 
     monkeypatch.setattr(restoring, "place_files", place_while_another_writes)
-    left = run_one()
+    left = run()
     assert (left.status, left.error_code) == ("queued", "target_changed")
     assert (Alert.objects.count(), TimelineEvent.objects.count()) == (1, 0)
     monkeypatch.undo()
     Job.objects.filter(job_id=job.job_id).update(run_after=job.created_at)
-    done = run_one()
+    done = run()
     assert (done.status, done.result["conflict_total"]) == ("completed", 1)
 
 
@@ -159,7 +161,7 @@ def test_a_second_restore_of_the_incident_waits_and_can_be_cancelled_meanwhile(o
     try:
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s)", [incident_lock.key_of(INCIDENT)])
-        waited = []
+        waited: list[bool] = []
 
         def waiting():
             waited.append(True)
@@ -169,6 +171,8 @@ def test_a_second_restore_of_the_incident_waits_and_can_be_cancelled_meanwhile(o
         with pytest.raises(CancelledError):
             incident_lock.acquire(INCIDENT, waiting)
         assert len(waited) == 2
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [incident_lock.key_of(INCIDENT)])
     finally:
         other.close()
     incident_lock.acquire(INCIDENT, waiting)
@@ -180,7 +184,7 @@ def test_the_lock_is_free_again_after_a_restore_and_after_a_failure(orch):
     Incident().bundle(orch, "b.tar.zst")
     for digest, ending in (("", "completed"), ("0" * 64, "failed")):
         services.request_restore(SYSTEM, bundle_path="b.tar.zst", plan_digest=digest)
-        assert run_one().status == ending
+        assert run().status == ending
         other = connections.create_connection("default")
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [incident_lock.key_of(INCIDENT)])

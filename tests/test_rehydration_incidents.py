@@ -15,11 +15,10 @@ from custody.errors import AccessDeniedError
 from custody.keyset import CursorInvalidError
 from custody.principal import SYSTEM, Principal
 from jobs import queue
-from jobs.worker import run_one
 from rehydration import services
 from rehydration.errors import IncidentNotFoundError
 from rehydration.models import RestoredIncident
-from tests.rehydration_incident import restore
+from tests.rehydration_incident import restore, run
 
 pytestmark = pytest.mark.django_db
 
@@ -144,4 +143,4 @@ def test_a_public_incident_goes_there_and_back(orch, folder, capsys):
             ).read_bytes() == path.read_bytes()
     assert restore("b.tar.zst").result["changed"] is False
     bundle_services.request_bundle(SYSTEM, incident_id=incident_id, source="restored")
-    assert run_one().result["content_digest"] == digest
+    assert run().result["content_digest"] == digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from django.utils.timezone import now
@@ -13,10 +14,9 @@ from custody.models import Event
 from custody.principal import SYSTEM, Principal
 from jobs.errors import IdempotencyKeyReusedError
 from jobs.models import Job
-from jobs.worker import run_one
 from rehydration import services
 from rehydration.errors import BundlePathInvalidError, RestoreRequestError, SignatureRequiredError
-from tests.rehydration_incident import INCIDENT, Incident, restore, tree
+from tests.rehydration_incident import INCIDENT, Incident, restore, run, tree
 
 pytestmark = pytest.mark.django_db(transaction=True)
 asks_only = pytest.mark.django_db(transaction=False)  # no job runs: each test may end in a rollback, which is quick
@@ -90,15 +90,16 @@ def test_a_file_that_became_a_link_after_the_request_is_refused(traps):
     services.request_restore(SYSTEM, bundle_path="folder/in.tar.zst")
     (traps.output_dir / "folder" / "in.tar.zst").unlink()
     (traps.output_dir / "folder" / "in.tar.zst").symlink_to(traps.root / "outside" / "b.tar.zst")
-    job = run_one()
+    job = run()
     assert (job.status, job.error_code) == ("failed", "bundle_path_invalid")
 
 
 @asks_only
 def test_either_a_path_or_an_id_is_needed_and_a_plan_digest_is_a_digest(traps):
-    for asked in (
+    wrong: list[dict[str, Any]] = [
         {}, {"bundle_path": "b.tar.zst", "bundle_id": "x"}, {"bundle_path": "b.tar.zst", "plan_digest": "x"},
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for asked in wrong:
         with pytest.raises(RestoreRequestError):
             services.request_restore(SYSTEM, **asked)
 
@@ -119,7 +120,7 @@ def test_a_registered_bundle_can_be_named_by_its_id(orch):
     )  # fmt: skip
     requested = services.request_restore(OPERATOR, bundle_id=str(bundle.bundle_id))
     assert (requested.bundle_path, requested.job.incident_id) == ("b.tar.zst", INCIDENT)
-    assert run_one().status == "completed"
+    assert run().status == "completed"
     assert Event.objects.get(action="bundle.verified").object_id == str(bundle.bundle_id)
 
 
@@ -177,6 +178,6 @@ def test_a_signature_skipped_when_asked_is_refused_when_the_site_has_changed_its
     Incident().bundle(orch, "b.tar.zst")
     services.request_restore(SYSTEM, bundle_path="b.tar.zst", verify_signature=False)
     settings.ORCH_ALLOW_UNSIGNED_RESTORE = False
-    job = run_one()
+    job = run()
     assert (job.status, job.error_code) == ("failed", "signature_required")
     assert tree(orch.forensic) == {}

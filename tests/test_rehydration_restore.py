@@ -11,7 +11,6 @@ from bundles.format.records import canonical_record
 from custody.models import Event
 from jobs.models import Job
 from rehydration import artifacts
-from rehydration import restore as restoring
 from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent, TimelineHeader
 from tests.rehydration_incident import FILES, INCIDENT, Incident, restore, tree
 
@@ -245,7 +244,7 @@ def test_a_file_that_changes_after_it_was_put_in_place_is_noticed(orch, monkeypa
         place(root, staged, stored_path)
         (root / stored_path).write_bytes(b"spoilt")
 
-    monkeypatch.setattr(restoring.artifacts, "place", place_and_spoil)
+    monkeypatch.setattr(artifacts, "place", place_and_spoil)
     Incident().bundle(orch, "b.tar.zst")
     job = restore("b.tar.zst")
     assert (job.status, job.error_code) == ("failed", "reconcile_failed")
