@@ -198,7 +198,10 @@ def _read(path: Path) -> Iterator[list[str]]:
 
 def storable(text: str) -> bool:
     """Whether PostgreSQL can hold `text` as it is: no NUL, no lone surrogate."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        return b"\x00" not in text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
 
 
 def _key(value: Any, line: bytes) -> str:
