@@ -1,0 +1,35 @@
+"""`make bench`: run the parts that are named (all unless given), print tables, and write `var/bench.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+
+from benchmarks import bundle_part
+
+PARTS = {"bundle": bundle_part.run}
+
+
+def main() -> int:
+    """Run and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", help="which parts; all unless given")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the full data, such as 0.1")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="where data and output go; a tmpfs")  # noqa: S108
+    parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
+    options = parser.parse_args()
+    results = {"python": platform.python_version(), "machine": platform.machine(), "scale": options.scale}
+    for name in options.parts or PARTS:
+        results[name] = PARTS[name](options.work, options.scale, options.rounds)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(results, indent=2) + "\n")
+    print(f"\nwritten to {options.json}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

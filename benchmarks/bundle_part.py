@@ -1,0 +1,101 @@
+"""The bundle part: create, verify and extract, ours and the peers' in turn, medians and ratios of the same run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import evidence, peers
+from bundles.format.signing import SigningKey, generate_key
+
+OURS = "ours"
+
+
+def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
+    """Measure.
+
+    Args:
+        work: where data and output go; a tmpfs, so that the disk does not decide.
+        scale: share of 2.07 GB.
+        rounds: how often each is run; A B A B.
+
+    Returns:
+        Medians in seconds, ratios, sizes and memory, ready for JSON.
+    """
+    folder = work / "orchestrator-bench"
+    data = folder / f"data-{scale}"
+    total = evidence.make(data, scale)
+    key, public = folder / "key.pem", folder / "public.pem"
+    if not key.exists():
+        generate_key(key)
+    public.write_bytes(SigningKey.load(key).public_pem())
+    times: dict[tuple[str, str], list[float]] = defaultdict(list)
+    rss: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for _ in range(rounds):
+        for peer in peers.PEERS:
+            out = _fresh(folder / "peer")
+            for what, script in (("create", peer.create), ("verify", peer.verify), ("extract", peer.unpack)):
+                if script:
+                    started = time.perf_counter()
+                    peers.run(script, data=data, out=out, key=key, public=public)
+                    times[peer.name, what].append(time.perf_counter() - started)
+            sizes[peer.name] = (out / "out.tar.zst").stat().st_size
+        out = _fresh(folder / "ours")
+        for what in ("create", "verify", "extract"):
+            cost = _ours(what, data, out, key, public)
+            times[OURS, what].append(cost["seconds"])
+            rss[what] = max(rss.get(what, 0), cost["rss_bytes"])
+            sizes[OURS] = cost["size"]
+    for name in ("peer", "ours"):
+        shutil.rmtree(folder / name)
+    return _report(total, times, rss, sizes)
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _ours(what: str, data: Path, out: Path, key: Path, public: Path) -> dict[str, Any]:
+    arguments = [what, str(data), str(out), str(key), str(public)]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ours", *arguments], check=True, capture_output=True, text=True
+    )
+    return dict(json.loads(done.stdout))
+
+
+def _report(
+    total: int, times: dict[tuple[str, str], list[float]], rss: dict[str, int], sizes: dict[str, int]
+) -> dict[str, Any]:
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    print(f"\nbundle part: {total / 1e9:.2f} GB; MB/s, and how many times faster ours is in the same run\n")
+    print(f"{'':40}{'create':>18}{'verify':>18}{'extract':>18}")
+    for name in (*[peer.name for peer in peers.PEERS], OURS):
+        cells = []
+        for what in ("create", "verify", "extract"):
+            if (name, what) in medians:
+                ratio = medians[name, what] / medians[OURS, what]
+                cells.append(f"{total / 1e6 / medians[name, what]:8.0f} ({ratio:5.2f}x)")
+            else:
+                cells.append("-")
+        print(f"{name:40}" + "".join(f"{cell:>18}" for cell in cells))
+    print("\npeak memory above idle: " + ", ".join(f"{what} {peak / 2**20:.0f} MiB" for what, peak in rss.items()))
+    print("size: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
+    return {
+        "bytes": total,
+        "seconds": {f"{name} / {what}": value for (name, what), value in medians.items()},
+        "times_faster": {
+            f"{name} / {what}": value / medians[OURS, what] for (name, what), value in medians.items() if name != OURS
+        },
+        "rss_bytes": rss,
+        "sizes": sizes,
+    }

@@ -1,0 +1,56 @@
+"""Our side of the bundle part, as a process of its own: `python -m benchmarks.ours create|verify|extract …`.
+
+Prints JSON: the seconds that the work took, and the peak resident memory above that of the idle process, in bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+from bundles.format import paths
+from bundles.format.extract import extract_bundle
+from bundles.format.payload import Payload
+from bundles.format.records import RecordSpool, write_timeline
+from bundles.format.signing import KeyRing, SigningKey
+from bundles.format.verify import verify_bundle
+from bundles.format.writer import write_bundle
+
+
+def payloads(data: Path, staging: Path) -> list[Payload]:
+    """Every file below `data/files` as an artifact, and three data members without records."""
+    staging.mkdir(parents=True, exist_ok=True)
+    write_timeline(staging / paths.TIMELINE, {"incident_id": "bench", "event_count": 0}, [])
+    for name in (paths.ALERTS, paths.ARTIFACTS):
+        RecordSpool(staging).write_array(staging / name)
+    members = [Payload.of_file(name, staging / name) for name in paths.DATA_MEMBERS]
+    for file in sorted((data / "files").iterdir()):
+        artifact_id = hashlib.sha256(file.name.encode()).hexdigest()[:32]
+        members.append(Payload.of_file(paths.artifact_path(artifact_id, file.name), file))
+    return members
+
+
+def main() -> int:
+    """Do one thing and say what it cost."""
+    what, data, out, key, public = sys.argv[1], *map(Path, sys.argv[2:6])
+    bundle = out / "ours.tar.zst"
+    idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    if what == "create":
+        write_bundle(bundle, incident_id="bench", payloads=payloads(data, out / "staging"), key=SigningKey.load(key))
+    elif what == "verify":
+        verify_bundle(bundle, KeyRing.load([public]))
+    else:
+        extract_bundle(bundle, KeyRing.load([public]), out / "unpacked")
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - idle
+    print(json.dumps({"seconds": seconds, "rss_bytes": peak * 1024, "size": bundle.stat().st_size}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
