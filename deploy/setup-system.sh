@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings what the tests need from the system: a Chromium for the browser test, openssl and zstd for the
-# "verify it yourself" lines. Installs with apt where that is possible, else names what is missing in one line.
+# "verify it yourself" lines, systemd-analyze for the service units. Installs with apt where that is possible, else
+# names what is missing in one line.
 set -eu
 
 missing=""
@@ -9,6 +10,7 @@ command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>
 for tool in openssl zstd jq; do
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
+command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
 [ -n "$missing" ] || exit 0
 
 if command -v apt-get >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
