@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from jobs import wakeup
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
@@ -188,8 +188,9 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
     """
     result = json.dumps(storable_json(finished.result))
     stored = None if progress is None else json.dumps(storable_json(progress))
+    # Inside a caller's transaction there is no limit: the setting would outlive this call.
+    idle_ms = "0" if connection.in_atomic_block else str(settings.ORCH_LEASE_SECONDS * 1000 // 3)
     with transaction.atomic():
-        idle_ms = str(settings.ORCH_LEASE_SECONDS * 1000 // 3)
         done = _mine(COMPLETE, job, result=result, progress=stored, idle_ms=idle_ms)
         if finished.register is not None:
             finished.register()
