@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from bundles import byte_ranges, services
 from bundles.api_shapes import BundleShape, BundlesPage, VerificationAccepted
+from bundles.packing import MAX_CHUNK_MB
 from jobs.api import accepted, principal_of
 from jobs.api_shapes import JobAccepted
 from jobs.strict_input import (
@@ -51,7 +52,7 @@ class CreateBundle(StrictSerializer):
         required=False,
         default=256,
         min_value=1,
-        max_value=services.MAX_CHUNK_MB,
+        max_value=MAX_CHUNK_MB,
         help_text="files larger than this many MiB also get a hash for each such part",
     )
     idempotency_key = idempotency_key_field()

@@ -71,5 +71,5 @@ class VerificationAccepted(serializers.Serializer[Any]):
     """The job that verifies a bundle."""
 
     job_id = serializers.UUIDField()
-    status = serializers.ChoiceField(choices=Status.choices)
+    status: serializers.ChoiceField = serializers.ChoiceField(choices=Status.choices)
     bundle_id = serializers.UUIDField()

@@ -23,7 +23,9 @@ TAG = ["Jobs"]
 class JobsQuery(PageQuery):
     """Filters of the list of jobs; an empty one filters nothing."""
 
-    status = serializers.ChoiceField(choices=Status.choices, required=False, allow_blank=True, default="")
+    status: serializers.ChoiceField = serializers.ChoiceField(
+        choices=Status.choices, required=False, allow_blank=True, default=""
+    )
     type = serializers.RegexField(
         r"\A[a-z][a-z_]{0,63}\Z", required=False, allow_blank=True, default="", help_text="a job type"
     )

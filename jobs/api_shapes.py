@@ -39,7 +39,7 @@ class JobShape(serializers.Serializer[Any]):
 
     job_id = serializers.UUIDField()
     job_type = serializers.CharField(help_text="`bundle_create`, `bundle_verify` or `rehydrate`")
-    status = serializers.ChoiceField(choices=Status.choices)
+    status: serializers.ChoiceField = serializers.ChoiceField(choices=Status.choices)
     priority = serializers.IntegerField()
     incident_id = serializers.CharField(allow_null=True)
     requested_by = serializers.CharField()
@@ -74,5 +74,5 @@ class JobAccepted(serializers.Serializer[Any]):
     """The job that answers a request for work."""
 
     job_id = serializers.UUIDField()
-    status = serializers.ChoiceField(choices=Status.choices)
+    status: serializers.ChoiceField = serializers.ChoiceField(choices=Status.choices)
     incident_id = serializers.CharField()

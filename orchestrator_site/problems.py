@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +17,6 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.views import defaults
 from rest_framework import exceptions
 
 from bundles.errors import BundleError
@@ -78,6 +77,8 @@ _OF_THE_FRAMEWORK: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.MethodNotAllowed, "method_not_allowed"),
     (exceptions.UnsupportedMediaType, "unsupported_media_type"),
 )
+# What Django answers by itself, with a page.
+_OF_PAGES = {400: "invalid_request", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed"}
 
 
 def status_of(code: str) -> int:
@@ -146,32 +147,25 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
     return problem("internal_error", "The request failed; its id helps whoever reads the log.")
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Answer what Django itself refuses, such as a Host header of another site."""
-    if not is_api(request):
-        return defaults.bad_request(request, exception)
-    return problem("invalid_request", "The request is malformed or names a host that is not served here.")
+class ProblemsMiddleware:
+    """Makes problem documents of the error pages that Django itself answers with on addresses of the API.
 
+    Those are addresses that lead nowhere, hosts that are not served, methods that plain views refuse, and exceptions
+    outside of API views.
+    """
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Answer a refusal outside of API views."""
-    if not is_api(request):
-        return defaults.permission_denied(request, exception)
-    return problem("permission_denied", "Your role does not allow this.")
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
 
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """Answer an address that leads nowhere."""
-    if not is_api(request):
-        return defaults.page_not_found(request, exception)
-    return problem("not_found", "There is nothing at this address.")
-
-
-def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Answer an exception outside of API views."""
-    if not is_api(request):
-        return defaults.server_error(request)
-    return problem("internal_error", "The request failed; its id helps whoever reads the log.")
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer one request."""
+        response = self.get_response(request)
+        is_page = response.get("Content-Type", "").startswith("text/html")
+        if response.status_code < HTTPStatus.BAD_REQUEST or not is_page or not is_api(request):
+            return response
+        code = _OF_PAGES.get(response.status_code, "internal_error")
+        headers = {name: response[name] for name in ("Allow",) if name in response}
+        return problem(code, f"{PROBLEMS[code][1]}.", headers=headers)
 
 
 def is_api(request: HttpRequest) -> bool:

@@ -9,11 +9,6 @@ from orchestrator_site import health
 from orchestrator_site.api_docs import DocsView, SchemaView
 from rehydration import api as rehydration
 
-handler400 = "orchestrator_site.problems.bad_request"
-handler403 = "orchestrator_site.problems.permission_denied"
-handler404 = "orchestrator_site.problems.not_found"
-handler500 = "orchestrator_site.problems.server_error"
-
 urlpatterns: list[URLPattern | URLResolver] = [
     path("bundle/create", bundles.BundleCreateView.as_view(), name="api-bundle-create"),
     path("rehydrate/start", rehydration.RehydrateStartView.as_view(), name="api-rehydrate-start"),

@@ -17,7 +17,7 @@ class RestoreAccepted(serializers.Serializer[Any]):
     """The job that restores a bundle, or plans to."""
 
     job_id = serializers.UUIDField()
-    status = serializers.ChoiceField(choices=Status.choices)
+    status: serializers.ChoiceField = serializers.ChoiceField(choices=Status.choices)
     bundle_path = serializers.CharField(help_text="of the file, in OUTPUT_DIR")
 
 
