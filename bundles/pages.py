@@ -20,7 +20,7 @@ from custody.models import Event
 from custody.principal import of_request
 from jobs.models import Job
 
-CONTENTS_A_PAGE = 100
+CONTENTS_A_PAGE = 25
 RECENT_JOBS = 200
 ID_SHAPE = "An incident id is up to 128 letters, digits, dots, underscores and hyphens, the first a letter or digit."
 

@@ -91,7 +91,7 @@ def _steps(job: Job, phases: tuple[str, ...], phase: str) -> tuple[Step, ...]:
         here = len(names)
     elif phase in phases:
         here = 1 + phases.index(phase)
-    elif job.status == "processing":
+    elif job.status == "processing" or (job.attempts and job.status == "failed"):
         here = 1
     now = "failed" if job.status in {"failed", "cancelled"} else "now"
     marks = ["done" if place < here else now if place == here else "" for place in range(len(names))]

@@ -62,6 +62,22 @@ BY_CODE = {
         "The disk is full",
         "Make room in the bundle store or the artifact store, then retry.",
     ),
+    "write_failed": (
+        "The bundle could not be written",
+        "Have an administrator look at the bundle store (OUTPUT_DIR): is it there, writable, with room? Then retry.",
+    ),
+    "storage_error": (
+        "The artifact store could not be used",
+        "Have an administrator look at the artifact store (FORENSIC_STORAGE_PATH), then retry.",
+    ),
+    "bundle_lost": (
+        "The bundle's file is gone",
+        "Look for another copy, and bundle the incident again if the sources still hold it.",
+    ),
+    "bundle_replaced": (
+        "Another file stands where the bundle was",
+        "Do not use that file. Ask who changed the bundle store, keep the file for examination, and bundle again.",
+    ),
     "plan_changed": (
         "The database changed after the preview",
         "Nothing was restored. Make a new preview and confirm that one.",

@@ -97,7 +97,7 @@ def _queue() -> dict[str, Any]:
         "running": [_named(job) for job in active[: 2 * SHOWN]],
         "waiting": len(stuck) + len(failed),
         "queued": queued,
-        "processing": running,
+        "processing": max(0, running - len(stuck)),
         "is_live": bool(queued or running),
         "workers": services.live_worker_count(),
         "depth": over_a_day,

@@ -47,5 +47,5 @@ def shares(parts: Sequence[tuple[str, int]], label: str) -> SafeString:
         "", '<rect class="part-{}" x="{}" y="0" width="{}" height="14"><title>{}: {} %</title></rect>', drawn
     )
     return format_html(
-        '<svg class="chart bar" viewBox="0 0 {} 14" role="img" aria-label="{}">{}</svg>', WIDTH, label, bars
+        '<svg class="chart shares" viewBox="0 0 {} 14" role="img" aria-label="{}">{}</svg>', WIDTH, label, bars
     )

@@ -52,8 +52,8 @@ def state(kind: str, word: str = "") -> SafeString:
 def visible(text: object) -> SafeString:
     """`text` with every character that hides or reorders others shown as a mark.
 
-    Control characters become their Unicode pictures (␛), format and bidi-control characters their number (⟨U+202E⟩);
-    the rest is escaped and isolated from the direction of the text around it (Unicode UAX 9, `<bdi>`).
+    Control, format and bidi-control characters become their number (⟨U+202E⟩), which every font can show; the rest is
+    escaped and isolated from the direction of the text around it (Unicode UAX 9, `<bdi>`).
     """
     parts = [_marked(character) for character in str(text)]
     return format_html("<bdi>{}</bdi>", mark_safe("".join(parts)))  # noqa: S308 # each part is escaped by _marked
@@ -62,9 +62,8 @@ def visible(text: object) -> SafeString:
 def _marked(character: str) -> str:
     if unicodedata.category(character) not in INVISIBLE:
         return escape(character)
-    number = ord(character)
-    shown = chr(0x2400 + number) if number < 0x20 else "␡" if number == 0x7F else f"⟨U+{number:04X}⟩"
-    return f'<span class="sign" title="U+{number:04X}">{shown}</span>'
+    number = f"U+{ord(character):04X}"
+    return f'<span class="sign" title="{unicodedata.name(character, "control character")}">⟨{number}⟩</span>'
 
 
 @register.filter
