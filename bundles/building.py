@@ -17,7 +17,7 @@ from django.db import transaction
 from bundles import keys, measures, storage
 from bundles.errors import BundleError
 from bundles.format.cli import bundle_name
-from bundles.format.errors import CannotCheckError, FormatError
+from bundles.format.errors import CannotCheckError, FormatError, PayloadError
 from bundles.format.manifest import moment_of
 from bundles.format.writer import WrittenBundle
 from bundles.models import Bundle, Manifest
@@ -79,7 +79,9 @@ def create(ctx: JobContext) -> Finished:
 def job_error(error: FormatError | BundleError) -> RetryableError | PermanentError:
     """What an error of the format or of the bundles app means for the job."""
     retryable = error.code in RETRYABLE and not isinstance(error, CannotCheckError)
-    return (RetryableError if retryable else PermanentError)(error.code, str(error))
+    # A payload is what the source's record promised: whoever reads the message must know whom to ask.
+    message = f"Forensic artifacts: {error}" if isinstance(error, PayloadError) else str(error)
+    return (RetryableError if retryable else PermanentError)(error.code, message)
 
 
 def _name(ctx: JobContext, written: WrittenBundle) -> str:

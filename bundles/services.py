@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, BinaryIO
@@ -12,7 +13,12 @@ from django.db import transaction
 
 from bundles import storage
 from bundles.building import JOB_TYPE as CREATE
-from bundles.errors import BundleNotFoundError, IncidentIdInvalidError, InvalidBundleRequestError
+from bundles.errors import (
+    BundleNotFoundError,
+    BundleUnavailableError,
+    IncidentIdInvalidError,
+    InvalidBundleRequestError,
+)
 from bundles.format import paths
 from bundles.format.canonical import canonical_json
 from bundles.models import Bundle, Manifest, Verification
@@ -233,16 +239,22 @@ def open_download(principal: Principal, bundle_id: UUID | str, *, first_byte: bo
     principal.require("bundles.download_bundle")
     bundle = _find(bundle_id)
     file = storage.open_bundle(bundle.name)
-    if first_byte:
-        chain.record(
-            principal,
-            "bundle.download",
-            "bundle",
-            str(bundle.bundle_id),
-            incident_id=bundle.incident_id,
-            digest=bundle.sha256,
-            details={"name": bundle.name},
-        )
+    try:
+        if os.fstat(file.fileno()).st_size != bundle.size:
+            raise BundleUnavailableError("The bundle's file has another size than was registered. Verify the bundle.")
+        if first_byte:
+            chain.record(
+                principal,
+                "bundle.download",
+                "bundle",
+                str(bundle.bundle_id),
+                incident_id=bundle.incident_id,
+                digest=bundle.sha256,
+                details={"name": bundle.name},
+            )
+    except BaseException:
+        file.close()
+        raise
     return Download(file, bundle.size, bundle.sha256, bundle.name, f'"{bundle.sha256}"')
 
 
