@@ -7,6 +7,7 @@ behind. `raw` bytes are shown to the caller too, so that the file's own digest c
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zlib
@@ -22,6 +23,8 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC = b"\x1f\x8b\x08"
 READ_BYTES = 4 * MIB
 GZIP_INPUT_BYTES = 256 * 1024
+GZIP_RESERVED, GZIP_NAME = 0xE0, 0x08  # flags of RFC 1952
+GZIP_NAME_BYTES = 1024
 BLOCK_BYTES = 2 * MIB
 
 
@@ -45,16 +48,14 @@ def open_bundle(path: Path) -> Iterator[BundleFile]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if path.is_symlink():
+        if error.errno == errno.ELOOP and path.is_symlink():
             raise BundleRejectedError("not_a_regular_file", "The path is a symbolic link.") from error
         raise CannotCheckError("bundle_unreadable", f"The file cannot be opened: {error.strerror}.") from error
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise BundleRejectedError("not_a_regular_file", "The path is not a regular file.")
-        yield BundleFile(descriptor, found.st_size, _kind(os.pread(descriptor, 4, 0)))
-    except OSError as error:
-        raise CannotCheckError("bundle_unreadable", f"The file cannot be read: {error.strerror}.") from error
+        yield BundleFile(descriptor, found.st_size, _kind(_read_at(descriptor, 4, 0)))
     finally:
         os.close(descriptor)
 
@@ -109,7 +110,7 @@ class RawReader:
         """At least `count` bytes from here on, fewer only at the end of the file; nothing is consumed."""
         while len(self._buffer) - self._start < count and self._read < self._file.size:
             wanted = min(max(READ_BYTES, count), self._file.size - self._read)
-            block = os.pread(self._file.descriptor, wanted, self._read)
+            block = _read_at(self._file.descriptor, wanted, self._read)
             if not block:
                 raise CannotCheckError("bundle_changed", "The file shrank while it was read.")
             self._read += len(block)
@@ -135,6 +136,14 @@ def _unseen(block: bytes) -> None:
     """What `on_raw` is when nobody looks."""
 
 
+def _read_at(descriptor: int, count: int, offset: int) -> bytes:
+    """Only errors of the bundle itself are told as such; those of whoever takes its bytes are not caught here."""
+    try:
+        return os.pread(descriptor, count, offset)
+    except OSError as error:
+        raise CannotCheckError("bundle_unreadable", f"The file cannot be read: {error.strerror}.") from error
+
+
 def _kind(magic: bytes) -> str:
     if magic == ZSTD_MAGIC:
         return "zstd"
@@ -156,7 +165,17 @@ def _bounded(blocks: Iterator[bytes], size: int, limits: Limits) -> Iterator[byt
         yield block
 
 
+def _check_gzip_header(head: bytes) -> None:
+    """Check that a gzip header (RFC 1952) has no flags but that of a short name: nothing can hide in it."""
+    flags = head[3] if len(head) > 3 else 0
+    if flags & GZIP_RESERVED:
+        raise BundleRejectedError("reserved_bits", "The gzip header sets bits that must be zero.")
+    if flags & ~GZIP_NAME or (flags and len(head) == 10 + GZIP_NAME_BYTES and b"\0" not in head[10:]):
+        raise BundleRejectedError("corrupt_compression", "The gzip header has fields that no bundle needs.")
+
+
 def _gunzip(raw: RawReader) -> Iterator[bytes]:
+    _check_gzip_header(bytes(raw.window(10 + GZIP_NAME_BYTES)[: 10 + GZIP_NAME_BYTES]))
     inflate = zlib.decompressobj(wbits=31)
     pending: bytes | memoryview = b""
     try:

@@ -2,16 +2,17 @@
 
 Frames are delimited here by walking their block headers, without decompressing and without trusting the seek table;
 each small frame is then decompressed on its own, several side by side. The seek table (zstd's seekable format, without
-checksums) must be exactly the one that describes the frames found.
+checksums) must be exactly the one that describes the frames found. Memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ SEEK_TABLE_MAGIC = 0x184D2A5E
 SEEKABLE_MAGIC = 0x8F92EAB1
 BLOCK_CONTENT_BYTES = 128 * KIB
 MAX_HEADER_BYTES = 18
+SEEK_TABLE_FOOT_BYTES = 9
 
 _local = threading.local()
 
@@ -85,7 +87,7 @@ def decompress(raw: RawReader, limits: Limits) -> Iterator[bytes]:
     Raises:
         BundleRejectedError: a code of the steps `container` or `end`.
     """
-    frames: list[tuple[int, int]] = []
+    frames = FrameSizes()
     budget = _Budget(raw.size, limits)
     ahead: deque[Future[bytes]] = deque()
     cores = usable_cores()
@@ -94,15 +96,17 @@ def decompress(raw: RawReader, limits: Limits) -> Iterator[bytes]:
             while raw.left:
                 magic = _magic(raw)
                 if SKIPPABLE_FIRST <= magic <= SKIPPABLE_LAST:
-                    _skippable(raw, magic, frames)
+                    _skippable(raw, magic, frames, budget)
                     continue
                 header = _frame_header(raw, limits)
                 if header.content_size is None or header.content_size > limits.frame_bytes:
                     yield from _results(ahead)
-                    yield from _long_frame(raw, header, limits, frames)
+                    compressed, content = yield from _long_frame(raw, header, limits)
+                    frames.add(compressed, content)
+                    budget.frame(content)
                     continue
                 frame = _whole_frame(raw, header)
-                frames.append((len(frame), header.content_size))
+                frames.add(len(frame), header.content_size)
                 budget.frame(header.content_size)
                 ahead.append(pool.submit(_decompress_frame, frame, header.content_size))
                 if len(ahead) > cores + 1:
@@ -113,13 +117,50 @@ def decompress(raw: RawReader, limits: Limits) -> Iterator[bytes]:
                 future.cancel()
 
 
+class FrameSizes:
+    """The sizes of the frames found, as the rows of the one seek table that tells them; only their hash is kept."""
+
+    def __init__(self) -> None:
+        self._rows = hashlib.sha256()
+        self._count = 0
+        self._tellable = True
+
+    def add(self, compressed: int, content: int) -> None:
+        """One more frame: its compressed and decompressed size in bytes."""
+        self._count += 1
+        if max(compressed, content) >> 32:
+            self._tellable = False  # older bundles may have such a frame, but then no seek table
+        else:
+            self._rows.update(struct.pack("<II", compressed, content))
+
+    def told_by(self, size: int, take: Callable[[int], bytes | memoryview]) -> bool:
+        """Whether the seek table of `size` bytes that `take` reads tells exactly these frames."""
+        if not self._tellable or size != 8 * self._count + SEEK_TABLE_FOOT_BYTES:
+            return False
+        rows = hashlib.sha256()
+        left = 8 * self._count
+        while left:
+            piece = take(min(left, MIB))
+            left -= len(piece)
+            rows.update(piece)
+        foot = bytes(take(SEEK_TABLE_FOOT_BYTES))
+        return rows.digest() == self._rows.digest() and foot == struct.pack("<IBI", self._count, 0, SEEKABLE_MAGIC)
+
+
 class _Budget:
     """Bounds what is decompressed ahead of the consumer's own count, and how many tiny frames there may be."""
 
     def __init__(self, size: int, limits: Limits) -> None:
         self._most = max(limits.ratio_grace_bytes, limits.ratio * size)
+        self._most_skippable = 1024 + size // KIB
         self._total = 0
         self._frames = 0
+        self._skippable = 0
+
+    def skippable(self) -> None:
+        self._skippable += 1
+        if self._skippable > self._most_skippable:
+            raise BundleRejectedError("corrupt_compression", "The bundle is cut into absurdly small frames.")
 
     def frame(self, content_size: int) -> None:
         self._total += content_size
@@ -143,17 +184,16 @@ def _magic(raw: RawReader) -> int:
     return magic
 
 
-def _skippable(raw: RawReader, magic: int, frames: list[tuple[int, int]]) -> None:
+def _skippable(raw: RawReader, magic: int, frames: FrameSizes, budget: _Budget) -> None:
     size = struct.unpack("<II", raw.take(8))[1]
     if magic == SEEK_TABLE_MAGIC:
-        if size != len(frames) * 8 + 9 or raw.take(size) != seek_table(frames)[8:]:
+        if not frames.told_by(size, raw.take):
             raise BundleRejectedError("seek_table_invalid", "The seek table does not describe the frames.")
         if raw.left:
             raise BundleRejectedError("trailing_data", "There is data behind the seek table.")
         return
-    frames.append((8 + size, 0))
-    if len(frames) > 1024 + raw.size // KIB:
-        raise BundleRejectedError("corrupt_compression", "The bundle is cut into absurdly small frames.")
+    frames.add(8 + size, 0)
+    budget.skippable()
     while size:
         piece = raw.take(min(size, MIB))
         size -= len(piece)
@@ -232,8 +272,8 @@ def _decompress_frame(frame: memoryview, content_size: int) -> bytes:
     return content
 
 
-def _long_frame(raw: RawReader, header: FrameHeader, limits: Limits, frames: list[tuple[int, int]]) -> Iterator[bytes]:
-    """The content of one frame too large to hold, some blocks at a time."""
+def _long_frame(raw: RawReader, header: FrameHeader, limits: Limits) -> Generator[bytes, None, tuple[int, int]]:
+    """The content of one frame too large to hold, some blocks at a time; returns its two sizes in bytes."""
     stream = zstandard.ZstdDecompressor(max_window_size=limits.window_bytes).decompressobj(read_across_frames=False)
     compressed, content, blocks, last = header.length, 0, 0, False
     pending: list[memoryview | bytes] = [bytes(raw.take(header.length))]
@@ -257,4 +297,4 @@ def _long_frame(raw: RawReader, header: FrameHeader, limits: Limits, frames: lis
                 yield block
     if not stream.eof or stream.unused_data:
         raise BundleRejectedError("corrupt_compression", "A zstd frame does not end where its blocks do.")
-    frames.append((compressed, content))
+    return compressed, content
