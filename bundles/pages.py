@@ -80,7 +80,7 @@ def new_bundle_page(request: HttpRequest) -> HttpResponse:
         "sources": sources_state() if "ask" in request.GET else None,
         "here": "bundles",
     }
-    return render(request, "bundles/new.html", context, status=400 if form.errors else 200)
+    return render(request, "bundles/new.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -110,7 +110,7 @@ def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     context = {**_preview(job), "fault": fault, "here": "restore"}
     live = request.headers.get("HX-Request") and request.method == "GET"
     template = "restore/live.html" if live else "restore/preview.html"
-    return render(request, template, context, status=400 if fault else 200)
+    return render(request, template, context)
 
 
 def _confirm(principal: Principal, job: Job, plan_digest: str) -> HttpResponse:
