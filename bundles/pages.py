@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from bundles import services
 from bundles.format.paths import valid_incident_id
 from bundles.models import Bundle
+from bundles.packing import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.sources import health
 from custody.models import Event
 from custody.principal import of_request
@@ -22,7 +23,6 @@ from jobs.models import Job
 
 CONTENTS_A_PAGE = 25
 RECENT_JOBS = 200
-ID_SHAPE = "An incident id is up to 128 letters, digits, dots, underscores and hyphens, the first a letter or digit."
 
 ALREADY_ACTIVE = "A bundle of this incident is already being made. This is its job; no second one was started."
 
@@ -32,9 +32,7 @@ class NewBundleForm(forms.Form):
 
     incident_id = forms.CharField(label="Incident id", max_length=128)
     priority = forms.IntegerField(min_value=-1000, max_value=1000, initial=100)
-    chunk_size_mb = forms.IntegerField(
-        label="Chunk size, MiB", min_value=1, max_value=services.MAX_CHUNK_MB, initial=256
-    )
+    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=MAX_CHUNK_MB, initial=256)
     allow_partial = forms.BooleanField(label="Allow a partial bundle", required=False)
     source = forms.ChoiceField(
         choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"
@@ -44,7 +42,7 @@ class NewBundleForm(forms.Form):
         """Refuse what can be no incident's id."""
         incident_id: str = self.cleaned_data["incident_id"].strip()
         if not valid_incident_id(incident_id):
-            raise forms.ValidationError(ID_SHAPE)
+            raise forms.ValidationError(INCIDENT_ID_RULE)
         return incident_id
 
 

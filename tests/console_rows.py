@@ -62,7 +62,7 @@ def job(status: str = "queued", *, lease_s: float = 25, **fields: Any) -> Job:
     if status == "completed":
         values["result"] = {}
     made = Job.objects.create(**{**values, **fields})
-    if made.attempts:
+    if made.started_at:
         outcome = "running" if status == "processing" else status
         Attempt.objects.create(
             job=made, number=1, worker_id="host-a/42", lease_token=uuid4(), started_at=made.started_at, outcome=outcome,

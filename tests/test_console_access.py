@@ -34,7 +34,7 @@ def console_addresses() -> dict[str, str]:
         "job-page": {"job_id": uuid4()},
         "restore-preview": {"job_id": uuid4()},
     }
-    included = next(
+    included: Any = next(
         part for part in get_resolver().url_patterns if "console_urls" in str(getattr(part, "urlconf_name", ""))
     )
     names = [str(pattern.name) for pattern in included.url_patterns]

@@ -171,7 +171,7 @@ def test_home_polls_only_while_something_runs_or_waits(operator: Client) -> None
 )
 def test_a_job_is_shown_in_each_state(operator: Client, status: str, word: str, live: bool) -> None:
     result = {"bundle_id": str(uuid4()), "complete": True, "name": "x.tar.zst", "size": 5, "files": 3}
-    job = rows.job(status, **({"result": result} if status == "completed" else {}))
+    job = rows.job(status, result=result if status == "completed" else None)
     text = shown(operator, reverse("job-page", args=[job.job_id]))
     assert word in text
     assert ('hx-trigger="every 2s"' in text) is live
@@ -411,7 +411,7 @@ def test_custody_is_filtered_checked_and_exported(operator: Client) -> None:
     assert "Chain verified" in checked
     assert "Up to event #3" in checked
     export = operator.get(reverse("custody-export"))
-    lines = b"".join(export.streaming_content).decode().splitlines()
+    lines = export.getvalue().decode().splitlines()
     assert chain.verify_exported(json.loads(line) for line in lines).intact
     assert len(lines) == 4
 
