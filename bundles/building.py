@@ -19,6 +19,7 @@ from bundles.errors import BundleError
 from bundles.format.cli import bundle_name
 from bundles.format.errors import CannotCheckError, FormatError, PayloadError
 from bundles.format.manifest import moment_of
+from bundles.format.packing import write_error
 from bundles.format.writer import WrittenBundle
 from bundles.models import Bundle, Manifest
 from bundles.packing import pack
@@ -69,6 +70,8 @@ def create(ctx: JobContext) -> Finished:
         storage.publish(written.path, name)
     except BaseException as error:
         storage.withdraw(staging)
+        if isinstance(error, OSError):  # of the staging folder: sources turn their own into job errors
+            error = write_error(error)
         if isinstance(error, FormatError | BundleError):
             raise job_error(error) from error
         raise

@@ -7,6 +7,7 @@ without guessing from names, which files belong to attempts that never finished,
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -26,7 +27,8 @@ from bundles.models import Bundle
 
 STAGING, QUARANTINE = ".staging", ".quarantine"
 PUBLISHED_AS = "published-as"
-_ATTEMPT = re.compile(r"([0-9a-f]{32})-([0-9a-f]{32})")
+OVER = ".over"
+_ATTEMPT = re.compile(rf"([0-9a-f]{{32}})-([0-9a-f]{{32}})(?:{re.escape(OVER)})?")
 
 ABANDONED_SQL = """
 SELECT given.folder
@@ -122,7 +124,7 @@ def sweep() -> int:
         cursor.execute(ABANDONED_SQL, [[m[0] for m in matches], [m[1] for m in matches], [m[2] for m in matches]])
         abandoned = [row[0] for row in cursor.fetchall()]
     for folder in abandoned:
-        staging = output_dir() / STAGING / folder
+        staging = _set_aside(output_dir() / STAGING / folder)
         if _is_registered(staging):
             remove_staging(staging)
         else:
@@ -147,6 +149,19 @@ def open_bundle(name: str) -> BinaryIO:
         os.close(descriptor)
         raise unavailable
     return os.fdopen(descriptor, "rb")
+
+
+def _set_aside(staging: Path) -> Path:
+    """Give an abandoned folder another name, and return it.
+
+    A frozen attempt that wakes now finds its folder gone and cannot publish: all that it ever published is in the note.
+    """
+    if staging.name.endswith(OVER):
+        return staging
+    over = staging.with_name(staging.name + OVER)
+    with contextlib.suppress(FileNotFoundError):  # another host's sweep was quicker, or the attempt itself
+        staging.rename(over)
+    return over
 
 
 def _is_registered(staging: Path) -> bool:

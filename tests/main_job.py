@@ -28,7 +28,7 @@ LONG_NAME = "журнал-" + "ж" * 113 + ".evtx"
 FILES = {
     "a-1": ("memory dump of host 3.bin", bytes(range(256)) * 600),
     "a-2": ("empty", b""),
-    "a-3": ("Rëchnung №7 – 日本語.pdf", b"%PDF" + b"\x00\xff" * 400),
+    "a-3": ("Rëchnung №7 日本語.pdf", b"%PDF" + b"\x00\xff" * 400),
     "a-4": (LONG_NAME, b"long name"),
     "a-5": (" leading and trailing ", b"\r\n"),
 }
@@ -115,6 +115,11 @@ def restore(made: Bundle) -> dict[str, Any]:
 
 def path_of(made: Bundle) -> Path:
     return storage.output_dir() / made.name
+
+
+def job_of(made: Bundle) -> Job:
+    assert made.job_id is not None
+    return Job.objects.get(job_id=made.job_id)
 
 
 def files_of(root: Path) -> list[str]:

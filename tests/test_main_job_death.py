@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection, connections
 
-from bundles import building, keys, storage
+from bundles import keys, measures, storage
 from bundles import services as bundle_services
 from bundles.format.report import check_bundle
 from bundles.models import Bundle, Manifest
@@ -213,7 +213,7 @@ def test_a_rolled_back_commit_takes_the_file_back_and_the_next_try_makes_another
     def broken(**_):
         raise RuntimeError("no row today")
 
-    monkeypatch.setattr(building.measures, "bundle_made", broken)
+    monkeypatch.setattr(measures, "bundle_made", broken)
     left = run_one()
     assert left is not None
     assert (left.status, left.error_code) == ("queued", "internal_error")

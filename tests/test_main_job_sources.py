@@ -1,4 +1,4 @@
-"""Bundling while sources misbehave: the job fails and names the source, and nothing is left that looks like a bundle."""
+"""Bundling while sources misbehave: the job fails and names the source, and no bundle appears."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from bundles import keys
 from bundles import services as bundle_services
 from bundles.format.report import check_bundle
 from bundles.models import Bundle
+from bundles.samples.services import Exchange
 from custody.models import Event
 from custody.principal import SYSTEM
 from jobs import services as job_services
-from tests.main_job import FILES, INCIDENT, bundle, files_of, path_of, restore, run_to_its_end, sources
-from tests.upstreams import Exchange, says
+from tests.main_job import FILES, INCIDENT, bundle, files_of, job_of, path_of, restore, run_to_its_end, sources
+from tests.upstreams import says
 
 __all__ = ["sources"]
 
@@ -75,7 +76,7 @@ def test_a_source_that_comes_back_is_used_by_the_next_try(orch, sources):
 
     sources.answers["killchain"] = down_at_first
     made = bundle()
-    assert job_services.get(SYSTEM, made.job_id).attempts == 3
+    assert job_of(made).attempts == 3
     assert made.complete
     assert files_of(orch.output_dir) == [made.name]
 
@@ -110,7 +111,7 @@ def test_a_partial_bundle_says_in_every_place_what_is_missing(orch, sources):
     assert gap["source"] == "alerts"
     assert TITLES["db"] in gap["reason"]
     manifest = json.loads(bundle_services.manifest_of(SYSTEM, made.bundle_id))
-    job = job_services.get(SYSTEM, made.job_id)
+    job = job_of(made)
     assert job.result is not None
     report = check_bundle(path_of(made), keys.trusted()).as_dict()
     for told in (manifest, job.result, report, bundle_services.as_dict(made)):

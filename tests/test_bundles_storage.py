@@ -1,0 +1,201 @@
+"""Where bundle files live: the sweep removes what dead attempts left and nothing else; a full disk leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from bundles import services as bundle_services
+from bundles import storage
+from bundles.errors import BundleUnavailableError
+from bundles.format.errors import CannotWriteError
+from bundles.models import Bundle
+from custody.principal import SYSTEM
+from jobs import queue
+from jobs.models import Job
+from jobs.worker import run_one
+from tests.main_job import INCIDENT, bundle, files_of, run_to_its_end, sources
+
+__all__ = ["sources"]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def an_attempt(content: bytes = b"bundle") -> Path:
+    """The staging folder of an attempt that is over, with a finished file in it."""
+    staging = storage.make_staging(uuid4(), uuid4())
+    (staging / "bundle").write_bytes(content)
+    return staging
+
+
+def test_the_sweep_takes_back_what_a_dead_attempt_published(orch):
+    staging = an_attempt()
+    storage.publish(staging / "bundle", "a.tar.zst")
+    assert storage.sweep() == 1
+    assert files_of(orch.output_dir) == []
+    assert storage.sweep() == 0
+
+
+def test_the_sweep_leaves_everything_that_is_not_an_attempts(orch, sources):
+    kept = bundle()
+    theirs = ["case-9-20260101T000000000000Z.tar.zst", "notes.txt", kept.name.replace("case-9", "case-8")]
+    for name in theirs:
+        (orch.output_dir / name).write_bytes(b"an operator's own")
+    inside = [".staging/keep.txt", ".staging/not-an-attempt/file", f".staging/{uuid4().hex}/file"]
+    for name in inside:
+        (orch.output_dir / name).parent.mkdir(exist_ok=True)
+        (orch.output_dir / name).write_bytes(b"an operator's own")
+    assert storage.sweep() == 0
+    assert files_of(orch.output_dir) == sorted([kept.name, *theirs, *inside])
+
+
+def test_the_sweep_leaves_a_file_that_only_bears_the_name_of_what_was_published(orch):
+    staging = an_attempt()
+    storage.publish(staging / "bundle", "a.tar.zst")
+    (orch.output_dir / "a.tar.zst").unlink()
+    (orch.output_dir / "a.tar.zst").write_bytes(b"another file")
+    assert storage.sweep() == 1
+    assert (orch.output_dir / "a.tar.zst").read_bytes() == b"another file"
+
+
+@pytest.mark.parametrize("note", ["bundle\n../outside\n", "bundle\n/etc/x\n", "bundle\n", "", "bundle\na\nb\nc\n"])
+def test_a_note_that_says_something_else_leads_to_no_file(orch, note):
+    staging = an_attempt()
+    (orch.root / "outside").hardlink_to(staging / "bundle")
+    (staging / storage.PUBLISHED_AS).write_text(note)
+    assert storage.sweep() == 1
+    assert (orch.root / "outside").exists()
+
+
+def test_the_sweep_leaves_a_published_file_whose_row_exists(orch, sources):
+    made = bundle()
+    staging = storage.make_staging(uuid4(), uuid4())
+    (staging / "bundle").hardlink_to(orch.output_dir / made.name)
+    (staging / storage.PUBLISHED_AS).write_text(f"bundle\n{made.name}\n")
+    assert storage.sweep() == 1
+    assert files_of(orch.output_dir) == [made.name]
+
+
+def test_the_sweep_leaves_the_folder_of_an_attempt_that_holds_its_lease(orch):
+    bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT)
+    claimed = queue.claim("w", ["bundle_create"])
+    assert claimed is not None
+    assert claimed.lease_token is not None
+    mine, before = (storage.make_staging(claimed.job_id, token) for token in (claimed.lease_token, uuid4()))
+    (mine / "bundle").write_bytes(b"x")
+    storage.publish(mine / "bundle", "mine.tar.zst")
+    assert storage.sweep() == 1
+    assert mine.is_dir()
+    assert (orch.output_dir / "mine.tar.zst").exists()
+    assert not before.exists()
+
+
+def test_an_attempt_that_publishes_while_it_is_swept_leaves_no_file(orch, monkeypatch):
+    """The sweep has found no note; the frozen attempt wakes, publishes, and dies before it learns of its lost lease."""
+    staging = an_attempt()
+    remove, refused = storage.remove_staging, []
+
+    def publish_just_before(folder: Path) -> None:
+        try:
+            storage.publish(staging / "bundle", "late.tar.zst")
+        except CannotWriteError as error:
+            refused.append(error.code)
+        remove(folder)
+
+    monkeypatch.setattr(storage, "remove_staging", publish_just_before)
+    assert storage.sweep() == 1
+    assert refused == ["write_failed"]
+    assert files_of(orch.output_dir) == []
+
+
+def test_a_name_is_never_reused(orch):
+    (orch.output_dir / "a.tar.zst").write_bytes(b"first")
+    staging = an_attempt()
+    with pytest.raises(CannotWriteError, match="never reused") as refused:
+        storage.publish(staging / "bundle", "a.tar.zst")
+    assert refused.value.code == "name_taken"
+    storage.withdraw(staging)
+    assert (orch.output_dir / "a.tar.zst").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("name", ["../secret", ".staging", "missing", "folder", "link", "fifo"])
+def test_only_a_plain_file_directly_in_the_directory_is_opened(orch, name):
+    (orch.root / "secret").write_bytes(b"secret")
+    (orch.output_dir / "folder").mkdir()
+    (orch.output_dir / "link").symlink_to(orch.root / "secret")
+    os.mkfifo(orch.output_dir / "fifo")
+    with pytest.raises(BundleUnavailableError):
+        storage.open_bundle(name)
+
+
+@contextmanager
+def files_no_larger_than(size_bytes: int) -> Iterator[None]:
+    """A real limit of the kernel's: writing on past it fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room_bytes", [20, 400, 4_000], ids=["fetching", "fetching more", "packing"])
+def test_a_full_disk_fails_the_job_after_every_try_and_leaves_nothing(orch, sources, room_bytes):
+    job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
+    with files_no_larger_than(room_bytes):
+        failed = run_to_its_end(job)
+    assert (failed.status, failed.error_code, failed.attempts) == ("failed", "storage_full", 3)
+    assert "room" in failed.error_message
+    assert files_of(orch.output_dir) == []
+    assert list((orch.output_dir / ".staging").iterdir()) == []
+    assert not Bundle.objects.exists()
+
+
+def test_a_disk_that_has_room_again_is_used_by_the_next_try(orch, sources):
+    job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
+    with files_no_larger_than(400):
+        left = run_one()
+    assert left is not None
+    assert (left.status, left.error_code) == ("queued", "storage_full")
+    assert run_to_its_end(job).status == "completed"
+
+
+@pytest.fixture
+def tiny_disk(orch) -> Iterator[Callable[[int], None]]:
+    """Puts a file system of its own below OUTPUT_DIR; where that is not allowed, the test is skipped."""
+
+    def mount(size_kib: int) -> None:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "none", str(orch.output_dir)],
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip("mounting a file system is not allowed here")
+
+    yield mount
+    subprocess.run(["umount", str(orch.output_dir)], capture_output=True, check=False)
+
+
+def test_a_disk_that_is_really_full_fails_the_job_and_is_as_empty_as_before(orch, sources, tiny_disk):
+    tiny_disk(64)
+    (orch.output_dir / "theirs").write_bytes(b"x" * 61_440)
+    job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
+    failed = run_to_its_end(job)
+    assert (failed.status, failed.error_code, failed.attempts) == ("failed", "storage_full", 3)
+    assert files_of(orch.output_dir) == ["theirs"]
+    assert not Bundle.objects.exists()
+    assert not Job.objects.exclude(status="failed").exists()
+
+
+def test_a_directory_that_cannot_be_written_fails_the_job_by_name(orch, sources):
+    orch.output_dir.rename(orch.root / "elsewhere")
+    failed = run_to_its_end(bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job)
+    assert (failed.status, failed.error_code, failed.attempts) == ("failed", "write_failed", 3)
