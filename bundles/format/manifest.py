@@ -250,6 +250,8 @@ def _file(entry: Mapping[str, Any], limits: Limits) -> FileEntry:
     expected = {"path", "sha256", "size"} | ({"artifact_id"} if artifact_id is not None else set())
     if entry.keys() - {"chunks"} != expected or entry.get("artifact_id") != artifact_id:
         raise invalid("a file has other fields than its kind, or an artifact_id that is not its path's")
+    if entry.get("chunks") == []:
+        raise invalid("a file has an empty list of chunks")
     return FileEntry(
         path=path,
         size=integer(entry["size"], "a file's size"),
@@ -334,6 +336,10 @@ def moment(value: Any, what: str) -> str:
     """`value` as a time: RFC 3339 in UTC with six decimals."""
     if not isinstance(value, str) or _MOMENT.fullmatch(value) is None:
         raise invalid(f"{what} is not a time in UTC with six decimals")
+    try:
+        moment_of(value)
+    except ValueError as error:
+        raise invalid(f"{what} is not a day of the calendar") from error
     return value
 
 

@@ -81,7 +81,7 @@ def parse(block: bytes | memoryview) -> Header:
     if sum(raw) - sum(raw[148:156]) + 8 * 32 != checksum:
         raise BundleRejectedError("tar_header_invalid", "A tar header's checksum is wrong.")
     kind = raw[156:157]
-    if kind not in {b"0", b"\0", b"x"}:
+    if kind not in {b"0", b"x"}:
         raise BundleRejectedError(
             "tar_member_forbidden", f"A tar member of type {kind!r} is not a regular file; a bundle has no others."
         )
@@ -108,7 +108,7 @@ def parse_pax(body: bytes, limits: Limits) -> dict[str, str]:
     records: dict[str, str] = {}
     position = 0
     while position < len(body):
-        match = re.compile(rb"([1-9][0-9]{0,5}) ([a-z]{1,16})=").match(body, position)
+        match = re.compile(rb"([1-9][0-9]{0,5}) ([!-<>-~]{1,64})=").match(body, position)
         if match is None:
             raise BundleRejectedError("tar_header_invalid", "A pax header cannot be read.")
         end = position + int(match[1])

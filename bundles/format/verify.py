@@ -197,7 +197,7 @@ def _authenticate(raw: bytes, signature_raw: bytes, keys: KeyRing | None, limits
     if not isinstance(fields, dict):
         raise manifests.invalid("it is not an object")
     version = fields.get("version")
-    if version not in {manifests.VERSION, legacy.VERSION}:
+    if version not in (manifests.VERSION, legacy.VERSION):
         raise BundleRejectedError("version_unsupported", "The bundle's version is neither 1.1.0 nor 1.0.0.")
     try:
         canonical = canonical_json(fields)
