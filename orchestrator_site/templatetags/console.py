@@ -5,6 +5,7 @@ Every value is escaped here or by the template; nothing below marks a caller's t
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -158,9 +159,11 @@ def spoken_duration(seconds: object) -> str:
 
 @register.filter
 def short(identifier: object) -> str:
-    """The first eight characters of a long id, for a link whose title tells it whole."""
+    """A long id cut short, a UUID to its first eight digits, for a link whose title tells it whole."""
     text = str(identifier)
-    return text if len(text) <= 24 else f"{text[:8]}…"
+    if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
+        return f"{text[:8]}…"
+    return text if len(text) <= 32 else f"{text[:28]}…"
 
 
 @register.simple_tag
