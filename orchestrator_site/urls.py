@@ -1,7 +1,9 @@
 """Every address of the site. The API's paths have no trailing slash and no redirect."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 
 from bundles import api as bundles
 from jobs import api as jobs
@@ -27,6 +29,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ready", health.ready, name="ready"),
     path("schema", SchemaView.as_view(), name="api-schema"),
     path("docs", DocsView.as_view(), name="api-docs"),
+    # What browsers ask for on pages that name no icon: the Django admin and the API's page.
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True), name="favicon"),
     path("", include("orchestrator_site.console_urls")),
     path("admin/", admin.site.urls),
 ]
