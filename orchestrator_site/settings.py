@@ -2,7 +2,6 @@
 
 import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from csp.constants import NONE, SELF
@@ -202,7 +201,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 
 PROMETHEUS_EXPORT_MIGRATIONS = False
-FILE_UPLOAD_TEMP_DIR: Path | None = None
+FILE_UPLOAD_HANDLERS = ["bundles.upload_handler.QuarantineUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 

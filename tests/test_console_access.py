@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import get_resolver, reverse
 
 from bundles.models import Manifest
+from bundles.upload_handler import QuarantineUploadHandler
 from orchestrator_site.sign_in import REFUSED
 from tests import console_rows as rows
 
@@ -195,3 +196,14 @@ def test_an_error_page_stands_without_database_or_user() -> None:
         text = render_to_string(name)
         assert "Is the evidence safe?" in text
         assert "style=" not in text
+
+
+def test_while_a_form_uploads_its_file_grows_in_quarantine_and_nowhere_else(orch: Any) -> None:
+    handler = QuarantineUploadHandler()
+    handler.new_file("bundle_file", "../../evil.tar.zst", "application/zstd", 5)
+    handler.receive_data_chunk(b"hello", 0)
+    [part] = (orch.output_dir / ".quarantine").iterdir()
+    assert part.suffix == ".part" and "evil" not in part.name
+    assert handler.file_complete(5).read() == b"hello"
+    handler.upload_interrupted()
+    assert not part.exists()
