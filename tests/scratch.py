@@ -17,6 +17,7 @@ if OWNS_SCRATCH:
     os.environ[SCRATCH_VARIABLE] = tempfile.mkdtemp(prefix="orchestrator-tests-")
     Path(os.environ[SCRATCH_VARIABLE]).chmod(0o755)  # under root, PostgreSQL runs as a user of its own
 SCRATCH = Path(os.environ[SCRATCH_VARIABLE])
+(SCRATCH / "static").mkdir(exist_ok=True)  # whitenoise warns where it is missing
 KEPT = {SCRATCH_VARIABLE, "ORCH_SHARED_INCIDENTS"}  # the second names a folder of real incidents
 for name in [name for name in os.environ if name.startswith(OURS) and name not in KEPT]:
     del os.environ[name]

@@ -203,7 +203,8 @@ def test_while_a_form_uploads_its_file_grows_in_quarantine_and_nowhere_else(orch
     handler.new_file("bundle_file", "../../evil.tar.zst", "application/zstd", 5)
     handler.receive_data_chunk(b"hello", 0)
     [part] = (orch.output_dir / ".quarantine").iterdir()
-    assert part.suffix == ".part" and "evil" not in part.name
+    assert part.suffix == ".part"
+    assert "evil" not in part.name
     assert handler.file_complete(5).read() == b"hello"
     handler.upload_interrupted()
     assert not part.exists()
