@@ -78,6 +78,31 @@ class Job(models.Model):
         """The job in one line."""
         return f"{self.job_type} {self.job_id} ({self.status})"
 
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for a worker."""
+        return Status.QUEUED.value == self.status
+
+    @property
+    def is_processing(self) -> bool:
+        """Whether a worker holds its lease, or held it until it expired."""
+        return Status.PROCESSING.value == self.status
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether it has done its work."""
+        return Status.COMPLETED.value == self.status
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it has ended without."""
+        return Status.FAILED.value == self.status
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody called it off."""
+        return Status.CANCELLED.value == self.status
+
 
 class Attempt(models.Model):
     """One try at a job, from claim to end; kept whatever became of it."""

@@ -37,7 +37,6 @@ DONE_WORDS = {"cancel": "The job was asked to stop.", "retry": "The job is queue
 class FilterForm(forms.Form):
     """What narrows the list of jobs; every field is optional and lives in the address."""
 
-    status = forms.ChoiceField(label="State", choices=STATES, required=False)
     type = forms.ChoiceField(required=False)
     incident_id = forms.CharField(label="Incident", required=False, max_length=128)
 
@@ -45,6 +44,8 @@ class FilterForm(forms.Form):
         super().__init__(*args, **kwargs)
         kinds = [("", "Any"), *((kind.name, kind.title) for kind in registry.all())]
         self.fields["type"] = forms.ChoiceField(choices=kinds, required=False)
+        self.fields["status"] = forms.ChoiceField(label="State", choices=STATES, required=False)
+        self.order_fields(("status", "type", "incident_id"))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -119,7 +120,7 @@ def workers_page(request: HttpRequest) -> HttpResponse:
 
 def is_stuck(job: Job) -> bool:
     """Whether the job is in work by a worker whose lease has run out."""
-    return job.status == "processing" and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
+    return job.is_processing and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
 
 
 def _row(job: Job) -> dict[str, Any]:

@@ -61,11 +61,11 @@ def course_of(job: Job) -> Course:
     share = min(1.0, done / total) if total else 0.0
     place = phases.index(phase) if phase in phases else 0
     percent: int | None = None
-    if job.status == "completed":
+    if job.is_completed:
         percent = 100
     elif phase in phases:
         percent = min(99, int(100 * (place + share) / len(phases)))
-    knows_left = job.status == "processing" and rate and total and share >= MIN_DONE_FOR_TIME_LEFT
+    knows_left = job.is_processing and rate and total and share >= MIN_DONE_FOR_TIME_LEFT
     return Course(
         steps=_steps(job, phases, phase),
         phase=phase,
@@ -73,7 +73,7 @@ def course_of(job: Job) -> Course:
         done=done,
         total=total,
         unit=str(progress.get("unit") or "bytes"),
-        rate=rate if job.status == "processing" else None,
+        rate=rate if job.is_processing else None,
         left_s=(total - done) / rate if knows_left and rate and total else None,
         note=str(progress.get("note") or ""),
     )
@@ -87,14 +87,14 @@ def title_of(job_type: str) -> str:
 def _steps(job: Job, phases: tuple[str, ...], phase: str) -> tuple[Step, ...]:
     names = ("queued", *phases, "done")
     here = 0
-    if job.status == "completed":
+    if job.is_completed:
         here = len(names)
     elif phase in phases:
         here = 1 + phases.index(phase)
-    elif job.status == "processing" or (job.attempts and job.status == "failed"):
+    elif job.is_processing or (job.attempts and job.is_failed):
         here = 1
     now = "failed" if job.status in {"failed", "cancelled"} else "now"
     marks = ["done" if place < here else now if place == here else "" for place in range(len(names))]
-    if job.status == "queued":
+    if job.is_queued:
         marks = ["now", *[""] * (len(names) - 1)]
     return tuple(Step(name=name.capitalize(), mark=mark) for name, mark in zip(names, marks, strict=True))

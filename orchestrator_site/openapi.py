@@ -95,7 +95,7 @@ def _describe(address: str, method: str, operation: dict[str, Any]) -> None:
 
 
 def _problem(number: int) -> dict[str, Any]:
-    codes = [code for code, (status, _) in PROBLEMS.items() if status == number]
+    codes = [code for code, (code_status, _) in PROBLEMS.items() if number == code_status]
     return {
         "description": "; ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},

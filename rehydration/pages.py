@@ -148,4 +148,4 @@ def _place(job: Job, *, dry_run: bool) -> int:
     """Which of the five steps is at work: 1 chosen, 2 verified, 3 preview, 4 confirm, 5 outcome."""
     if not dry_run:
         return 5
-    return 3 if job.status == "completed" else 2
+    return 3 if job.is_completed else 2

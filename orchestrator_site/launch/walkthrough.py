@@ -22,7 +22,7 @@ from django.conf import settings
 from bundles import services as bundle_services
 from custody import principal
 from jobs import services as job_services
-from jobs.models import ENDED, Job, Status
+from jobs.models import ENDED, Job
 from orchestrator_site.env import BASE_DIR
 from rehydration import services as restore_services
 
@@ -127,9 +127,7 @@ def _finished(job: Job) -> dict[str, Any]:
     while time.monotonic() < deadline:
         job = job_services.get(principal.SYSTEM, job.job_id)
         if job.status in ENDED:
-            _hold(
-                job.status == Status.COMPLETED, f"{job.job_type} {job.status}: {job.error_message} [{job.error_code}]"
-            )
+            _hold(job.is_completed, f"{job.job_type} {job.status}: {job.error_message} [{job.error_code}]")
             return dict(job.result or {})
         time.sleep(POLL_S)
     raise WalkthroughError(f"{job.job_type} {job.job_id} has not ended after {JOB_TIMEOUT_S:.0f} s")
