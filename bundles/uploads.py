@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import re
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ from django.db import transaction
 from bundles import storage
 from bundles.errors import StorageFullError, UploadTooLargeError
 from bundles.format.limits import MIB
+from bundles.format.packing import write_error
 from bundles.format.publish import sync_directory
 from custody import chain
 from custody.principal import Principal
 from jobs.models import ACTIVE, Job
 
 KEPT_S = 7 * 24 * 3600
+_OURS = re.compile(r"[0-9a-f]{32}\.(part|bundle)")
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,20 @@ def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) 
     principal.require("bundles.verify_bundle")
     upload_id = secrets.token_hex(16)
     part = storage.quarantine() / f"{upload_id}.part"
+    path = part.with_suffix(".bundle")
     try:
         size, digest = _store(part, _blocks(file))
-        path = part.with_suffix(".bundle")
         part.rename(path)
         sync_directory(path.parent)
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        with transaction.atomic():
+            details = {"name": name[:255], "size": size}
+            chain.record(principal, "bundle.upload", "upload", upload_id, digest=digest, details=details)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and write_error(error).code == "storage_full":
             raise StorageFullError("There is no room left for the upload. Nothing was kept of it.") from error
         raise
-    finally:
-        part.unlink(missing_ok=True)
-    with transaction.atomic():
-        chain.record(
-            principal, "bundle.upload", "upload", upload_id, digest=digest, details={"name": name[:255], "size": size}
-        )
     return Upload(upload_id, str(path), size, digest)
 
 
@@ -79,7 +81,7 @@ def sweep() -> int:
     directory = storage.output_dir() / storage.QUARANTINE
     if not directory.is_dir():
         return 0
-    old = [entry for entry in directory.iterdir() if _age_s(entry) > KEPT_S]
+    old = [entry for entry in directory.iterdir() if _OURS.fullmatch(entry.name) and _age_s(entry) > KEPT_S]
     if not old:
         return 0
     named = {
@@ -122,7 +124,9 @@ def _blocks(file: IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _age_s(entry: Path) -> float:
+    """How long ago a file was written; 0 for what is gone or no file, and so is nothing of ours."""
     try:
-        return time.time() - entry.lstat().st_mtime
+        told = entry.lstat()
     except OSError:
         return 0.0
+    return time.time() - told.st_mtime if stat.S_ISREG(told.st_mode) else 0.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from bundles.format.errors import FormatError
 from bundles.format.signing import SigningKey, generate_key
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Command(BaseCommand):
@@ -26,15 +31,23 @@ class Command(BaseCommand):
     def handle(self, *args: object, **options: Any) -> None:
         """Make the key, and the public half where verifiers look."""
         private, trusted = Path(settings.ORCH_SIGN_KEY_PATH), Path(settings.ORCH_VERIFY_KEY_PATH)
+        if not _NAME.fullmatch(options["name"]):
+            raise CommandError(
+                "--name: expected letters, digits, dots, dashes and underscores, a letter or digit first"
+            )
         public = trusted if trusted.suffix == ".pem" else trusted / f"{options['name']}.pem"
         try:
-            if public.exists():
-                raise FileExistsError(17, "File exists", str(public))
+            if os.path.lexists(public):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(public))
             private.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             public.parent.mkdir(parents=True, exist_ok=True)
             key_id = generate_key(private)
-            with public.open("xb") as file:
-                file.write(SigningKey.load(private).public_pem())
+            try:
+                with public.open("xb") as file:
+                    file.write(SigningKey.load(private).public_pem())
+            except BaseException:
+                private.unlink()  # made a moment ago: a half-made pair would stop every later run
+                raise
         except FileExistsError as error:
             raise CommandError(f"{error.filename} exists already; a key is never overwritten") from error
         except (OSError, FormatError) as error:
