@@ -135,6 +135,8 @@ def verify_exported(events: Iterable[Mapping[str, Any]]) -> ChainReport:
             fault = f"event {sequence + 1} is missing: event {event.get('sequence')} follows {sequence}"
         elif event.get("previous_hash") != previous:
             fault = f"event {sequence + 1} does not follow from event {sequence}"
+        elif any(name not in event for name in HASHED_FIELDS):
+            fault = f"event {sequence + 1} lacks a field"
         elif event_hash(event) != event.get("hash"):
             fault = f"event {sequence + 1} was changed after it was written"
         if fault:
@@ -150,5 +152,5 @@ def _timestamp(at: datetime) -> str:
 
 
 def _storable(text: str) -> str:
-    """`text` without what PostgreSQL cannot store (NUL), which no honest name holds."""
-    return text.replace("\x00", "%00")
+    """`text` without what PostgreSQL cannot store (NUL, lone surrogates), which no honest name holds."""
+    return text.replace("\x00", "%00").encode("utf-8", "backslashreplace").decode("utf-8")

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -88,17 +88,20 @@ def _decode(cursor: str, model: type[Model], names: list[str]) -> list[Any]:
         if not isinstance(values, list) or len(values) != len(names):
             raise CursorInvalidError("This cursor does not belong to this list; start again without one.")
         return [_value(model, name, value) for name, value in zip(names, values, strict=True)]
-    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError) as error:
         raise CursorInvalidError("This cursor cannot be read; start again without one.") from error
 
 
 def _value(model: type[Model], name: str, value: Any) -> Any:
     if not isinstance(value, int | str) or isinstance(value, bool) or (isinstance(value, str) and "\x00" in value):
         raise CursorInvalidError("This cursor cannot be read; start again without one.")
+    str(value).encode("utf-8")  # a lone surrogate is a ValueError here, and no error of the database's later
     field = model._meta.get_field(name)  # noqa: SLF001 # Django's documented model API
     if not isinstance(field, Field):
         raise TypeError(f"{name} is no column")
     try:
-        return field.to_python(value)
+        told = field.to_python(value)
     except ValidationError as error:
         raise CursorInvalidError("This cursor cannot be read; start again without one.") from error
+    # A moment as a page gave it out; one whose UTC day does not exist is an OverflowError.
+    return told.astimezone(UTC) if isinstance(told, datetime) else told

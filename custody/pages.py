@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from django import forms
@@ -96,7 +96,7 @@ def _filtered(wanted: dict[str, Any]) -> QuerySet[Event]:
     if wanted.get("since"):
         rows = rows.filter(at__gte=_midnight(wanted["since"]))
     if wanted.get("until"):
-        rows = rows.filter(at__lt=_midnight(wanted["until"]) + timedelta(days=1))
+        rows = rows.filter(at__lte=datetime.combine(wanted["until"], time.max, tzinfo=UTC))
     return rows
 
 

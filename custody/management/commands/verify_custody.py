@@ -29,7 +29,7 @@ class Command(BaseCommand):
         path: Path | None = options["file"]
         try:
             report = chain.verify_exported(_exported(path)) if path else chain.verify()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CommandError(f"cannot read the chain: {error}", returncode=2) from error
         if options["json"]:
             self.stdout.write(json.dumps(asdict(report)))
@@ -46,5 +46,5 @@ def _exported(path: Path) -> Iterator[dict[str, Any]]:
         for line in lines:
             event = json.loads(line)
             if not isinstance(event, dict):
-                raise TypeError("each line must be a JSON object")
+                raise ValueError("each line must be a JSON object")
             yield event
