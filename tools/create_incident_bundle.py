@@ -20,6 +20,7 @@ from django.conf import settings
 
 from bundles.format import cli, terminal
 from bundles.format.errors import CannotCheckError, CannotWriteError
+from bundles.format.packing import write_error
 from bundles.format.publish import publish
 from bundles.format.writer import available_compression
 from jobs.errors import PermanentError, RetryableError
@@ -54,6 +55,9 @@ def main() -> int:
         terminal.complain(error.code, error.detail)
         begun = not error.code.startswith("key_") and not isinstance(error, CannotCheckError)
         return terminal.NOT_VERIFIED if begun else terminal.CANNOT_CHECK
+    except OSError as error:  # of the place for the bundle: sources turn their own into job errors
+        terminal.complain(write_error(error).code, write_error(error).detail)
+        return terminal.NOT_VERIFIED
     except (PermanentError, RetryableError) as error:
         terminal.complain(error.code, str(error))
         return terminal.NOT_VERIFIED
