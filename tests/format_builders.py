@@ -304,6 +304,5 @@ def payloads_of(files: Mapping[str, bytes]) -> list[Payload]:
 
 def written(out: Path, files: Mapping[str, bytes] = SAMPLE, **options: Any) -> WrittenBundle:
     """A bundle by the product's own writer."""
-    return write_bundle(
-        out, **{"incident_id": INCIDENT, "payloads": payloads_of(files), "key": signing_key()} | options
-    )
+    usual: dict[str, Any] = {"incident_id": INCIDENT, "payloads": payloads_of(files), "key": signing_key()}
+    return write_bundle(out, **(usual | options))

@@ -8,12 +8,15 @@ parsers could understand differently: duplicate keys, NaN and infinities, bytes 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 from bundles.format.errors import RecordError
 
 MAX_INTEGER = 2**63 - 1
 RECORD_DEPTH = 64
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -59,6 +62,17 @@ def canonical_record(record: Any) -> bytes:
         return canonical_json(record)
     except (ValueError, TypeError, RecursionError) as error:
         raise RecordError(f"a record cannot be written as JSON: {error}") from error
+
+
+def parts_exceed(raw: bytes, limit: int) -> bool:
+    """Whether a JSON document has more than `limit` values, told without parsing it.
+
+    Parsing needs up to a hundred times the memory of the text, so untrusted text is counted first.
+    """
+    if sum(raw.count(mark) for mark in (b",", b"[", b"{")) <= limit:
+        return False
+    outside = _STRING.sub(b"", raw)
+    return sum(outside.count(mark) for mark in (b",", b"[", b"{")) > limit
 
 
 def depth_exceeds(value: Any, limit: int) -> bool:

@@ -16,6 +16,7 @@ from bundles.format.errors import BundleRejectedError, CannotCheckError, CannotW
 from bundles.format.extract import extract_bundle
 from bundles.format.folder import folder_payloads
 from bundles.format.limits import MIB
+from bundles.format.packing import write_error
 from bundles.format.publish import publish
 from bundles.format.report import check_bundle
 from bundles.format.signing import KeyRing, SigningKey, timestamp
@@ -131,7 +132,10 @@ def _create(options: argparse.Namespace) -> int:
     key = SigningKey.load(options.key)
     compression = "gzip" if options.gzip else available_compression()
     target = output_path(options.output, options.incident_id, compression)
-    staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
+    except OSError as error:
+        raise write_error(error) from error
     try:
         written = write_bundle(
             staging / target.name,

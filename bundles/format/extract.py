@@ -58,7 +58,7 @@ def extract_bundle(
     """
     if os.path.lexists(into):
         raise CannotCheckError("cannot_extract", "The target folder exists already.")
-    staging = into.with_name(f".{into.name[:200]}.{secrets.token_hex(8)}.part")
+    staging = into.parent / f".extract-{secrets.token_hex(8)}.part"
     try:
         staging.mkdir(mode=0o700)
         with _FolderSink(staging, durable=durable) as sink:

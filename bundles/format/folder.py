@@ -75,6 +75,9 @@ def _any_members(folder: Path, incident_id: str, staging: Path) -> list[Payload]
 
 
 def _incident_members(folder: Path, staging: Path) -> list[Payload]:
+    for name in paths.DATA_MEMBERS:
+        if os.path.lexists(folder / name) and not stat.S_ISREG((folder / name).lstat().st_mode):
+            raise CannotWriteError("input_invalid", f"{name} is a link or no regular file.")
     timeline = read_timeline(folder / paths.TIMELINE)
     write_timeline(staging / paths.TIMELINE, timeline.header, (line for _, line in timeline.events))
     alerts = RecordSpool(staging)
@@ -115,6 +118,8 @@ def _artifact_files(folder: Path) -> dict[str, _File]:
     """By artifact id, the one file of each, below `artifacts/`."""
     found: dict[str, _File] = {}
     root = folder / paths.ARTIFACT_FOLDER
+    if root.is_symlink():
+        raise CannotWriteError("input_invalid", "artifacts is a link.")
     for file in _walk(root) if root.is_dir() else []:
         parts = file.relative.split("/")
         if len(parts) != 2 or not paths.valid_artifact_id(parts[0]) or parts[0] in found:

@@ -5,6 +5,7 @@ The signature of a 1.0.0 manifest is over the canonical form of what was strictl
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
     metadata = m.mapping(fields.get("metadata", {}), "metadata")
     if depth_exceeds(metadata, limits.json_depth):
         raise m.invalid("metadata nests too deeply")
+    m.text(json.dumps(metadata, ensure_ascii=False), "metadata")
     gaps = m.listing(fields.get("missing", []), "missing")
     complete = fields.get("complete", not gaps)
     if not isinstance(complete, bool):
@@ -81,7 +83,18 @@ def check_consistency(manifest: m.Manifest, fields: Mapping[str, Any]) -> None:
             raise m.inconsistent(f"{name} does not fit the files")
     for entry in manifest.files:
         if entry.chunks:
-            m.check_cover(entry, manifest.chunk_size)
+            _check_cover(entry)
+
+
+def _check_cover(entry: m.FileEntry) -> None:
+    """Check that chunks cover a file exactly, whatever their size: older manifests need not tell it."""
+    offset = 0
+    for index, chunk in enumerate(entry.chunks):
+        if (chunk.index, chunk.offset) != (index, offset) or not chunk.size:
+            raise m.inconsistent(f"the chunks of {entry.path} do not cover it")
+        offset += chunk.size
+    if offset != entry.size:
+        raise m.inconsistent(f"the chunks of {entry.path} do not cover it")
 
 
 def _chunks_by_path(fields: Mapping[str, Any], limits: Limits) -> dict[str, list[m.Chunk]]:

@@ -14,8 +14,10 @@ class Limits:
     """Bounds of one reading.
 
     Attributes:
-        manifest_bytes: `manifest.json` as stored.
+        manifest_bytes: `manifest.json` as stored; a quarter of it where it is not ASCII (text then takes up to
+            four bytes a character).
         signature_bytes: `manifest.sig` as stored.
+        manifest_parts: values in a manifest beyond one per 16 bytes; a sound one has one per 22.
         files: entries of the manifest.
         json_depth: nesting of JSON, the outermost value being 1.
         window_bytes: zstd window a frame may ask for; what decompression may hold in memory.
@@ -32,6 +34,7 @@ class Limits:
 
     manifest_bytes: int = 64 * MIB
     signature_bytes: int = 64 * KIB
+    manifest_parts: int = 200_000
     files: int = 200_000
     json_depth: int = 16
     window_bytes: int = 8 * MIB

@@ -89,6 +89,18 @@ class PayloadHasher:
         self._chunks.append(Chunk(len(self._chunks), start, end - start, self._lane.finish()))
 
 
+def open_payload(payload: Payload) -> BinaryIO:
+    """Open a payload.
+
+    Raises:
+        PayloadError: `payload_unreadable`.
+    """
+    try:
+        return payload.open()
+    except OSError as error:
+        raise _unreadable(payload, error) from error
+
+
 def read_into(payload: Payload, stream: BinaryIO, view: memoryview) -> int:
     """Read the next bytes of a payload into `view`.
 
@@ -101,9 +113,7 @@ def read_into(payload: Payload, stream: BinaryIO, view: memoryview) -> int:
     try:
         count = stream.readinto(view)  # type: ignore[attr-defined] # typing.BinaryIO forgets readinto
     except OSError as error:
-        raise PayloadError(
-            "payload_unreadable", f"{payload.path} cannot be read: {error.strerror}.", payload.path
-        ) from error
+        raise _unreadable(payload, error) from error
     if not count:
         raise PayloadError("payload_truncated", f"{payload.path} is shorter than its record says.", payload.path)
     return int(count)
@@ -113,7 +123,15 @@ def expect_end(payload: Payload, stream: BinaryIO) -> None:
     """Check that a payload has no more bytes.
 
     Raises:
-        PayloadError: `payload_longer`.
+        PayloadError: `payload_longer` or `payload_unreadable`.
     """
-    if stream.read(1):
+    try:
+        more = stream.read(1)
+    except OSError as error:
+        raise _unreadable(payload, error) from error
+    if more:
         raise PayloadError("payload_longer", f"{payload.path} is longer than its record says.", payload.path)
+
+
+def _unreadable(payload: Payload, error: OSError) -> PayloadError:
+    return PayloadError("payload_unreadable", f"{payload.path} cannot be read: {error.strerror}.", payload.path)

@@ -255,7 +255,7 @@ def _last_line(file: IO[bytes], limits: Limits) -> bytes:
     size = file.seek(0, os.SEEK_END)
     tail = b""
     while b"\n" not in tail and size > 0 and len(tail) < limits.record_bytes:
-        step = min(size, 64 * 1024)
+        step = min(size, max(64 * 1024, len(tail)))  # doubling, or a long line would be copied again and again
         size -= step
         file.seek(size)
         tail = file.read(step) + tail

@@ -196,7 +196,8 @@ def _pss(salt_length: Any) -> padding.PSS:
 
 
 def _key_file(path: Path) -> bytes:
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not make anyone wait
+    with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(0, "not a regular file")
         return file.read(MAX_KEY_FILE_BYTES)

@@ -23,8 +23,9 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """One line on standard output."""
-    sys.stdout.write(text + "\n")
+    """One line on standard output; what its encoding cannot show is escaped."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def say_json(value: Any) -> None:

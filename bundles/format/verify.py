@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 
 from bundles.format import legacy, paths
 from bundles.format import manifest as manifests
-from bundles.format.canonical import canonical_json, strict_loads
+from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
 from bundles.format.container import BundleFile, open_bundle, tar_blocks
 from bundles.format.errors import BundleRejectedError, CannotCheckError
 from bundles.format.hashing import HashLane
@@ -190,6 +190,10 @@ def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
 
 def _authenticate(raw: bytes, signature_raw: bytes, keys: KeyRing | None, limits: Limits) -> VerifiedManifest:
     """Steps 3 to 5: strict JSON, signature, consistency; in this order, so that nobody unknown is listened to."""
+    if not raw.isascii() and 4 * len(raw) > limits.manifest_bytes:
+        raise BundleRejectedError("manifest_too_large", "manifest.json is too large for text beyond ASCII.")
+    if parts_exceed(raw, limits.manifest_parts + len(raw) // 16):
+        raise manifests.invalid("it has far more values than a manifest needs")
     try:
         fields: Any = strict_loads(raw, floats=False)
     except ValueError as error:
@@ -255,6 +259,8 @@ class _ContentCheck:
                 self._check_signed(stream, member)
             else:
                 self._check_payload(stream, member)
+        if not self._signed.keys() <= self._seen:
+            raise CannotCheckError("bundle_changed", "The file changed while it was read.")
         if self._awaited:
             raise BundleRejectedError("member_missing", f"{next(iter(self._awaited))} is listed but not in the bundle.")
         stream.finish(zeros_allowed=not strict)

@@ -22,7 +22,7 @@ from bundles.format.hashing import HashLane
 from bundles.format.limits import DEFAULT_LIMITS, MIB
 from bundles.format.manifest import Chunk, FileEntry, Manifest
 from bundles.format.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all, write_error
-from bundles.format.payload import Payload, PayloadHasher, expect_end, read_into
+from bundles.format.payload import Payload, PayloadHasher, expect_end, open_payload, read_into
 from bundles.format.signing import SigningKey, timestamp
 
 GENERATOR = "ransomeye-orchestrator 1.0.0"
@@ -89,6 +89,8 @@ def write_bundle(
         CannotWriteError: with a code of the writer's; `PayloadError` where one payload is to blame.
     """
     compression = compression or available_compression()
+    if compression == "zstd" and available_compression() != "zstd":
+        raise CannotWriteError("zstandard_missing", "Writing zstd needs the zstandard library; gzip does not.")
     ordered = sorted(payloads, key=lambda payload: (payload.path not in paths.DATA_MEMBERS, payload.path))
     job = _Writing(
         incident_id=incident_id,
@@ -227,7 +229,7 @@ class _Writing:
             for payload in self.payloads:
                 hasher = PayloadHasher(payload, self.chunk_size, lane)
                 packer.write(tarheader.member_header(payload.path, payload.size))
-                with payload.open() as stream:
+                with open_payload(payload) as stream:
 
                     def read(
                         view: memoryview,
