@@ -1,0 +1,1 @@
+"""Makes real worker processes die where a test wants them to."""
