@@ -10,6 +10,7 @@ IMAGE_BYTES = 1024 * MIB
 MIDDLING, MIDDLING_BYTES = 20, 40_000_000
 SMALL, SMALL_BYTES = 2_000, 100_000
 BLOCK = 256 * 1024
+_ALPHABET = b"abcdefghijklmnopqrstuvwxyz"
 
 
 def make(folder: Path, scale: float) -> int:
@@ -44,11 +45,14 @@ def _line(chance: random.Random, words: list[str]) -> str:
 
 
 def _write(path: Path, size: int, chance: random.Random, text: bytes) -> None:
+    letters = bytearray(_ALPHABET)
     with path.open("wb") as file:
         left = size
         while left > 0:
             half = min(BLOCK, left) // 2
             start = chance.randrange(len(text) - BLOCK)
-            file.write(text[start : start + half])
+            # Other letters in each block: as compressible as the text, but no block repeats another.
+            chance.shuffle(letters)
+            file.write(text[start : start + half].translate(bytes.maketrans(_ALPHABET, letters)))
             file.write(chance.randbytes(min(BLOCK, left) - half))
             left -= BLOCK

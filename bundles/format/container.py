@@ -55,12 +55,16 @@ def open_bundle(path: Path) -> Iterator[BundleFile]:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise BundleRejectedError("not_a_regular_file", "The path is not a regular file.")
-        yield BundleFile(descriptor, found.st_size, _kind(_read_at(descriptor, 4, 0)))
+        magic = bytearray(4)
+        got = _read_at(descriptor, memoryview(magic), 0)
+        yield BundleFile(descriptor, found.st_size, _kind(bytes(magic[:got])))
     finally:
         os.close(descriptor)
 
 
-def tar_blocks(file: BundleFile, limits: Limits, *, on_raw: Callable[[bytes], None] | None = None) -> Iterator[bytes]:
+def tar_blocks(
+    file: BundleFile, limits: Limits, *, on_raw: Callable[[memoryview], None] | None = None
+) -> Iterator[bytes]:
     """The decompressed bytes of a bundle, in order, in blocks of some MiB.
 
     The end of the iteration means that the compressed stream ended soundly at the end of the file.
@@ -89,10 +93,10 @@ def tar_blocks(file: BundleFile, limits: Limits, *, on_raw: Callable[[bytes], No
 class RawReader:
     """Reads a file from its start to the size it had when opened, in large blocks, showing each byte once."""
 
-    def __init__(self, file: BundleFile, on_raw: Callable[[bytes], None]) -> None:
+    def __init__(self, file: BundleFile, on_raw: Callable[[memoryview], None]) -> None:
         self._file = file
         self._on_raw = on_raw
-        self._buffer = b""
+        self._buffer = memoryview(b"")
         self._start = 0
         self._read = 0
 
@@ -109,15 +113,18 @@ class RawReader:
     def window(self, count: int) -> memoryview:
         """At least `count` bytes from here on, fewer only at the end of the file; nothing is consumed."""
         while len(self._buffer) - self._start < count and self._read < self._file.size:
+            rest = self._buffer[self._start :]
             wanted = min(max(READ_BYTES, count), self._file.size - self._read)
-            block = _read_at(self._file.descriptor, wanted, self._read)
-            if not block:
+            # A buffer of its own each time: views of the one before may still be in work on other threads.
+            fresh = memoryview(bytearray(len(rest) + wanted))
+            fresh[: len(rest)] = rest
+            got = _read_at(self._file.descriptor, fresh[len(rest) :], self._read)
+            if not got:
                 raise CannotCheckError("bundle_changed", "The file shrank while it was read.")
-            self._read += len(block)
-            self._on_raw(block)
-            self._buffer = self._buffer[self._start :] + block if self._start < len(self._buffer) else block
-            self._start = 0
-        return memoryview(self._buffer)[self._start :]
+            self._read += got
+            self._buffer, self._start = fresh[: len(rest) + got], 0
+            self._on_raw(self._buffer[len(rest) :])
+        return self._buffer[self._start :]
 
     def take(self, count: int) -> memoryview:
         """Exactly `count` bytes, consumed.
@@ -132,14 +139,14 @@ class RawReader:
         return view
 
 
-def _unseen(block: bytes) -> None:
+def _unseen(block: memoryview) -> None:
     """What `on_raw` is when nobody looks."""
 
 
-def _read_at(descriptor: int, count: int, offset: int) -> bytes:
+def _read_at(descriptor: int, into: memoryview, offset: int) -> int:
     """Only errors of the bundle itself are told as such; those of whoever takes its bytes are not caught here."""
     try:
-        return os.pread(descriptor, count, offset)
+        return os.preadv(descriptor, [into], offset)
     except OSError as error:
         raise CannotCheckError("bundle_unreadable", f"The file cannot be read: {error.strerror}.") from error
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from bundles.format import paths
+from bundles.format.digests import FileDigest
 from bundles.format.errors import PayloadError
 from bundles.format.hashing import HashLane
 from bundles.format.manifest import Chunk, FileEntry
@@ -42,20 +42,11 @@ class PayloadHasher:
     def __init__(self, payload: Payload, chunk_size: int, lane: HashLane) -> None:
         self._payload = payload
         self._chunk_size = chunk_size
-        self._lane = lane
-        self._whole = hashlib.sha256()
-        self._chunks: list[Chunk] = []
-        self._offset = 0
+        self._digest = FileDigest(payload.size, chunk_size, lane)
 
     def update(self, data: memoryview) -> None:
         """Hash the next bytes, which must not change until `entry` was called."""
-        if self._payload.size > self._chunk_size:
-            for piece in self._by_chunk(data):
-                self._lane.update(piece)
-        self._whole.update(data)
-        self._offset += len(data)
-        if self._payload.size > self._chunk_size and self._ends_chunk(self._offset):
-            self._finish_chunk(self._offset)
+        self._digest.update(data)
 
     def entry(self) -> FileEntry:
         """The manifest's entry, when everything was read.
@@ -63,30 +54,17 @@ class PayloadHasher:
         Raises:
             PayloadError: `payload_hash_mismatch`.
         """
-        digest, payload = self._whole.hexdigest(), self._payload
+        digest, payload = self._digest.hexdigest(), self._payload
         if payload.expected_sha256 is not None and digest != payload.expected_sha256:
             raise PayloadError(
                 "payload_hash_mismatch", f"{payload.path} has another SHA-256 than its record says.", payload.path
             )
-        return FileEntry(payload.path, payload.size, digest, paths.artifact_id_of(payload.path), tuple(self._chunks))
-
-    def _by_chunk(self, data: memoryview) -> Iterator[memoryview]:
-        """Cut `data` where chunks end; a chunk that ends inside it is closed here."""
-        offset = self._offset
-        while data:
-            room = self._chunk_size - offset % self._chunk_size
-            yield data[:room]
-            offset += len(data[:room])
-            data = data[room:]
-            if data and self._ends_chunk(offset):
-                self._finish_chunk(offset)
-
-    def _ends_chunk(self, offset: int) -> bool:
-        return offset == self._payload.size or offset % self._chunk_size == 0
-
-    def _finish_chunk(self, end: int) -> None:
-        start = self._chunks[-1].offset + self._chunks[-1].size if self._chunks else 0
-        self._chunks.append(Chunk(len(self._chunks), start, end - start, self._lane.finish()))
+        chunks = tuple(
+            Chunk(index, offset, min(self._chunk_size, payload.size - offset), sha256)
+            for index, sha256 in enumerate(self._digest.chunks)
+            for offset in (index * self._chunk_size,)
+        )
+        return FileEntry(payload.path, payload.size, digest, paths.artifact_id_of(payload.path), chunks)
 
 
 def open_payload(payload: Payload) -> BinaryIO:

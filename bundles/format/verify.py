@@ -15,7 +15,6 @@ trusted has signed it. A `VerifiedBundle` comes from here and nowhere else.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from bundles.format import legacy, paths
 from bundles.format import manifest as manifests
 from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
 from bundles.format.container import BundleFile, open_bundle, tar_blocks
+from bundles.format.digests import FileDigest
 from bundles.format.errors import BundleRejectedError, CannotCheckError
 from bundles.format.hashing import HashLane
 from bundles.format.limits import DEFAULT_LIMITS, Limits
@@ -285,32 +285,19 @@ class _ContentCheck:
         self._sink.end()
 
     def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
-        whole, offset, chunk = hashlib.sha256(), 0, 0
+        digest, compared = FileDigest(entry.size, self._manifest.chunk_size, self._chunks), 0
         for piece in stream.data():
             self._sink.write(piece)
-            if entry.chunks:
-                chunk = self._feed_chunks(entry, chunk, offset, piece)
-            whole.update(piece)
-            offset += len(piece)
-            self._done += len(piece)
-            if self._progress is not None:
-                self._progress(self._done, self._total)
-        if whole.hexdigest() != entry.sha256:
-            raise BundleRejectedError("file_hash_mismatch", f"{entry.path} is not the file that was signed.")
-
-    def _feed_chunks(self, entry: FileEntry, index: int, offset: int, piece: memoryview) -> int:
-        """Hash a piece of a large file into its chunks; returns the chunk that the next piece continues."""
-        while piece:
-            chunk = entry.chunks[index]
-            room = chunk.offset + chunk.size - offset
-            self._chunks.update(piece[:room])
-            offset += len(piece[:room])
-            piece = piece[room:]
-            if offset == chunk.offset + chunk.size:
-                if self._chunks.finish() != chunk.sha256:
+            digest.update(piece)
+            for chunk, found in zip(entry.chunks[compared:], digest.chunks[compared:], strict=False):
+                if found != chunk.sha256:
                     last = chunk.offset + chunk.size - 1
                     raise BundleRejectedError(
                         "chunk_hash_mismatch", f"Bytes {chunk.offset} to {last} of {entry.path} are not those signed."
                     )
-                index += 1
-        return index
+            compared = len(digest.chunks)
+            self._done += len(piece)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
+        if digest.hexdigest() != entry.sha256:
+            raise BundleRejectedError("file_hash_mismatch", f"{entry.path} is not the file that was signed.")
