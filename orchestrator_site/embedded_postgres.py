@@ -16,6 +16,7 @@ import psycopg2
 
 USER = "postgres"
 CONNECT_TIMEOUT_S = 5
+_started_here: set[Path] = set()
 
 
 class EmbeddedDatabaseError(Exception):
@@ -48,6 +49,7 @@ def ensure_running(directory: Path, database: str) -> str:
         if socket_dir is None or not _answers(socket_dir):
             _forget_dead_server(data)
             socket_dir = _start(data)
+            _started_here.add(directory)
         _ensure_database(socket_dir, database)
         return socket_dir
 
@@ -61,6 +63,12 @@ def stop(directory: Path) -> None:
     process = psutil.Process(pid)
     process.send_signal(2)  # SIGINT: PostgreSQL's "fast" shutdown
     psutil.wait_procs([process], timeout=30)
+
+
+def stop_if_started_here(directory: Path) -> None:
+    """As `stop`, but only when this process started the server; one that others use stays up."""
+    if directory.resolve() in _started_here:
+        stop(directory)
 
 
 def _pid_file(data: Path) -> list[str]:

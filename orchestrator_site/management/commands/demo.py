@@ -6,6 +6,7 @@ only when every step of every incident held.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,28 @@ class Command(BaseCommand):
     help = "bundle, verify, refuse a changed byte, rehydrate, rehydrate again, bundle again: for every incident."
     requires_system_checks: list[str] = []
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("incident", nargs="*", metavar="INCIDENT_ID", help="only these (default: all at hand)")
+
     def handle(self, *args: object, **options: Any) -> None:
         """Prepare, walk, print the table, stop.
 
         Raises:
             CommandError: a step did not hold.
         """
+        try:
+            walks = self._run(options["incident"])
+        finally:
+            if settings.ENV.uses_embedded_database:
+                embedded_postgres.stop(settings.ENV.var_dir / "postgres")
+        self._print_table(walks)
+        failed = [f"{result.incident_id}: {result.failure}" for result in walks if result.failure]
+        if failed:
+            raise CommandError("\n".join(failed))
+        self.stdout.write("every step held")
+
+    def _run(self, only: list[str]) -> list[Walk]:
         groundwork.directories()
         groundwork.tables()
         groundwork.signing_key()
@@ -49,17 +66,10 @@ class Command(BaseCommand):
                 }
             )
             children.start("workers", ["run_orch_worker", f"--concurrency={WORKERS}"])
-            walks = self._walk_all(groundwork.incident_ids(folders))
+            return self._walk_all(only or groundwork.incident_ids(folders))
         finally:
             children.stop()
             sources.stop()
-            if settings.ENV.uses_embedded_database:
-                embedded_postgres.stop(settings.ENV.var_dir / "postgres")
-        self._print_table(walks)
-        failed = [f"{result.incident_id}: {result.failure}" for result in walks if result.failure]
-        if failed:
-            raise CommandError("\n".join(failed))
-        self.stdout.write("every step held")
 
     def _walk_all(self, incident_ids: list[str]) -> list[Walk]:
         walks = []

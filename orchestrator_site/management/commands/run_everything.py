@@ -39,6 +39,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         faults = taken(_ports())
         if faults:
+            embedded_postgres.stop_if_started_here(settings.ENV.var_dir / "postgres")
             raise CommandError("\n".join(faults))
         children = Children(Path(settings.VAR_DIR) / "log")
         try:

@@ -1,0 +1,167 @@
+"""`make demo` and `make run` as processes: what they promise on the screen, and that nothing stays when they end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import pytest
+import requests
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from orchestrator_site.env import BASE_DIR
+from tests.scratch import SCRATCH
+from tests.site_deployment import free_ports
+
+PATIENCE_S = 120
+READY = "Ctrl-C stops everything."
+PORTS = ("ORCH_API_PORT", "ORCH_METRICS_PORT", "KILLCHAIN_API_PORT", "FORENSIC_API_PORT", "DB_API_PORT")
+
+
+def of(var: Path) -> list[psutil.Process]:
+    """Every process that works on the directory `var`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            ours = process.environ().get("ORCH_VAR_DIR") == str(var) or str(var) in " ".join(process.cmdline())
+            if ours and process.pid != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.fixture
+def var() -> Iterator[Path]:
+    """A directory that the embedded server's own user can reach; what still runs on it at the end is killed."""
+    directory = SCRATCH / f"launch-{uuid4().hex}"
+    directory.mkdir()
+    directory.chmod(0o755)
+    yield directory
+    left = of(directory)
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=10)
+    shutil.rmtree(directory)
+
+
+@pytest.fixture
+def variables(var) -> dict[str, str]:
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ORCH_PROFILE": "development",
+        "ORCH_VAR_DIR": str(var),
+        "ORCH_WORKER_COUNT": "1",
+        **ports,
+    }
+
+
+def start(command: str, variables: dict[str, str], said: Path, *arguments: str) -> psutil.Popen:
+    with said.open("wb") as out:
+        return psutil.Popen(
+            [sys.executable, "manage.py", command, *arguments],
+            cwd=BASE_DIR, env=variables, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+def until_it_says(line: str, process: psutil.Popen, said: Path) -> str:
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        ended = process.poll() is not None
+        text = said.read_text()
+        if line in text:
+            return text
+        assert not ended, text
+        time.sleep(0.05)
+    raise AssertionError(said.read_text())
+
+
+def demo(variables: dict[str, str], tmp_path: Path, *arguments: str) -> tuple[int, str]:
+    said = tmp_path / "demo.txt"
+    code = start("demo", variables, said, *arguments).wait(PATIENCE_S)
+    return code, said.read_text()
+
+
+def test_the_demo_prints_its_table_exits_0_and_leaves_no_process(var, variables, tmp_path):
+    code, said = demo(variables, tmp_path, "incident-123")
+    assert code == 0, said
+    head, row = said.splitlines()[-3:-1]
+    steps = ("bundle", "verify", "tamper", "restore", "again", "rebundle")
+    assert head.split()[-6:] == list(steps)
+    assert row.split()[0] == "incident-123"
+    assert row.split()[-6:] == ["held"] * 6
+    assert said.splitlines()[-1] == "every step held"
+    assert of(var) == []
+    # The key that signs is no longer among the trusted ones: nothing may be bundled, and the exit code says so.
+    other = rsa.generate_private_key(public_exponent=65537, key_size=3072).public_key()
+    pem = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "trusted").mkdir()
+    (tmp_path / "trusted" / "other.pem").write_bytes(pem)
+    code, said = demo({**variables, "ORCH_VERIFY_KEY_PATH": str(tmp_path / "trusted")}, tmp_path, "incident-123")
+    assert code == 1
+    assert "key_untrusted" in said
+    assert "NOT HELD" in said
+    assert "every step held" not in said
+    assert of(var) == []
+
+
+def test_a_demo_that_cannot_begin_says_so_and_leaves_no_process(var, variables, tmp_path):
+    (var / "keys").write_text("a file where the keys' directory should be")
+    code, said = demo(variables, tmp_path, "incident-123")
+    assert code == 1
+    assert "the key could not be written" in said or "exists already" in said
+    assert "Traceback" not in said
+    assert of(var) == []
+
+
+def test_run_starts_everything_reuses_it_and_leaves_nothing_behind(var, variables, tmp_path):
+    first = start("run_everything", variables, tmp_path / "first.txt")
+    said = until_it_says(READY, first, tmp_path / "first.txt")
+    for told in ("(new)", "ready:", "restored again: nothing changed", "same content digest", "operator  "):
+        assert told in said
+    address = f"http://127.0.0.1:{variables['ORCH_API_PORT']}"
+    assert requests.get(f"{address}/ready", timeout=10).status_code == 200
+    metrics = requests.get(f"http://127.0.0.1:{variables['ORCH_METRICS_PORT']}/metrics", timeout=10).text
+    assert "orch_jobs_total" in metrics
+
+    clash = start("run_everything", variables, tmp_path / "clash.txt")
+    assert clash.wait(PATIENCE_S) == 1
+    lines = (tmp_path / "clash.txt").read_text().splitlines()
+    assert [line.split("; set ")[1] for line in lines] == list(PORTS)
+    assert requests.get(f"{address}/ready", timeout=10).status_code == 200
+
+    first.send_signal(signal.SIGINT)
+    assert first.wait(PATIENCE_S) == 0
+    assert (tmp_path / "first.txt").read_text().splitlines()[-1] == "stopped"
+    assert of(var) == []
+
+    second = start("run_everything", variables, tmp_path / "second.txt")
+    said = until_it_says(READY, second, tmp_path / "second.txt")
+    assert "the main job ran before" in said
+    assert "(new)" not in said
+    assert "passwords are shown only now" not in said
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(PATIENCE_S) == 0
+    assert of(var) == []
+
+
+def test_a_port_in_use_is_named_in_one_line_and_nothing_stays(var, variables, tmp_path):
+    with socket.create_server(("127.0.0.1", int(variables["DB_API_PORT"]))):
+        run = start("run_everything", variables, tmp_path / "said.txt")
+        assert run.wait(PATIENCE_S) == 1
+    (line,) = (tmp_path / "said.txt").read_text().splitlines()
+    assert variables["DB_API_PORT"] in line
+    assert "DB_API_PORT" in line
+    assert of(var) == []
