@@ -1,15 +1,14 @@
 """The digests of one file as it passes: of the whole, and of its chunks when it is larger than one.
 
-The whole is hashed by the caller, the chunks beside it on a lane. The first chunk costs nothing: it ends where the
-whole has hashed just that much.
+Both are hashed beside the caller, each on a lane. The first chunk costs nothing: it ends where the whole has hashed
+just that much.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
-from bundles.format.hashing import HashLane
+from bundles.format.hashing import FileLanes
 
 
 class FileDigest:
@@ -18,36 +17,35 @@ class FileDigest:
     Args:
         size: of the file, in bytes.
         chunk_size: bytes a chunk.
-        lane: hashes the chunks; free of other work until the file has passed.
+        lanes: hash it; free of other work until `finish` was called.
 
     Attributes:
         chunks: the digest (hex) of each chunk that has passed, in order; none for a file that is not larger than one.
     """
 
-    def __init__(self, size: int, chunk_size: int, lane: HashLane) -> None:
+    def __init__(self, size: int, chunk_size: int, lanes: FileLanes) -> None:
         self._size = size
         self._chunk_size = chunk_size if size > chunk_size else 0
-        self._lane = lane
-        self._whole = hashlib.sha256()
+        self._lanes = lanes
         self._offset = 0
         self.chunks: list[str] = []
 
     def update(self, data: memoryview) -> None:
-        """Hash the file's next bytes, which must not change until its last chunk has passed."""
+        """Hash the file's next bytes, which must not change until `finish` was called."""
         if not self._chunk_size:
-            self._whole.update(data)
+            self._lanes.whole.update(data)
             return
         for piece in self._by_chunk(data):
+            self._lanes.whole.update(piece)
             if self.chunks:
-                self._lane.update(piece)
-            self._whole.update(piece)
+                self._lanes.chunks.update(piece)
             self._offset += len(piece)
             if self._offset == self._size or self._offset % self._chunk_size == 0:
-                self.chunks.append(self._lane.finish() if self.chunks else self._whole.hexdigest())
+                self.chunks.append(self._lanes.chunks.finish() if self.chunks else self._lanes.whole.hexdigest())
 
-    def hexdigest(self) -> str:
-        """The digest of everything that has passed."""
-        return self._whole.hexdigest()
+    def finish(self) -> str:
+        """The digest of everything that has passed; the lanes are free again."""
+        return self._lanes.whole.finish()
 
     def _by_chunk(self, data: memoryview) -> Iterator[memoryview]:
         while data:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 DEPTH = 4
-INLINE_BYTES = 16 * 1024
+INLINE_BYTES = 128 * 1024  # handing over a block costs about as much as hashing this much
 
 
 class HashLane:
@@ -43,10 +43,33 @@ class HashLane:
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(self._hash.update, block))
 
-    def finish(self) -> str:
-        """The digest (hex) of everything since the last `finish`; the next block starts a new one."""
+    def hexdigest(self) -> str:
+        """The digest (hex) of everything since the last `finish`."""
         while self._waiting:
             self._waiting.popleft().result()
-        digest = self._hash.hexdigest()
+        return self._hash.hexdigest()
+
+    def finish(self) -> str:
+        """The digest (hex) of everything since the last `finish`; the next block starts a new one."""
+        digest = self.hexdigest()
         self._hash = hashlib.sha256()
         return digest
+
+
+class FileLanes:
+    """The two lanes on which one file after the other is hashed: the whole, and its chunks."""
+
+    def __init__(self) -> None:
+        self.whole = HashLane()
+        self.chunks = HashLane()
+
+    def __enter__(self) -> Self:
+        """Use the lanes."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End both threads."""
+        self.whole.__exit__(kind, error, trace)
+        self.chunks.__exit__(kind, error, trace)

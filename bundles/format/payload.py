@@ -10,7 +10,7 @@ from typing import BinaryIO
 from bundles.format import paths
 from bundles.format.digests import FileDigest
 from bundles.format.errors import PayloadError
-from bundles.format.hashing import HashLane
+from bundles.format.hashing import FileLanes
 from bundles.format.manifest import Chunk, FileEntry
 
 
@@ -39,10 +39,10 @@ class Payload:
 class PayloadHasher:
     """Hashes one payload, and its chunks when it is larger than one."""
 
-    def __init__(self, payload: Payload, chunk_size: int, lane: HashLane) -> None:
+    def __init__(self, payload: Payload, chunk_size: int, lanes: FileLanes) -> None:
         self._payload = payload
         self._chunk_size = chunk_size
-        self._digest = FileDigest(payload.size, chunk_size, lane)
+        self._digest = FileDigest(payload.size, chunk_size, lanes)
 
     def update(self, data: memoryview) -> None:
         """Hash the next bytes, which must not change until `entry` was called."""
@@ -54,7 +54,7 @@ class PayloadHasher:
         Raises:
             PayloadError: `payload_hash_mismatch`.
         """
-        digest, payload = self._digest.hexdigest(), self._payload
+        digest, payload = self._digest.finish(), self._payload
         if payload.expected_sha256 is not None and digest != payload.expected_sha256:
             raise PayloadError(
                 "payload_hash_mismatch", f"{payload.path} has another SHA-256 than its record says.", payload.path

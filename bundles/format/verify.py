@@ -26,7 +26,7 @@ from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
 from bundles.format.container import BundleFile, open_bundle, tar_blocks
 from bundles.format.digests import FileDigest
 from bundles.format.errors import BundleRejectedError, CannotCheckError
-from bundles.format.hashing import HashLane
+from bundles.format.hashing import FileLanes, HashLane
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.manifest import FileEntry, Manifest
 from bundles.format.signature import Signature, check_signature, read_signature
@@ -136,11 +136,11 @@ def verify_bundle(
         BundleRejectedError: it is not verified; the code tells which step failed.
         CannotCheckError: nothing could be decided.
     """
-    with open_bundle(path) as file, HashLane() as whole, HashLane() as chunks:
+    with open_bundle(path) as file, HashLane() as whole, FileLanes() as lanes:
         verified = _authenticate(*_signed_members(file, limits), keys, limits)
         if on_manifest is not None:
             on_manifest(verified)
-        check = _ContentCheck(verified, sink or _NoSink(), progress, chunks)
+        check = _ContentCheck(verified, sink or _NoSink(), progress, lanes)
         check.run(TarStream(tar_blocks(file, limits, on_raw=whole.update), limits))
         return VerifiedBundle(verified=verified, sha256=whole.finish(), size=file.size, _made_by=_VERIFICATION)
 
@@ -234,7 +234,7 @@ class _ContentCheck:
         verified: VerifiedManifest,
         sink: Sink,
         progress: Callable[[int, int], None] | None,
-        chunks: HashLane,
+        lanes: FileLanes,
     ) -> None:
         self._signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
         self._manifest = verified.manifest
@@ -243,7 +243,7 @@ class _ContentCheck:
         self._sink = sink
         self._progress = progress
         self._done, self._total = 0, verified.manifest.total_size
-        self._chunks = chunks
+        self._lanes = lanes
 
     def run(self, stream: TarStream) -> None:
         strict = self._manifest.version == manifests.VERSION
@@ -285,7 +285,7 @@ class _ContentCheck:
         self._sink.end()
 
     def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
-        digest, compared = FileDigest(entry.size, self._manifest.chunk_size, self._chunks), 0
+        digest, compared = FileDigest(entry.size, self._manifest.chunk_size, self._lanes), 0
         for piece in stream.data():
             self._sink.write(piece)
             digest.update(piece)
@@ -299,5 +299,5 @@ class _ContentCheck:
             self._done += len(piece)
             if self._progress is not None:
                 self._progress(self._done, self._total)
-        if digest.hexdigest() != entry.sha256:
+        if digest.finish() != entry.sha256:
             raise BundleRejectedError("file_hash_mismatch", f"{entry.path} is not the file that was signed.")

@@ -18,7 +18,7 @@ from bundles.format import manifest as manifests
 from bundles.format import paths, tarheader
 from bundles.format.canonical import canonical_json
 from bundles.format.errors import BundleRejectedError, CannotWriteError
-from bundles.format.hashing import HashLane
+from bundles.format.hashing import FileLanes
 from bundles.format.limits import DEFAULT_LIMITS, MIB
 from bundles.format.manifest import Chunk, FileEntry, Manifest
 from bundles.format.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all, write_error
@@ -225,9 +225,9 @@ class _Writing:
 
     def _pack(self, packer: Packer) -> list[FileEntry]:
         total, done, entries = sum(payload.size for payload in self.payloads), 0, []
-        with HashLane() as lane:
+        with FileLanes() as lanes:
             for payload in self.payloads:
-                hasher = PayloadHasher(payload, self.chunk_size, lane)
+                hasher = PayloadHasher(payload, self.chunk_size, lanes)
                 packer.write(tarheader.member_header(payload.path, payload.size))
                 with open_payload(payload) as stream:
 

@@ -243,18 +243,23 @@ def _block(view: memoryview, position: int) -> tuple[int, bool]:
 def _whole_frame(raw: RawReader, header: FrameHeader) -> memoryview:
     """A frame of known, small content, consumed; only its block headers were looked at."""
     content = header.content_size or 0
-    most_blocks = 64 + content // 256
+    most_blocks, most_bytes = 64 + content // 256, 2 * content + 64 * KIB
     view = raw.window(header.length)
-    position, last, blocks = header.length, False, 0
-    while not last:
-        end, last = _block(view, position)
-        if end < 0:
+    position, end, blocks, head = header.length, len(view) - 3, 0, 0
+    while not head & 1:  # this loop runs for every block of a bundle: it is `_block`, written out
+        if position > end:
             if len(view) == raw.left:
                 raise BundleRejectedError("truncated", "The file ends in the middle of a frame.")
-            view, last = raw.window(position + BLOCK_CONTENT_BYTES + 16), False
+            view = raw.window(position + BLOCK_CONTENT_BYTES + 16)
+            end = len(view) - 3
             continue
-        position, blocks = end, blocks + 1
-        if blocks > most_blocks or position > 2 * content + 64 * KIB:
+        head = int.from_bytes(view[position : position + 3], "little")
+        kind, size = head & 0b110, head >> 3
+        if kind == 0b110 or size > BLOCK_CONTENT_BYTES:
+            raise BundleRejectedError("corrupt_compression", "A frame holds a block that cannot be.")
+        position += 3 + (1 if kind == 0b010 else size)
+        blocks += 1
+        if blocks > most_blocks or position > most_bytes:
             raise BundleRejectedError("corrupt_compression", "A frame is cut into absurdly small blocks.")
     return raw.take(position + (4 if header.checksum else 0))
 
