@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bundles.format.errors import CannotCheckError
+from bundles.format.errors import BundleRejectedError, CannotCheckError
 from bundles.format.limits import Limits
 from bundles.format.report import check_bundle
+from bundles.format.verify import verify_bundle
 from bundles.format.zstd_frames import FrameSizes
 from tests.format_builders import (
     SOUND,
@@ -254,3 +255,16 @@ def test_a_file_that_shrinks_meanwhile_is_no_verdict(tmp_path):
     with pytest.raises(CannotCheckError) as refusal:
         check_bundle(path, ring(), progress=lambda *_: os.truncate(path, 6 << 20))
     assert refusal.value.code == "bundle_changed"
+
+
+def test_a_bundle_cut_off_anywhere_is_refused_before_its_payload_is_read(tmp_path):
+    whole = written(tmp_path / "whole").path.read_bytes()
+    for cut in [*range(len(whole) - 120, len(whole)), len(whole) // 2]:
+        (tmp_path / "cut").write_bytes(whole[:cut])
+        with pytest.raises(BundleRejectedError) as refused:
+            verify_bundle(tmp_path / "cut", ring(), progress=payload_was_read)
+        assert refused.value.code == "truncated"
+
+
+def payload_was_read(done: int, total: int) -> None:
+    pytest.fail(f"{done} of {total} bytes of payload were read")

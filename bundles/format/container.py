@@ -23,6 +23,7 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC = b"\x1f\x8b\x08"
 READ_BYTES = 4 * MIB
 GZIP_INPUT_BYTES = 256 * 1024
+TAIL_BYTES = 64
 GZIP_RESERVED, GZIP_NAME = 0xE0, 0x08  # flags of RFC 1952
 GZIP_NAME_BYTES = 1024
 BLOCK_BYTES = 2 * MIB
@@ -109,6 +110,12 @@ class RawReader:
     def size(self) -> int:
         """The file's size in bytes."""
         return self._file.size
+
+    def tail(self, count: int) -> bytes:
+        """The first few of the file's last `count` bytes (fewer when it is shorter); not shown, not consumed."""
+        wanted = bytearray(min(count, TAIL_BYTES))
+        got = _read_at(self._file.descriptor, memoryview(wanted), self._file.size - count) if count <= self.size else 0
+        return bytes(wanted[:got])
 
     def window(self, count: int) -> memoryview:
         """At least `count` bytes from here on, fewer only at the end of the file; nothing is consumed."""

@@ -199,6 +199,18 @@ def _skippable(raw: RawReader, magic: int, frames: FrameSizes, budget: _Budget) 
         size -= len(piece)
         if not is_zero(piece):
             raise BundleRejectedError("skippable_not_zero", "A skippable frame holds something; it must hold zeros.")
+    if magic == FILLER_MAGIC and not _ends_with_seek_table(raw):
+        # A writer that leaves room in front also writes a table at the end: told now, not after the whole was read.
+        raise BundleRejectedError("truncated", "The file is cut off: its end, with the seek table, is missing.")
+
+
+def _ends_with_seek_table(raw: RawReader) -> bool:
+    """Whether the file's last bytes are the foot of a seek table that begins where its size says."""
+    foot = raw.tail(SEEK_TABLE_FOOT_BYTES)
+    if len(foot) < SEEK_TABLE_FOOT_BYTES or foot[-4:] != struct.pack("<I", SEEKABLE_MAGIC):
+        return False
+    size = 8 * int.from_bytes(foot[:4], "little") + SEEK_TABLE_FOOT_BYTES
+    return raw.tail(8 + size)[:8] == struct.pack("<II", SEEK_TABLE_MAGIC, size)
 
 
 def _frame_header(raw: RawReader, limits: Limits) -> FrameHeader:
