@@ -1,5 +1,53 @@
 """The bundle format, alone: no Django, no database, nothing else of this project.
 
-`writer` makes bundles, `verify` checks them by the numbered plan of docs/bundle-format.md, `extract` unpacks what was
-verified; `python -m bundles.format` is the same for a shell.
+This is the library's surface: write, verify, report, extract, and the keys, errors and bounds they take and give. The same
+is on the command line as `python -m bundles.format`. docs/bundle-format.md is the specification.
 """
+
+from bundles.format.errors import (
+    CODES,
+    STEPS,
+    BundleRejectedError,
+    CannotCheckError,
+    CannotWriteError,
+    FormatError,
+    PayloadError,
+)
+from bundles.format.extract import ExtractedBundle, extract_bundle
+from bundles.format.limits import DEFAULT_LIMITS, Limits
+from bundles.format.manifest import Chunk, FileEntry, Manifest
+from bundles.format.payload import Payload
+from bundles.format.report import VerificationReport, check_bundle
+from bundles.format.signing import KeyRing, SigningKey, TrustedKey, generate_key
+from bundles.format.verify import VerifiedBundle, VerifiedManifest, read_manifest, verify_bundle
+from bundles.format.writer import WrittenBundle, write_bundle
+
+__all__ = [
+    "CODES",
+    "DEFAULT_LIMITS",
+    "STEPS",
+    "BundleRejectedError",
+    "CannotCheckError",
+    "CannotWriteError",
+    "Chunk",
+    "ExtractedBundle",
+    "FileEntry",
+    "FormatError",
+    "KeyRing",
+    "Limits",
+    "Manifest",
+    "Payload",
+    "PayloadError",
+    "SigningKey",
+    "TrustedKey",
+    "VerificationReport",
+    "VerifiedBundle",
+    "VerifiedManifest",
+    "WrittenBundle",
+    "check_bundle",
+    "extract_bundle",
+    "generate_key",
+    "read_manifest",
+    "verify_bundle",
+    "write_bundle",
+]
