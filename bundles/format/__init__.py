@@ -1,7 +1,7 @@
 """The bundle format, alone: no Django, no database, nothing else of this project.
 
-This is the library's surface: write, verify, report, extract, and the keys, errors and bounds they take and give. The same
-is on the command line as `python -m bundles.format`. docs/bundle-format.md is the specification.
+This is the library's surface: write, verify, report, extract, and the keys, errors and bounds they take and give. The
+same is on the command line as `python -m bundles.format`. docs/bundle-format.md is the specification.
 """
 
 from bundles.format.errors import (
