@@ -7,8 +7,9 @@ import json
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
-from benchmarks import bundle_part
+from benchmarks import bundle_part, document
 
 PARTS = {"bundle": bundle_part.run}
 
@@ -21,10 +22,17 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="where data and output go; a tmpfs")  # noqa: S108
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
+    parser.add_argument("--docs", action="store_true", help="put the figures into docs/performance.md")
     options = parser.parse_args()
-    results = {"python": platform.python_version(), "machine": platform.machine(), "scale": options.scale}
+    results: dict[str, Any] = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "scale": options.scale,
+    }
     for name in options.parts or PARTS:
         results[name] = PARTS[name](options.work, options.scale, options.rounds)
+    if options.docs and "bundle" in results:
+        document.draw(results["bundle"], bundle_part.summary(results["bundle"]), Path("docs/performance.md"))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(results, indent=2) + "\n")
     print(f"\nwritten to {options.json}")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import statistics
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import evidence, peers
+from benchmarks import bundle_extras, evidence, peers
+from benchmarks.command import ours
 from bundles.format.signing import SigningKey, generate_key
 
 OURS = "ours"
@@ -50,27 +48,40 @@ def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
             sizes[peer.name] = (out / "out.tar.zst").stat().st_size
         out = _fresh(folder / "ours")
         for what in ("create", "verify", "extract"):
-            cost = _ours(what, data, out, key, public)
+            cost = ours(what, data, out, key, public)
             times[OURS, what].append(cost["seconds"])
             rss[what] = max(rss.get(what, 0), cost["rss_bytes"])
             sizes[OURS] = cost["size"]
+    refusals = bundle_extras.refusals(folder / "ours" / "ours.tar.zst", folder)
     for name in ("peer", "ours"):
         shutil.rmtree(folder / name)
-    return _report(total, times, rss, sizes)
+    report = _report(total, times, rss, sizes)
+    report["refusal_seconds"] = refusals
+    report["real_path_seconds"] = bundle_extras.real_path(folder, data, key, public)
+    report["disk_seconds"] = bundle_extras.on_disk(data, key, public)
+    report["many_files"] = bundle_extras.many_files(folder, key, public)
+    for line in summary(report):
+        print(line)
+    return report
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """What was measured besides, one line each."""
+    create = report["seconds"][f"{OURS} / create"]
+    many = report["many_files"]
+    return [
+        "refused: " + ", ".join(f"{what} in {s * 1000:.0f} ms" for what, s in report["refusal_seconds"].items()),
+        f"real path (sources over HTTP, process start included): {create / report['real_path_seconds']:.2f}x the core",
+        f"fsynced to disk: {report['disk_seconds'] / create:.2f}x the time of tmpfs",
+        "100,000 files: "
+        + ", ".join(f"{what} {c['seconds']:.1f} s, {c['rss_bytes'] / 2**20:.0f} MiB" for what, c in many.items()),
+    ]
 
 
 def _fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
-
-
-def _ours(what: str, data: Path, out: Path, key: Path, public: Path) -> dict[str, Any]:
-    arguments = [what, str(data), str(out), str(key), str(public)]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.ours", *arguments], check=True, capture_output=True, text=True
-    )
-    return dict(json.loads(done.stdout))
 
 
 def _report(
