@@ -29,7 +29,7 @@ from tests.main_job import FILES, INCIDENT, bundle, files_of, path_of, sources
 
 __all__ = ["sources"]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 NOBODY = Principal(name="nobody", authenticated_by="token")
 
@@ -171,6 +171,7 @@ def test_a_file_that_is_not_what_was_registered_is_not_given_out_and_no_download
     assert not Event.objects.filter(action="bundle.download").exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_job_that_is_cancelled_while_it_runs_makes_no_bundle(orch, sources, monkeypatch):
     monkeypatch.setattr(pulse, "LOOK_SPACING_S", 0.0)
     job = services.request_bundle(SYSTEM, incident_id=INCIDENT).job

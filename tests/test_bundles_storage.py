@@ -25,7 +25,7 @@ from tests.main_job import INCIDENT, bundle, files_of, run_to_its_end, sources
 
 __all__ = ["sources"]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def an_attempt(content: bytes = b"bundle") -> Path:
@@ -43,6 +43,7 @@ def test_the_sweep_takes_back_what_a_dead_attempt_published(orch):
     assert storage.sweep() == 0
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_sweep_leaves_everything_that_is_not_an_attempts(orch, sources):
     kept = bundle()
     theirs = ["case-9-20260101T000000000000Z.tar.zst", "notes.txt", kept.name.replace("case-9", "case-8")]
@@ -74,6 +75,7 @@ def test_a_note_that_says_something_else_leads_to_no_file(orch, note):
     assert (orch.root / "outside").exists()
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_sweep_leaves_a_published_file_whose_row_exists(orch, sources):
     made = bundle()
     staging = storage.make_staging(uuid4(), uuid4())

@@ -14,7 +14,7 @@ from tests.main_job import bundle, change_a_byte, finished, path_of, run_to_its_
 
 __all__ = ["sources"]
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.django_db
 
 
 def verdict(made: Bundle) -> Verification:
