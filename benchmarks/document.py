@@ -35,8 +35,8 @@ def _table(report: dict[str, Any], summary: list[str]) -> str:
         for what in ("create", "verify", "extract"):
             key = f"{name} / {what}"
             ratio = report["times_faster"].get(key)
-            speed = f"{report['bytes'] / 1e6 / seconds[key]:.0f} MB/s" if key in seconds else "–"
-            cells.append(speed + (f" ({ratio:.2f}×)" if ratio else ""))
+            speed = f"{report['bytes'] / 1e6 / seconds[key]:.0f} MB/s" if key in seconds else "-"
+            cells.append(speed + (f" ({ratio:.2f}x)" if ratio else ""))
         lines.append(f"| {name.replace('|', chr(92) + '|')} | " + " | ".join(cells) + " |")
     memory = ", ".join(f"{what} {peak / 2**20:.0f} MiB" for what, peak in report["rss_bytes"].items())
     sizes = report["sizes"]
