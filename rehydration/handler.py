@@ -32,7 +32,7 @@ from rehydration.records import Contents
 
 JOB_TYPE = "rehydrate"
 PHASES = ("verifying", "planning", "restoring", "reconciling")
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def rehydrate(ctx: JobContext) -> Finished:
