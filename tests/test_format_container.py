@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -268,3 +269,15 @@ def test_a_bundle_cut_off_anywhere_is_refused_before_its_payload_is_read(tmp_pat
 
 def payload_was_read(done: int, total: int) -> None:
     pytest.fail(f"{done} of {total} bytes of payload were read")
+
+
+def test_no_thread_outlives_a_verification_whatever_keeps_its_report(tmp_path):
+    """A report keeps its error, and so the reader's frames; what the collector ended in a thread of its own hung."""
+    noise = os.urandom(6 << 20)
+    path = tmp_path / "b"
+    path.write_bytes(zstd(ustar(b"artifacts/a/link", 0, b"2") + noise, frame_bytes=1 << 19))
+    report = check_bundle(path, ring())
+    alive = [thread.name for thread in threading.enumerate() if thread.name.startswith(("unzstd", "sha256"))]
+    assert report.error is not None
+    assert report.error.code == "tar_member_forbidden"
+    assert alive == []

@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import weakref
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundles.format.errors import BundleRejectedError, CannotCheckError
@@ -31,11 +32,17 @@ BLOCK_BYTES = 2 * MIB
 
 @dataclass(frozen=True)
 class BundleFile:
-    """A bundle being read: an open descriptor and its size in bytes when it was opened."""
+    """A bundle being read: an open descriptor and its size in bytes when it was opened.
+
+    Attributes:
+        streams: what `tar_blocks` gave; ended with the file, as a stream has threads that must not be left to the
+            garbage collector: it may run on one of them, and a thread that waits for itself waits for ever.
+    """
 
     descriptor: int
     size: int
     kind: str
+    streams: list[weakref.ref[Generator[bytes, None, None]]] = field(default_factory=list, repr=False, compare=False)
 
 
 @contextmanager
@@ -58,7 +65,13 @@ def open_bundle(path: Path) -> Iterator[BundleFile]:
             raise BundleRejectedError("not_a_regular_file", "The path is not a regular file.")
         magic = bytearray(4)
         got = _read_at(descriptor, memoryview(magic), 0)
-        yield BundleFile(descriptor, found.st_size, _kind(bytes(magic[:got])))
+        file = BundleFile(descriptor, found.st_size, _kind(bytes(magic[:got])))
+        try:
+            yield file
+        finally:
+            for stream in [reference() for reference in file.streams]:
+                if stream is not None:
+                    stream.close()
     finally:
         os.close(descriptor)
 
@@ -88,7 +101,9 @@ def tar_blocks(
         except ImportError as error:
             raise CannotCheckError("zstandard_missing", "Reading this bundle needs the zstandard library.") from error
         blocks = zstd_frames.decompress(raw, limits)
-    return _bounded(blocks, file.size, limits)
+    bounded = _bounded(blocks, file.size, limits)
+    file.streams.append(weakref.ref(bounded))
+    return bounded
 
 
 class RawReader:
@@ -168,15 +183,16 @@ def _kind(magic: bytes) -> str:
     raise BundleRejectedError("not_a_bundle", "The file begins neither as zstd nor as gzip does.")
 
 
-def _bounded(blocks: Iterator[bytes], size: int, limits: Limits) -> Iterator[bytes]:
+def _bounded(blocks: Generator[bytes, None, None], size: int, limits: Limits) -> Generator[bytes, None, None]:
     total = 0
-    for block in blocks:
-        total += len(block)
-        if total > limits.total_bytes:
-            raise BundleRejectedError("size_exceeded", "The bundle unpacks to more than is allowed.")
-        if total > limits.ratio_grace_bytes and total > limits.ratio * size:
-            raise BundleRejectedError("ratio_exceeded", "The bundle unpacks to far more than honest evidence does.")
-        yield block
+    with closing(blocks):
+        for block in blocks:
+            total += len(block)
+            if total > limits.total_bytes:
+                raise BundleRejectedError("size_exceeded", "The bundle unpacks to more than is allowed.")
+            if total > limits.ratio_grace_bytes and total > limits.ratio * size:
+                raise BundleRejectedError("ratio_exceeded", "The bundle unpacks to far more than honest evidence does.")
+            yield block
 
 
 def _check_gzip_header(head: bytes) -> None:
@@ -188,7 +204,7 @@ def _check_gzip_header(head: bytes) -> None:
         raise BundleRejectedError("corrupt_compression", "The gzip header has fields that no bundle needs.")
 
 
-def _gunzip(raw: RawReader) -> Iterator[bytes]:
+def _gunzip(raw: RawReader) -> Generator[bytes, None, None]:
     _check_gzip_header(bytes(raw.window(10 + GZIP_NAME_BYTES)[: 10 + GZIP_NAME_BYTES]))
     inflate = zlib.decompressobj(wbits=31)
     pending: bytes | memoryview = b""

@@ -81,7 +81,7 @@ class FrameHeader:
     checksum: bool
 
 
-def decompress(raw: RawReader, limits: Limits) -> Iterator[bytes]:
+def decompress(raw: RawReader, limits: Limits) -> Generator[bytes, None, None]:
     """The content of all frames in order.
 
     Raises:
