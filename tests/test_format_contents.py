@@ -92,8 +92,13 @@ def test_it_is_refused_with_its_code(what, tmp_path):
 def test_every_code_is_provoked_by_a_crafted_bundle():
     modules = (test_format_container, test_format_members, test_format_manifest, test_format_signatures)
     provoked = {code for cases in (CASES, *(module.CASES for module in modules)) for code, _ in cases.values()}
-    by_limits_or_paths = {"ratio_exceeded", "manifest_too_large", "not_a_regular_file"}  # tests of their own
-    assert provoked | by_limits_or_paths == set(CODES)
+    with_tests_of_their_own = {
+        "ratio_exceeded",
+        "manifest_too_large",
+        "not_a_regular_file",
+        "signatures_insufficient",
+    }
+    assert provoked | with_tests_of_their_own == set(CODES)
     assert set(CODES.values()) == set(STEPS)
 
 

@@ -98,7 +98,16 @@ def _key_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key", type=Path, action="append", metavar="PEM_OR_DIR", help="a public key to trust, or a directory of them"
     )
+    parser.add_argument(
+        "--require", type=_count, default=1, metavar="N", help="how many different trusted keys must have signed"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on")
+    return int(text)
 
 
 def bundle_name(incident_id: str, compression: str) -> str:
@@ -170,16 +179,17 @@ def _create(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    report = check_bundle(options.path, KeyRing.load(options.key or []), progress=progress_on_stderr("verifying"))
+    keys = KeyRing.load(options.key or [])
+    report = check_bundle(options.path, keys, require=options.require, progress=progress_on_stderr("verifying"))
     if options.json:
         say_json(report.as_dict())
     else:
-        say_report(report.as_dict())
+        say_report(report.as_dict(), report.manifest.cosigners if report.manifest else ())
     return VERIFIED if report.verified else NOT_VERIFIED
 
 
 def _list(options: argparse.Namespace) -> int:
-    verified = read_manifest(options.path, KeyRing.load(options.key or []))
+    verified = read_manifest(options.path, KeyRing.load(options.key or []), require=options.require)
     manifest = verified.manifest
     if options.json:
         say_json(
@@ -202,10 +212,12 @@ def _list(options: argparse.Namespace) -> int:
 
 def _extract(options: argparse.Namespace) -> int:
     keys = KeyRing.load(options.key or [])
-    extracted = extract_bundle(options.path, keys, options.into, progress=progress_on_stderr("extracting"))
+    extracted = extract_bundle(
+        options.path, keys, options.into, require=options.require, progress=progress_on_stderr("extracting")
+    )
     if options.json:
         say_json({**extracted.report.as_dict(), "directory": str(options.into)})
     else:
-        say_report(extracted.report.as_dict())
+        say_report(extracted.report.as_dict(), extracted.manifest.cosigners)
         say(f"unpacked into {options.into}")
     return VERIFIED

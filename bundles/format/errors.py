@@ -41,6 +41,7 @@ CODES = {
     "signer_unknown": "signature",
     "signer_revoked": "signature",
     "signature_invalid": "signature",
+    "signatures_insufficient": "signature",
     "manifest_not_canonical": "signature",
     "manifest_hash_mismatch": "consistency",
     "content_digest_mismatch": "consistency",

@@ -38,6 +38,7 @@ def extract_bundle(
     keys: KeyRing | None,
     into: Path,
     *,
+    require: int = 1,
     limits: Limits = DEFAULT_LIMITS,
     durable: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -48,6 +49,7 @@ def extract_bundle(
         path: the bundle.
         keys: the keys to trust; None waives the signature and nothing else.
         into: the folder to make; it must not exist, its parent must.
+        require: how many different trusted keys must have signed.
         limits: bounds on what is read.
         durable: fsync every file and folder before `into` appears.
         progress: called with payload bytes done and in all.
@@ -62,11 +64,11 @@ def extract_bundle(
     try:
         staging.mkdir(mode=0o700)
         with _FolderSink(staging, durable=durable) as sink:
-            report = check_bundle(path, keys, limits=limits, sink=sink, progress=progress)
+            report = check_bundle(path, keys, require=require, limits=limits, sink=sink, progress=progress)
         if report.error is not None:
             raise report.error
         staging.chmod(0o750)
-        _publish(staging, into, durable=durable)
+        publish_folder(staging, into, durable=durable)
     except OSError as error:
         raise CannotCheckError("cannot_extract", f"The target folder cannot be written: {error.strerror}.") from error
     finally:
@@ -131,8 +133,12 @@ class _FolderSink:
         return os.open(name, DIRECTORY_FLAGS, dir_fd=parent)
 
 
-def _publish(staging: Path, into: Path, *, durable: bool) -> None:
-    """Give the folder its name, unless something took it meanwhile."""
+def publish_folder(staging: Path, into: Path, *, durable: bool = False) -> None:
+    """Give the folder its name, unless something took it meanwhile.
+
+    Raises:
+        OSError: it cannot be renamed, or the name is taken.
+    """
     if os.path.lexists(into):
         raise FileExistsError(17, "the target exists already")
     staging.rename(into)

@@ -69,6 +69,7 @@ def check_bundle(
     path: Path,
     keys: KeyRing | None,
     *,
+    require: int = 1,
     limits: Limits = DEFAULT_LIMITS,
     sink: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -78,6 +79,7 @@ def check_bundle(
     Args:
         path: the file.
         keys: the keys to trust; None waives the signature, which the report then shows as not checked.
+        require: how many different trusted keys must have signed.
         limits: bounds on what is read.
         sink: see `verify_bundle`.
         progress: see `verify_bundle`.
@@ -90,7 +92,15 @@ def check_bundle(
     bundle: VerifiedBundle | None = None
     rejection: BundleRejectedError | None = None
     try:
-        bundle = verify_bundle(path, keys, limits=limits, sink=sink, progress=progress, on_manifest=authentic.append)
+        bundle = verify_bundle(
+            path,
+            keys,
+            require=require,
+            limits=limits,
+            sink=sink,
+            progress=progress,
+            on_manifest=authentic.append,
+        )
     except BundleRejectedError as error:
         rejection = error
     return VerificationReport(

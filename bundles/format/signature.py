@@ -44,14 +44,20 @@ def read_signature(raw: bytes) -> Signature:
         raise BundleRejectedError("signature_malformed", f"manifest.sig is malformed: {error}"[:200]) from error
 
 
-def check_signature(signature: Signature, message: bytes, keys: KeyRing) -> TrustedKey:
+def check_signature(signature: Signature, message: bytes, keys: KeyRing, *, require: int = 1) -> tuple[TrustedKey, ...]:
     """Check the signature over `message`; a cosignature by a known key must be right as well.
 
+    Args:
+        signature: what `manifest.sig` says.
+        message: the bytes that were signed.
+        keys: the keys to trust.
+        require: how many different trusted keys must have signed; a key counts once, a revoked or unknown one never.
+
     Returns:
-        The trusted key that signed.
+        The trusted keys that signed, each once: the signer first, then the co-signers.
 
     Raises:
-        BundleRejectedError: `signer_unknown`, `signer_revoked` or `signature_invalid`.
+        BundleRejectedError: `signer_unknown`, `signer_revoked`, `signature_invalid` or `signatures_insufficient`.
     """
     key = keys.find(signature.key_id)
     if key is None:
@@ -60,11 +66,19 @@ def check_signature(signature: Signature, message: bytes, keys: KeyRing) -> Trus
         raise BundleRejectedError("signer_revoked", f"The signer's key {signature.key_id} has been revoked.")
     if not key.signed(message, signature.value):
         raise BundleRejectedError("signature_invalid", "The signature does not fit the manifest.")
+    signers = {key.key_id: key}
     for other in signature.cosignatures:
         known = keys.find(other.key_id)
-        if known is not None and not known.revoked and not known.signed(message, other.value):
+        if known is None or known.revoked:
+            continue
+        if other.manifest_hash != signature.manifest_hash or not known.signed(message, other.value):
             raise BundleRejectedError("signature_invalid", "A cosignature does not fit the manifest.")
-    return key
+        signers.setdefault(known.key_id, known)
+    if len(signers) < require:
+        raise BundleRejectedError(
+            "signatures_insufficient", f"{len(signers)} trusted keys have signed; {require} are demanded."
+        )
+    return tuple(signers.values())
 
 
 def _signature(fields: Any, cosignatures: tuple[Signature, ...] = ()) -> Signature:

@@ -47,6 +47,11 @@ def stored_size(path: str, size: int) -> int:
     return len(member_header(path, size)) + size + padding(size)
 
 
+def whole_member(path: str, data: bytes) -> bytes:
+    """A small member as it stands in the tar stream: header, data, padding."""
+    return member_header(path, len(data)) + data + bytes(padding(len(data)))
+
+
 @lru_cache(maxsize=4096)
 def member_header(path: str, size: int) -> bytes:
     """The header bytes of a member: one ustar block, behind a pax `x` member where path or size needs one.

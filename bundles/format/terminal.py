@@ -6,10 +6,11 @@ import json
 import sys
 import time
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from bundles.format.errors import STEPS
+from bundles.format.signing import TrustedKey
 
 VERIFIED, NOT_VERIFIED, CANNOT_CHECK = 0, 1, 2
 
@@ -58,8 +59,8 @@ def progress_on_stderr(verb: str) -> Callable[[int, int], None] | None:
     return show
 
 
-def say_report(report: dict[str, Any]) -> None:
-    """A verification report for a person."""
+def say_report(report: dict[str, Any], cosigners: Iterable[TrustedKey] = ()) -> None:
+    """A verification report for a person, and who else signed."""
     verdict = "VERIFIED" if report["verified"] else "NOT VERIFIED"
     say(f"{verdict}: {printable(report['bundle'])}")
     if report["error"]:
@@ -77,6 +78,8 @@ def say_report(report: dict[str, Any]) -> None:
         say(f"  bundle SHA-256  {report['sha256']}")
     if report["key_id"]:
         say(f"  signed by       {printable(report['signer'])}, key {report['key_id']}")
+    for key in cosigners:
+        say(f"  co-signed by    {printable(key.name)}, key {key.key_id}")
     if not report["complete"]:
         say(f"  NOT COMPLETE: {len(report['missing'])} missing")
         for gap in report["missing"]:

@@ -24,11 +24,11 @@ from bundles.format import legacy, paths
 from bundles.format import manifest as manifests
 from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
 from bundles.format.container import BundleFile, open_bundle, tar_blocks
-from bundles.format.digests import FileDigest
 from bundles.format.errors import BundleRejectedError, CannotCheckError
 from bundles.format.hashing import FileLanes, HashLane
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.manifest import FileEntry, Manifest
+from bundles.format.matching import matching
 from bundles.format.signature import Signature, check_signature, read_signature
 from bundles.format.signing import KeyRing, TrustedKey
 from bundles.format.tarstream import Member, TarStream
@@ -72,6 +72,7 @@ class VerifiedManifest:
         signature_raw: the bytes of `manifest.sig`.
         key: the trusted key that signed it; None only where the signature was waived.
         signature: the signature's fields; None only where it was waived.
+        cosigners: the other trusted keys that signed it.
     """
 
     manifest: Manifest
@@ -79,6 +80,7 @@ class VerifiedManifest:
     signature_raw: bytes
     key: TrustedKey | None
     signature: Signature | None
+    cosigners: tuple[TrustedKey, ...] = ()
     _made_by: object = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -117,6 +119,7 @@ def verify_bundle(
     path: Path,
     keys: KeyRing | None,
     *,
+    require: int = 1,
     limits: Limits = DEFAULT_LIMITS,
     sink: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -127,6 +130,7 @@ def verify_bundle(
     Args:
         path: the file; a symbolic link is refused.
         keys: the keys to trust. None waives the signature (step 4) and nothing else; hashes are checked all the same.
+        require: how many different trusted keys must have signed.
         limits: bounds on what is read.
         sink: is given each member's bytes as they are read.
         progress: called with payload bytes checked and in all.
@@ -137,7 +141,7 @@ def verify_bundle(
         CannotCheckError: nothing could be decided.
     """
     with open_bundle(path) as file, HashLane() as whole, FileLanes() as lanes:
-        verified = _authenticate(*_signed_members(file, limits), keys, limits)
+        verified = authenticate(file, keys, require=require, limits=limits)
         if on_manifest is not None:
             on_manifest(verified)
         check = _ContentCheck(verified, sink or _NoSink(), progress, lanes)
@@ -145,7 +149,9 @@ def verify_bundle(
         return VerifiedBundle(verified=verified, sha256=whole.finish(), size=file.size, _made_by=_VERIFICATION)
 
 
-def read_manifest(path: Path, keys: KeyRing | None, *, limits: Limits = DEFAULT_LIMITS) -> VerifiedManifest:
+def read_manifest(
+    path: Path, keys: KeyRing | None, *, require: int = 1, limits: Limits = DEFAULT_LIMITS
+) -> VerifiedManifest:
     """Steps 1 to 5 alone: an authentic manifest, while the payload has not been looked at.
 
     Raises:
@@ -153,7 +159,12 @@ def read_manifest(path: Path, keys: KeyRing | None, *, limits: Limits = DEFAULT_
         CannotCheckError: nothing could be decided.
     """
     with open_bundle(path) as file:
-        return _authenticate(*_signed_members(file, limits), keys, limits)
+        return authenticate(file, keys, require=require, limits=limits)
+
+
+def authenticate(file: BundleFile, keys: KeyRing | None, *, require: int, limits: Limits) -> VerifiedManifest:
+    """`read_manifest` of a file that is open already."""
+    return _authenticate(*_signed_members(file, limits), keys, require, limits)
 
 
 def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
@@ -188,7 +199,9 @@ def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
     raise BundleRejectedError("signature_missing", "The bundle has no manifest.sig: it is not signed.")
 
 
-def _authenticate(raw: bytes, signature_raw: bytes, keys: KeyRing | None, limits: Limits) -> VerifiedManifest:
+def _authenticate(
+    raw: bytes, signature_raw: bytes, keys: KeyRing | None, require: int, limits: Limits
+) -> VerifiedManifest:
     """Steps 3 to 5: strict JSON, signature, consistency; in this order, so that nobody unknown is listened to."""
     if not raw.isascii() and 4 * len(raw) > limits.manifest_bytes:
         raise BundleRejectedError("manifest_too_large", "manifest.json is too large for text beyond ASCII.")
@@ -207,10 +220,10 @@ def _authenticate(raw: bytes, signature_raw: bytes, keys: KeyRing | None, limits
         canonical = canonical_json(fields)
     except (ValueError, RecursionError) as error:
         raise manifests.invalid("it cannot be written canonically") from error
-    signature, key = None, None
+    signature, signers = None, tuple[TrustedKey, ...]()
     if keys is not None:
         signature = read_signature(signature_raw)
-        key = check_signature(signature, canonical if version == legacy.VERSION else raw, keys)
+        signers = check_signature(signature, canonical if version == legacy.VERSION else raw, keys, require=require)
     if version == manifests.VERSION and raw != canonical:
         raise BundleRejectedError("manifest_not_canonical", "manifest.json is not in canonical form.")
     if version == manifests.VERSION:
@@ -222,7 +235,13 @@ def _authenticate(raw: bytes, signature_raw: bytes, keys: KeyRing | None, limits
     if signature is not None and signature.manifest_hash != manifest.manifest_hash:
         raise BundleRejectedError("manifest_hash_mismatch", "The signature names another manifest's hash.")
     return VerifiedManifest(
-        manifest=manifest, raw=raw, signature_raw=signature_raw, key=key, signature=signature, _made_by=_VERIFICATION
+        manifest=manifest,
+        raw=raw,
+        signature_raw=signature_raw,
+        key=signers[0] if signers else None,
+        signature=signature,
+        cosigners=signers[1:],
+        _made_by=_VERIFICATION,
     )
 
 
@@ -285,19 +304,8 @@ class _ContentCheck:
         self._sink.end()
 
     def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
-        digest, compared = FileDigest(entry.size, self._manifest.chunk_size, self._lanes), 0
-        for piece in stream.data():
+        for piece in matching(stream.data(), entry, self._manifest.chunk_size, self._lanes):
             self._sink.write(piece)
-            digest.update(piece)
-            for chunk, found in zip(entry.chunks[compared:], digest.chunks[compared:], strict=False):
-                if found != chunk.sha256:
-                    last = chunk.offset + chunk.size - 1
-                    raise BundleRejectedError(
-                        "chunk_hash_mismatch", f"Bytes {chunk.offset} to {last} of {entry.path} are not those signed."
-                    )
-            compared = len(digest.chunks)
             self._done += len(piece)
             if self._progress is not None:
                 self._progress(self._done, self._total)
-        if digest.finish() != entry.sha256:
-            raise BundleRejectedError("file_hash_mismatch", f"{entry.path} is not the file that was signed.")

@@ -133,7 +133,8 @@ class _Signed:
 
     def tar(self) -> bytes:
         """Both members as tar bytes."""
-        return _small_member(paths.MANIFEST, self.raw) + _small_member(paths.SIGNATURE, self.signature)
+        manifest = tarheader.whole_member(paths.MANIFEST, self.raw)
+        return manifest + tarheader.whole_member(paths.SIGNATURE, self.signature)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,10 +265,6 @@ def _placeholder(payload: Payload, chunk_size: int) -> FileEntry:
 def _frame_sizes(total: int) -> list[int]:
     """How `total` tar bytes are cut into frames."""
     return [min(FRAME_BYTES, total - start) for start in range(0, total, FRAME_BYTES)]
-
-
-def _small_member(path: str, data: bytes) -> bytes:
-    return tarheader.member_header(path, len(data)) + data + bytes(tarheader.padding(len(data)))
 
 
 def _digest(descriptor: int) -> tuple[int, str]:

@@ -98,7 +98,7 @@ def decompress(raw: RawReader, limits: Limits) -> Generator[bytes, None, None]:
                 if SKIPPABLE_FIRST <= magic <= SKIPPABLE_LAST:
                     _skippable(raw, magic, frames, budget)
                     continue
-                header = _frame_header(raw, limits)
+                header = frame_header(raw, limits)
                 if header.content_size is None or header.content_size > limits.frame_bytes:
                     yield from _results(ahead)
                     compressed, content = yield from _long_frame(raw, header, limits)
@@ -213,7 +213,12 @@ def _ends_with_seek_table(raw: RawReader) -> bool:
     return raw.tail(8 + size)[:8] == struct.pack("<II", SEEK_TABLE_MAGIC, size)
 
 
-def _frame_header(raw: RawReader, limits: Limits) -> FrameHeader:
+def frame_header(raw: RawReader, limits: Limits) -> FrameHeader:
+    """The header of the frame that begins here; nothing is consumed.
+
+    Raises:
+        BundleRejectedError: a code of the step `container`.
+    """
     view = raw.window(MAX_HEADER_BYTES)
     if len(view) < 6:
         raise BundleRejectedError("truncated", "The file ends in the middle of a frame header.")
