@@ -20,7 +20,7 @@ PSS = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_mgf1_md:sha256", "-sig
 
 
 @pytest.fixture(params=["zstd", "gzip"])
-def room(request, tmp_path) -> Path:
+def room(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A folder with the bundle, the signer's public key, and the bundle unpacked by tar into `out`."""
     bundle = written(tmp_path / "bundle", FILES, compression=request.param, chunk_size=1_000_000).path
     (tmp_path / "pub.pem").write_bytes(signer().public_pem)

@@ -47,24 +47,24 @@ def run(capsys) -> Run:
 
 
 @pytest.fixture
-def private(tmp_path) -> Path:
+def private(tmp_path: Path) -> Path:
     path = tmp_path / "sign.pem"
     path.write_bytes(signer().pem)
     return path
 
 
 @pytest.fixture
-def keys(tmp_path) -> Path:
+def keys(tmp_path: Path) -> Path:
     return key_folder(tmp_path / "keys")
 
 
 @pytest.fixture
-def bundle(tmp_path) -> Path:
+def bundle(tmp_path: Path) -> Path:
     return written(tmp_path / "sample.tar.zst").path
 
 
 @pytest.fixture
-def incident(tmp_path) -> Path:
+def incident(tmp_path: Path) -> Path:
     """A folder laid out as an incident."""
     folder = tmp_path / "incident"
     for path, data in SAMPLE.items():
