@@ -181,7 +181,7 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
             if isinstance(header, dict) and header.pop(EVENTS, None) == []:
                 return Timeline(header, _timeline_lines(path, len(first), last, limits))
     whole = _whole(path, limits)
-    if isinstance(whole, dict) and isinstance(whole.get("timeline"), dict):
+    if isinstance(whole, dict) and EVENTS not in whole and isinstance(whole.get("timeline"), dict):
         whole = whole["timeline"]
     if not isinstance(whole, dict) or not isinstance(whole.get(EVENTS, []), list):
         raise RecordError(f"{path.name} is not a timeline object")
@@ -190,15 +190,16 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
 
 
 def _is_array_by_lines(file: IO[bytes], limits: Limits) -> bool:
-    """Whether the file is an array with one record a line; it then stands before the first record."""
+    """Whether the file is an array with one object a line; it then stands before the first.
+
+    Every line is looked at, though not parsed: an array in another layout may look like this one for a while.
+    """
     if file.readline(3) != b"[\n":
         return False
-    try:
-        strict_loads(file.readline(limits.record_bytes).rstrip(b",\n"), floats=True)
-    except ValueError:
-        return False
-    file.seek(-2, os.SEEK_END)
-    ends_by_lines = file.read() == b"\n]"
+    row = file.readline(limits.record_bytes + 2)
+    while row.startswith(b"{") and row.endswith(b"},\n"):
+        row = file.readline(limits.record_bytes + 2)
+    ends_by_lines = row.startswith(b"{") and row.endswith(b"}\n") and file.readline(3) == b"]"
     file.seek(2)
     return ends_by_lines
 
