@@ -1,4 +1,4 @@
-"""`python -m bundles.format {create,verify,list,extract}`: bundles as files, without Django or a database.
+"""`python -m bundles.format {create,verify,list,extract,export-bagit}`: bundles as files, without Django or a database.
 
 Exit codes: 0 done or verified; 1 not verified, or not made; 2 could not be checked (usage, a key or file unreadable).
 """
@@ -6,33 +6,32 @@ Exit codes: 0 done or verified; 1 not verified, or not made; 2 could not be chec
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from bundles.format import paths
+from bundles.format import commands, paths
 from bundles.format.errors import BundleRejectedError, CannotCheckError, CannotWriteError
-from bundles.format.extract import extract_bundle
 from bundles.format.folder import folder_payloads
 from bundles.format.limits import MIB
 from bundles.format.packing import write_error
+from bundles.format.pipes import STANDARD_STREAM, stream_bundle
 from bundles.format.publish import publish
-from bundles.format.report import check_bundle
-from bundles.format.signing import KeyRing, SigningKey, timestamp
+from bundles.format.signing import SigningKey, timestamp
 from bundles.format.terminal import (
     CANNOT_CHECK,
     NOT_VERIFIED,
     VERIFIED,
     complain,
-    printable,
     progress_on_stderr,
     say,
     say_json,
-    say_report,
 )
-from bundles.format.verify import read_manifest
-from bundles.format.writer import SUFFIXES, available_compression, write_bundle
+from bundles.format.writer import SUFFIXES, WrittenBundle, available_compression, write_bundle
 
 
 def main(arguments: Sequence[str] | None = None, *, default_keys: Sequence[Path] = ()) -> int:
@@ -63,34 +62,43 @@ def main(arguments: Sequence[str] | None = None, *, default_keys: Sequence[Path]
 
 def add_verify_options(parser: argparse.ArgumentParser) -> None:
     """The options of `verify`, shared with tools/verify_bundle.py."""
-    parser.add_argument("path", type=Path, metavar="PATH", help="the bundle")
+    parser.add_argument("path", type=Path, metavar="PATH", help="the bundle; - is standard input")
     _key_option(parser)
-    parser.set_defaults(run=_verify, command="verify")
+    _only_option(parser)
+    parser.set_defaults(run=commands.verify, command="verify")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bundles.format", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    create = commands.add_parser("create", help="bundle a folder")
+    actions = parser.add_subparsers(dest="command", required=True)
+    create = actions.add_parser("create", help="bundle a folder")
     create.add_argument("folder", type=Path, metavar="FOLDER")
     create.add_argument("--incident-id", required=True)
     create.add_argument("--key", type=Path, required=True, metavar="PEM", help="the private key to sign with")
-    create.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, or a new file")
+    create.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, a new file, or -"
+    )
     create.add_argument("--gzip", action="store_true", help="gzip instead of zstd")
     create.add_argument("--chunk-size-mb", type=int, default=256, metavar="N")
     create.add_argument("--any", action="store_true", dest="any_folder", help="take any folder, each file an artifact")
     create.add_argument("--json", action="store_true", help="print the result as JSON")
     create.set_defaults(run=_create)
-    add_verify_options(commands.add_parser("verify", help="verify a bundle"))
-    listing = commands.add_parser("list", help="show an authentic manifest; the payload is not checked")
+    add_verify_options(actions.add_parser("verify", help="verify a bundle"))
+    listing = actions.add_parser("list", help="show an authentic manifest; the payload is not checked")
     listing.add_argument("path", type=Path, metavar="PATH")
     _key_option(listing)
-    listing.set_defaults(run=_list)
-    extract = commands.add_parser("extract", help="verify a bundle and unpack it into a new folder")
+    listing.set_defaults(run=commands.show)
+    extract = actions.add_parser("extract", help="verify a bundle and unpack it into a new folder")
     extract.add_argument("path", type=Path, metavar="PATH")
     extract.add_argument("into", type=Path, metavar="DIR", help="must not exist; appears only when all is verified")
     _key_option(extract)
-    extract.set_defaults(run=_extract)
+    _only_option(extract)
+    extract.set_defaults(run=commands.extract)
+    bag = actions.add_parser("export-bagit", help="verify a bundle and write it as a BagIt bag")
+    bag.add_argument("path", type=Path, metavar="PATH")
+    bag.add_argument("into", type=Path, metavar="DIR", help="must not exist; appears only when all is verified")
+    _key_option(bag)
+    bag.set_defaults(run=commands.export_bagit)
     return parser
 
 
@@ -101,7 +109,14 @@ def _key_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--require", type=_count, default=1, metavar="N", help="how many different trusted keys must have signed"
     )
+    parser.add_argument(
+        "--spool", type=Path, metavar="DIR", help="where to keep what PATH - reads; $TMPDIR if not given"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _only_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="MEMBER", help="check this one file and nothing else of the payload")
 
 
 def _count(text: str) -> int:
@@ -140,6 +155,8 @@ def _create(options: argparse.Namespace) -> int:
         raise CannotWriteError("input_invalid", "--chunk-size-mb is from 1 to 65536.")
     key = SigningKey.load(options.key)
     compression = "gzip" if options.gzip else available_compression()
+    if options.output == STANDARD_STREAM:
+        return _create_to_pipe(options, key, compression)
     target = output_path(options.output, options.incident_id, compression)
     try:
         staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
@@ -158,18 +175,7 @@ def _create(options: argparse.Namespace) -> int:
         publish(written.path, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    result = {
-        "bundle": str(target),
-        "sha256": written.sha256,
-        "size": written.size,
-        "incident_id": options.incident_id,
-        "content_digest": written.manifest.content_digest,
-        "manifest_hash": written.manifest.manifest_hash,
-        "key_id": written.key_id,
-        "files": len(written.manifest.files),
-        "bytes": written.manifest.total_size,
-        "complete": written.manifest.complete,
-    }
+    result = _result(written, str(target), options.incident_id)
     if options.json:
         say_json(result)
     else:
@@ -178,46 +184,36 @@ def _create(options: argparse.Namespace) -> int:
     return VERIFIED
 
 
-def _verify(options: argparse.Namespace) -> int:
-    keys = KeyRing.load(options.key or [])
-    report = check_bundle(options.path, keys, require=options.require, progress=progress_on_stderr("verifying"))
-    if options.json:
-        say_json(report.as_dict())
-    else:
-        say_report(report.as_dict(), report.manifest.cosigners if report.manifest else ())
-    return VERIFIED if report.verified else NOT_VERIFIED
-
-
-def _list(options: argparse.Namespace) -> int:
-    verified = read_manifest(options.path, KeyRing.load(options.key or []), require=options.require)
-    manifest = verified.manifest
-    if options.json:
-        say_json(
-            {
-                "incident_id": manifest.incident_id,
-                "created_at": manifest.created_at,
-                "content_digest": manifest.content_digest,
-                "complete": manifest.complete,
-                "missing": [dict(gap) for gap in manifest.missing],
-                "files": [entry.as_dict() for entry in manifest.files],
-                "payload_checked": False,
-            }
+def _create_to_pipe(options: argparse.Namespace, key: SigningKey, compression: str) -> int:
+    """Standard output is the bundle, so what is to be said goes to standard error."""
+    if sys.stdout.isatty():
+        raise CannotWriteError("input_invalid", "A bundle is not written to a terminal.")
+    with tempfile.TemporaryDirectory(prefix="bundle-") as staging:
+        written = stream_bundle(
+            sys.stdout.fileno(),
+            incident_id=options.incident_id,
+            payloads=folder_payloads(options.folder, options.incident_id, Path(staging), any_folder=options.any_folder),
+            key=key,
+            chunk_size=options.chunk_size_mb * MIB,
+            compression=compression,
         )
-        return VERIFIED
-    for entry in manifest.files:
-        say(f"{entry.sha256}  {entry.size:>14}  {printable(entry.path)}")
-    say(f"{len(manifest.files)} files as signed; the payload was not checked (use verify)")
-    return VERIFIED
-
-
-def _extract(options: argparse.Namespace) -> int:
-    keys = KeyRing.load(options.key or [])
-    extracted = extract_bundle(
-        options.path, keys, options.into, require=options.require, progress=progress_on_stderr("extracting")
-    )
     if options.json:
-        say_json({**extracted.report.as_dict(), "directory": str(options.into)})
+        sys.stderr.write(json.dumps(_result(written, "-", options.incident_id)) + "\n")
     else:
-        say_report(extracted.report.as_dict(), extracted.manifest.cosigners)
-        say(f"unpacked into {options.into}")
+        sys.stderr.write(f"created a bundle of {written.size} bytes, SHA-256 {written.sha256}\n")
     return VERIFIED
+
+
+def _result(written: WrittenBundle, name: str, incident_id: str) -> dict[str, Any]:
+    return {
+        "bundle": name,
+        "sha256": written.sha256,
+        "size": written.size,
+        "incident_id": incident_id,
+        "content_digest": written.manifest.content_digest,
+        "manifest_hash": written.manifest.manifest_hash,
+        "key_id": written.key_id,
+        "files": len(written.manifest.files),
+        "bytes": written.manifest.total_size,
+        "complete": written.manifest.complete,
+    }

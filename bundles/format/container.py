@@ -45,8 +45,19 @@ class BundleFile:
     streams: list[weakref.ref[Generator[bytes, None, None]]] = field(default_factory=list, repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A regular file that is open already, such as a spooled one without a name; `name` is for reports."""
+
+    descriptor: int
+    name: str
+
+
+Source = Path | Opened
+
+
 @contextmanager
-def open_bundle(path: Path) -> Iterator[BundleFile]:
+def open_bundle(path: Source) -> Iterator[BundleFile]:
     """Open `path` for the time of one verification.
 
     Raises:
@@ -54,9 +65,12 @@ def open_bundle(path: Path) -> Iterator[BundleFile]:
         BundleRejectedError: `not_a_regular_file` or `not_a_bundle`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if isinstance(path, Opened):
+            descriptor = os.dup(path.descriptor)
+        else:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno == errno.ELOOP and path.is_symlink():
+        if error.errno == errno.ELOOP and isinstance(path, Path) and path.is_symlink():
             raise BundleRejectedError("not_a_regular_file", "The path is a symbolic link.") from error
         raise CannotCheckError("bundle_unreadable", f"The file cannot be opened: {error.strerror}.") from error
     try:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from bundles.format.container import Source
 from bundles.format.errors import CannotCheckError
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.report import VerificationReport, check_bundle
@@ -34,7 +36,7 @@ class ExtractedBundle:
 
 
 def extract_bundle(
-    path: Path,
+    path: Source,
     keys: KeyRing | None,
     into: Path,
     *,
@@ -58,27 +60,38 @@ def extract_bundle(
         BundleRejectedError: it is not verified; nothing is left behind.
         CannotCheckError: nothing could be decided, or `cannot_extract`: the target exists or cannot be written.
     """
+    with extraction(into, durable=durable) as sink:
+        report = check_bundle(path, keys, require=require, limits=limits, sink=sink, progress=progress)
+        if report.error is not None:
+            raise report.error
+    if report.manifest is None:
+        raise AssertionError("a verified bundle has a manifest")
+    return ExtractedBundle(report, report.manifest, into)
+
+
+@contextmanager
+def extraction(into: Path, *, durable: bool = False) -> Iterator[FolderSink]:
+    """A sink whose files appear below `into` when the block ends well, and nowhere otherwise.
+
+    Raises:
+        CannotCheckError: `cannot_extract`.
+    """
     if os.path.lexists(into):
         raise CannotCheckError("cannot_extract", "The target folder exists already.")
     staging = into.parent / f".extract-{secrets.token_hex(8)}.part"
     try:
         staging.mkdir(mode=0o700)
-        with _FolderSink(staging, durable=durable) as sink:
-            report = check_bundle(path, keys, require=require, limits=limits, sink=sink, progress=progress)
-        if report.error is not None:
-            raise report.error
+        with FolderSink(staging, durable=durable) as sink:
+            yield sink
         staging.chmod(0o750)
         publish_folder(staging, into, durable=durable)
     except OSError as error:
         raise CannotCheckError("cannot_extract", f"The target folder cannot be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    if report.manifest is None:
-        raise AssertionError("a verified bundle has a manifest")
-    return ExtractedBundle(report, report.manifest, into)
 
 
-class _FolderSink:
+class FolderSink:
     """Writes members below one directory handle."""
 
     def __init__(self, directory: Path, *, durable: bool) -> None:

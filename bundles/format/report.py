@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bundles.format.container import Source
 from bundles.format.errors import STEPS, BundleRejectedError
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.signing import KeyRing
@@ -66,7 +68,7 @@ class VerificationReport:
 
 
 def check_bundle(
-    path: Path,
+    path: Source,
     keys: KeyRing | None,
     *,
     require: int = 1,
@@ -129,8 +131,8 @@ def _checks(rejection: BundleRejectedError | None, *, authentic: bool, signed: b
     return checks
 
 
-def _size(path: Path) -> int | None:
+def _size(path: Source) -> int | None:
     try:
-        return path.lstat().st_size
+        return path.lstat().st_size if isinstance(path, Path) else os.fstat(path.descriptor).st_size
     except OSError:
         return None

@@ -94,9 +94,9 @@ class SeekTable:
             raise BundleRejectedError("truncated", "The bundle's frames end before the file in it does.")
         if not size:
             return
-        first, last = bisect_right(self.tar_starts, offset) - 1, bisect_left(self.tar_starts, offset + size)
+        first, last = self._frames(offset, size)
         told = [content for _, content in self.rows(first, last) if content]
-        self._check_headers(first, last, limits)
+        self.check(offset, size, limits)
         skip = offset - self.tar_starts[first]
         reader = RangeReader(self._file, self.file_starts[first], self.file_starts[last])
         for block, content in itertools.zip_longest(zstd_frames.decompress(reader, limits), told):
@@ -106,9 +106,17 @@ class SeekTable:
             skip, size = 0, size - len(piece)
             yield piece
 
-    def _check_headers(self, first: int, last: int, limits: Limits) -> None:
-        """Check that the frames are where, and as large as, the table tells."""
-        for index in range(first, last):
+    def _frames(self, offset: int, size: int) -> tuple[int, int]:
+        """The first frame of a range of the tar stream, and the one behind its last."""
+        return bisect_right(self.tar_starts, offset) - 1, bisect_left(self.tar_starts, offset + size)
+
+    def check(self, offset: int, size: int, limits: Limits) -> None:
+        """Check that the frames of a range are where, and as large as, the table tells.
+
+        Raises:
+            BundleRejectedError: `seek_table_invalid`, or another code of the step `container`.
+        """
+        for index in range(*self._frames(offset, size)):
             content = self.tar_starts[index + 1] - self.tar_starts[index]
             start, end = self.file_starts[index], self.file_starts[index + 1]
             head = RangeReader(self._file, start, min(end, start + zstd_frames.MAX_HEADER_BYTES))

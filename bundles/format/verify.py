@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from bundles.format import legacy, paths
 from bundles.format import manifest as manifests
 from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
-from bundles.format.container import BundleFile, open_bundle, tar_blocks
+from bundles.format.container import BundleFile, Source, open_bundle, tar_blocks
 from bundles.format.errors import BundleRejectedError, CannotCheckError
 from bundles.format.hashing import FileLanes, HashLane
 from bundles.format.limits import DEFAULT_LIMITS, Limits
@@ -116,7 +115,7 @@ class VerifiedBundle:
 
 
 def verify_bundle(
-    path: Path,
+    path: Source,
     keys: KeyRing | None,
     *,
     require: int = 1,
@@ -128,7 +127,7 @@ def verify_bundle(
     """Verify a bundle, whole.
 
     Args:
-        path: the file; a symbolic link is refused.
+        path: the file; a symbolic link is refused. Or one that is open already.
         keys: the keys to trust. None waives the signature (step 4) and nothing else; hashes are checked all the same.
         require: how many different trusted keys must have signed.
         limits: bounds on what is read.
@@ -150,7 +149,7 @@ def verify_bundle(
 
 
 def read_manifest(
-    path: Path, keys: KeyRing | None, *, require: int = 1, limits: Limits = DEFAULT_LIMITS
+    path: Source, keys: KeyRing | None, *, require: int = 1, limits: Limits = DEFAULT_LIMITS
 ) -> VerifiedManifest:
     """Steps 1 to 5 alone: an authentic manifest, while the payload has not been looked at.
 

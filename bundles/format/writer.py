@@ -88,28 +88,22 @@ def write_bundle(
     Raises:
         CannotWriteError: with a code of the writer's; `PayloadError` where one payload is to blame.
     """
-    compression = compression or available_compression()
-    if compression == "zstd" and available_compression() != "zstd":
-        raise CannotWriteError("zstandard_missing", "Writing zstd needs the zstandard library; gzip does not.")
-    ordered = sorted(payloads, key=lambda payload: (payload.path not in paths.DATA_MEMBERS, payload.path))
-    job = _Writing(
+    job = prepare(
         incident_id=incident_id,
-        payloads=ordered,
+        payloads=payloads,
         key=key,
-        sources=dict(sources or {}),
-        missing=[dict(gap) for gap in missing],
+        sources=sources,
+        missing=missing,
         chunk_size=chunk_size,
         compression=compression,
-        created_at=timestamp(),
         progress=progress,
     )
-    job.check([_placeholder(payload, chunk_size) for payload in ordered])
     try:
         descriptor = os.open(out, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise write_error(error) from error
     try:
-        signed = job.write_zstd(descriptor) if compression == "zstd" else job.write_gzip(descriptor)
+        signed = job.write_zstd(descriptor) if job.compression == "zstd" else job.write_gzip(descriptor)
         try:
             os.fsync(descriptor)
         except OSError as error:
@@ -125,6 +119,41 @@ def write_bundle(
     )
 
 
+def prepare(
+    *,
+    incident_id: str,
+    payloads: Iterable[Payload],
+    key: SigningKey,
+    sources: Mapping[str, Any] | None = None,
+    missing: Iterable[Mapping[str, str]] = (),
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    compression: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Writing:
+    """The writing of one bundle, checked as far as it can be before the payload is read; see `write_bundle`.
+
+    Raises:
+        CannotWriteError: `input_invalid` or `zstandard_missing`.
+    """
+    compression = compression or available_compression()
+    if compression == "zstd" and available_compression() != "zstd":
+        raise CannotWriteError("zstandard_missing", "Writing zstd needs the zstandard library; gzip does not.")
+    ordered = sorted(payloads, key=lambda payload: (payload.path not in paths.DATA_MEMBERS, payload.path))
+    job = Writing(
+        incident_id=incident_id,
+        payloads=ordered,
+        key=key,
+        sources=dict(sources or {}),
+        missing=[dict(gap) for gap in missing],
+        chunk_size=chunk_size,
+        compression=compression,
+        created_at=timestamp(),
+        progress=progress,
+    )
+    job.check([_placeholder(payload, chunk_size) for payload in ordered])
+    return job
+
+
 @dataclass(frozen=True)
 class _Signed:
     manifest: Manifest
@@ -138,7 +167,7 @@ class _Signed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Writing:
+class Writing:
     """One bundle being written."""
 
     incident_id: str
@@ -152,6 +181,7 @@ class _Writing:
     progress: Callable[[int, int], None] | None
 
     def write_zstd(self, descriptor: int) -> _Signed:
+        """Manifest and signature first, in room left for them: the descriptor must be seekable."""
         from bundles.format import zstd_frames  # zstandard may be missing where only gzip is used
 
         front_size = self._front_size()
@@ -180,7 +210,24 @@ class _Writing:
         write_all(descriptor, packed + zstd_frames.filler(reserved - len(packed)))
         return signed
 
+    def write_zstd_last(self, descriptor: int) -> _Signed:
+        """Payload first, then manifest and signature in frames of their own: nothing is written backwards."""
+        from bundles.format import zstd_frames  # as above
+
+        packer = ZstdPacker(descriptor)
+        try:
+            entries = self._pack(packer)
+            packer.flush()
+            signed = self.sign(entries)
+            packer.write(signed.tar() + tarheader.END)
+            packer.flush()
+        finally:
+            packer.close()
+        write_all(descriptor, zstd_frames.seek_table(packer.frames))
+        return signed
+
     def write_gzip(self, descriptor: int) -> _Signed:
+        """Payload first, then manifest and signature: nothing is written backwards."""
         packer = GzipPacker(descriptor)
         signed = self.sign(self._pack(packer))
         packer.write(signed.tar())
@@ -215,6 +262,7 @@ class _Writing:
         return manifest, raw
 
     def sign(self, entries: Sequence[FileEntry]) -> _Signed:
+        """The manifest for `entries`, and its signature."""
         manifest, raw = self.check(entries)
         return _Signed(manifest, raw, canonical_json(self.key.sign(raw, manifest.manifest_hash)))
 
