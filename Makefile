@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help setup lint format test run demo bench clean
+.PHONY: help setup lint format test run demo bench fuzz clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,9 @@ demo: setup ## The main job on every incident at hand, then stop
 
 bench: setup ## Measurements, as ratios against named peers
 	$(BIN)/python -m benchmarks
+
+fuzz: setup ## Mutants of good bundles against the reader: five minutes, on all cores
+	$(BIN)/python -m fuzz
 
 clean: ## Remove the virtual environment and everything made at run time
 	rm -rf $(VENV) var
