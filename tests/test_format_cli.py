@@ -321,3 +321,11 @@ def test_without_zstandard_gzip_is_made_and_read_and_zstd_is_no_verdict(bundle, 
         assert code == 2
         assert "[zstandard_missing]" in errors
     assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(tmp_path: Path) -> None:
+    bundle = written(tmp_path / "b.tar.zst").path
+    keys = key_folder(tmp_path / "keys")
+    command = f"{sys.executable} -m bundles.format verify {bundle} --key {keys} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")

@@ -4,6 +4,8 @@ This is the library's surface: write, verify, report, extract, and the keys, err
 same is on the command line as `python -m bundles.format`. docs/bundle-format.md is the specification.
 """
 
+from bundles.format.bagit import export_bag
+from bundles.format.cosign import CosignedBundle, cosign_bundle
 from bundles.format.errors import (
     CODES,
     STEPS,
@@ -19,6 +21,7 @@ from bundles.format.manifest import Chunk, FileEntry, Manifest
 from bundles.format.payload import Payload
 from bundles.format.report import VerificationReport, check_bundle
 from bundles.format.signing import KeyRing, SigningKey, TrustedKey, generate_key
+from bundles.format.single import MatchedFile, extract_file, match_file
 from bundles.format.verify import VerifiedBundle, VerifiedManifest, read_manifest, verify_bundle
 from bundles.format.writer import WrittenBundle, write_bundle
 
@@ -30,12 +33,14 @@ __all__ = [
     "CannotCheckError",
     "CannotWriteError",
     "Chunk",
+    "CosignedBundle",
     "ExtractedBundle",
     "FileEntry",
     "FormatError",
     "KeyRing",
     "Limits",
     "Manifest",
+    "MatchedFile",
     "Payload",
     "PayloadError",
     "SigningKey",
@@ -45,8 +50,12 @@ __all__ = [
     "VerifiedManifest",
     "WrittenBundle",
     "check_bundle",
+    "cosign_bundle",
+    "export_bag",
     "extract_bundle",
+    "extract_file",
     "generate_key",
+    "match_file",
     "read_manifest",
     "verify_bundle",
     "write_bundle",
