@@ -192,7 +192,7 @@ def signed_raw(raw: bytes, by: Signer | None = None) -> tuple[bytes, bytes]:
 
 
 def ustar(name: bytes, size: int, kind: bytes = b"0", **fields: bytes) -> bytes:
-    """One header block with its checksum; `fields` replace mode, mtime, magic, link, prefix, uname, tail, sizetext."""
+    """One header block with its checksum; `fields` replace mode, mtime, magic, link, prefix, uname, tail, sizetext, device."""
     block = b"".join(
         [
             name.ljust(100, b"\0")[:100],
@@ -207,7 +207,7 @@ def ustar(name: bytes, size: int, kind: bytes = b"0", **fields: bytes) -> bytes:
             fields.get("magic", b"ustar\00000"),
             fields.get("uname", b"").ljust(32, b"\0"),
             bytes(32),
-            b"0000000\0" * 2,
+            fields.get("device", b"0000000\0" * 2),
             fields.get("prefix", b"").ljust(155, b"\0"),
             fields.get("tail", bytes(12)),
         ]

@@ -18,7 +18,7 @@ if OWNS_SCRATCH:
     Path(os.environ[SCRATCH_VARIABLE]).chmod(0o755)  # under root, PostgreSQL runs as a user of its own
 SCRATCH = Path(os.environ[SCRATCH_VARIABLE])
 (SCRATCH / "static").mkdir(exist_ok=True)  # whitenoise warns where it is missing
-KEPT = {SCRATCH_VARIABLE, "ORCH_SHARED_INCIDENTS"}  # the second names a folder of real incidents
+KEPT = {SCRATCH_VARIABLE, "ORCH_SHARED_INCIDENTS", "ORCH_WYCHEPROOF"}  # folders of real incidents, of vectors
 for name in [name for name in os.environ if name.startswith(OURS) and name not in KEPT]:
     del os.environ[name]
 os.environ.update(ORCH_PROFILE="development", ORCH_VAR_DIR=str(SCRATCH))

@@ -267,6 +267,12 @@ def test_a_bundle_cut_off_anywhere_is_refused_before_its_payload_is_read(tmp_pat
         assert refused.value.code == "truncated"
 
 
+def test_a_foot_that_claims_more_frames_than_a_table_can_tell_is_no_foot(tmp_path):
+    whole = bytearray(written(tmp_path / "whole").path.read_bytes())
+    whole[-9:-5] = b"\xff\xff\xff\xff"
+    assert verdict(bytes(whole), tmp_path) == "truncated"
+
+
 def payload_was_read(done: int, total: int) -> None:
     pytest.fail(f"{done} of {total} bytes of payload were read")
 

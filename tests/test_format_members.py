@@ -7,6 +7,8 @@ from functools import cache
 
 import pytest
 
+from bundles.format import tarheader
+from bundles.format.errors import BundleRejectedError
 from bundles.format.limits import Limits
 from tests.format_builders import (
     PEOPLE,
@@ -255,3 +257,9 @@ def test_members_in_front_of_the_manifest_are_counted(tmp_path):
 def test_an_id_and_a_name_of_the_greatest_length_are_read(tmp_path):
     files = PEOPLE | {f"artifacts/{'i' * 128}/{'n' * 255}": b"x", "artifacts/.a/\u20ac \u00e4\u4e2d%5C": b"y"}
     assert verdict(zstd(tar_of(signed(fields_of(files)), files)), tmp_path) == "verified"
+
+
+@pytest.mark.parametrize("device", [b"manifest0000000\0", b"0000000\0manifest", b"0000000\0\xff000000\0"])
+def test_a_parsed_header_hides_nothing_in_its_device_numbers(device):
+    with pytest.raises(BundleRejectedError, match="not octal"):
+        tarheader.parse(ustar(b"alerts.json", 0, device=device))

@@ -116,6 +116,8 @@ class TrustedKey:
 
     def signed(self, message: bytes, signature: bytes) -> bool:
         """Whether `signature` is this key's over `message`, with the largest salt or one of 32 bytes."""
+        if len(signature) != (self.public.key_size + 7) // 8:  # RFC 8017, 8.1.2, step 1; OpenSSL takes shorter ones
+            return False
         for salt_length in (padding.calculate_max_pss_salt_length(self.public, hashes.SHA256()), 32):
             try:
                 self.public.verify(signature, message, _pss(salt_length), hashes.SHA256())

@@ -92,7 +92,7 @@ def parse(block: bytes | memoryview) -> Header:
         )
     if raw[157:257].strip(b"\0"):
         raise BundleRejectedError("tar_member_forbidden", "A tar member names a link target.")
-    for first, last in ((100, 108), (108, 116), (116, 124), (136, 148)):
+    for first, last in ((100, 108), (108, 116), (116, 124), (136, 148), (329, 337), (337, 345)):
         _number(raw[first:last])
     name, prefix = _text(raw[:100]), _text(raw[345:500])
     if raw[500:].strip(b"\0"):

@@ -210,7 +210,7 @@ def _ends_with_seek_table(raw: RawReader) -> bool:
     if len(foot) < SEEK_TABLE_FOOT_BYTES or foot[-4:] != struct.pack("<I", SEEKABLE_MAGIC):
         return False
     size = 8 * int.from_bytes(foot[:4], "little") + SEEK_TABLE_FOOT_BYTES
-    return raw.tail(8 + size)[:8] == struct.pack("<II", SEEK_TABLE_MAGIC, size)
+    return not size >> 32 and raw.tail(8 + size)[:8] == struct.pack("<II", SEEK_TABLE_MAGIC, size)
 
 
 def frame_header(raw: RawReader, limits: Limits) -> FrameHeader:
