@@ -192,7 +192,7 @@ def signed_raw(raw: bytes, by: Signer | None = None) -> tuple[bytes, bytes]:
 
 
 def ustar(name: bytes, size: int, kind: bytes = b"0", **fields: bytes) -> bytes:
-    """One header block with its checksum; `fields` replace mode, mtime, magic, link, prefix, uname, tail, sizetext, device."""
+    """One header block; `fields` replace mode, mtime, magic, link, prefix, uname, tail, sizetext, device."""
     block = b"".join(
         [
             name.ljust(100, b"\0")[:100],
