@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.command import ours
+from benchmarks.command import fresh, ours
 from bundles.format import KeyRing, check_bundle, generate_key
 from bundles.format.signing import SigningKey
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def real_path(folder: Path, data: Path, key: Path, public: Path) -> float:
     """Seconds for tools/create_incident_bundle.py: records over HTTP, artifact files from the local store."""
-    store = _fresh(folder / "store") / INCIDENT
+    store = fresh(folder / "store") / INCIDENT
     records = []
     for file in sorted((data / "files").iterdir()):
         artifact_id = hashlib.sha256(file.name.encode()).hexdigest()[:32]
@@ -51,7 +51,7 @@ def real_path(folder: Path, data: Path, key: Path, public: Path) -> float:
     (store / "alerts.json").write_text("[]")
     (store / "artifacts.json").write_text(json.dumps(records))
     services = SampleServices([store.parent]).start()
-    out = _fresh(folder / "real")
+    out = fresh(folder / "real")
     try:
         environ = {
             **os.environ,
@@ -110,7 +110,7 @@ def refusals(bundle: Path, folder: Path) -> dict[str, float]:
 
 def many_files(folder: Path, key: Path, public: Path) -> dict[str, Any]:
     """Seconds and peak memory for 100,000 small files."""
-    data, out = _fresh(folder / "many"), _fresh(folder / "many-out")
+    data, out = fresh(folder / "many"), fresh(folder / "many-out")
     (data / "files").mkdir()
     for index in range(MANY_FILES):
         (data / "files" / f"{index:06}.txt").write_bytes(b"%d\n" % index)
@@ -124,9 +124,3 @@ def on_disk(data: Path, key: Path, public: Path) -> float:
     """Seconds to create the bundle, fsynced, on the disk that holds the working directory."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         return float(ours("create", data, Path(folder), key, public)["seconds"])
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import bundle_extras, evidence, peers
-from benchmarks.command import ours
+from benchmarks.command import fresh, ours
 from bundles.format.signing import SigningKey, generate_key
 
 OURS = "ours"
@@ -39,14 +39,14 @@ def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
     sizes: dict[str, int] = {}
     for _ in range(rounds):
         for peer in peers.PEERS:
-            out = _fresh(folder / "peer")
+            out = fresh(folder / "peer")
             for what, script in (("create", peer.create), ("verify", peer.verify), ("extract", peer.unpack)):
                 if script:
                     started = time.perf_counter()
                     peers.run(script, data=data, out=out, key=key, public=public)
                     times[peer.name, what].append(time.perf_counter() - started)
             sizes[peer.name] = (out / "out.tar.zst").stat().st_size
-        out = _fresh(folder / "ours")
+        out = fresh(folder / "ours")
         for what in ("create", "verify", "extract"):
             cost = ours(what, data, out, key, public)
             times[OURS, what].append(cost["seconds"])
@@ -76,12 +76,6 @@ def summary(report: dict[str, Any]) -> list[str]:
         "100,000 files: "
         + ", ".join(f"{what} {c['seconds']:.1f} s, {c['rss_bytes'] / 2**20:.0f} MiB" for what, c in many.items()),
     ]
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
 
 
 def _report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,3 +19,10 @@ def ours(what: str, data: Path, out: Path, key: Path, public: Path) -> dict[str,
         text=True,
     )
     return dict(json.loads(done.stdout))
+
+
+def fresh(folder: Path) -> Path:
+    """`folder`, made anew and empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

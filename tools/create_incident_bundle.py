@@ -111,19 +111,8 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
         publish(written.path, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return {
-        "bundle": str(target),
-        "sha256": written.sha256,
-        "size": written.size,
-        "incident_id": options.incident_id,
-        "content_digest": written.manifest.content_digest,
-        "manifest_hash": written.manifest.manifest_hash,
-        "key_id": written.key_id,
-        "files": len(written.manifest.files),
-        "bytes": written.manifest.total_size,
-        "complete": written.manifest.complete,
-        "missing": [dict(gap) for gap in written.manifest.missing],
-    }
+    result = cli.result_of(written, str(target), options.incident_id)
+    return {**result, "missing": [dict(gap) for gap in written.manifest.missing]}
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def _create(options: argparse.Namespace) -> int:
         publish(written.path, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    result = _result(written, str(target), options.incident_id)
+    result = result_of(written, str(target), options.incident_id)
     if options.json:
         say_json(result)
     else:
@@ -198,13 +198,14 @@ def _create_to_pipe(options: argparse.Namespace, key: SigningKey, compression: s
             compression=compression,
         )
     if options.json:
-        sys.stderr.write(json.dumps(_result(written, "-", options.incident_id)) + "\n")
+        sys.stderr.write(json.dumps(result_of(written, "-", options.incident_id)) + "\n")
     else:
         sys.stderr.write(f"created a bundle of {written.size} bytes, SHA-256 {written.sha256}\n")
     return VERIFIED
 
 
-def _result(written: WrittenBundle, name: str, incident_id: str) -> dict[str, Any]:
+def result_of(written: WrittenBundle, name: str, incident_id: str) -> dict[str, Any]:
+    """What a command that made a bundle answers with."""
     return {
         "bundle": name,
         "sha256": written.sha256,

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,7 @@ def prepare(
         created_at=timestamp(),
         progress=progress,
     )
-    job.check([_placeholder(payload, chunk_size) for payload in ordered])
+    _ = job.manifest_size  # what cannot be written is refused here
     return job
 
 
@@ -266,11 +267,21 @@ class Writing:
         manifest, raw = self.check(entries)
         return _Signed(manifest, raw, canonical_json(self.key.sign(raw, manifest.manifest_hash)))
 
+    @cached_property
+    def manifest_size(self) -> int:
+        """Bytes of the manifest, before the payload was read: digests and times have fixed lengths.
+
+        Raises:
+            CannotWriteError: `input_invalid`.
+        """
+        _, raw = self.check([_placeholder(payload, self.chunk_size) for payload in self.payloads])
+        return len(raw)
+
     def _front_size(self) -> int:
-        """Bytes of the tar members of manifest and signature; digests and times have fixed lengths."""
-        manifest, raw = self.check([_placeholder(payload, self.chunk_size) for payload in self.payloads])
-        signature = len(canonical_json({**self.key.sign(b"", manifest.manifest_hash)}))
-        return tarheader.stored_size(paths.MANIFEST, len(raw)) + tarheader.stored_size(paths.SIGNATURE, signature)
+        """Bytes of the tar members of manifest and signature."""
+        signature = len(canonical_json(self.key.sign(b"", "0" * 64)))
+        manifest = tarheader.stored_size(paths.MANIFEST, self.manifest_size)
+        return manifest + tarheader.stored_size(paths.SIGNATURE, signature)
 
     def _pack(self, packer: Packer) -> list[FileEntry]:
         total, done, entries = sum(payload.size for payload in self.payloads), 0, []
