@@ -94,4 +94,6 @@ def test_no_file_names_a_path_of_somebodys_machine():
 
 
 def test_nothing_made_at_run_time_is_tracked():
-    assert [name_of(path) for path in tracked("var/*", ".venv/*", "*.pyc", "*.pem", "*.tar.zst")] == []
+    made = tracked("var/*", ".venv/*", "*.pyc", "*.pem", "*.tar.zst", "*.tar.gz")
+    # tests/vectors holds public keys and bundles on purpose; tests/test_vectors.py tells exactly which
+    assert [name_of(path) for path in made if path.relative_to(BASE_DIR).parts[:2] != ("tests", "vectors")] == []
