@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import zstandard
@@ -73,15 +73,23 @@ def pax(*records: tuple[str, bytes]) -> bytes:
     return ustar(b"PaxHeader", len(body), b"x") + padded(body)
 
 
+@lru_cache(1024)
 def member(path: str, data: bytes) -> Member:
     """A member as 1.1 prescribes it."""
     name = path.encode()
     return (b"" if path.isascii() else pax(("path", name))) + ustar(name, len(data)), padded(data)
 
 
-def frame(content: bytes, level: int = 3, **options: Any) -> bytes:
-    """One zstd frame."""
-    return zstandard.ZstdCompressor(level=level, **({"write_checksum": True} | options)).compress(content)
+@cache
+def _compressor(level: int, **options: bool) -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=level, **options)
+
+
+@lru_cache(1024)
+def frame(content: bytes, level: int = 3, *, write_checksum: bool = True, write_content_size: bool = True) -> bytes:
+    """One zstd frame; many mutants share most of theirs."""
+    compressor = _compressor(level, write_checksum=write_checksum, write_content_size=write_content_size)
+    return compressor.compress(content)
 
 
 def skippable(magic: int, content: bytes) -> bytes:

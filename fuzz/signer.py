@@ -1,14 +1,14 @@
 """An RSA-2048 key and PSS signatures that are the same in every run, so that each mutant is too.
 
-The key's primes come from a constant seed: anyone can make its private half. Only the fuzzer trusts it.
+The key's primes stand here, of a form that makes signing cheap: anyone has its private half. Only the fuzzer trusts it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import random
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
@@ -16,14 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 BITS, EXPONENT, SALT_BYTES = 2048, 65537, 32
 MOMENT = "2026-01-31T12:00:00.000000Z"
-_SMALL = [number for number in range(3, 2000, 2) if all(number % part for part in range(3, int(number**0.5) + 1, 2))]
 
 
 @cache
 def private_key() -> rsa.RSAPrivateKey:
-    """The key, from its constant seed."""
-    draw = random.Random("ransomeye-fuzz-key")
-    p, q = _prime(draw), _prime(draw)
+    """The key, from its constant primes."""
+    p, q = P.value, Q.value
     d = pow(EXPONENT, -1, (p - 1) * (q - 1))
     public = rsa.RSAPublicNumbers(EXPONENT, p * q)
     return rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public).private_key()
@@ -61,35 +59,49 @@ def signature_fields(message: bytes, manifest_hash: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class _Prime:
+    """The prime (2^bits - minus) / share: modulo 2^bits - minus, reducing is a shift, a product and a sum."""
+
+    bits: int
+    minus: int
+    share: int
+
+    @property
+    def value(self) -> int:
+        """The prime itself."""
+        return ((1 << self.bits) - self.minus) // self.share
+
+    @cached_property
+    def exponent_digits(self) -> list[int]:
+        """The private exponent modulo the prime less one, in base 32, the highest digit first."""
+        exponent = pow(EXPONENT, -1, self.value - 1)
+        return [exponent >> place & 31 for place in range((exponent.bit_length() - 1) // 5 * 5, -1, -5)]
+
+    def root(self, value: int) -> int:
+        """`pow(value, private exponent, prime)`, in less than half of that call's time."""
+        bits, minus, mask = self.bits, self.minus, (1 << self.bits) - 1
+        powers = [1, value % self.value]
+        for _ in range(30):
+            powers.append(powers[-1] * powers[1] % self.value)
+        result = 1
+        for digit in self.exponent_digits:
+            for factor in (None, None, None, None, None, powers[digit]):
+                result *= result if factor is None else factor
+                result = (result & mask) + (result >> bits) * minus
+                result = (result & mask) + (result >> bits) * minus
+        return result % self.value
+
+
+P, Q = _Prime(1024, 105, 1), _Prime(1025, 2621, 3)
+
+
 @cache
-def _numbers() -> rsa.RSAPrivateNumbers:
-    return private_key().private_numbers()
+def _q_inverse() -> int:
+    return pow(Q.value, -1, P.value)
 
 
 def _power(value: int) -> int:
-    key = _numbers()
-    left, right = pow(value, key.dmp1, key.p), pow(value, key.dmq1, key.q)
-    return right + key.q * (key.iqmp * (left - right) % key.p)
-
-
-def _prime(draw: random.Random) -> int:
-    while True:
-        candidate = draw.getrandbits(BITS // 2) | 3 << (BITS // 2 - 2) | 1
-        if all(candidate % small for small in _SMALL) and candidate % EXPONENT != 1 and _probably_prime(candidate):
-            return candidate
-
-
-def _probably_prime(candidate: int) -> bool:
-    """Miller-Rabin with the first 12 prime bases."""
-    twos = ((candidate - 1) & -(candidate - 1)).bit_length() - 1
-    for base in (2, *_SMALL[:11]):
-        value = pow(base, candidate >> twos, candidate)
-        if value in (1, candidate - 1):
-            continue
-        for _ in range(twos - 1):
-            value = value * value % candidate
-            if value == candidate - 1:
-                break
-        else:
-            return False
-    return True
+    """RSASP1 (RFC 8017, 5.2.1) by the Chinese remainder theorem."""
+    left, right = P.root(value), Q.root(value)
+    return right + Q.value * (_q_inverse() * (left - right) % P.value)

@@ -99,3 +99,11 @@ def test_the_judge_finds_a_crash_and_the_campaign_keeps_its_mutant(tmp_path):
     tally = campaign.Tally(failures=[(3, "IndexError: out of range")])
     [kept] = campaign.keep(1, tally, tmp_path / "kept")
     assert kept.read_bytes() == mutants.mutant(1, 3).bundle
+
+
+def test_its_signatures_are_those_of_an_ordinary_rsa_key_over_any_number():
+    ordinary = signer.private_key().private_numbers()
+    for prime in (signer.P, signer.Q):
+        exponent = ordinary.d % (prime.value - 1)
+        for value in (0, 1, prime.value - 1, prime.value, 3**1200, 2**2047 - 1):
+            assert prime.root(value) == pow(value, exponent, prime.value)
