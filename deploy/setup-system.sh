@@ -1,13 +1,13 @@
 #!/bin/sh
 # Brings what the tests need from the system: a Chromium for the browser test, openssl and zstd for the
-# "verify it yourself" lines, systemd-analyze for the service units. Installs with apt where that is possible, else
-# names what is missing in one line.
+# "verify it yourself" lines, strace to see what the reader does, systemd-analyze for the service units. Installs with
+# apt where that is possible, else names what is missing in one line.
 set -eu
 
 missing=""
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
   || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
-for tool in openssl zstd jq; do
+for tool in openssl zstd jq strace; do
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
