@@ -81,15 +81,14 @@ def member(path: str, data: bytes) -> Member:
 
 
 @cache
-def _compressor(level: int, **options: bool) -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(level=level, **options)
+def _compressor(level: int, *, checksum: bool, content_size: bool) -> zstandard.ZstdCompressor:
+    return zstandard.ZstdCompressor(level=level, write_checksum=checksum, write_content_size=content_size)
 
 
 @lru_cache(1024)
 def frame(content: bytes, level: int = 3, *, write_checksum: bool = True, write_content_size: bool = True) -> bytes:
     """One zstd frame; many mutants share most of theirs."""
-    compressor = _compressor(level, write_checksum=write_checksum, write_content_size=write_content_size)
-    return compressor.compress(content)
+    return _compressor(level, checksum=write_checksum, content_size=write_content_size).compress(content)
 
 
 def skippable(magic: int, content: bytes) -> bytes:
