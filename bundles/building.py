@@ -18,7 +18,7 @@ from bundles import keys, measures, storage
 from bundles.errors import BundleError
 from bundles.format.cli import bundle_name
 from bundles.format.errors import CannotCheckError, FormatError, PayloadError
-from bundles.format.manifest import moment_of
+from bundles.format.fields import moment_of
 from bundles.format.packing import write_error
 from bundles.format.writer import WrittenBundle
 from bundles.models import Bundle, Manifest

@@ -10,7 +10,8 @@ from bundles.format.errors import CannotWriteError
 from bundles.format.limits import MIB
 from bundles.format.payload import Payload
 from bundles.format.signing import SigningKey
-from bundles.format.writer import WrittenBundle, available_compression, write_bundle
+from bundles.format.writer import WrittenBundle, write_bundle
+from bundles.format.writing import available_compression
 from bundles.sources.collect import Evidence
 
 MAX_CHUNK_MB = 65_536

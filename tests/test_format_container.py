@@ -19,7 +19,7 @@ from bundles.format.errors import BundleRejectedError, CannotCheckError
 from bundles.format.limits import Limits
 from bundles.format.report import check_bundle
 from bundles.format.verify import verify_bundle
-from bundles.format.zstd_frames import FrameSizes
+from bundles.format.zstd_reader import FrameSizes
 from tests.format_builders import (
     SOUND,
     crafted,

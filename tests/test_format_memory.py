@@ -20,7 +20,7 @@ import json, resource, sys
 from pathlib import Path
 from bundles.format.report import check_bundle
 from bundles.format.signing import KeyRing
-import bundles.format.zstd_frames
+import bundles.format.zstd_reader
 keys = KeyRing.load([Path(sys.argv[2])])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 report = check_bundle(Path(sys.argv[1]), keys)

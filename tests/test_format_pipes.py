@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from bundles.format.cosign import cosign_bundle
-from bundles.format.errors import CannotWriteError
-from bundles.format.pipes import stream_bundle
+from bundles.format.errors import CannotCheckError, CannotWriteError
+from bundles.format.limits import Limits
+from bundles.format.pipes import spooled, stream_bundle
 from bundles.format.single import match_file
 from bundles.format.verify import verify_bundle
 from tests.format_builders import PEOPLE, SAMPLE, SOUND, key_folder, payloads_of, ring, signer, signing_key
@@ -116,3 +117,15 @@ def test_a_reader_that_goes_away_ends_the_writing(tmp_path):
     finally:
         os.close(inlet)
     assert refusal.value.code == "write_failed"
+
+
+def test_a_pipe_that_falls_silent_is_given_up_and_nothing_is_decided():
+    outlet, inlet = os.pipe()
+    try:
+        os.write(inlet, b"\x28\xb5\x2f\xfd")
+        with pytest.raises(CannotCheckError) as caught, spooled(outlet, limits=Limits(stall_s=0.05)):
+            pass
+    finally:
+        os.close(outlet)
+        os.close(inlet)
+    assert caught.value.code == "stalled"

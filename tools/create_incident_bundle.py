@@ -22,7 +22,7 @@ from bundles.format import cli, terminal
 from bundles.format.errors import CannotCheckError, CannotWriteError
 from bundles.format.packing import write_error
 from bundles.format.publish import publish
-from bundles.format.writer import available_compression
+from bundles.format.writing import available_compression
 from jobs.errors import PermanentError, RetryableError
 from orchestrator_site import env
 

@@ -31,7 +31,8 @@ from bundles.format.terminal import (
     say,
     say_json,
 )
-from bundles.format.writer import SUFFIXES, WrittenBundle, available_compression, write_bundle
+from bundles.format.writer import SUFFIXES, WrittenBundle, write_bundle
+from bundles.format.writing import available_compression
 
 
 def main(arguments: Sequence[str] | None = None, *, default_keys: Sequence[Path] = ()) -> int:

@@ -22,7 +22,7 @@ from bundles.format.limits import MIB, Limits
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC = b"\x1f\x8b\x08"
-READ_BYTES = 4 * MIB
+READ_BYTES = 2 * MIB
 GZIP_INPUT_BYTES = 256 * 1024
 TAIL_BYTES = 64
 GZIP_RESERVED, GZIP_NAME = 0xE0, 0x08  # flags of RFC 1952
@@ -111,10 +111,10 @@ def tar_blocks(
         blocks = _gunzip(raw)
     else:
         try:
-            from bundles.format import zstd_frames  # zstandard may be missing where only gzip is used
+            from bundles.format import zstd_reader  # zstandard may be missing where only gzip is used
         except ImportError as error:
             raise CannotCheckError("zstandard_missing", "Reading this bundle needs the zstandard library.") from error
-        blocks = zstd_frames.decompress(raw, limits)
+        blocks = zstd_reader.decompress(raw, limits)
     bounded = _bounded(blocks, file.size, limits)
     file.streams.append(weakref.ref(bounded))
     return bounded

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-DEPTH = 4
+DEPTH = 3
 INLINE_BYTES = 128 * 1024  # handing over a block costs about as much as hashing this much
 
 

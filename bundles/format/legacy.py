@@ -13,6 +13,7 @@ from bundles.format import manifest as m
 from bundles.format import paths
 from bundles.format.canonical import depth_exceeds
 from bundles.format.errors import BundleRejectedError
+from bundles.format.fields import integer, invalid, listing, mapping, member_path, sha256_hex, text
 from bundles.format.limits import Limits
 
 VERSION = "1.0.0"
@@ -29,36 +30,36 @@ def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
         BundleRejectedError: `manifest_invalid` or `path_invalid`.
     """
     if not fields.keys() >= _REQUIRED or not fields.keys() <= _REQUIRED | _OPTIONAL:
-        raise m.invalid("its fields are not those of version 1.0.0")
+        raise invalid("its fields are not those of version 1.0.0")
     if not paths.valid_incident_id(fields["incident_id"]):
-        raise m.invalid("incident_id is not an incident id")
-    entries = m.listing(fields["files"], "files")
+        raise invalid("incident_id is not an incident id")
+    entries = listing(fields["files"], "files")
     if len(entries) > limits.files:
-        raise m.invalid(f"it lists more than {limits.files} files")
-    metadata = m.mapping(fields.get("metadata", {}), "metadata")
+        raise invalid(f"it lists more than {limits.files} files")
+    metadata = mapping(fields.get("metadata", {}), "metadata")
     if depth_exceeds(metadata, limits.json_depth):
-        raise m.invalid("metadata nests too deeply")
-    m.text(json.dumps(metadata, ensure_ascii=False), "metadata")
-    gaps = m.listing(fields.get("missing", []), "missing")
+        raise invalid("metadata nests too deeply")
+    text(json.dumps(metadata, ensure_ascii=False), "metadata")
+    gaps = listing(fields.get("missing", []), "missing")
     complete = fields.get("complete", not gaps)
     if not isinstance(complete, bool):
-        raise m.invalid("complete is not true or false")
-    chunk_size = m.integer(fields.get("chunk_size", DEFAULT_CHUNK_SIZE), "chunk_size", low=1)
+        raise invalid("complete is not true or false")
+    chunk_size = integer(fields.get("chunk_size", DEFAULT_CHUNK_SIZE), "chunk_size", low=1)
     chunks = _chunks_by_path(fields, limits)
-    files = tuple(_file(m.mapping(entry, "a file"), chunks, limits) for entry in entries)
+    files = tuple(_file(mapping(entry, "a file"), chunks, limits) for entry in entries)
     if chunks:
-        raise m.invalid("a chunk belongs to no listed file")
+        raise invalid("a chunk belongs to no listed file")
     ordered = tuple(sorted(files, key=lambda entry: entry.path))
     return m.Manifest(
         version=VERSION,
         incident_id=fields["incident_id"],
-        created_at=m.text(fields["created_at"], "created_at"),
+        created_at=text(fields["created_at"], "created_at"),
         chunk_size=chunk_size,
         files=ordered,
         complete=complete,
-        missing=tuple(m.gap(m.mapping(entry, "missing"), limits) for entry in gaps),
-        content_digest=m.sha256_hex(fields.get("content_digest", m.content_digest(ordered)), "content_digest"),
-        manifest_hash=m.sha256_hex(fields["manifest_hash"], "manifest_hash"),
+        missing=tuple(m.gap(mapping(entry, "missing"), limits) for entry in gaps),
+        content_digest=sha256_hex(fields.get("content_digest", m.content_digest(ordered)), "content_digest"),
+        manifest_hash=sha256_hex(fields["manifest_hash"], "manifest_hash"),
         metadata=metadata,
     )
 
@@ -99,24 +100,24 @@ def _check_cover(entry: m.FileEntry) -> None:
 
 def _chunks_by_path(fields: Mapping[str, Any], limits: Limits) -> dict[str, list[m.Chunk]]:
     found: dict[str, list[m.Chunk]] = {}
-    for part in m.listing(fields.get("chunks", []), "chunks"):
-        entry = m.mapping(part, "a chunk")
-        path = m.member_path(entry.get("path"), limits)
+    for part in listing(fields.get("chunks", []), "chunks"):
+        entry = mapping(part, "a chunk")
+        path = member_path(entry.get("path"), limits)
         found.setdefault(path, []).append(m.chunk(entry, extra=frozenset({"path"})))
     return found
 
 
 def _file(entry: Mapping[str, Any], chunks: dict[str, list[m.Chunk]], limits: Limits) -> m.FileEntry:
     if not {"path", "sha256", "size"} <= entry.keys() or not entry.keys() <= {"path", "sha256", "size", "artifact_id"}:
-        raise m.invalid("a file has other fields than it should")
-    path = m.member_path(entry["path"], limits)
+        raise invalid("a file has other fields than it should")
+    path = member_path(entry["path"], limits)
     artifact_id = paths.artifact_id_of(path)
     if "artifact_id" in entry and entry["artifact_id"] != artifact_id:
-        raise m.invalid("a file's artifact_id is not its path's")
+        raise invalid("a file's artifact_id is not its path's")
     return m.FileEntry(
         path=path,
-        size=m.integer(entry["size"], "a file's size"),
-        sha256=m.sha256_hex(entry["sha256"], "a file's sha256"),
+        size=integer(entry["size"], "a file's size"),
+        sha256=sha256_hex(entry["sha256"], "a file's sha256"),
         artifact_id=artifact_id,
         chunks=tuple(sorted(chunks.pop(path, []), key=lambda part: part.index)),
     )

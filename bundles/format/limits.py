@@ -30,6 +30,7 @@ class Limits:
         pax_bytes: the body of one pax header.
         whole_json_bytes: a data member of an older bundle, which has to be parsed in one piece.
         record_bytes: one record of a data member.
+        stall_s: seconds that a pipe may give nothing.
     """
 
     manifest_bytes: int = 64 * MIB
@@ -46,6 +47,7 @@ class Limits:
     pax_bytes: int = 16 * KIB
     whole_json_bytes: int = 512 * MIB
     record_bytes: int = 64 * MIB
+    stall_s: float = 600.0
 
 
 DEFAULT_LIMITS = Limits()

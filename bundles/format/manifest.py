@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from bundles.format import paths
-from bundles.format.canonical import MAX_INTEGER, canonical_json
+from bundles.format.canonical import canonical_json
 from bundles.format.errors import BundleRejectedError
+from bundles.format.fields import exact, integer, invalid, listing, mapping, member_path, moment, sha256_hex, text
 from bundles.format.limits import Limits
 
 VERSION = "1.1.0"
@@ -28,8 +27,6 @@ _FIELDS = {
 }  # fmt: skip
 _METADATA_FIELDS = {"compression", "file_count", "generator", "sources", "total_size"}
 _SOURCE_FIELDS = {"fetched_at", "record_count", "sha256", "url"}
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_MOMENT = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-([0-2][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{6}Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +147,9 @@ def read(fields: Mapping[str, Any], limits: Limits) -> Manifest:
     Raises:
         BundleRejectedError: `manifest_invalid`, or `path_invalid` for a file's path.
     """
-    _exact(fields, _FIELDS, "the manifest")
+    exact(fields, _FIELDS, "the manifest")
     metadata = mapping(fields["metadata"], "metadata")
-    _exact(metadata, _METADATA_FIELDS, "metadata")
+    exact(metadata, _METADATA_FIELDS, "metadata")
     text(metadata["generator"], "generator")
     if metadata["compression"] not in {"zstd", "gzip"}:
         raise invalid("metadata.compression is neither zstd nor gzip")
@@ -160,7 +157,7 @@ def read(fields: Mapping[str, Any], limits: Limits) -> Manifest:
     integer(metadata["total_size"], "total_size")
     for name, source in mapping(metadata["sources"], "sources").items():
         text(name, "a source's name")
-        _exact(mapping(source, "a source"), _SOURCE_FIELDS, "a source")
+        exact(mapping(source, "a source"), _SOURCE_FIELDS, "a source")
         text(source["url"], "a source's url")
         moment(source["fetched_at"], "a source's fetched_at")
         integer(source["record_count"], "a source's record_count")
@@ -263,7 +260,7 @@ def _file(entry: Mapping[str, Any], limits: Limits) -> FileEntry:
 
 def chunk(part: Mapping[str, Any], *, extra: frozenset[str] = frozenset()) -> Chunk:
     """One chunk of a file; `extra` are the fields an older version has besides."""
-    _exact(part, {"index", "offset", "sha256", "size"} | extra, "a chunk")
+    exact(part, {"index", "offset", "sha256", "size"} | extra, "a chunk")
     return Chunk(
         integer(part["index"], "a chunk's index"),
         integer(part["offset"], "a chunk's offset"),
@@ -284,81 +281,6 @@ def gap(entry: Mapping[str, Any], limits: Limits) -> Mapping[str, str]:
     return entry
 
 
-def member_path(value: Any, limits: Limits) -> str:
-    """`value` as the path of a payload member."""
-    path = text(value, "a path")
-    fault = paths.path_fault(path, max_bytes=limits.path_bytes)
-    if fault:
-        raise BundleRejectedError("path_invalid", f"The manifest has a path that no bundle can hold: {fault}.")
-    return path
-
-
-def mapping(value: Any, what: str) -> Mapping[str, Any]:
-    """`value` as an object."""
-    if not isinstance(value, dict):
-        raise invalid(f"{what} is not an object")
-    return value
-
-
-def listing(value: Any, what: str) -> list[Any]:
-    """`value` as an array."""
-    if not isinstance(value, list):
-        raise invalid(f"{what} is not an array")
-    return value
-
-
-def text(value: Any, what: str) -> str:
-    """`value` as a string that is valid Unicode (no lone surrogates)."""
-    if not isinstance(value, str):
-        raise invalid(f"{what} is not a string")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise invalid(f"{what} holds a lone surrogate") from error
-    return value
-
-
-def integer(value: Any, what: str, *, low: int = 0) -> int:
-    """`value` as an integer from `low` to 2^63 - 1."""
-    if type(value) is not int or not low <= value <= MAX_INTEGER:
-        raise invalid(f"{what} is not a whole number in range")
-    return value
-
-
-def sha256_hex(value: Any, what: str) -> str:
-    """`value` as 64 lower-case hex digits."""
-    if not isinstance(value, str) or _SHA256.fullmatch(value) is None:
-        raise invalid(f"{what} is not a SHA-256 in hex")
-    return value
-
-
-def moment(value: Any, what: str) -> str:
-    """`value` as a time: RFC 3339 in UTC with six decimals."""
-    if not isinstance(value, str) or _MOMENT.fullmatch(value) is None:
-        raise invalid(f"{what} is not a time in UTC with six decimals")
-    try:
-        moment_of(value)
-    except ValueError as error:
-        raise invalid(f"{what} is not a day of the calendar") from error
-    return value
-
-
-def moment_of(text: str) -> datetime:
-    """The moment that a field checked by `moment` tells."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-
-
-def invalid(why: str) -> BundleRejectedError:
-    """`manifest_invalid`, with the reason."""
-    return BundleRejectedError("manifest_invalid", f"The manifest is malformed: {why}.")
-
-
 def inconsistent(why: str) -> BundleRejectedError:
     """`manifest_inconsistent`, with the reason."""
     return BundleRejectedError("manifest_inconsistent", f"The manifest contradicts itself: {why}.")
-
-
-def _exact(fields: Mapping[str, Any], expected: set[str], what: str) -> None:
-    if fields.keys() != expected:
-        odd = sorted(str(name)[:40] for name in fields.keys() ^ expected)[:3]
-        raise invalid(f"{what} has other fields than it should: {', '.join(odd)!r}")

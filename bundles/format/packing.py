@@ -15,6 +15,7 @@ from typing import Protocol
 
 from bundles.format.errors import CannotWriteError
 from bundles.format.limits import MIB
+from bundles.format.memory import keep_freed_pages
 
 FRAME_BYTES = 2 * MIB
 GZIP_LEVEL = 6
@@ -66,6 +67,7 @@ class ZstdPacker:
     def __init__(self, descriptor: int) -> None:
         from bundles.format import zstd_frames  # zstandard may be missing where only gzip is used
 
+        keep_freed_pages()
         self._compress = zstd_frames.compress_frame
         self._cores = zstd_frames.usable_cores()
         self._descriptor = descriptor

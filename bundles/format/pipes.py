@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,8 @@ from bundles.format.limits import DEFAULT_LIMITS, MIB, Limits
 from bundles.format.packing import write_all, write_error
 from bundles.format.payload import Payload
 from bundles.format.signing import SigningKey
-from bundles.format.writer import DEFAULT_CHUNK_SIZE, WrittenBundle, prepare
+from bundles.format.writer import WrittenBundle
+from bundles.format.writing import DEFAULT_CHUNK_SIZE, prepare
 
 PIECE_BYTES = MIB
 STANDARD_STREAM = Path("-")
@@ -34,17 +36,17 @@ def spooled(descriptor: int, directory: Path | None = None, limits: Limits = DEF
     Args:
         descriptor: a pipe, read to its end.
         directory: where there is room; `$TMPDIR` unless given.
-        limits: `total_bytes` bounds what is spooled.
+        limits: `total_bytes` bounds what is spooled, `stall_s` how long to wait for more.
 
     Raises:
         BundleRejectedError: `size_exceeded`.
-        CannotCheckError: `cannot_spool`.
+        CannotCheckError: `cannot_spool`, or `stalled`.
     """
     with ExitStack() as stack:
         try:
             spool = stack.enter_context(tempfile.TemporaryFile(dir=directory, buffering=0)).fileno()
             total = 0
-            while piece := os.read(descriptor, PIECE_BYTES):
+            while piece := _next_piece(descriptor, limits.stall_s):
                 total += len(piece)
                 if total > limits.total_bytes:
                     raise BundleRejectedError("size_exceeded", "There is more to read than is allowed.")
@@ -54,6 +56,13 @@ def spooled(descriptor: int, directory: Path | None = None, limits: Limits = DEF
         except OSError as error:
             raise CannotCheckError("cannot_spool", f"What was piped in cannot be kept: {error.strerror}.") from error
         yield Opened(spool, "-")
+
+
+def _next_piece(descriptor: int, stall_s: float) -> bytes:
+    readable, _, _ = select.select([descriptor], [], [], stall_s)
+    if not readable:
+        raise CannotCheckError("stalled", f"Nothing has come through the pipe for {stall_s:g} seconds.")
+    return os.read(descriptor, PIECE_BYTES)
 
 
 def stream_bundle(

@@ -13,7 +13,8 @@ from bundles.format.container import Source
 from bundles.format.errors import STEPS, BundleRejectedError
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.signing import KeyRing
-from bundles.format.verify import Sink, VerifiedBundle, VerifiedManifest, verify_bundle
+from bundles.format.sinks import Sink
+from bundles.format.verify import VerifiedBundle, VerifiedManifest, verify_bundle
 
 PASSED_WITH_THE_MANIFEST = ("manifest", "signature", "consistency")
 

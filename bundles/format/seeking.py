@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from bundles.format import zstd_frames
+from bundles.format import zstd_frames, zstd_reader
 from bundles.format.container import BundleFile, RawReader
 from bundles.format.errors import BundleRejectedError
 from bundles.format.limits import MIB, Limits
@@ -99,7 +99,7 @@ class SeekTable:
         self.check(offset, size, limits)
         skip = offset - self.tar_starts[first]
         reader = RangeReader(self._file, self.file_starts[first], self.file_starts[last])
-        for block, content in itertools.zip_longest(zstd_frames.decompress(reader, limits), told):
+        for block, content in itertools.zip_longest(zstd_reader.decompress(reader, limits), told):
             if block is None or len(block) != content:
                 raise _untrue()
             piece = memoryview(block)[skip : skip + size]
@@ -119,13 +119,13 @@ class SeekTable:
         for index in range(*self._frames(offset, size)):
             content = self.tar_starts[index + 1] - self.tar_starts[index]
             start, end = self.file_starts[index], self.file_starts[index + 1]
-            head = RangeReader(self._file, start, min(end, start + zstd_frames.MAX_HEADER_BYTES))
+            head = RangeReader(self._file, start, min(end, start + zstd_reader.MAX_HEADER_BYTES))
             magic = int.from_bytes(head.window(4)[:4], "little")
             if not content:
                 if magic == zstd_frames.DATA_MAGIC:
                     raise _untrue()
                 continue
-            if magic != zstd_frames.DATA_MAGIC or zstd_frames.frame_header(head, limits).content_size != content:
+            if magic != zstd_frames.DATA_MAGIC or zstd_reader.frame_header(head, limits).content_size != content:
                 raise _untrue()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from bundles.format.canonical import strict_loads
 from bundles.format.errors import BundleRejectedError
-from bundles.format.manifest import moment, sha256_hex
+from bundles.format.fields import moment, sha256_hex
 from bundles.format.signing import ALGORITHM, KeyRing, TrustedKey, decode_signature
 
 _FIELDS = {"algorithm", "key_id", "manifest_hash", "signature", "signed_at"}

@@ -17,48 +17,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bundles.format import legacy, paths
 from bundles.format import manifest as manifests
 from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
 from bundles.format.container import BundleFile, Source, open_bundle, tar_blocks
 from bundles.format.errors import BundleRejectedError, CannotCheckError
+from bundles.format.fields import invalid
 from bundles.format.hashing import FileLanes, HashLane
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.manifest import FileEntry, Manifest
 from bundles.format.matching import matching
 from bundles.format.signature import Signature, check_signature, read_signature
 from bundles.format.signing import KeyRing, TrustedKey
+from bundles.format.sinks import NoSink, Sink
 from bundles.format.tarstream import Member, TarStream
 
 _VERIFICATION: Final = object()
-
-
-class Sink(Protocol):
-    """Takes what is read before it is known to be right; must not release it before verification returned."""
-
-    def begin(self, path: str) -> None:
-        """A member starts."""
-
-    def write(self, data: memoryview) -> None:
-        """Its next bytes."""
-
-    def end(self) -> None:
-        """It is complete and matched its signed digests."""
-
-
-class _NoSink:
-    """Keeps nothing."""
-
-    def begin(self, path: str) -> None:
-        """Keep nothing."""
-
-    def write(self, data: memoryview) -> None:
-        """Keep nothing."""
-
-    def end(self) -> None:
-        """Keep nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +119,7 @@ def verify_bundle(
         verified = authenticate(file, keys, require=require, limits=limits)
         if on_manifest is not None:
             on_manifest(verified)
-        check = _ContentCheck(verified, sink or _NoSink(), progress, lanes)
+        check = _ContentCheck(verified, sink or NoSink(), progress, lanes)
         check.run(TarStream(tar_blocks(file, limits, on_raw=whole.update), limits))
         return VerifiedBundle(verified=verified, sha256=whole.finish(), size=file.size, _made_by=_VERIFICATION)
 
@@ -205,20 +181,20 @@ def _authenticate(
     if not raw.isascii() and 4 * len(raw) > limits.manifest_bytes:
         raise BundleRejectedError("manifest_too_large", "manifest.json is too large for text beyond ASCII.")
     if parts_exceed(raw, limits.manifest_parts + len(raw) // 16):
-        raise manifests.invalid("it has far more values than a manifest needs")
+        raise invalid("it has far more values than a manifest needs")
     try:
         fields: Any = strict_loads(raw, floats=False)
     except ValueError as error:
-        raise manifests.invalid(f"it is not strict JSON ({error})"[:200]) from error
+        raise invalid(f"it is not strict JSON ({error})"[:200]) from error
     if not isinstance(fields, dict):
-        raise manifests.invalid("it is not an object")
+        raise invalid("it is not an object")
     version = fields.get("version")
     if version not in (manifests.VERSION, legacy.VERSION):
         raise BundleRejectedError("version_unsupported", "The bundle's version is neither 1.1.0 nor 1.0.0.")
     try:
         canonical = canonical_json(fields)
     except (ValueError, RecursionError) as error:
-        raise manifests.invalid("it cannot be written canonically") from error
+        raise invalid("it cannot be written canonically") from error
     signature, signers = None, tuple[TrustedKey, ...]()
     if keys is not None:
         signature = read_signature(signature_raw)
