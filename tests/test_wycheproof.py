@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -126,11 +127,14 @@ def disagreements(folder: Path) -> tuple[int, list[str]]:
         for group in json.loads(path.read_text(encoding="utf-8"))["testGroups"]:
             public = public_key_of(group)
             ours = (group["sha"], group["mgf"], group["mgfSha"]) == ("SHA-256", "MGF1", "SHA-256")
-            known_salt = group["sLen"] in (32, (public.key_size + 7) // 8 - 34)
+            known = (32, (public.key_size + 7) // 8 - 34)
             for case in group["tests"]:
+                # Sound but for a salt of another length than its group's: what counts is whether the format knows it.
+                told = re.fullmatch(r"s_len changed to (\d+)", case["comment"])
+                known_salt = int(told[1] if told else group["sLen"]) in known
                 found = trusted(public).signed(bytes.fromhex(case["msg"]), bytes.fromhex(case["sig"]))
-                may = case["result"] in {"valid", "acceptable"} and ours and known_salt
-                must = case["result"] == "valid" and ours and known_salt
+                may = (told or case["result"] in {"valid", "acceptable"}) and ours and known_salt
+                must = (told or case["result"] == "valid") and ours and known_salt
                 checked += 1
                 if (found and not may) or (must and not found):
                     wrong.append(f"{path.name} {case['tcId']}: {case['comment']}")

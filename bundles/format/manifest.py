@@ -151,7 +151,7 @@ def read(fields: Mapping[str, Any], limits: Limits) -> Manifest:
     metadata = mapping(fields["metadata"], "metadata")
     exact(metadata, _METADATA_FIELDS, "metadata")
     text(metadata["generator"], "generator")
-    if metadata["compression"] not in {"zstd", "gzip"}:
+    if metadata["compression"] not in ("zstd", "gzip"):
         raise invalid("metadata.compression is neither zstd nor gzip")
     integer(metadata["file_count"], "file_count")
     integer(metadata["total_size"], "total_size")

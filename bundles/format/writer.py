@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundles.format.limits import MIB
+from bundles.format.hashing import HashLane
 from bundles.format.manifest import Manifest
-from bundles.format.packing import write_error
+from bundles.format.packing import FRAME_BYTES, write_error
 from bundles.format.payload import Payload
 from bundles.format.signing import SigningKey
 from bundles.format.writing import DEFAULT_CHUNK_SIZE, prepare
@@ -101,9 +100,9 @@ def write_bundle(
 
 def _digest(descriptor: int) -> tuple[int, str]:
     """Size and SHA-256 of what was written, read back: the front was written last."""
-    whole, offset = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(4 * MIB))
-    while count := os.preadv(descriptor, [buffer], offset):
-        whole.update(buffer[:count])
-        offset += count
-    return offset, whole.hexdigest()
+    offset = 0
+    with HashLane() as whole:
+        while count := os.preadv(descriptor, [buffer := bytearray(FRAME_BYTES)], offset):
+            whole.update(memoryview(buffer)[:count])
+            offset += count
+        return offset, whole.finish()
