@@ -37,24 +37,25 @@ def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     rss: dict[str, int] = {}
     sizes: dict[str, int] = {}
+    # All write to one folder, emptied before each: fresh memory is slow, and nobody is to pay for what others left.
+    out = folder / "out"
     for _ in range(rounds):
         for peer in peers.PEERS:
-            out = fresh(folder / "peer")
+            fresh(out)
             for what, script in (("create", peer.create), ("verify", peer.verify), ("extract", peer.unpack)):
                 if script:
                     started = time.perf_counter()
                     peers.run(script, data=data, out=out, key=key, public=public)
                     times[peer.name, what].append(time.perf_counter() - started)
             sizes[peer.name] = (out / "out.tar.zst").stat().st_size
-        out = fresh(folder / "ours")
+        fresh(out)
         for what in ("create", "verify", "extract"):
             cost = ours(what, data, out, key, public)
             times[OURS, what].append(cost["seconds"])
             rss[what] = max(rss.get(what, 0), cost["rss_bytes"])
             sizes[OURS] = cost["size"]
-    refusals = bundle_extras.refusals(folder / "ours" / "ours.tar.zst", folder)
-    for name in ("peer", "ours"):
-        shutil.rmtree(folder / name)
+    refusals = bundle_extras.refusals(out / "ours.tar.zst", folder)
+    shutil.rmtree(out)
     report = _report(total, times, rss, sizes)
     report["refusal_seconds"] = refusals
     report["real_path_seconds"] = bundle_extras.real_path(folder, data, key, public)

@@ -127,3 +127,12 @@ def test_the_payload_may_stand_in_front_of_the_manifest(tmp_path):
     assert verdict(gzipped(tar), tmp_path) == "verified"
     wrong = payload.replace(b"what was seen", b"what was lost")
     assert verdict(gzipped(wrong + tar[len(payload) :]), tmp_path) == "file_hash_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("path", "position", "code"), [(NOTE, 3, "file_hash_mismatch"), (BIG, 2559, "chunk_hash_mismatch")]
+)
+def test_of_two_faults_the_first_in_the_file_is_named_though_digests_are_compared_later(path, position, code, tmp_path):
+    unlisted = member("artifacts/a-9/more.txt", b"unlisted")
+    assert verdict(holding(flipped(path, position), unlisted), tmp_path) == code
+    assert verdict(holding(SAMPLE, unlisted), tmp_path) == "member_unlisted"

@@ -22,7 +22,7 @@ from bundles.format.limits import MIB, Limits
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC = b"\x1f\x8b\x08"
-READ_BYTES = 2 * MIB
+READ_BYTES = 4 * MIB
 GZIP_INPUT_BYTES = 256 * 1024
 TAIL_BYTES = 64
 GZIP_RESERVED, GZIP_NAME = 0xE0, 0x08  # flags of RFC 1952
@@ -77,9 +77,8 @@ def open_bundle(path: Source) -> Iterator[BundleFile]:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise BundleRejectedError("not_a_regular_file", "The path is not a regular file.")
-        magic = bytearray(4)
-        got = _read_at(descriptor, memoryview(magic), 0)
-        file = BundleFile(descriptor, found.st_size, _kind(bytes(magic[:got])))
+        magic = _read_from(descriptor, min(4, found.st_size), 0)
+        file = BundleFile(descriptor, found.st_size, _kind(magic))
         try:
             yield file
         finally:
@@ -100,7 +99,7 @@ def tar_blocks(
     Args:
         file: what to read, always from its start.
         limits: bounds on window, ratio and total.
-        on_raw: called with the file's bytes as they are read, in order, each byte once.
+        on_raw: called with the file's bytes as they are consumed, in order, each byte once.
 
     Raises:
         BundleRejectedError: a code of the steps `container` or `end`.
@@ -121,7 +120,7 @@ def tar_blocks(
 
 
 class RawReader:
-    """Reads a file from its start to the size it had when opened, in large blocks, showing each byte once."""
+    """Reads a file from its start to the size it had when opened, in large blocks; shows what is consumed."""
 
     def __init__(self, file: BundleFile, on_raw: Callable[[memoryview], None]) -> None:
         self._file = file
@@ -142,28 +141,23 @@ class RawReader:
 
     def tail(self, count: int) -> bytes:
         """The first few of the file's last `count` bytes (fewer when it is shorter); not shown, not consumed."""
-        wanted = bytearray(min(count, TAIL_BYTES))
-        got = _read_at(self._file.descriptor, memoryview(wanted), self._file.size - count) if count <= self.size else 0
-        return bytes(wanted[:got])
+        if count > self.size:
+            return b""
+        return _read_from(self._file.descriptor, min(count, TAIL_BYTES), self._file.size - count)
 
     def window(self, count: int) -> memoryview:
         """At least `count` bytes from here on, fewer only at the end of the file; nothing is consumed."""
-        while len(self._buffer) - self._start < count and self._read < self._file.size:
-            rest = self._buffer[self._start :]
-            wanted = min(max(READ_BYTES, count), self._file.size - self._read)
-            # A buffer of its own each time: views of the one before may still be in work on other threads.
-            fresh = memoryview(bytearray(len(rest) + wanted))
-            fresh[: len(rest)] = rest
-            got = _read_at(self._file.descriptor, fresh[len(rest) :], self._read)
-            if not got:
-                raise CannotCheckError("bundle_changed", "The file shrank while it was read.")
-            self._read += got
-            self._buffer, self._start = fresh[: len(rest) + got], 0
-            self._on_raw(self._buffer[len(rest) :])
+        have = len(self._buffer) - self._start
+        if have < count and self._read < self._file.size:
+            # Read again from here rather than copied together: the kernel fills memory that nobody has to clear first.
+            # A buffer of its own each time, as views of the one before may still be in work on other threads.
+            at = self._read - have
+            fresh = _read_from(self._file.descriptor, min(max(READ_BYTES, count), self._file.size - at), at)
+            self._buffer, self._start, self._read = memoryview(fresh), 0, at + len(fresh)
         return self._buffer[self._start :]
 
     def take(self, count: int) -> memoryview:
-        """Exactly `count` bytes, consumed.
+        """Exactly `count` bytes, consumed and shown.
 
         Raises:
             BundleRejectedError: `truncated`.
@@ -172,6 +166,7 @@ class RawReader:
             raise BundleRejectedError("truncated", "The file ends in the middle of its compressed data.")
         view = self.window(count)[:count]
         self._start += count
+        self._on_raw(view)
         return view
 
 
@@ -179,12 +174,18 @@ def _unseen(block: memoryview) -> None:
     """What `on_raw` is when nobody looks."""
 
 
-def _read_at(descriptor: int, into: memoryview, offset: int) -> int:
-    """Only errors of the bundle itself are told as such; those of whoever takes its bytes are not caught here."""
-    try:
-        return os.preadv(descriptor, [into], offset)
-    except OSError as error:
-        raise CannotCheckError("bundle_unreadable", f"The file cannot be read: {error.strerror}.") from error
+def _read_from(descriptor: int, count: int, offset: int) -> bytes:
+    """Exactly `count` bytes of the file; only errors of the bundle itself are told as such, not its consumers'."""
+    data = b""
+    while len(data) < count:
+        try:
+            more = os.pread(descriptor, count - len(data), offset + len(data))
+        except OSError as error:
+            raise CannotCheckError("bundle_unreadable", f"The file cannot be read: {error.strerror}.") from error
+        if not more:
+            raise CannotCheckError("bundle_changed", "The file shrank while it was read.")
+        data = data + more if data else more
+    return data
 
 
 def _kind(magic: bytes) -> str:

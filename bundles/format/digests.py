@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bundles.format.hashing import FileLanes
+from bundles.format.hashing import HashLane
 
 
 class FileDigest:
@@ -17,35 +17,36 @@ class FileDigest:
     Args:
         size: of the file, in bytes.
         chunk_size: bytes a chunk.
-        lanes: hash it; free of other work until `finish` was called.
+        whole: hashes the file; free of other work until `finish` was called.
+        chunks: hashes the chunks, where there are any; free of other work for so long.
 
     Attributes:
         chunks: the digest (hex) of each chunk that has passed, in order; none for a file that is not larger than one.
     """
 
-    def __init__(self, size: int, chunk_size: int, lanes: FileLanes) -> None:
+    def __init__(self, size: int, chunk_size: int, whole: HashLane, chunks: HashLane) -> None:
         self._size = size
         self._chunk_size = chunk_size if size > chunk_size else 0
-        self._lanes = lanes
+        self._whole, self._chunks = whole, chunks
         self._offset = 0
         self.chunks: list[str] = []
 
     def update(self, data: memoryview) -> None:
         """Hash the file's next bytes, which must not change until `finish` was called."""
         if not self._chunk_size:
-            self._lanes.whole.update(data)
+            self._whole.update(data)
             return
         for piece in self._by_chunk(data):
-            self._lanes.whole.update(piece)
+            self._whole.update(piece)
             if self.chunks:
-                self._lanes.chunks.update(piece)
+                self._chunks.update(piece)
             self._offset += len(piece)
             if self._offset == self._size or self._offset % self._chunk_size == 0:
-                self.chunks.append(self._lanes.chunks.finish() if self.chunks else self._lanes.whole.hexdigest())
+                self.chunks.append(self._chunks.finish() if self.chunks else self._whole.hexdigest())
 
     def finish(self) -> str:
         """The digest of everything that has passed; the lanes are free again."""
-        return self._lanes.whole.finish()
+        return self._whole.finish()
 
     def _by_chunk(self, data: memoryview) -> Iterator[memoryview]:
         while data:

@@ -7,22 +7,29 @@ a few blocks wait in it, so memory stays bounded; what goes wrong in the thread 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
-DEPTH = 3
+DEPTH = 4
 INLINE_BYTES = 128 * 1024  # handing over a block costs about as much as hashing this much
 
 
 class HashLane:
-    """One or many SHA-256 digests, one after the other, computed on one thread in the order of the calls."""
+    """One or many SHA-256 digests, one after the other, computed on one thread in the order of the calls.
+
+    The two queues are C code that hands a block over in a microsecond; an executor's futures take ten times that, all
+    of it under the interpreter's lock, which is what the other threads wait for.
+    """
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sha256")
-        self._waiting: deque[Future[None]] = deque()
         self._hash = hashlib.sha256()
+        self._waiting = 0
+        self._failure: BaseException | None = None
+        self._blocks: SimpleQueue[bytes | memoryview | None] = SimpleQueue()
+        self._done: SimpleQueue[None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """Use the lane."""
@@ -31,22 +38,29 @@ class HashLane:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the thread; blocks that wait are dropped."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """End the thread, at the latest after the few blocks that wait."""
+        if self._thread is not None:
+            self._blocks.put(None)
+            self._thread.join()
+            self._thread = None
 
     def update(self, block: bytes | memoryview) -> None:
         """Hash `block` after those before it; it must not change until the digest was read."""
         if len(block) <= INLINE_BYTES and not self._waiting:
             self._hash.update(block)
             return
-        while len(self._waiting) >= DEPTH:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._hash.update, block))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="sha256")
+            self._thread.start()
+        while self._waiting >= DEPTH:
+            self._wait()
+        self._waiting += 1
+        self._blocks.put(block)
 
     def hexdigest(self) -> str:
         """The digest (hex) of everything since the last `finish`."""
         while self._waiting:
-            self._waiting.popleft().result()
+            self._wait()
         return self._hash.hexdigest()
 
     def finish(self) -> str:
@@ -54,6 +68,21 @@ class HashLane:
         digest = self.hexdigest()
         self._hash = hashlib.sha256()
         return digest
+
+    def _wait(self) -> None:
+        self._done.get()
+        self._waiting -= 1
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            try:
+                if self._failure is None:
+                    self._hash.update(block)
+            except BaseException as error:  # noqa: BLE001 # raised where the lane is used
+                self._failure = error
+            self._done.put(None)
 
 
 class FileLanes:

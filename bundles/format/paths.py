@@ -89,7 +89,8 @@ def path_fault(path: str, *, max_bytes: int = 1024) -> str:
     name = parts[2]
     if name in {"", ".", ".."} or len(name.encode("utf-8")) > MAX_NAME_BYTES:
         return "its name is empty, a dot name or longer than 255 bytes"
-    if any(must_escape(character) for character in name):
+    plain = name.isascii() and name.isprintable() and "\\" not in name  # most names; told without a look at each letter
+    if not plain and any(must_escape(character) for character in name):
         return "its name has characters that writers escape"
     return ""
 

@@ -42,7 +42,7 @@ class PayloadHasher:
     def __init__(self, payload: Payload, chunk_size: int, lanes: FileLanes) -> None:
         self._payload = payload
         self._chunk_size = chunk_size
-        self._digest = FileDigest(payload.size, chunk_size, lanes)
+        self._digest = FileDigest(payload.size, chunk_size, lanes.whole, lanes.chunks)
 
     def update(self, data: memoryview) -> None:
         """Hash the next bytes, which must not change until `entry` was called."""

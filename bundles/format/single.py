@@ -18,7 +18,7 @@ from bundles.format.extract import extraction
 from bundles.format.hashing import FileLanes
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.manifest import FileEntry
-from bundles.format.matching import matching
+from bundles.format.matching import Matcher
 from bundles.format.signing import KeyRing
 from bundles.format.tarstream import TarStream
 from bundles.format.verify import VerifiedManifest, authenticate
@@ -71,15 +71,16 @@ def match_file(
         if entry is None:
             raise CannotCheckError("not_listed", f"The manifest lists no file {only}.")
         sought = _seek(file, verified, entry, limits)
-        done = 0
+        done, matcher = 0, Matcher(verified.manifest.chunk_size, lanes)
         try:
             pieces = sought if sought is not None else _scan(file, verified, entry, limits)
-            for piece in matching(pieces, entry, verified.manifest.chunk_size, lanes):
+            for piece in matcher.pieces(pieces, entry):
                 if take is not None:
                     take(piece)
                 done += len(piece)
                 if progress is not None:
                     progress(done, entry.size)
+            matcher.settle()
         except BundleRejectedError as error:
             if error.code != "corrupt_compression" or sought is None:
                 raise

@@ -15,7 +15,7 @@ class Sink(Protocol):
         """Its next bytes."""
 
     def end(self) -> None:
-        """It is complete and matched its signed digests."""
+        """It is complete; whether it is as signed may turn out only when verification returns."""
 
 
 class NoSink:

@@ -73,6 +73,21 @@ def member_header(path: str, size: int) -> bytes:
     return _ustar(PAX_NAME, len(body), b"x") + body + bytes(padding(len(body))) + own
 
 
+def prescribed(block: bytes) -> Header | None:
+    """The header in `block` when it is byte for byte the one that 1.1 prescribes for its path and size, without pax.
+
+    Most headers are, and comparing one is far quicker than checking it field by field as `parse` does.
+    """
+    name, size = block[:100].partition(b"\0")[0], block[124:135]
+    if not (name.isascii() and size.isdigit()):
+        return None
+    try:
+        header = Header(name, int(size, 8), "0")
+    except ValueError:
+        return None  # 8 and 9 are digits too
+    return header if block == member_header(name.decode("ascii"), header.size) else None
+
+
 def parse(block: bytes | memoryview) -> Header:
     """Read one header block.
 

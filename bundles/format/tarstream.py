@@ -6,7 +6,7 @@ Members are read strictly in order from an iterator of blocks, in bounded memory
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bundles.format import paths, tarheader
 from bundles.format.errors import BundleRejectedError
@@ -58,6 +58,9 @@ class TarStream:
             if self._header_block() != _ZERO:
                 raise BundleRejectedError("tar_end_missing", "A single zero block stands among the members.")
             return None
+        header = tarheader.prescribed(block)
+        if header is not None:
+            return self._begin(self._member(header, {}, canonical=True))
         raw, header, pax = block, tarheader.parse(block), dict[str, str]()
         if header.kind == "x":
             if header.size > self._limits.pax_bytes:
@@ -71,9 +74,8 @@ class TarStream:
             header = tarheader.parse(block)
             if header.kind == "x":
                 raise BundleRejectedError("tar_header_invalid", "A pax header stands before another.")
-        member = self._member(raw, header, pax)
-        self._unread, self._padding = member.size, tarheader.padding(member.size)
-        return member
+        member = self._member(header, pax, canonical=False)
+        return self._begin(replace(member, canonical=raw == tarheader.member_header(member.path, member.size)))
 
     def data(self) -> Iterator[memoryview]:
         """The current member's bytes, in pieces; its padding is checked when the last was read.
@@ -117,7 +119,11 @@ class TarStream:
                 return
             self._view = memoryview(block)
 
-    def _member(self, raw: bytes, header: tarheader.Header, pax: dict[str, str]) -> Member:
+    def _begin(self, member: Member) -> Member:
+        self._unread, self._padding = member.size, tarheader.padding(member.size)
+        return member
+
+    def _member(self, header: tarheader.Header, pax: dict[str, str], *, canonical: bool) -> Member:
         try:
             path = pax["path"] if "path" in pax else header.name.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -128,7 +134,7 @@ class TarStream:
         size = int(pax["size"]) if "size" in pax else header.size
         if size > self._limits.total_bytes:
             raise BundleRejectedError("size_exceeded", "A tar member claims to be larger than is allowed.")
-        return Member(path, size, raw == tarheader.member_header(path, size))
+        return Member(path, size, canonical)
 
     def _header_block(self) -> bytes:
         if not self._view and not self._fill_or_end():

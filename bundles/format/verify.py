@@ -28,7 +28,7 @@ from bundles.format.fields import invalid
 from bundles.format.hashing import FileLanes, HashLane
 from bundles.format.limits import DEFAULT_LIMITS, Limits
 from bundles.format.manifest import FileEntry, Manifest
-from bundles.format.matching import matching
+from bundles.format.matching import Matcher
 from bundles.format.signature import Signature, check_signature, read_signature
 from bundles.format.signing import KeyRing, TrustedKey
 from bundles.format.sinks import NoSink, Sink
@@ -237,9 +237,16 @@ class _ContentCheck:
         self._sink = sink
         self._progress = progress
         self._done, self._total = 0, verified.manifest.total_size
-        self._lanes = lanes
+        self._matcher = Matcher(verified.manifest.chunk_size, lanes)
 
     def run(self, stream: TarStream) -> None:
+        try:
+            self._read(stream)
+        except BundleRejectedError:
+            self._matcher.settle()  # a file in front of the fault that is not as signed is the fault to name
+            raise
+
+    def _read(self, stream: TarStream) -> None:
         strict = self._manifest.version == manifests.VERSION
         while (member := stream.next_member()) is not None:
             if member.path in self._seen:
@@ -257,6 +264,7 @@ class _ContentCheck:
             raise CannotCheckError("bundle_changed", "The file changed while it was read.")
         if self._awaited:
             raise BundleRejectedError("member_missing", f"{next(iter(self._awaited))} is listed but not in the bundle.")
+        self._matcher.settle()
         stream.finish(zeros_allowed=not strict)
 
     def _check_signed(self, stream: TarStream, member: Member) -> None:
@@ -279,7 +287,7 @@ class _ContentCheck:
         self._sink.end()
 
     def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
-        for piece in matching(stream.data(), entry, self._manifest.chunk_size, self._lanes):
+        for piece in self._matcher.pieces(stream.data(), entry):
             self._sink.write(piece)
             self._done += len(piece)
             if self._progress is not None:
