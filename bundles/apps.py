@@ -18,7 +18,11 @@ class BundlesConfig(AppConfig):
 
         registry.register(
             registry.JobType(
-                name=building.JOB_TYPE, title="Create bundle", phases=building.PHASES, handler=building.create
+                name=building.JOB_TYPE,
+                title="Create bundle",
+                phases=building.PHASES,
+                handler=building.create,
+                room=storage.room,
             )
         )
         registry.register(

@@ -6,6 +6,7 @@ attempt that dies anywhere leaves at most a staging folder and a file that the s
 
 from __future__ import annotations
 
+import errno
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,11 @@ def create(ctx: JobContext) -> Finished:
         storage.publish(written.path, name)
     except BaseException as error:
         storage.withdraw(staging)
+        cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # of the staging folder: sources turn their own into job errors
             error = write_error(error)
         if isinstance(error, FormatError | BundleError):
-            raise job_error(error) from error
+            raise _with_room(job_error(error), cause) from error
         raise
     made = _Made(ctx, written, uuid4(), name, signer, staging, started)
     return Finished(made.result(), register=made.register, discard=lambda: storage.withdraw(staging))
@@ -85,6 +87,17 @@ def job_error(error: FormatError | BundleError) -> RetryableError | PermanentErr
     # A payload is what the source's record promised: whoever reads the message must know whom to ask.
     message = f"Forensic artifacts: {error}" if isinstance(error, PayloadError) else str(error)
     return (RetryableError if retryable else PermanentError)(error.code, message)
+
+
+def _with_room(error: RetryableError | PermanentError, cause: BaseException | None) -> RetryableError | PermanentError:
+    """An attempt that found the disk full tells how much room there was: the next needs more, and waits until there is.
+
+    A quota, or a limit on the size of files, is no full disk: how much room it leaves cannot be asked.
+    """
+    full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
+    if isinstance(error, RetryableError) and full:
+        error.needs_bytes = max(0, storage.room() or 0) + 1
+    return error
 
 
 def _name(ctx: JobContext, written: WrittenBundle) -> str:

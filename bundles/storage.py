@@ -24,6 +24,7 @@ from bundles.format.errors import CannotWriteError
 from bundles.format.packing import write_error
 from bundles.format.publish import sync_directory
 from bundles.models import Bundle
+from jobs.room import free_bytes
 
 STAGING, QUARANTINE = ".staging", ".quarantine"
 PUBLISHED_AS = "published-as"
@@ -43,6 +44,11 @@ WHERE NOT EXISTS (
 def output_dir() -> Path:
     """The directory of finished bundles."""
     return Path(settings.OUTPUT_DIR)
+
+
+def room() -> int | None:
+    """Bytes that a bundle may take in OUTPUT_DIR now; None when it cannot be told."""
+    return free_bytes(output_dir())
 
 
 def quarantine() -> Path:

@@ -62,10 +62,10 @@ def perform(job: Job, pulse: Pulse, *, rest: Callable[[], None] = lambda: None) 
     except StoppingError:
         _end(pulse, lambda: queue.release(job))
     except (PermanentError, RetryableError) as error:
-        _fail(job, pulse, error.code, str(error), permanent=isinstance(error, PermanentError))
+        _fail(job, pulse, error)
     except Exception as error:  # noqa: BLE001 # whatever a handler raises ends its attempt, not the worker
         log.error("the handler failed", job_id=str(job.job_id), exc_info=True)
-        _fail(job, pulse, "internal_error", f"{type(error).__name__}: {error}", permanent=False)
+        _fail(job, pulse, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
 
 
 def _complete(job: Job, pulse: Pulse, finished: Finished) -> None:
@@ -74,9 +74,11 @@ def _complete(job: Job, pulse: Pulse, finished: Finished) -> None:
     settle(job, finished, progress)
 
 
-def _fail(job: Job, pulse: Pulse, code: str, message: str, *, permanent: bool) -> None:
-    pulse.log("error", message or code, {"code": code, "permanent": permanent})
-    _end(pulse, lambda: queue.fail(job, code, message or code, permanent=permanent))
+def _fail(job: Job, pulse: Pulse, error: PermanentError | RetryableError) -> None:
+    code, message, permanent = error.code, str(error) or error.code, isinstance(error, PermanentError)
+    needs_bytes = error.needs_bytes if isinstance(error, RetryableError) else 0
+    pulse.log("error", message, {"code": code, "permanent": permanent})
+    _end(pulse, lambda: queue.fail(job, code, message, permanent=permanent, needs_bytes=needs_bytes))
 
 
 def _end(pulse: Pulse, transition: Callable[[], Job]) -> None:

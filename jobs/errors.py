@@ -58,11 +58,15 @@ class PermanentError(JobError):
 
 
 class RetryableError(JobError):
-    """Raised by a handler: this attempt failed, another may succeed."""
+    """Raised by a handler: this attempt failed, another may succeed.
 
-    def __init__(self, code: str, message: str) -> None:
+    `needs_bytes` tells how much room the next attempt is expected to need on the worker's disk, where that failed it.
+    """
+
+    def __init__(self, code: str, message: str, *, needs_bytes: int = 0) -> None:
         super().__init__(message)
         self.code = code
+        self.needs_bytes = needs_bytes
 
 
 class LeaseLostError(JobError):

@@ -23,6 +23,9 @@ from jobs.storable import refuse_unstorable, storable_text
 
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 MAX_KEY_CHARS = 200
+# A point of priority is worth so many seconds of age: a job overtakes those that are at most so much older, so that a
+# flood of urgent jobs makes the others wait, but not for ever. 100 points are an hour.
+POINT_S = 36.0
 
 REMEMBER_KEY = """
 INSERT INTO orchestrator_idempotency (principal, operation, key, request_hash, job_id, created_at)
@@ -40,11 +43,13 @@ WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key
 INSERT_JOB = """
 INSERT INTO orchestrator_jobs
     (job_id, job_type, status, payload, idempotency_key, created_at, run_after, priority, incident_id, requested_by,
-     active_key, max_retries, retry_count, attempts, progress, cancel_requested, worker_id, error_code, error_message)
+     active_key, exclusive_key, needs_bytes, order_at, max_retries, retry_count, attempts, progress, cancel_requested,
+     worker_id, error_code, error_message)
 VALUES
     (%(job_id)s, %(job_type)s, 'queued', %(payload)s::jsonb, %(key)s, clock_timestamp(),
      COALESCE(%(run_after)s, clock_timestamp()), %(priority)s, %(incident_id)s, %(requested_by)s,
-     %(active_key)s, 3, 0, 0, '{}', false, '', '', '')
+     %(active_key)s, %(exclusive_key)s, %(needs_bytes)s,
+     clock_timestamp() - make_interval(secs => %(priority)s * %(point_s)s), 3, 0, 0, '{}', false, '', '', '')
 ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *"""
 
 ACTIVE_JOB = """
@@ -70,6 +75,8 @@ def enqueue(
     idempotency_key: str = "",
     request_body: dict[str, Any] | None = None,
     active_key: str | None = None,
+    exclusive_key: str | None = None,
+    needs_bytes: int = 0,
     run_after: datetime | None = None,
 ) -> Enqueued:
     """Accept a request for work. The caller has checked the principal's right to it.
@@ -80,10 +87,12 @@ def enqueue(
         principal: who asks; keys are theirs alone.
         operation: what they called, such as `bundle.create`; keys of different operations do not meet.
         incident_id: the incident it concerns, when one.
-        priority: -1000 to 1000; higher is claimed first.
+        priority: -1000 to 1000; higher is claimed first, unless the other is older by 36 seconds for each point.
         idempotency_key: the caller's name for this request; the same key with an equal request gets the same job.
         request_body: what makes requests equal; `payload` when omitted.
         active_key: at most one queued or processing job has it; a request that meets one gets that job.
+        exclusive_key: of queued jobs that have it, one is claimed at a time.
+        needs_bytes: room on the worker's disk that it is expected to need; not claimed where there is less.
         run_after: not to be claimed before; now when omitted.
 
     Raises:
@@ -97,13 +106,14 @@ def enqueue(
         raise InvalidRequestError(f"idempotency_key {too_long}.", {"idempotency_key": too_long})
     for field, value in (
         ("payload", payload), ("request", request_body), ("idempotency_key", idempotency_key),
-        ("active_key", active_key), ("incident_id", incident_id),
+        ("active_key", active_key), ("exclusive_key", exclusive_key), ("incident_id", incident_id),
     ):  # fmt: skip
         refuse_unstorable(field, value)
     same = {"payload": payload if request_body is None else request_body, "job_type": job_type}
     values: dict[str, Any] = {
         "job_id": uuid.uuid4(), "job_type": job_type, "payload": json.dumps(payload), "key": idempotency_key,
         "run_after": run_after, "priority": priority, "incident_id": incident_id, "active_key": active_key,
+        "exclusive_key": exclusive_key, "needs_bytes": needs_bytes, "point_s": POINT_S,
         "requested_by": storable_text(principal.name), "operation": operation,
         "request_hash": hashlib.sha256(json.dumps(same, sort_keys=True).encode("ascii")).hexdigest(),
     }  # fmt: skip

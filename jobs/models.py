@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models.functions import Now
 
 from jobs.measures import HistogramBucket  # noqa: F401 # a model that has a file of its own
 
@@ -55,6 +56,14 @@ class Job(models.Model):
     requested_by = models.TextField(blank=True, default="")
     attempts = models.IntegerField(default=0, help_text="claims in all")
     active_key = models.TextField(null=True)  # noqa: DJ001 # NULL means "no such key", outside the unique index
+    order_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="created, moved by priority; claims go by it"
+    )
+    exclusive_key = models.TextField(null=True, help_text="of jobs with one key, one runs at a time")  # noqa: DJ001 # as above
+    slot = models.SmallIntegerField(null=True, help_text="which of its type's places it takes while it runs")
+    needs_bytes = models.BigIntegerField(
+        db_default=0, default=0, help_text="room on the disk that it is expected to need"
+    )
 
     class Meta:
         """Table, keyset indexes and what people may do with a job."""
@@ -161,6 +170,9 @@ class Worker(models.Model):
     state = models.TextField(choices=State.choices, default=State.IDLE)
     jobs_done = models.BigIntegerField(default=0)
     rss_bytes = models.BigIntegerField(default=0)
+    room = models.JSONField(
+        default=dict, db_default={}, help_text="free bytes on its host for each type that needs room"
+    )
 
     class Meta:
         """Table and the one right there is."""

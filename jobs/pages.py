@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from custody.models import Event
 from custody.principal import of_request
-from jobs import registry, services, stepper
+from jobs import registry, services, stepper, waiting
 from jobs.models import ENDED, Job
 
 STUCK = "stuck"
@@ -139,6 +139,7 @@ def _details(job: Job) -> dict[str, Any]:
         "attempts": attempts,
         "log": services.log_of(job),
         "result": job.result or {},
+        "waits_for": waiting.reason(job),
         "lease_left_s": (job.lease_expires_at - timezone.now()).total_seconds() if job.lease_expires_at else None,
     }
 

@@ -10,8 +10,10 @@ from uuid import UUID
 
 import psutil
 from django.conf import settings
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
+from jobs import registry
 from jobs.models import Worker
 
 KEPT_AFTER_DEATH = timedelta(hours=1)
@@ -61,7 +63,14 @@ class Presence:
             "current_job": self.current_job,
             "jobs_done": self.jobs_done,
             "rss_bytes": psutil.Process().memory_info().rss,
+            "room": registry.room(),
         }
+
+
+def live_workers() -> QuerySet[Worker]:
+    """Workers heard of within two leases that have not signed off."""
+    silence = timedelta(seconds=2 * settings.ORCH_LEASE_SECONDS)
+    return Worker.objects.filter(~Q(state=Worker.State.STOPPED), heartbeat_at__gt=Now() - silence)
 
 
 def forget_departed() -> int:

@@ -8,7 +8,7 @@ one wins and the other is told. The database's clock decides leases and backoff.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -34,7 +34,7 @@ BACKOFF_MOST_S = 600.0
 # a worker that was frozen past it must not be able to finish, whatever the moment it wakes.
 MINE = """job_id = %(job_id)s AND lease_token = %(token)s AND status = 'processing'
     AND lease_expires_at > clock_timestamp()"""
-UNLEASED = "lease_token = NULL, lease_expires_at = NULL, worker_id = ''"
+UNLEASED = "lease_token = NULL, lease_expires_at = NULL, worker_id = '', slot = NULL"
 PROGRESS = """COALESCE(%(progress)s::jsonb || jsonb_build_object('updated_at',
         to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), progress)"""
 CLOSE_ATTEMPT = """closed AS (
@@ -42,18 +42,30 @@ CLOSE_ATTEMPT = """closed AS (
     SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message}
     FROM moved WHERE attempt.job_id = moved.job_id AND attempt.number = moved.attempts)"""
 
-# Walks the partial index jobs_to_claim (priority DESC, created_at, job_id WHERE queued) and stops at the first row that
-# is due, of a known type and not locked by another claim.
+# Walks the partial index jobs_to_claim (order_at, job_id WHERE queued) and stops at the first row that is due, of a
+# known type with a place left, fits on this host's disk, excludes no running job and is not locked by another claim.
+# CASE keeps the look for a running job with the same key from becoming a join, which would not walk the index.
 CLAIM = """
 WITH next AS (
-    SELECT job_id FROM orchestrator_jobs
+    SELECT job_id, job_type FROM orchestrator_jobs job
     WHERE status = 'queued' AND run_after <= statement_timestamp() AND job_type = ANY(%(types)s)
-    ORDER BY priority DESC, created_at, job_id LIMIT 1 FOR UPDATE SKIP LOCKED),
+        AND (needs_bytes = 0 OR needs_bytes <= COALESCE((%(room)s::jsonb->>job_type)::bigint, needs_bytes))
+        AND CASE WHEN exclusive_key IS NULL THEN true ELSE NOT EXISTS (
+            SELECT FROM orchestrator_jobs other
+            WHERE other.status = 'processing' AND other.exclusive_key = job.exclusive_key) END
+        AND CASE WHEN %(limits)s::jsonb ? job_type THEN (
+            SELECT count(*) FROM orchestrator_jobs other
+            WHERE other.status = 'processing' AND other.job_type = job.job_type AND other.slot IS NOT NULL
+            ) < (%(limits)s::jsonb->>job_type)::int ELSE true END
+    ORDER BY order_at, job_id LIMIT 1 FOR UPDATE SKIP LOCKED),
 moved AS (
     UPDATE orchestrator_jobs job
     SET status = 'processing', attempts = attempts + 1, worker_id = %(worker)s, started_at = clock_timestamp(),
         lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
-        progress = '{}'
+        progress = '{}', slot = CASE WHEN %(limits)s::jsonb ? next.job_type THEN (
+            SELECT min(place) FROM generate_series(1, (%(limits)s::jsonb->>next.job_type)::int) place
+            WHERE NOT EXISTS (SELECT FROM orchestrator_jobs other WHERE other.status = 'processing'
+                AND other.job_type = next.job_type AND other.slot = place)) END
     FROM next WHERE job.job_id = next.job_id RETURNING job.*),
 opened AS (
     INSERT INTO orchestrator_job_attempts
@@ -89,7 +101,8 @@ WITH moved AS (
                             THEN clock_timestamp() END,
         run_after = clock_timestamp()
             + make_interval(secs => (0.5 + random()) * LEAST(%(most_s)s, %(first_s)s * 2 ^ retry_count)),
-        retry_count = retry_count + 1, error_code = %(code)s, error_message = %(message)s, {UNLEASED}
+        retry_count = retry_count + 1, error_code = %(code)s, error_message = %(message)s,
+        needs_bytes = GREATEST(needs_bytes, %(needs_bytes)s), {UNLEASED}
     WHERE {MINE} RETURNING *),
 {CLOSE_ATTEMPT.format(outcome="'failed'", code="%(code)s", message="%(message)s")} SELECT * FROM moved"""
 
@@ -140,18 +153,35 @@ moved AS (
 {CLOSE_ATTEMPT.format(outcome="'lost'", code="'lease_expired'", message="%(message)s")} SELECT * FROM moved"""
 
 
-def claim(worker_id: str, job_types: Sequence[str]) -> Job | None:
+def claim(
+    worker_id: str,
+    job_types: Sequence[str],
+    *,
+    room: Mapping[str, int] | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> Job | None:
     """Take the most urgent job that is due, if any.
 
     Args:
         worker_id: who will hold the lease; never empty.
         job_types: the types that this worker can do.
+        room: bytes that jobs of a type may take on this host's disk; no bound for types that it does not name.
+        limits: how many jobs of a type may run at once, on all hosts; no bound for types that it does not name.
 
     Returns:
         The job with its lease token, its attempt counted and opened; `None` when nothing can be claimed now.
     """
-    found = _rows(CLAIM, types=list(job_types), worker=worker_id, lease_s=settings.ORCH_LEASE_SECONDS)
-    return found[0] if found else None
+    values = {"types": list(job_types), "worker": worker_id, "lease_s": settings.ORCH_LEASE_SECONDS}
+    bounds = {"room": json.dumps(dict(room or {})), "limits": json.dumps(dict(limits or {}))}
+    while True:
+        try:
+            found = _rows(CLAIM, **values, **bounds)
+        except IntegrityError:
+            # Another claim took the last place, or a job with the same key, at the same moment: look again.
+            if connection.in_atomic_block:
+                raise
+            continue
+        return found[0] if found else None
 
 
 def heartbeat(job: Job, progress: dict[str, Any] | None = None, *, renew: bool = True) -> Job:
@@ -197,15 +227,22 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
     return done
 
 
-def fail(job: Job, code: str, message: str, *, permanent: bool = False) -> Job:
+def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0) -> Job:
     """End a claimed job's attempt as failed: queued again with a later `run_after`, or failed for good.
+
+    Args:
+        job: as `claim` returned it.
+        code: stable and documented.
+        message: for a person; no secrets.
+        permanent: no other attempt can help.
+        needs_bytes: the room that the next attempt is expected to need, when it failed for want of room.
 
     Raises:
         LeaseLostError: the lease is over.
     """
     return _mine(
         FAIL, job, code=storable_text(code, limit=100) or "internal_error", message=storable_text(message),
-        permanent=permanent, first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
+        permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
     )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from jobs.context import JobContext
 from jobs.errors import InvalidRequestError
 from jobs.outcome import Finished
@@ -18,6 +20,7 @@ class JobType:
         name: stable, as stored in `job_type`.
         title: for a person, such as "Create bundle".
         phases: the phases its progress goes through, in order.
+        room: tells how many bytes its jobs may take on this host's disk, None when it cannot; no bound unless given.
         handler: does the work of one attempt. It runs in a worker process, outside any transaction, and must bear
             being run again after an attempt that ended anywhere.
     """
@@ -26,6 +29,7 @@ class JobType:
     title: str
     phases: tuple[str, ...]
     handler: Callable[[JobContext], Finished]
+    room: Callable[[], int | None] | None = None
 
 
 _types: dict[str, JobType] = {}
@@ -51,6 +55,17 @@ def get(name: str) -> JobType:
         return _types[name]
     except KeyError:
         raise InvalidRequestError(f"There is no job type {name!r} here.", {"job_type": "unknown"}) from None
+
+
+def room() -> dict[str, int]:
+    """For each type that needs room on a disk, how many bytes its jobs may take on this host now."""
+    told = {job_type.name: job_type.room() for job_type in all() if job_type.room is not None}
+    return {name: free for name, free in told.items() if free is not None}
+
+
+def limits() -> dict[str, int]:
+    """How many jobs of a type may run at once on all hosts, for the types that have a limit."""
+    return dict(settings.ORCH_JOB_LIMITS)
 
 
 def all() -> tuple[JobType, ...]:  # noqa: A001 # read as registry.all()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.db.models.functions import Now
 
 from custody import chain, keyset
@@ -18,6 +16,7 @@ from custody.principal import Principal
 from jobs import queue
 from jobs.errors import InvalidRequestError, JobNotFoundError, StateConflictError
 from jobs.models import ACTIVE, Attempt, Job, JobLogLine, Status, Worker
+from jobs.presence import live_workers
 
 LIST_ORDER = ("-created_at", "-job_id")
 
@@ -139,7 +138,7 @@ def log_of(job: Job, limit: int = 200) -> list[JobLogLine]:
 def workers(principal: Principal) -> list[Worker]:
     """The workers that live: heard of within two leases and not stopped; `current_job` as the queue has it now."""
     principal.require("jobs.view_worker")
-    found = list(_live_workers())
+    found = list(live_workers())
     holds = dict(
         Job.objects.filter(status__in=[Status.PROCESSING], worker_id__in=[worker.worker_id for worker in found])
         .order_by("started_at")
@@ -152,7 +151,7 @@ def workers(principal: Principal) -> list[Worker]:
 
 def live_worker_count() -> int:
     """How many workers live; for health and metrics."""
-    return _live_workers().count()
+    return live_workers().count()
 
 
 def counts() -> dict[str, int]:
@@ -164,11 +163,6 @@ def counts() -> dict[str, int]:
 
 def _stuck() -> QuerySet[Job]:
     return Job.objects.filter(status__in=[Status.PROCESSING], lease_expires_at__lte=Now())
-
-
-def _live_workers() -> QuerySet[Worker]:
-    silence = timedelta(seconds=2 * settings.ORCH_LEASE_SECONDS)
-    return Worker.objects.filter(~Q(state=Worker.State.STOPPED), heartbeat_at__gt=Now() - silence)
 
 
 def _tell(principal: Principal, action: str, job: Job, outcome: str = "ok") -> None:

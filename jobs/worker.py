@@ -75,7 +75,7 @@ class Worker:
 
     def _work(self) -> bool:
         """Claim a job and perform it; whether there was one."""
-        job = queue.claim(self._presence.worker_id, [job_type.name for job_type in registry.all()])
+        job = _claim(self._presence.worker_id)
         if job is None:
             return False
         pulse = Pulse(job, registry.get(job.job_type).phases, stopping=self._stop.event, direct=False)
@@ -118,13 +118,19 @@ class Worker:
         connection.close()
 
 
+def _claim(worker_id: str) -> Job | None:
+    """The next job that this process can do, and that its host has room for."""
+    known = [job_type.name for job_type in registry.all()]
+    return queue.claim(worker_id, known, room=registry.room(), limits=registry.limits())
+
+
 def run_one(worker_id: str = "test") -> Job | None:
     """Claim one job and perform it in this thread.
 
     Returns:
         The job as it is afterwards; `None` when nothing can be claimed now.
     """
-    job = queue.claim(worker_id, [job_type.name for job_type in registry.all()])
+    job = _claim(worker_id)
     if job is None:
         return None
     perform(job, Pulse(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))

@@ -51,6 +51,8 @@ class Environment:
     worker_count: int
     web_threads: int
     lease_s: int
+    job_limits: dict[str, int]
+    disk_reserve_bytes: int
     heartbeat_s: int
     sign_key_path: Path
     verify_key_path: Path
@@ -161,6 +163,18 @@ class _Reader:
         value = self.text(name)
         return tuple(word.strip() for word in value.split(",") if word.strip()) or default
 
+    def limits(self, name: str) -> dict[str, int]:
+        """A comma-separated list of `type=number`, each number from 1 to 32,767."""
+
+        def parse(value: str) -> dict[str, int]:
+            pairs = [word.strip().partition("=") for word in value.split(",") if word.strip()]
+            found = {key.strip(): int(number) for key, _, number in pairs}
+            if not all(key and 1 <= number <= 32_767 for key, number in found.items()):
+                raise ValueError(value)
+            return found
+
+        return self.parsed(name, {}, parse, "a list such as bundle_create=2,rehydrate=1")
+
     def path(self, name: str, default: Path | None) -> Path | None:
         """An absolute path; a relative one is taken from the current directory."""
 
@@ -250,6 +264,8 @@ def load(environ: Mapping[str, str]) -> Environment:
         worker_count=read.whole("ORCH_WORKER_COUNT", 4, 1, 256),
         web_threads=read.whole("ORCH_WEB_THREADS", 8, 1, 256),
         lease_s=lease_s,
+        job_limits=read.limits("ORCH_JOB_LIMITS"),
+        disk_reserve_bytes=read.whole("ORCH_DISK_RESERVE_MB", 512, 0, 1_048_576) * 1024 * 1024,
         heartbeat_s=heartbeat_s,
         sign_key_path=needed_path("ORCH_SIGN_KEY_PATH", var_dir / "keys" / "orch_sign_private.pem"),
         verify_key_path=needed_path("ORCH_VERIFY_KEY_PATH", var_dir / "keys" / "trusted"),

@@ -100,6 +100,7 @@ def request_restore(
             idempotency_key=idempotency_key,
             request_body=request_body if request_body is not None else {**payload, "priority": priority},
             active_key=_active_key(payload),
+            exclusive_key=f"rehydrate {bundle.incident_id}" if bundle and not dry_run else None,
         )
         if enqueued.created:
             _record_request(principal, enqueued.job, payload)

@@ -7,10 +7,12 @@ import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from bundles import services as bundle_services
 from bundles import storage
@@ -18,8 +20,9 @@ from bundles.errors import BundleUnavailableError
 from bundles.format.errors import CannotWriteError
 from bundles.models import Bundle
 from custody.principal import SYSTEM
-from jobs import queue
+from jobs import queue, waiting
 from jobs.models import Job
+from jobs.presence import Presence
 from jobs.worker import run_one
 from tests.main_job import INCIDENT, bundle, files_of, run_to_its_end, sources
 
@@ -186,15 +189,32 @@ def tiny_disk(orch) -> Iterator[Callable[[int], None]]:
     subprocess.run(["umount", str(orch.output_dir)], capture_output=True, check=False)
 
 
-def test_a_disk_that_is_really_full_fails_the_job_and_is_as_empty_as_before(orch, sources, tiny_disk):
+def test_a_job_waits_for_a_disk_that_has_no_room_and_says_so(orch, sources, tiny_disk):
     tiny_disk(64)
-    (orch.output_dir / "theirs").write_bytes(b"x" * 61_440)
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
-    failed = run_to_its_end(job)
-    assert (failed.status, failed.error_code, failed.attempts) == ("failed", "storage_full", 3)
+    presence = Presence()
+    presence.announce()
+    assert run_one() is None, "what is there is less than the reserve"
+    assert f"{presence.host} has 0.00 GiB" in waiting.reason(job)
+    assert files_of(orch.output_dir) == []
+
+
+def test_an_attempt_that_fills_the_disk_leaves_it_as_empty_as_before_and_the_next_waits_for_more_room(
+    orch, sources, tiny_disk, settings
+):
+    settings.ORCH_DISK_RESERVE_BYTES = 0
+    tiny_disk(1024)
+    theirs = orch.output_dir / "theirs"
+    theirs.write_bytes(b"x" * (1024 - 8) * 1024)
+    job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
+    left = run_one()
+    assert left is not None
+    assert (left.status, left.error_code, left.attempts) == ("queued", "storage_full", 1)
     assert files_of(orch.output_dir) == ["theirs"]
-    assert not Bundle.objects.exists()
-    assert not Job.objects.exclude(status="failed").exists()
+    Job.objects.update(run_after=timezone.now() - timedelta(seconds=1))
+    assert run_one() is None, "there is no more room than when it failed"
+    theirs.unlink()
+    assert run_to_its_end(job).status == "completed"
 
 
 def test_a_directory_that_cannot_be_written_fails_the_job_by_name(orch, sources):

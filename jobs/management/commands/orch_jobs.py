@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from custody import principal
 from custody.errors import CustodyError
-from jobs import listing, services
+from jobs import listing, services, waiting
 from jobs.errors import JobError
 from jobs.models import Job, Status
 
@@ -63,6 +63,7 @@ class Command(BaseCommand):
     def _show(self, job: Job) -> None:
         whole = listing.as_dict(job) | {
             "history": [listing.attempt_as_dict(attempt) for attempt in services.attempts_of(job)],
+            "waits_for": waiting.reason(job) or None,
             "log": [listing.log_line_as_dict(line) for line in services.log_of(job)],
         }
         self.stdout.write(json.dumps(whole, indent=2))
