@@ -5,7 +5,9 @@ Texts that may be absent are empty, not NULL; times, tokens and results that may
 
 from __future__ import annotations
 
+import json
 import uuid
+from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
@@ -86,6 +88,15 @@ class Job(models.Model):
     def __str__(self) -> str:
         """The job in one line."""
         return f"{self.job_type} {self.job_id} ({self.status})"
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Job:
+        """The job in a row that the driver gave; columns that are none of a job's are left out."""
+        values = []
+        for field in cls._meta.concrete_fields:
+            value = row[field.attname]  # columns are named as their fields
+            values.append(json.loads(value) if isinstance(field, models.JSONField) and value is not None else value)
+        return cls.from_db("default", [field.attname for field in cls._meta.concrete_fields], values)
 
     @property
     def is_queued(self) -> bool:

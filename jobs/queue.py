@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from jobs import wakeup
+from jobs import prepared, wakeup
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.intake import Enqueued, enqueue
 from jobs.models import Job
@@ -152,6 +152,8 @@ moved AS (
     FROM expired WHERE job.job_id = expired.job_id RETURNING job.*),
 {CLOSE_ATTEMPT.format(outcome="'lost'", code="'lease_expired'", message="%(message)s")} SELECT * FROM moved"""
 
+EVERY_JOB_NEEDS = frozenset({CLAIM, BEAT, COMPLETE, FAIL})
+
 
 def claim(
     worker_id: str,
@@ -218,12 +220,13 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
     """
     result = json.dumps(storable_json(finished.result))
     stored = None if progress is None else json.dumps(storable_json(progress))
+    if finished.register is None:  # one statement is a transaction, and two round trips less
+        return _mine(COMPLETE, job, result=result, progress=stored, idle_ms="0")
     # Inside a caller's transaction there is no limit: the setting would outlive this call.
     idle_ms = "0" if connection.in_atomic_block else str(settings.ORCH_LEASE_SECONDS * 1000 // 3)
     with transaction.atomic():
         done = _mine(COMPLETE, job, result=result, progress=stored, idle_ms=idle_ms)
-        if finished.register is not None:
-            finished.register()
+        finished.register()
     return done
 
 
@@ -314,7 +317,10 @@ def _recover(ids: list[UUID] | None, limit: int, message: str) -> list[Job]:
 
 
 def _rows(sql: str, **params: Any) -> list[Job]:
-    return list(Job.objects.raw(sql, params))
+    if sql not in EVERY_JOB_NEEDS:
+        return list(Job.objects.raw(sql, params))
+    names, rows = prepared.run(sql, params)
+    return [Job.of_row(dict(zip(names, row, strict=True))) for row in rows]
 
 
 def _mine(sql: str, job: Job, **params: Any) -> Job:

@@ -35,6 +35,7 @@ ORCH_SIGN_KEY_PATH = ENV.sign_key_path
 ORCH_VERIFY_KEY_PATH = ENV.verify_key_path
 ORCH_WORKER_COUNT = ENV.worker_count
 ORCH_LEASE_SECONDS = ENV.lease_s
+ORCH_DB_POOLED = False
 ORCH_JOB_LIMITS = ENV.job_limits
 ORCH_DISK_RESERVE_BYTES = ENV.disk_reserve_bytes
 ORCH_HEARTBEAT_SECONDS = ENV.heartbeat_s
