@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help setup lint format test run demo bench fuzz clean
+.PHONY: help setup lint format test run demo bench fuzz soak clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ bench: setup ## Measurements, as ratios against named peers
 
 fuzz: setup ## Mutants of good bundles against the reader: five minutes, on all cores
 	$(BIN)/python -m fuzz
+
+soak: setup ## The queue under a driver that kills, freezes and cuts: 10,000 seeds, an hour at most
+	$(BIN)/python -m soak
 
 clean: ## Remove the virtual environment and everything made at run time
 	rm -rf $(VENV) var

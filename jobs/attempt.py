@@ -11,10 +11,10 @@ from collections.abc import Callable
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
 from jobs import queue, registry
-from jobs.completion import settle
+from jobs.completion import answer_was_lost, settle
 from jobs.context import JobContext
 from jobs.errors import (
     CancelledError,
@@ -91,8 +91,8 @@ def _end(pulse: Pulse, transition: Callable[[], Job]) -> None:
             return
         except LeaseLostError:  # also after an answer that was lost: then the transition has been made
             return
-        except (OperationalError, InterfaceError):
-            if connection.in_atomic_block or time.monotonic() > give_up_at:
+        except Error as error:
+            if not answer_was_lost(error) or connection.in_atomic_block or time.monotonic() > give_up_at:
                 raise
             connection.close()
             time.sleep(0.5)
@@ -102,7 +102,9 @@ def _quietly(store: Callable[[], None]) -> None:
     """Log lines are worth an attempt, not the job."""
     try:
         store()
-    except (OperationalError, InterfaceError):
+    except Error as error:
+        if not answer_was_lost(error):
+            raise
         if not connection.in_atomic_block:
             connection.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from jobs import queue
 from jobs.errors import LeaseLostError, OutcomeUnknownError
@@ -18,6 +18,7 @@ from jobs.outcome import Finished
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.5
+OUTCOME = "SELECT outcome FROM orchestrator_job_attempts WHERE job_id = %s AND number = %s FOR UPDATE"
 
 
 def settle(job: Job, finished: Finished, progress: dict[str, Any] | None, *, patience_s: float = PATIENCE_S) -> Job:
@@ -47,7 +48,7 @@ def settle(job: Job, finished: Finished, progress: dict[str, Any] | None, *, pat
                 return Job.objects.get(job_id=job.job_id)
             committing = True
         except Exception as error:
-            if not _answer_was_lost(error):  # rolled back, or refused by the guard: certainly not completed
+            if not answer_was_lost(error):  # rolled back, or refused by the guard: certainly not completed
                 if finished.discard is not None:
                     finished.discard()
                 raise
@@ -61,16 +62,19 @@ def settle(job: Job, finished: Finished, progress: dict[str, Any] | None, *, pat
 def _completed(job: Job) -> bool:
     """Whether this claim's attempt completed its job.
 
-    Locking the attempt's row waits until a transaction of ours that the server still runs has ended either way.
+    Locking the attempt's row waits until a transaction of ours that the server still runs has ended either way. The
+    lock ends with its statement: were it held in a transaction, a worker frozen there would keep everyone from
+    recovering anything.
     """
-    with transaction.atomic():
-        attempt = Attempt.objects.select_for_update().filter(job_id=job.job_id, number=job.attempts).first()
-    if attempt is None:
+    with connection.cursor() as cursor:
+        cursor.execute(OUTCOME, [job.job_id, job.attempts])
+        found = cursor.fetchone()
+    if found is None:
         raise LeaseLostError("The attempt's record is gone.")
-    return attempt.outcome == Attempt.Outcome.COMPLETED
+    return bool(found[0] == Attempt.Outcome.COMPLETED)
 
 
-def _answer_was_lost(error: Exception) -> bool:
+def answer_was_lost(error: Exception) -> bool:
     """Whether `error` leaves open what the server did; some cut connections surface as a bare DatabaseError."""
     return isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
 

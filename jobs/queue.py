@@ -42,6 +42,9 @@ CLOSE_ATTEMPT = """closed AS (
     SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message}
     FROM moved WHERE attempt.job_id = moved.job_id AND attempt.number = moved.attempts)"""
 
+# NO KEY, here and in RECOVER: it keeps out every other change of the row, but not those who only refer to it. A request
+# that names the job in its idempotency key checks that at COMMIT, and could not end while we wait for what it holds.
+#
 # Walks the partial index jobs_to_claim (order_at, job_id WHERE queued) and stops at the first row that is due, of a
 # known type with a place left, fits on this host's disk, excludes no running job and is not locked by another claim.
 # CASE keeps the look for a running job with the same key from becoming a join, which would not walk the index.
@@ -57,7 +60,7 @@ WITH next AS (
             SELECT count(*) FROM orchestrator_jobs other
             WHERE other.status = 'processing' AND other.job_type = job.job_type AND other.slot IS NOT NULL
             ) < (%(limits)s::jsonb->>job_type)::int ELSE true END
-    ORDER BY order_at, job_id LIMIT 1 FOR UPDATE SKIP LOCKED),
+    ORDER BY order_at, job_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED),
 moved AS (
     UPDATE orchestrator_jobs job
     SET status = 'processing', attempts = attempts + 1, worker_id = %(worker)s, started_at = clock_timestamp(),
@@ -140,7 +143,7 @@ WITH expired AS (
     SELECT job_id FROM orchestrator_jobs
     WHERE status = 'processing' AND lease_expires_at <= statement_timestamp()
         AND (%(ids)s::uuid[] IS NULL OR job_id = ANY(%(ids)s::uuid[]))
-    ORDER BY job_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+    ORDER BY job_id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED),
 moved AS (
     UPDATE orchestrator_jobs job
     SET status = CASE WHEN cancel_requested THEN 'cancelled' WHEN retry_count + 1 >= max_retries THEN 'failed'

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import DatabaseError
 from django.utils import timezone
 
 from custody.principal import SYSTEM, Principal
@@ -93,6 +94,25 @@ def test_a_handler_notices_a_cancel_request_at_its_next_progress(handle):
 
     handle(handler)
     assert listing.as_dict(run())["status"] == "cancelled"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_breaks_while_an_attempt_is_closed_costs_no_attempt(handle, monkeypatch):
+    handle(
+        lambda context: context.check() or (_ for _ in ()).throw(RetryableError("source_unavailable", "It is down."))
+    )
+    whole, calls = queue.fail, []
+
+    def broken_once(*arguments, **more):
+        calls.append(1)
+        if len(calls) == 1:  # as psycopg2 tells of a session that a stopping server has ended
+            raise DatabaseError("server closed the connection unexpectedly")
+        return whole(*arguments, **more)
+
+    monkeypatch.setattr(queue, "fail", broken_once)
+    run()
+    assert len(calls) == 2
+    assert [attempt.outcome for attempt in services.attempts_of(Job.objects.get())] == ["failed"]
 
 
 def test_a_handler_whose_job_was_taken_away_is_stopped_and_publishes_nothing(handle):

@@ -142,6 +142,32 @@ def test_a_job_that_was_lost_while_the_connection_was_cut_discards_the_file(cutt
     assert not Event.objects.exists()
 
 
+def test_a_worker_that_freezes_while_it_asks_what_became_of_its_commit_keeps_nobody_from_recovering(cutter, job):
+    recovered: list[Job] = []
+    discarded: list[str] = []
+
+    def recover() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        Job.objects.filter(job_id=job.job_id).update(lease_expires_at=job.created_at)
+        recovered.extend(queue.recover_expired())
+        connection.close()
+
+    def freeze_after_asking(execute, sql, params, many, context):
+        answer = execute(sql, params, many, context)
+        if "orchestrator_job_attempts" in sql and sql.startswith("SELECT"):
+            other = threading.Thread(target=recover)
+            other.start()
+            other.join()
+        return answer
+
+    cutter.cut = "before"
+    with connection.execute_wrapper(freeze_after_asking), pytest.raises(LeaseLostError):
+        settle(job, finished(discarded), None, patience_s=20)
+    assert [one.job_id for one in recovered] == [job.job_id]
+    assert discarded == ["file"]
+
+
 def test_while_the_database_stays_away_nothing_is_discarded(cutter, job):
     discarded: list[str] = []
     cutter.cut, cutter.refuse = "before", True

@@ -10,9 +10,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
+from custody import chain
 from custody.principal import SYSTEM, Principal
 from jobs import queue, registry, services
 from jobs.errors import IdempotencyKeyReusedError, JobError, LeaseLostError, StateConflictError
@@ -88,9 +89,31 @@ def test_keys_of_different_people_and_operations_do_not_meet():
         assert enqueue(idempotency_key="k", **more)().created
 
 
-def test_a_key_is_free_again_once_its_transaction_was_rolled_back():
-    from django.db import transaction
+def test_a_request_that_meets_a_stuck_job_and_a_person_who_frees_it_do_not_block_each_other():
+    job = ask(active_key="incident-1")
+    assert queue.claim("worker", ["t"]) is not None
+    Job.objects.filter(job_id=job.job_id).update(lease_expires_at=timezone.now() - timedelta(hours=1))
 
+    def free() -> list[Job]:
+        try:
+            return services.free_stuck(SYSTEM, [job.job_id])
+        finally:
+            connection.close()
+
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert enqueue(active_key="incident-1", idempotency_key="k")().job.job_id == job.job_id
+            chain.record(SYSTEM, "bundle.create", "job", str(job.job_id))
+            freed = pool.submit(free)
+            with connection.cursor() as cursor:
+                while cursor.execute(waiting) or not cursor.fetchone():
+                    assert not freed.done()
+        jobs = freed.result(timeout=30)
+    assert [(one.job_id, one.status) for one in jobs] == [(job.job_id, "queued")]
+
+
+def test_a_key_is_free_again_once_its_transaction_was_rolled_back():
     with transaction.atomic():
         enqueue(idempotency_key="k")()
         transaction.set_rollback(True)
