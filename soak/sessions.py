@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import psycopg2
 from django.db import OperationalError
@@ -11,9 +11,10 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 from soak.actors import Actor, Died
 
+PREPARING = "PREPARE"
 # Neither begins nor ends anything that another could notice: no point there.
 QUIET = (
-    "SAVEPOINT", "RELEASE", "ROLLBACK", "SELECT pg_notify", 'SELECT "orchestrator_custody"',
+    PREPARING, "SAVEPOINT", "RELEASE", "ROLLBACK", "SELECT pg_notify", 'SELECT "orchestrator_custody"',
     'INSERT INTO "orchestrator_cust',
 )  # fmt: skip
 
@@ -30,9 +31,17 @@ class Line:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
-        self.ghosts: list[tuple[float, Any]] = []
+        self.ghosts: list[Ghost] = []
         self.ending: set[int] = set()
         self.spare: list[Any] = []
+
+
+class Ghost(NamedTuple):
+    """A session that nobody speaks to any more: since when, the driver's connection, whether a COMMIT is under way."""
+
+    since_s: float
+    raw: Any
+    committing: bool
 
 
 class Severed:
@@ -93,7 +102,8 @@ class Session(DatabaseWrapper):
         if raw is None or raw.closed:
             return
         if silently:
-            self._line.ghosts.append((self._actor.since_s, raw))
+            committing = self._actor.point == "before COMMIT"  # it may have been sent with the last breath
+            self._line.ghosts.append(Ghost(self._actor.since_s, raw, committing))
         else:
             self._line.ending.add(self.pid)
             raw.close()
@@ -126,7 +136,7 @@ class Session(DatabaseWrapper):
 
     def _commit(self) -> None:
         if self._actor.stop_at("before COMMIT") == "delay":
-            self._line.ghosts.append((self._actor.since_s, self.connection))
+            self._line.ghosts.append(Ghost(self._actor.since_s, self.connection, committing=True))
             self.connection = Severed()
             raise OperationalError("the connection broke while COMMIT was under way")
         super()._commit()  # type: ignore[misc] # the stubs leave these four out
@@ -151,9 +161,17 @@ class Session(DatabaseWrapper):
             super()._close()  # type: ignore[misc]
 
 
+_prepared_texts: dict[str, str] = {}  # name of a prepared statement → its text
+
+
 def _told(sql: str) -> str:
     """A statement's first words, or for those of the queue the names of what they do."""
     plain = " ".join(str(sql).split())
+    if plain.startswith("EXECUTE jobs_"):
+        plain = _prepared_texts.get(plain.split()[1], plain)
+    elif plain.startswith("PREPARE jobs_"):
+        _prepared_texts[plain.split()[1]] = plain
+        return PREPARING
     for mark, name in (
         ("WITH next AS", "claim"), ("WITH expired AS", "recover"), ("'completed', completed_at", "complete"),
         ("INSERT INTO orchestrator_idempotency", "remember key"), ("INSERT INTO orchestrator_jobs", "insert job"),

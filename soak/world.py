@@ -22,7 +22,7 @@ from soak.actors import IDLE, Actor, Clock
 from soak.deeds import Process
 from soak.rules import BrokenRuleError, Ledger
 from soak.schema import CONTRADICTIONS, KEYS, RESET, RESULTS, TOTALS, Control
-from soak.sessions import Line, Session
+from soak.sessions import Ghost, Line, Session
 
 LOOK_AFTER_S = 0.002
 HUNG_AFTER_S = 30.0
@@ -149,9 +149,9 @@ class World:
             inside = actor.standing and not actor.dead and actor.session.in_transaction()
             if inside and self._over_limit(actor.session.connection, actor.since_s):
                 self.cut(actor)
-        for since_s, raw in list(self.line.ghosts):
-            if self._over_limit(raw, since_s):
-                self.resolve((since_s, raw), commit=False)
+        for ghost in list(self.line.ghosts):
+            if self._over_limit(ghost.raw, ghost.since_s):
+                self.resolve(ghost, commit=False)
 
     def _over_limit(self, raw: Any, since_s: float) -> bool:
         try:
@@ -162,10 +162,10 @@ class World:
             return False
         return 0 < limit_ms < (self.clock.now_s - since_s) * 1000
 
-    def resolve(self, ghost: tuple[float, Any], *, commit: bool) -> None:
+    def resolve(self, ghost: Ghost, *, commit: bool) -> None:
         """The server learns what became of a session nobody speaks to: its COMMIT arrives after all, or never."""
         self.line.ghosts.remove(ghost)
-        raw = ghost[1]
+        raw, commit = ghost.raw, commit and ghost.committing
         self.story.tell(f"a delayed COMMIT {'arrives' if commit else 'never arrives'}")
         self.story.count("late commit" if commit else "lost commit")
         if not raw.closed:
