@@ -9,7 +9,8 @@ import uuid
 
 from django.db import models
 
-from jobs.measures import HistogramBucket  # noqa: F401 # a model that has a file of its own
+from jobs.depth import DepthSample  # noqa: F401 # a model that has a file of its own
+from jobs.measures import HistogramBucket  # noqa: F401 # likewise
 
 JOB_ID_HELP = "stable name of the job in the API, the log and on pages"
 

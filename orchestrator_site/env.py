@@ -52,6 +52,9 @@ class Environment:
     web_threads: int
     lease_s: int
     heartbeat_s: int
+    keep_completed_days: int
+    keep_failed_days: int
+    keep_cancelled_days: int
     sign_key_path: Path
     verify_key_path: Path
     output_dir: Path
@@ -251,6 +254,9 @@ def load(environ: Mapping[str, str]) -> Environment:
         web_threads=read.whole("ORCH_WEB_THREADS", 8, 1, 256),
         lease_s=lease_s,
         heartbeat_s=heartbeat_s,
+        keep_completed_days=read.whole("ORCH_KEEP_COMPLETED_DAYS", 90, 0, 36500),
+        keep_failed_days=read.whole("ORCH_KEEP_FAILED_DAYS", 180, 0, 36500),
+        keep_cancelled_days=read.whole("ORCH_KEEP_CANCELLED_DAYS", 90, 0, 36500),
         sign_key_path=needed_path("ORCH_SIGN_KEY_PATH", var_dir / "keys" / "orch_sign_private.pem"),
         verify_key_path=needed_path("ORCH_VERIFY_KEY_PATH", var_dir / "keys" / "trusted"),
         output_dir=needed_path("OUTPUT_DIR", var_dir / "bundles"),

@@ -36,6 +36,11 @@ ORCH_VERIFY_KEY_PATH = ENV.verify_key_path
 ORCH_WORKER_COUNT = ENV.worker_count
 ORCH_LEASE_SECONDS = ENV.lease_s
 ORCH_HEARTBEAT_SECONDS = ENV.heartbeat_s
+ORCH_KEEP_DAYS = {  # how long a job is kept after it ended so; 0 means for ever
+    "completed": ENV.keep_completed_days,
+    "failed": ENV.keep_failed_days,
+    "cancelled": ENV.keep_cancelled_days,
+}
 ORCH_ANONYMOUS_API_ROLE = ENV.anonymous_api_role
 ORCH_ALLOW_UNSIGNED_RESTORE = ENV.allow_unsigned_restore
 ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_bytes
