@@ -17,7 +17,8 @@ COUNT_UP_TO = 10_000
 
 # As many index entries as the limit for each state, however many rows there are.
 COUNTS_SQL = """
-SELECT state.name, (SELECT count(*) FROM (SELECT FROM orchestrator_jobs WHERE status IN (state.name) LIMIT %s) AS counted)
+SELECT state.name,
+    (SELECT count(*) FROM (SELECT FROM orchestrator_jobs WHERE status IN (state.name) LIMIT %s) AS counted)
 FROM unnest(%s::text[]) AS state (name)
 """
 
