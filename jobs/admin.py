@@ -17,15 +17,16 @@ from django.urls import URLPattern, path, reverse
 
 from jobs import admin_actions
 from jobs.admin_actions import ACTIONS, JobAction
-from jobs.admin_paging import EstimatedPaginator
+from jobs.admin_paging import BoundedPaginator
 from jobs.models import Attempt, Job, JobLogLine, Worker
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic in the stubs only
     """Shows rows; adds, changes and deletes none."""
 
-    paginator = EstimatedPaginator
+    paginator = BoundedPaginator
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count the whole table for every choice
     list_per_page = 50
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -74,7 +75,7 @@ class JobAdmin(ReadOnlyAdmin):
     """Every job, newest first."""
 
     list_display = ("job_id", "job_type", "status", "incident_id", "priority", "attempts", "created_at", "error_code")
-    list_filter = ("status", admin_actions.JobTypeFilter, admin_actions.StuckFilter)
+    list_filter = (admin_actions.StateFilter, admin_actions.JobTypeFilter, admin_actions.StuckFilter)
     search_fields: ClassVar[tuple[str, ...]] = ("job_id__exact", "incident_id__exact")
     search_help_text = "job id or incident id, in full"
     ordering = ("-created_at", "-job_id")

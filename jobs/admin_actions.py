@@ -20,6 +20,7 @@ from django.urls import reverse
 from custody.errors import AccessDeniedError
 from custody.principal import Principal, of_request
 from jobs import registry, services
+from jobs.admin_paging import state_counts
 from jobs.errors import JobError
 from jobs.models import Job, Status
 
@@ -84,6 +85,21 @@ ACTIONS = {
         ),
     )
 }
+
+
+class StateFilter(admin.SimpleListFilter):
+    """By state, each with how many there are as far as that is cheap to tell."""
+
+    title = "state"
+    parameter_name = "status__exact"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The five states."""
+        return [(state, f"{Status(state).label} ({number})") for state, number in state_counts().items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        """The jobs in the chosen state; a word that is no state finds none."""
+        return queryset.filter(status__in=[self.value()]) if self.value() else queryset
 
 
 class JobTypeFilter(admin.SimpleListFilter):

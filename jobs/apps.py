@@ -8,3 +8,10 @@ class JobsConfig(AppConfig):
 
     name = "jobs"
     verbose_name = "Jobs"
+
+    def ready(self) -> None:
+        """Make the queue's own sweeps known."""
+        from jobs import depth, retention, sweeps
+
+        sweeps.register("jobs.retention", retention.sweep)
+        sweeps.register("jobs.depth", depth.sample)

@@ -12,7 +12,8 @@ from typing import Any
 from django.db import models
 from django.db.models.functions import Now
 
-from jobs.measures import HistogramBucket  # noqa: F401 # a model that has a file of its own
+from jobs.depth import DepthSample  # noqa: F401 # a model that has a file of its own
+from jobs.measures import HistogramBucket  # noqa: F401 # likewise
 
 JOB_ID_HELP = "stable name of the job in the API, the log and on pages"
 

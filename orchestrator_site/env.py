@@ -54,6 +54,9 @@ class Environment:
     job_limits: dict[str, int]
     disk_reserve_bytes: int
     heartbeat_s: int
+    keep_completed_days: int
+    keep_failed_days: int
+    keep_cancelled_days: int
     sign_key_path: Path
     verify_key_path: Path
     output_dir: Path
@@ -267,6 +270,9 @@ def load(environ: Mapping[str, str]) -> Environment:
         job_limits=read.limits("ORCH_JOB_LIMITS"),
         disk_reserve_bytes=read.whole("ORCH_DISK_RESERVE_MB", 512, 0, 1_048_576) * 1024 * 1024,
         heartbeat_s=heartbeat_s,
+        keep_completed_days=read.whole("ORCH_KEEP_COMPLETED_DAYS", 90, 0, 36500),
+        keep_failed_days=read.whole("ORCH_KEEP_FAILED_DAYS", 180, 0, 36500),
+        keep_cancelled_days=read.whole("ORCH_KEEP_CANCELLED_DAYS", 90, 0, 36500),
         sign_key_path=needed_path("ORCH_SIGN_KEY_PATH", var_dir / "keys" / "orch_sign_private.pem"),
         verify_key_path=needed_path("ORCH_VERIFY_KEY_PATH", var_dir / "keys" / "trusted"),
         output_dir=needed_path("OUTPUT_DIR", var_dir / "bundles"),

@@ -97,6 +97,7 @@ def _queue() -> dict[str, Any]:
         "running": [_named(job) for job in active[: 2 * SHOWN]],
         "waiting": len(stuck) + len(failed),
         "queued": queued,
+        "queued_about": "about " if queued > depth.EXACT_UP_TO else "",
         "processing": max(0, running - len(stuck)),
         "is_live": bool(queued or running),
         "workers": services.live_worker_count(),

@@ -26,6 +26,7 @@ from prometheus_client.utils import floatToGoString
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 # psycopg2 names the class like an instance
 
 from bundles import measures
+from jobs import depth
 from orchestrator_site.quick_database import DatabaseError, quick_cursor
 
 log = logging.getLogger(__name__)
@@ -131,9 +132,10 @@ class _MetricsHandler(BaseHTTPRequestHandler):
 
 
 def _queued(cursor: Cursor) -> Metric:
-    cursor.execute("SELECT count(*) FROM orchestrator_jobs WHERE status IN ('queued')")
-    family = GaugeMetricFamily("orch_jobs_queued", "Jobs waiting for a worker.")
-    family.add_metric([], _only(cursor))
+    family = GaugeMetricFamily(
+        "orch_jobs_queued", f"Jobs waiting for a worker; above {depth.EXACT_UP_TO} the database's estimate."
+    )
+    family.add_metric([], float(depth.queued(cursor)))
     return family
 
 
@@ -155,11 +157,6 @@ def _histograms(cursor: Cursor) -> Iterator[Metric]:
         family = HistogramMetricFamily(name, documentation)
         family.add_metric([], buckets, sum_value=float(sum(total for _, _, total in rows)))
         yield family
-
-
-def _only(cursor: Cursor) -> float:
-    row = cursor.fetchone()
-    return float(row[0]) if row else 0.0
 
 
 def _label(bound: float) -> str:

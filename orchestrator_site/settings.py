@@ -39,6 +39,11 @@ ORCH_DB_POOLED = False
 ORCH_JOB_LIMITS = ENV.job_limits
 ORCH_DISK_RESERVE_BYTES = ENV.disk_reserve_bytes
 ORCH_HEARTBEAT_SECONDS = ENV.heartbeat_s
+ORCH_KEEP_DAYS = {  # how long a job is kept after it ended so; 0 means for ever
+    "completed": ENV.keep_completed_days,
+    "failed": ENV.keep_failed_days,
+    "cancelled": ENV.keep_cancelled_days,
+}
 ORCH_ANONYMOUS_API_ROLE = ENV.anonymous_api_role
 ORCH_ALLOW_UNSIGNED_RESTORE = ENV.allow_unsigned_restore
 ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_bytes

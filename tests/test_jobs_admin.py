@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from custody.models import Event
 from custody.principal import SYSTEM
-from jobs import queue, registry
+from jobs import admin_paging, queue, registry
 from jobs.models import Job
 from jobs.outcome import Finished
 
@@ -77,6 +79,34 @@ def test_the_list_filters_by_state_type_and_stuck_without_counting_the_table(ope
         assert {job for job in (stuck, running) if str(job.job_id) in page} == shown
 
 
+def test_each_state_is_shown_with_its_number_and_a_word_that_is_none_finds_nothing(operator, monkeypatch):
+    jobs = [stuck_job(), running_job()]
+    page = operator.get(LIST).content.decode()
+    assert "Processing (2)" in page
+    assert "Failed (0)" in page
+    assert not any(str(job.job_id) in operator.get(f"{LIST}?status__exact=odd").content.decode() for job in jobs)
+    monkeypatch.setattr(admin_paging, "COUNT_UP_TO", 2)
+    assert "Processing (2+)" in operator.get(LIST).content.decode()
+
+
+def test_a_list_leads_only_as_far_as_is_cheap_to_page_and_says_so(operator, monkeypatch):
+    running_job()
+    newest = [running_job() for _ in range(2)]
+    assert "only the newest are listed" not in operator.get(LIST).content.decode()
+    monkeypatch.setattr(admin_paging.BoundedPaginator, "most", 2)
+    for filters in ("", "?status__exact=processing"):
+        page = operator.get(LIST + filters).content.decode()
+        assert "only the newest are listed" in page
+        assert all(str(job.job_id) in page for job in newest)
+
+
+def test_no_facets_are_offered_as_they_would_count_the_table(operator):
+    running_job()
+    for page in (operator.get(LIST), operator.get(f"{LIST}?_facets=True")):
+        assert "Show counts" not in page.content.decode()
+        assert "Hide counts" not in page.content.decode()
+
+
 def test_a_job_is_shown_with_its_attempts_and_no_field_to_edit(operator):
     job = stuck_job()
     page = operator.get(f"{LIST}{job.job_id}/change/").content.decode()
@@ -115,6 +145,46 @@ def test_a_running_job_is_not_freed_even_when_the_confirmation_names_it(operator
     answer = operator.post(f"{LIST}free_stuck/confirm/", {"job": [str(running.job_id)]}, follow=True)
     assert "state_conflict" in answer.content.decode()
     assert state(running) == "processing"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("action", ["free_stuck", "retry"])
+def test_a_job_that_another_connection_holds_with_a_running_lease_is_neither_freed_nor_retried(operator, action):
+    """Its holder renews on a connection of its own, before the confirmation and after it, and still completes."""
+    queue.enqueue("t", {}, principal=SYSTEM, operation="test")
+    claimed, answered = threading.Event(), threading.Event()
+    held: list[Job] = []
+
+    def hold() -> None:
+        try:
+            job = queue.claim("elsewhere", ["t"])
+            assert job is not None
+            held.append(queue.heartbeat(job))
+            claimed.set()
+            assert answered.wait(timeout=30)
+            queue.complete(queue.heartbeat(job), Finished({}))
+        finally:
+            claimed.set()
+            connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert claimed.wait(timeout=30)
+    answer = operator.post(f"{LIST}{action}/confirm/", {"job": [str(held[0].job_id)]}, follow=True)
+    assert "state_conflict" in answer.content.decode()
+    assert Job.objects.get().lease_token == held[0].lease_token
+    answered.set()
+    thread.join(timeout=30)
+    assert state(held[0]) == "completed"
+    assert not Event.objects.exists()
+
+
+def test_each_action_is_told_to_custody(operator):
+    job = queue.enqueue("t", {}, principal=SYSTEM, operation="test").job
+    for action in ("cancel", "retry", "cancel"):
+        operator.post(f"{LIST}{action}/confirm/", {"job": [str(job.job_id)]})
+    told = Event.objects.order_by("sequence").values_list("actor", "action", "object_id")
+    assert list(told) == [("olga", f"job.{action}", str(job.job_id)) for action in ("cancel", "retry", "cancel")]
 
 
 def test_cancel_and_retry_go_through_their_confirmations(operator):

@@ -52,9 +52,13 @@ WRITES = re.compile(
 )
 
 
-def test_only_the_queue_writes_to_its_table_but_for_the_incident_that_a_restore_learns():
+def test_only_the_queue_writes_to_its_table_but_for_the_incident_that_a_restore_learns_and_the_purge_of_old_jobs():
     found = {name_of(path) for path in PRODUCT if WRITES.search(path.read_text(encoding="utf-8"))}
-    assert found - {"rehydration/handler.py"} == {"jobs/queue.py"}
+    assert found - {"rehydration/handler.py", "jobs/retention.py"} == {"jobs/queue.py"}
+    purge = (BASE_DIR / "jobs" / "retention.py").read_text(encoding="utf-8")
+    assert len(WRITES.findall(purge)) == 1
+    assert "DELETE FROM orchestrator_jobs AS job USING over " in purge
+    assert not re.search(r"\bUPDATE\s+orchestrator_", purge)
     (write,) = re.findall(r"\.update\(([^)]*)\)", (BASE_DIR / "rehydration" / "handler.py").read_text(encoding="utf-8"))
     assert write.startswith("incident_id=")
 

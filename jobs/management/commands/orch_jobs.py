@@ -1,4 +1,4 @@
-"""`manage.py orch_jobs list|show|retry|cancel|free`: look at jobs and act on them from a shell, by the same rules."""
+"""`manage.py orch_jobs list|show|retry|cancel|free|purge`: look at jobs and act on them, by the same rules."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from django.core.management.base import BaseCommand, CommandError
 
 from custody import principal
 from custody.errors import CustodyError
-from jobs import listing, services, waiting
+from jobs import listing, retention, services, waiting
 from jobs.errors import JobError
-from jobs.models import Job, Status
+from jobs.models import ENDED, Job, Status
 
 
 class Command(BaseCommand):
     """Exit 0 when done, 1 when the queue refused it."""
 
-    help = "List, show, retry, cancel or free jobs."
+    help = "List, show, retry, cancel, free or purge jobs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the subcommands."""
@@ -38,6 +38,12 @@ class Command(BaseCommand):
             what.add_parser(name, help=text).add_argument("job_id")
         freed = what.add_parser("free", help="free stuck jobs: processing, lease expired")
         freed.add_argument("job_id", nargs="*", help="which; all stuck ones when none is named")
+        purged = what.add_parser("purge", help="remove jobs that ended long ago, by default as the settings say")
+        purged.add_argument("--older-than-days", type=int, dest="days", help="days since their end, at least 1")
+        purged.add_argument(
+            "--status", action="append", choices=[str(state) for state in ENDED], help="may be repeated"
+        )
+        purged.add_argument("--dry-run", action="store_true", help="only count what would be removed")
 
     def handle(self, *args: object, **options: Any) -> None:
         """Act, as the operating-system user at the shell."""
@@ -56,9 +62,26 @@ class Command(BaseCommand):
             self._show(services.get(who, options["job_id"]))
         elif what == "free":
             self._print(services.free_stuck(who, options["job_id"] or None), as_json=options["json"])
+        elif what == "purge":
+            self._purge(who, options)
         else:
             act = services.retry if what == "retry" else services.cancel
             self._print([act(who, options["job_id"])], as_json=options["json"])
+
+    def _purge(self, who: principal.Principal, options: dict[str, Any]) -> None:
+        kept, dry_run = retention.kept_days(), options["dry_run"]
+        for state in options["status"] or kept:
+            days = kept[state] if options["days"] is None else options["days"]
+            if not days and options["days"] is None:
+                number = 0  # the settings keep these for ever
+            else:
+                number = retention.would_purge(state, days) if dry_run else retention.purge(who, state, days)
+            if options["json"]:
+                told = {"status": state, "older_than_days": days or None, "jobs": number, "dry_run": dry_run}
+                self.stdout.write(json.dumps(told))
+            else:
+                age = f"ended over {days} days ago" if days else "kept for ever"
+                self.stdout.write(f"{state} ({age}): {number} {'would be removed' if dry_run else 'removed'}")
 
     def _show(self, job: Job) -> None:
         whole = listing.as_dict(job) | {
