@@ -1,13 +1,15 @@
 #!/bin/sh
 # Brings what the tests need from the system: a Chromium for the browser test, openssl and zstd for the
-# "verify it yourself" lines, strace to see what the reader does, systemd-analyze for the service units. Installs with
+# "verify it yourself" lines, strace to see what the reader does, systemd-analyze for the service units, pgbouncer for
+# workers behind a pooling proxy (started by the tests on a port of their own). Installs with
 # apt where that is possible, else names what is missing in one line.
 set -eu
+PATH="$PATH:/usr/sbin" # where Debian puts pgbouncer, and not everybody looks
 
 missing=""
 command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
   || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
-for tool in openssl zstd jq strace; do
+for tool in openssl zstd jq strace pgbouncer; do
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import queue, registry
+from jobs import queue, registry, session
 from jobs.completion import answer_was_lost, settle
 from jobs.context import JobContext
 from jobs.errors import (
@@ -25,9 +25,13 @@ from jobs.errors import (
     StoppingError,
 )
 from jobs.joblog import log
+from jobs.log_format import during
 from jobs.models import Job
 from jobs.outcome import Finished
 from jobs.pulse import Pulse
+from jobs.redaction import redact_text
+
+HANDLER_ANSWER_S = 600.0  # a handler may ask for much; should the lease be over, it waits no longer
 
 
 def perform(job: Job, pulse: Pulse, *, rest: Callable[[], None] = lambda: None) -> None:
@@ -38,6 +42,11 @@ def perform(job: Job, pulse: Pulse, *, rest: Callable[[], None] = lambda: None) 
         pulse: its life signs; beating already when a thread does that.
         rest: called once the handler has left: stops the beating, so that nothing else writes to the job.
     """
+    with during(job_id=job.job_id, attempt=job.attempts):
+        _perform(job, pulse, rest)
+
+
+def _perform(job: Job, pulse: Pulse, rest: Callable[[], None]) -> None:
     context = JobContext(
         job_id=job.job_id,
         attempt=job.attempts,
@@ -49,14 +58,15 @@ def perform(job: Job, pulse: Pulse, *, rest: Callable[[], None] = lambda: None) 
     )
     try:
         try:
-            finished = registry.get(job.job_type).handler(context)
+            with session.answers_within(HANDLER_ANSWER_S, over=pulse.is_over):
+                finished = registry.get(job.job_type).handler(context)
         finally:
             rest()
         _complete(job, pulse, finished)
     except LeaseLostError:
-        log.warning("the lease was lost; this attempt changes nothing", job_id=str(job.job_id))
+        log.warning("the lease was lost; this attempt changes nothing")
     except OutcomeUnknownError as error:
-        log.error(str(error), job_id=str(job.job_id))
+        log.error(str(error))
     except CancelledError:
         _end(pulse, lambda: queue.honour_cancel(job))
     except StoppingError:
@@ -64,7 +74,7 @@ def perform(job: Job, pulse: Pulse, *, rest: Callable[[], None] = lambda: None) 
     except (PermanentError, RetryableError) as error:
         _fail(job, pulse, error)
     except Exception as error:  # noqa: BLE001 # whatever a handler raises ends its attempt, not the worker
-        log.error("the handler failed", job_id=str(job.job_id), exc_info=True)
+        log.error("the handler failed", exc_info=True)
         _fail(job, pulse, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
 
 
@@ -75,7 +85,7 @@ def _complete(job: Job, pulse: Pulse, finished: Finished) -> None:
 
 
 def _fail(job: Job, pulse: Pulse, error: PermanentError | RetryableError) -> None:
-    code, message, permanent = error.code, str(error) or error.code, isinstance(error, PermanentError)
+    code, message, permanent = error.code, redact_text(str(error)) or error.code, isinstance(error, PermanentError)
     needs_bytes = error.needs_bytes if isinstance(error, RetryableError) else 0
     pulse.log("error", message, {"code": code, "permanent": permanent})
     _end(pulse, lambda: queue.fail(job, code, message, permanent=permanent, needs_bytes=needs_bytes))

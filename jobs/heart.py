@@ -10,6 +10,7 @@ from django.db import Error, connection
 
 from jobs import session
 from jobs.joblog import log
+from jobs.log_format import during
 from jobs.presence import Presence
 from jobs.pulse import Pulse
 
@@ -55,7 +56,9 @@ class Heart(threading.Thread):
                 failing = False
             except Error as error:
                 if not failing:  # once an outage, not four times a second
-                    log.warning("no heartbeat; trying on", error=str(error).strip())
+                    pulse = self._pulse
+                    with during(**({} if pulse is None else {"job_id": pulse.job.job_id})):
+                        log.warning("no heartbeat; trying on", error=str(error).strip())
                 failing = True
                 connection.close()
             if self._over.wait(TICK_S):

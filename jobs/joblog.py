@@ -1,11 +1,14 @@
-"""The log of each job: kept in the database, bounded, and written to the worker's own log as it happens."""
+"""The log of each job: kept in the database, bounded, and written to the worker's own log as it happens.
+
+Bounded in lines, in the length of a message and in the size of its fields; credentials are cut out of all of it.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,9 +16,12 @@ import structlog
 from django.db import connection
 
 from jobs.models import Job
+from jobs.redaction import redact_text, redact_value
 from jobs.storable import storable_json, storable_text
 
 KEPT_LINES = 500
+MOST_MESSAGE_CHARS = 2000
+MOST_FIELDS_CHARS = 8000
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 # Only the lease's owner writes. A line's age is measured by the worker, its time by the database, whose clock counts.
@@ -31,9 +37,19 @@ TRIM = """
 DELETE FROM orchestrator_job_log WHERE job_id = %(job_id)s AND id <= (
     SELECT id FROM orchestrator_job_log WHERE job_id = %(job_id)s ORDER BY id DESC OFFSET %(kept)s LIMIT 1)"""
 
+
+def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    redacted: dict[str, Any] = redact_value(event)
+    return redacted
+
+
 log = structlog.wrap_logger(
     logging.getLogger("jobs"),
-    processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])],
+    processors=[
+        structlog.processors.format_exc_info,
+        _without_secrets,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
 )
 
 
@@ -47,6 +63,19 @@ class Line:
     said_at: float = field(default_factory=time.monotonic)
 
 
+def line_of(level: str, message: str, fields: dict[str, Any]) -> Line:
+    """A line that may be stored: without credentials, of bounded size, of what PostgreSQL can hold.
+
+    Fields that are too large give way to the beginning of their text.
+    """
+    kept = storable_json(redact_value(fields))
+    text = json.dumps(kept)
+    if len(text) > MOST_FIELDS_CHARS:
+        kept = {"cut": storable_text(text, limit=MOST_FIELDS_CHARS // 2)}
+    known = level if level in LEVELS else "info"
+    return Line(known, storable_text(redact_text(message), limit=MOST_MESSAGE_CHARS), kept)
+
+
 def append(job: Job, lines: Sequence[Line]) -> None:
     """Store `lines` at the end of the claimed job's log and drop what is more than the last 500.
 
@@ -57,8 +86,8 @@ def append(job: Job, lines: Sequence[Line]) -> None:
         {
             "age_s": now - line.said_at,
             "level": line.level,
-            "message": storable_text(line.message),
-            "fields": storable_json(line.fields),
+            "message": line.message,
+            "fields": line.fields,
         }
         for line in lines
     ]

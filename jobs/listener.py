@@ -14,10 +14,12 @@ from typing import Any
 
 from django.db import Error, connection
 
+from jobs import session
 from jobs.joblog import log
 from jobs.wakeup import CHANNEL
 
 PROBE_S = 10.0
+PROBE_ANSWER_S = 5
 LONGEST_PAUSE_S = 5.0
 
 
@@ -36,6 +38,7 @@ class Listener(threading.Thread):
 
     def run(self) -> None:
         """Listen; when the connection breaks, connect again with growing pauses."""
+        session.limit_statements(PROBE_ANSWER_S)
         pause_s = 0.2
         while not self._over.is_set():
             try:

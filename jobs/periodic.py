@@ -8,14 +8,23 @@ from collections.abc import Callable
 
 from django.db import connection
 
+from jobs import session
 from jobs.joblog import log
 
 
 class Periodic(threading.Thread):
-    """Calls `action` at once and then about every `every_s` seconds, until the process ends or `stop`."""
+    """Calls `action` at once and then about every `every_s` seconds, until the process ends or `stop`.
 
-    def __init__(self, name: str, every_s: float, action: Callable[[], object]) -> None:
+    Args:
+        name: for the log.
+        every_s: the rest between two calls, in seconds.
+        action: what to do.
+        statement_s: how long each of its statements may take; so long does a half-dead connection hold it up.
+    """
+
+    def __init__(self, name: str, every_s: float, action: Callable[[], object], *, statement_s: int) -> None:
         super().__init__(name=name, daemon=True)
+        self._statement_s = statement_s
         self._every_s = every_s
         self._action = action
         self._over = threading.Event()
@@ -26,6 +35,7 @@ class Periodic(threading.Thread):
 
     def run(self) -> None:
         """Act, rest, act; a failure is logged and tried again after the next rest."""
+        session.limit_statements(self._statement_s)
         while not self._over.is_set():
             try:
                 self._action()

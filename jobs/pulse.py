@@ -17,6 +17,7 @@ from django.conf import settings
 from jobs import joblog, queue
 from jobs.errors import CancelledError, LeaseLostError, StoppingError
 from jobs.joblog import Line, log
+from jobs.log_format import during
 from jobs.models import Job
 from jobs.tracker import ProgressTracker
 
@@ -47,25 +48,31 @@ class Pulse:
     def log(self, level: str, message: str, fields: dict[str, Any]) -> None:
         """Write one line to the worker's log now and to the job's with the next beat."""
         number = joblog.LEVELS.get(level, joblog.LEVELS["info"])
-        log.log(number, message, job_id=str(self.job.job_id), attempt=self.job.attempts, fields=fields)
-        self._lines.append(Line(level if level in joblog.LEVELS else "info", message, fields))
+        line = joblog.line_of(level, message, fields)
+        with during(job_id=self.job.job_id, attempt=self.job.attempts):  # a handler may log from any thread
+            log.log(number, line.message, fields=line.fields)
+        self._lines.append(line)
 
     def check(self) -> None:
         """Raise when the attempt must end.
 
         Raises:
-            LeaseLostError: the lease is over, as the database said or as this process's own clock must assume.
+            LeaseLostError: the lease is over.
             CancelledError: somebody asked for that.
             StoppingError: the worker is shutting down.
         """
         if self._direct:
             self.beat()
-        if self.lost.is_set() or time.monotonic() - self._renewed_at > settings.ORCH_LEASE_SECONDS:
+        if self.is_over():
             raise LeaseLostError("The lease is over; this attempt ends here.")
         if self.cancelled.is_set():
             raise CancelledError("Somebody asked for this job to be cancelled.")
         if self.stopping.is_set():
             raise StoppingError("The worker is shutting down.")
+
+    def is_over(self) -> bool:
+        """Whether the lease is over, as the database said or as this process's own clock must assume."""
+        return self.lost.is_set() or time.monotonic() - self._renewed_at > settings.ORCH_LEASE_SECONDS
 
     def beat(self) -> None:
         """Renew the lease, store progress and log lines, look for a cancel request: each when it is due.
@@ -77,8 +84,9 @@ class Pulse:
             if self.lost.is_set():
                 return
             now = time.monotonic()
-            renew = now - self._renewed_at >= settings.ORCH_HEARTBEAT_SECONDS
             write = self.tracker.pending and now - self._wrote_at >= WRITE_SPACING_S
+            # A lease that is nearly due is renewed by a write that happens anyway, which keeps writes apart.
+            renew = now - self._renewed_at >= settings.ORCH_HEARTBEAT_SECONDS - (WRITE_SPACING_S if write else 0)
             try:
                 if renew or write:
                     self._store(now, renew=renew)

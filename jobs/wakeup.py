@@ -1,10 +1,12 @@
 """Telling idle workers that there is work: NOTIFY here, LISTEN in `jobs.listener`.
 
-A lost notice costs only time: every worker also looks by itself about once a second.
+A lost notice costs only time: every worker also looks by itself about once a second. Behind a proxy that pools
+transactions nobody can listen, so there nobody notifies either.
 """
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import connection
 
 CHANNEL = "orchestrator_jobs"
@@ -12,5 +14,7 @@ CHANNEL = "orchestrator_jobs"
 
 def announce() -> None:
     """Wake the workers when the current transaction commits (at once outside one)."""
+    if settings.ORCH_DB_POOLED:
+        return
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])

@@ -12,6 +12,7 @@ import random
 import select
 import threading
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from jobs import queue, registry, session
@@ -22,10 +23,12 @@ from jobs.joblog import log
 from jobs.models import Job
 from jobs.presence import Presence
 from jobs.pulse import Pulse
+from jobs.recycling import Bounds
 from jobs.stopping import Stop, watch
 
 POLL_S = 1.0
 LONGEST_PAUSE_S = 5.0
+LEAST_CLAIM_S = 5.0  # an answer that comes with half the lease gone is hardly worth waiting for
 
 
 class Worker:
@@ -34,10 +37,16 @@ class Worker:
     Args:
         wake: reading end of a pipe on which the supervisor announces work; `None` means polling alone. Its other end
             being closed means that the supervisor has died.
+        bounds: how much this process may do before it makes way; `None` means that nobody would take its place.
+
+    Attributes:
+        makes_way: whether it left because a bound was reached.
     """
 
-    def __init__(self, *, wake: int | None = None) -> None:
+    def __init__(self, *, wake: int | None = None, bounds: Bounds | None = None) -> None:
+        self.makes_way = False
         self._wake = wake
+        self._bounds = bounds
         self._stop = Stop()
         self._presence = Presence()
         self._heart = Heart(self._presence, self._stop.event)
@@ -66,6 +75,8 @@ class Worker:
                 self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
+            if self._bound_is_reached():
+                break
             if not worked:
                 if until_idle:
                     break
@@ -73,9 +84,17 @@ class Worker:
         self._heart.stop()
         self._depart()
 
+    def _bound_is_reached(self) -> bool:
+        reason = self._bounds.reached(self._presence.jobs_done) if self._bounds is not None else ""
+        if reason:
+            self.makes_way = True
+            log.info("this worker process makes way for a fresh one", reason=reason)
+        return bool(reason)
+
     def _work(self) -> bool:
         """Claim a job and perform it; whether there was one."""
-        job = _claim(self._presence.worker_id)
+        with session.answers_within(max(LEAST_CLAIM_S, settings.ORCH_LEASE_SECONDS / 2)):
+            job = _claim(self._presence.worker_id)
         if job is None:
             return False
         pulse = Pulse(job, registry.get(job.job_type).phases, stopping=self._stop.event, direct=False)

@@ -57,6 +57,9 @@ class Environment:
     keep_completed_days: int
     keep_failed_days: int
     keep_cancelled_days: int
+    recycle_jobs: int
+    recycle_memory_mb: int
+    db_pooled: bool
     sign_key_path: Path
     verify_key_path: Path
     output_dir: Path
@@ -273,6 +276,9 @@ def load(environ: Mapping[str, str]) -> Environment:
         keep_completed_days=read.whole("ORCH_KEEP_COMPLETED_DAYS", 90, 0, 36500),
         keep_failed_days=read.whole("ORCH_KEEP_FAILED_DAYS", 180, 0, 36500),
         keep_cancelled_days=read.whole("ORCH_KEEP_CANCELLED_DAYS", 90, 0, 36500),
+        recycle_jobs=read.whole("ORCH_WORKER_RECYCLE_JOBS", 10_000, 0, 1_000_000_000),
+        recycle_memory_mb=read.whole("ORCH_WORKER_RECYCLE_MEMORY_MB", 1024, 0, 16_777_216),
+        db_pooled=read.flag("ORCH_DB_POOLED", default=False),
         sign_key_path=needed_path("ORCH_SIGN_KEY_PATH", var_dir / "keys" / "orch_sign_private.pem"),
         verify_key_path=needed_path("ORCH_VERIFY_KEY_PATH", var_dir / "keys" / "trusted"),
         output_dir=needed_path("OUTPUT_DIR", var_dir / "bundles"),

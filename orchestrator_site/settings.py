@@ -35,7 +35,6 @@ ORCH_SIGN_KEY_PATH = ENV.sign_key_path
 ORCH_VERIFY_KEY_PATH = ENV.verify_key_path
 ORCH_WORKER_COUNT = ENV.worker_count
 ORCH_LEASE_SECONDS = ENV.lease_s
-ORCH_DB_POOLED = False
 ORCH_JOB_LIMITS = ENV.job_limits
 ORCH_DISK_RESERVE_BYTES = ENV.disk_reserve_bytes
 ORCH_HEARTBEAT_SECONDS = ENV.heartbeat_s
@@ -44,6 +43,9 @@ ORCH_KEEP_DAYS = {  # how long a job is kept after it ended so; 0 means for ever
     "failed": ENV.keep_failed_days,
     "cancelled": ENV.keep_cancelled_days,
 }
+ORCH_WORKER_RECYCLE_JOBS = ENV.recycle_jobs
+ORCH_WORKER_RECYCLE_MEMORY_MB = ENV.recycle_memory_mb
+ORCH_DB_POOLED = ENV.db_pooled
 ORCH_ANONYMOUS_API_ROLE = ENV.anonymous_api_role
 ORCH_ALLOW_UNSIGNED_RESTORE = ENV.allow_unsigned_restore
 ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_bytes
@@ -125,6 +127,7 @@ def _database() -> dict[str, Any]:
         "PASSWORD": ENV.db_pass,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": ENV.db_pooled,  # they outlive a transaction, and with it the proxy's promise
         "OPTIONS": {"connect_timeout": 5, "application_name": "ransomeye-orchestrator"},
         "TEST": {"TEMPLATE": "template0"},
     }
@@ -216,7 +219,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"plain": {"()": "jobs.log_format.AttemptFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {

@@ -10,7 +10,10 @@ import hashlib
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import connection
+
+from jobs.errors import PermanentError
 
 PAUSE_S = 0.25
 
@@ -22,7 +25,15 @@ def acquire(incident_id: str, waiting: Callable[[], None], *, shared: bool = Fal
         incident_id: the incident.
         waiting: called while it waits; raises to give up.
         shared: for reading, which many may do at once.
+
+    Raises:
+        PermanentError: the database is reached through a pool, where a session's lock would be anybody's.
     """
+    if settings.ORCH_DB_POOLED:
+        raise PermanentError(
+            "database_pooled",
+            "Restoring, and bundling what was restored, need a direct connection to PostgreSQL (ORCH_DB_POOLED).",
+        )
     ask = "SELECT pg_try_advisory_lock_shared(%s)" if shared else "SELECT pg_try_advisory_lock(%s)"
     while not _ask(ask, incident_id):
         waiting()

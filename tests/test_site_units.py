@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
+from jobs import supervisor
+
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = sorted((ROOT / "deploy").glob("*.service"))
 
@@ -43,6 +45,12 @@ def test_what_it_starts_exists_and_is_stopped_in_an_orderly_way(unit):
     assert int(service["TimeoutStopSec"]) >= 25  # longer than gunicorn's graceful timeout and a worker's 10 s
     assert service["EnvironmentFile"] == "/etc/ransomeye/orchestrator.env"
     assert service["NoNewPrivileges"] == "yes"
+
+
+def test_systemd_learns_from_the_workers_themselves_that_they_are_ready_and_live():
+    service = service_of(ROOT / "deploy" / "ransomeye-orchestrator-worker.service")
+    assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
+    assert int(service["WatchdogSec"]) > supervisor.CHILDREN_MAY_TAKE_S  # which it spends without a word
 
 
 def test_the_shell_script_is_sound():

@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from django.db import connection
+
 from jobs.context import JobContext
 from jobs.outcome import Finished
 
@@ -32,3 +34,12 @@ def ignore(context: JobContext) -> Finished:
     while not Path(context.payload["end"]).exists():
         time.sleep(0.02)
     return Finished({"attempt": context.attempt})
+
+
+def query(context: JobContext) -> Finished:
+    """Say that it runs, then ask the database again and again, and never whether it should stop."""
+    Path(context.payload["started"]).with_suffix(f".{context.attempt}").write_text(str(os.getpid()))
+    while not Path(context.payload["end"]).exists():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(0.02)")
+    return Finished({"attempt": context.attempt, "pid": os.getpid()})

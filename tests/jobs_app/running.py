@@ -21,6 +21,7 @@ from jobs.models import Job
 from jobs.outcome import Finished
 
 PATIENCE_S = 40.0
+TYPES = ("note", "wait", "ignore", "query")
 
 
 def eventually(what: Callable[[], Any]) -> Any:
@@ -35,10 +36,10 @@ def eventually(what: Callable[[], Any]) -> Any:
 
 @pytest.fixture(autouse=True)
 def types_known_here() -> Iterator[None]:
-    for name in ("note", "wait", "ignore"):
+    for name in TYPES:
         registry.register(registry.JobType(name=name, title=name, phases=("working",), handler=lambda _: Finished({})))
     yield
-    for name in ("note", "wait", "ignore"):
+    for name in TYPES:
         registry.unregister(name)
 
 
@@ -57,11 +58,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     }
     started: list[psutil.Popen] = []
 
-    def run(*arguments: str) -> subprocess.Popen[bytes]:
+    def run(*arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         with (tmp_path / "worker.log").open("ab") as log:
             process = psutil.Popen(
                 [sys.executable, "manage.py", "run_orch_worker", *arguments],
-                cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log,
+                cwd=settings.BASE_DIR, env=environment | variables, stdout=log, stderr=log,
             )  # fmt: skip
         started.append(process)
         return process  # type: ignore[return-value] # psutil.Popen wraps subprocess.Popen
