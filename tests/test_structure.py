@@ -47,13 +47,14 @@ def test_a_jobs_state_is_written_in_one_module_only():
     assert found == {"jobs/queue.py"}
 
 
+RUNNING = [path for path in PRODUCT if "migrations" not in path.parts]
 WRITES = re.compile(
     r"UPDATE\s+orchestrator_jobs\b|DELETE\s+FROM\s+orchestrator_jobs\b|Job\.objects\.\w+\([^)]*\)\.(update|delete)\("
 )
 
 
 def test_only_the_queue_writes_to_its_table_but_for_the_incident_that_a_restore_learns_and_the_purge_of_old_jobs():
-    found = {name_of(path) for path in PRODUCT if WRITES.search(path.read_text(encoding="utf-8"))}
+    found = {name_of(path) for path in RUNNING if WRITES.search(path.read_text(encoding="utf-8"))}
     assert found - {"rehydration/handler.py", "jobs/retention.py"} == {"jobs/queue.py"}
     purge = (BASE_DIR / "jobs" / "retention.py").read_text(encoding="utf-8")
     assert len(WRITES.findall(purge)) == 1
