@@ -25,7 +25,7 @@ def tracked(*patterns: str) -> list[Path]:
 
 
 PYTHON = tracked("*.py")
-PRODUCT = [path for path in PYTHON if path.relative_to(BASE_DIR).parts[0] not in {"tests", "benchmarks"}]
+PRODUCT = [path for path in PYTHON if path.relative_to(BASE_DIR).parts[0] not in {"tests", "benchmarks", "soak"}]
 
 
 def name_of(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""`make soak`: long runs that try to break what must hold."""
