@@ -22,6 +22,7 @@ CALLS = (
     "rename", "renameat", "renameat2", "link", "linkat", "symlink", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir",
     "truncate", "ftruncate", "fallocate", "sendfile", "copy_file_range", "sendto", "sendmsg",
 )  # fmt: skip
+TRACED = "trace=" + ",".join(f"?{name}" for name in CALLS)  # "?": not every architecture has each
 SHOWN = 200  # characters of a call that tell it from others
 PATIENCE_S = 60.0
 LOOK_S = 0.002
@@ -101,7 +102,7 @@ def attached(pid: int, log: Path, *options: str) -> Iterator[subprocess.Popen[by
     Raises:
         TracingError: it cannot be attached.
     """
-    command = ["strace", "-yy", "-s", "160", "-o", str(log), "-p", str(pid), "-e", f"trace={','.join(CALLS)}", *options]
+    command = ["strace", "-yy", "-s", "160", "-o", str(log), "-p", str(pid), "-e", TRACED, *options]
     try:
         tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except FileNotFoundError as error:
