@@ -194,11 +194,14 @@ def _fill_disk(world: World, fault: Fault) -> tuple[float, Heal]:
 
 
 def _fail_calls(world: World, fault: Fault) -> tuple[float, Heal]:
-    """Make some of a worker's system calls fail, with strace, from a random one of each on."""
+    """Make some of the workers' system calls fail, with strace: one of so many in each thread."""
+    if not world.crew.workers():
+        raise IndexError("nobody to strike")
     what = FAILING[int(fault.how * len(FAILING))]
     log = world.root / "strace" / f"{fault.at_s:.3f}"
-    when = f"when={1 + int(fault.whom * 97) % 7}+{1 + int(fault.long * 97) % 5}"
-    command = ["strace", "-f", "-o", str(log), "-p", str(world.worker(fault).pid), "-e", f"trace={what.split(':')[0]}"]
+    when = f"when={1 + int(fault.whom * 3)}+{1 + int(fault.long * 97) % 4}"
+    workers = [str(one.pid) for one in world.crew.workers()]
+    command = ["strace", "-f", "-o", str(log), "-p", ",".join(workers), "-e", f"trace={what.split(':')[0]}"]
     with (log.with_suffix(".err")).open("wb") as told:
         tracer = subprocess.Popen([*command, "-e", f"inject={what}:{when}"], stderr=told)
 
@@ -211,7 +214,7 @@ def _fail_calls(world: World, fault: Fault) -> tuple[float, Heal]:
             tracer.wait()
         world.did[f"  calls made to fail ({what})"] += log.read_bytes().count(b"(INJECTED)") if log.exists() else 0
 
-    return 2 + fault.long * 4, detach
+    return 3 + fault.long * 5, detach
 
 
 _FAULTS: dict[str, Callable[[World, Fault], tuple[float, Heal] | None]] = {

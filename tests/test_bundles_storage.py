@@ -64,7 +64,7 @@ def test_the_note_is_on_disk_with_all_that_leads_to_it_before_the_bundle_has_a_n
     sync, link, done = os.fsync, os.link, []
 
     def synced(descriptor: int) -> None:
-        done.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         sync(descriptor)
 
     def linked(*given: Any, **more: Any) -> None:
