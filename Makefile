@@ -50,7 +50,7 @@ bench: setup ## Measurements, as ratios against named peers
 fuzz: setup ## Mutants of good bundles against the reader: five minutes, on all cores
 	$(BIN)/python -m fuzz
 
-soak: setup ## The queue under a driver that kills, freezes and cuts: 10,000 seeds, an hour at most
+soak: setup ## The queue under 10,000 seeds, every kill point, and chaos with real workers: an hour or two
 	$(BIN)/python -m soak
 
 clean: ## Remove the virtual environment and everything made at run time

@@ -84,10 +84,14 @@ def publish(finished: Path, name: str) -> None:
         CannotWriteError: `name_taken`, or a code of the disk's.
     """
     try:
-        # First the note, then the name: a file that has a name always has a note that leads to it.
+        # First the note, then the name: a file that has a name has a note that leads to it, after a power cut too.
         note = finished.with_name(PUBLISHED_AS)
-        note.write_text(f"{finished.name}\n{name}\n", encoding="utf-8")
+        with note.open("w", encoding="utf-8") as file:
+            file.write(f"{finished.name}\n{name}\n")
+            file.flush()
+            os.fsync(file.fileno())
         sync_directory(finished.parent)
+        sync_directory(finished.parent.parent)
         os.link(finished, output_dir() / name, follow_symlinks=False)
         sync_directory(output_dir())
     except FileExistsError as error:

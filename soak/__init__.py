@@ -1,1 +1,1 @@
-"""Long runs against what must never happen: the queue's rules under a seeded driver, and whatever joins them here."""
+"""`make soak`: long runs that try to break what must hold: rules of the queue, kill points, chaos of real processes."""

@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from soak import simulation
+from soak import chaos, killpoints, simulation
 
 # A part's name, what it does, its options, and what runs it and says whether all held.
 Part = tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], bool]]
 PARTS: dict[str, Part] = {
     "simulation": ("the queue's rules under a seeded driver", simulation.options, simulation.run),
+    "killpoints": ("a worker killed before and after each call that matters", killpoints.options, killpoints.run),
+    "chaos": ("real workers, killed, frozen, cut off, without room", chaos.options, chaos.run),
 }
 
 

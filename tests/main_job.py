@@ -15,6 +15,7 @@ from django.db import connection
 from bundles import services as bundle_services
 from bundles import storage, uploads
 from bundles.models import Bundle
+from bundles.samples.services import SampleServices
 from custody.principal import SYSTEM
 from jobs import queue
 from jobs.models import ENDED, Job
@@ -69,7 +70,7 @@ def write_incident(
     return folder
 
 
-def point_at(settings: Any, services: Upstreams) -> None:
+def point_at(settings: Any, services: SampleServices) -> None:
     """Make `services` the sources of this process's settings."""
     settings.KILLCHAIN_API_URL = services.url("killchain")
     settings.DB_API_URL = services.url("db")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -58,6 +59,26 @@ def test_the_sweep_leaves_everything_that_is_not_an_attempts(orch, sources):
         (orch.output_dir / name).write_bytes(b"an operator's own")
     assert storage.sweep() == 0
     assert files_of(orch.output_dir) == sorted([kept.name, *theirs, *inside])
+
+
+def test_the_note_is_on_disk_with_all_that_leads_to_it_before_the_bundle_has_a_name(orch, monkeypatch):
+    """After a power cut a name without its note would be a file that nothing can tell from an operator's own."""
+    staging = an_attempt()
+    sync, link, done = os.fsync, os.link, []
+
+    def synced(descriptor: int) -> None:
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    def linked(*given: Any, **more: Any) -> None:
+        done.append("the name")
+        link(*given, **more)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", linked)
+    storage.publish(staging / "bundle", "a.tar.zst")
+    leads_there = [str(staging / storage.PUBLISHED_AS), str(staging), str(staging.parent)]
+    assert done == [*leads_there, "the name", str(orch.output_dir)]
 
 
 def test_the_sweep_leaves_a_file_that_only_bears_the_name_of_what_was_published(orch):

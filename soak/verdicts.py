@@ -1,0 +1,93 @@
+"""What must hold of a deployment whenever no job is under way, however it came there; each check names what does not.
+
+Shared by the kill points and by chaos. Nothing here changes anything but `sweep_everything`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from bundles import keys, storage
+from bundles.format.report import check_bundle
+from bundles.models import Bundle, Manifest
+from custody.models import Event
+from jobs import sweeps
+from jobs.models import ACTIVE, Attempt, Job, Status
+from rehydration.models import ArtifactRecord, RestoredIncident
+
+ENDS_WITHOUT_RESULT = (Status.FAILED, Status.CANCELLED)
+
+
+def sweep_everything() -> None:
+    """Run what a worker's supervisor runs now and then."""
+    sweeps.run_all()
+
+
+def of_job(job: Job) -> Iterator[str]:
+    """One outcome: a completed attempt exactly in a completed job, as its last; attempts numbered without a gap."""
+    history = list(Attempt.objects.filter(job=job).order_by("number"))
+    completed = [attempt.number for attempt in history if attempt.outcome == Attempt.Outcome.COMPLETED]
+    if job.status in ACTIVE:
+        yield f"{job} has no outcome"
+    if [attempt.number for attempt in history] != list(range(1, job.attempts + 1)):
+        yield f"{job} counts {job.attempts} attempts and has {len(history)}"
+    if completed != ([job.attempts] if job.is_completed else []):
+        yield f"{job} has the completed attempts {completed} of {job.attempts}"
+    if any(attempt.outcome == Attempt.Outcome.RUNNING or attempt.ended_at is None for attempt in history):
+        yield f"{job} has an attempt that runs"
+    if job.is_failed and not job.error_code:
+        yield f"{job} does not say why it failed"
+
+
+def of_bundle_job(job: Job) -> Iterator[str]:
+    """A completed job has one bundle, its manifest and one line of custody; any other has none."""
+    found = list(Bundle.objects.filter(job_id=job.job_id))
+    if len(found) != int(job.is_completed):
+        yield f"{job} has {len(found)} bundles"
+    for made in found:
+        if (job.result or {}).get("bundle_id") != str(made.bundle_id):
+            yield f"{job} answers with another bundle than {made.name}"
+        if not Manifest.objects.filter(bundle=made).exists():
+            yield f"{made.name} has no manifest"
+        if Event.objects.filter(action="bundle.published", object_id=str(made.bundle_id)).count() != 1:
+            yield f"{made.name} is not told once in custody"
+
+
+def of_bundle_file(made: Bundle) -> Iterator[str]:
+    """A registered bundle verifies, and is the file that was registered."""
+    report = check_bundle(storage.output_dir() / made.name, keys.trusted())
+    if not report.verified or report.sha256 != made.sha256:
+        yield f"{made.name} does not verify: {report.error}"
+
+
+def of_stores() -> Iterator[str]:
+    """No file without a row and no row without a file, in both stores; nothing left in staging."""
+    yield from _difference("bundle", _files(storage.output_dir()), Bundle.objects.values_list("name", flat=True))
+    stored = ArtifactRecord.objects.exclude(stored_path="").values_list("stored_path", flat=True)
+    yield from _difference("artifact", _files(Path(settings.FORENSIC_STORAGE_PATH)), stored)
+    for root in (storage.output_dir(), Path(settings.FORENSIC_STORAGE_PATH)):
+        yield from (f"left in staging: {path.name}" for path in root.glob(".staging/*"))
+
+
+def of_restored(incident_id: str, times: int) -> Iterator[str]:
+    """The incident is there once, and custody tells as many restores as were done."""
+    if RestoredIncident.objects.filter(incident_id=incident_id).count() != 1:
+        yield f"{incident_id} is not there once"
+    told = Event.objects.filter(action="incident.restored", incident_id=incident_id).count()
+    if told != times:
+        yield f"custody tells {told} restores of {incident_id}, not {times}"
+
+
+def _difference(kind: str, files: list[str], rows: Iterable[str]) -> Iterator[str]:
+    there, known = Counter(files), Counter(rows)
+    yield from (f"{kind} file without a row: {name}" for name in (there - known).elements())
+    yield from (f"{kind} row without a file: {name}" for name in (known - there).elements())
+
+
+def _files(root: Path) -> list[str]:
+    """Every file below `root`, also what lies in staging and quarantine."""
+    return [str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()]
