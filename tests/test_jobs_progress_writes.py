@@ -87,7 +87,8 @@ def test_what_is_stored_tells_phase_bytes_done_and_expected_and_the_rate(pulse):
 
     def stored_after_one_more_report() -> dict[str, Any]:
         pulse.progress("one", next(done), 10**9, "bytes", "alerts.json")
-        return dict(Job.objects.get(job_id=pulse.job.job_id).progress)
+        found: dict[str, Any] = Job.objects.get(job_id=pulse.job.job_id).progress
+        return found
 
     eventually(lambda: stored_after_one_more_report().get("rate"))  # there is none before half a second
     stored = Job.objects.get(job_id=pulse.job.job_id).progress

@@ -98,6 +98,12 @@ def test_no_file_names_a_path_of_somebodys_machine():
     assert found == []
 
 
+def test_no_symbolic_link_is_tracked():
+    listed = subprocess.run(["git", "ls-files", "-s"], cwd=BASE_DIR, capture_output=True, text=True, check=False)
+    # a checkout would put one in the place of whatever is ignored under its name, a virtual environment above all
+    assert [line for line in listed.stdout.splitlines() if line.startswith("120000")] == []
+
+
 def test_nothing_made_at_run_time_is_tracked():
     made = tracked("var/*", ".venv/*", "*.pyc", "*.pem", "*.tar.zst", "*.tar.gz")
     # tests/vectors holds public keys and bundles on purpose; tests/test_vectors.py tells exactly which
