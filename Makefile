@@ -44,8 +44,14 @@ demo: setup ## The main job on every incident at hand, then stop
 	  { ORCH_PROFILE=development ORCH_VAR_DIR="$$dir" $(BIN)/python manage.py demo; result=$$?; \
 	    rm -rf "$$dir"; exit $$result; }
 
-bench: setup ## Measurements, as ratios against named peers
+bench: setup var/bench-venv/.ready ## Measurements, as ratios against named peers
 	$(BIN)/python -m benchmarks
+
+# One by one, so that a peer that cannot be installed hinders no other; the output names it.
+var/bench-venv/.ready: requirements-bench.txt
+	$(PYTHON) -m venv var/bench-venv
+	grep -v '^#' requirements-bench.txt | xargs -n 1 var/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check || true
+	touch $@
 
 fuzz: setup ## Mutants of good bundles against the reader: five minutes, on all cores
 	$(BIN)/python -m fuzz

@@ -1,4 +1,4 @@
-"""Draws the table of docs/performance.md from what was measured."""
+"""Draws the tables of docs/performance.md from what was measured, each part between marks of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+QUEUE_BEGIN, QUEUE_END = "<!-- queue measured: begin -->\n", "<!-- queue measured: end -->\n"
 
 
 def draw(report: dict[str, Any], summary: list[str], document: Path) -> None:
@@ -16,9 +17,23 @@ def draw(report: dict[str, Any], summary: list[str], document: Path) -> None:
         summary: its lines besides the table.
         document: a Markdown file that has both marks.
     """
-    before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    document.write_text(f"{before}{BEGIN}{_table(report, summary)}{END}{after}", encoding="utf-8")
+    _put(_table(report, summary), BEGIN, END, document)
+
+
+def draw_queue(lines: list[str], document: Path) -> None:
+    """Put the queue part's figures between their marks.
+
+    Args:
+        lines: as `queue_report.lines` makes them.
+        document: a Markdown file that has both marks.
+    """
+    _put("\n".join(lines) + "\n", QUEUE_BEGIN, QUEUE_END, document)
+
+
+def _put(text: str, begin: str, end: str, document: Path) -> None:
+    before, _, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    document.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
 
 
 def _table(report: dict[str, Any], summary: list[str]) -> str:

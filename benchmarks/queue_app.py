@@ -1,0 +1,27 @@
+"""Registers the job type `noop`, whose handler writes one record to the trace and is done."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from benchmarks.queue_sides import trace
+
+NOOP = "noop"
+
+
+class QueueBenchConfig(AppConfig):
+    """Registers the type."""
+
+    name = "benchmarks"
+
+    def ready(self) -> None:
+        """Tell the registry."""
+        from jobs import registry  # models exist from here on
+        from jobs.context import JobContext
+        from jobs.outcome import Finished
+
+        def noop(_: JobContext) -> Finished:
+            trace.started()
+            return Finished({})
+
+        registry.register(registry.JobType(name=NOOP, title="No work", phases=("working",), handler=noop))
