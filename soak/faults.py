@@ -195,12 +195,12 @@ def _fill_disk(world: World, fault: Fault) -> tuple[float, Heal]:
 
 def _fail_calls(world: World, fault: Fault) -> tuple[float, Heal]:
     """Make some of the workers' system calls fail, with strace: one of so many in each thread."""
-    if not world.crew.workers():
-        raise IndexError("nobody to strike")
     what = FAILING[int(fault.how * len(FAILING))]
     log = world.root / "strace" / f"{fault.at_s:.3f}"
     when = f"when={1 + int(fault.whom * 3)}+{1 + int(fault.long * 97) % 4}"
-    workers = [str(one.pid) for one in world.crew.workers()]
+    workers = [str(one.pid) for one in world.crew.workers() if not _is_traced(one.pid)]
+    if not workers:
+        raise IndexError("nobody to strike")
     command = ["strace", "-f", "-o", str(log), "-p", ",".join(workers), "-e", f"trace={what.split(':')[0]}"]
     with (log.with_suffix(".err")).open("wb") as told:
         tracer = subprocess.Popen([*command, "-e", f"inject={what}:{when}"], stderr=told)
@@ -215,6 +215,14 @@ def _fail_calls(world: World, fault: Fault) -> tuple[float, Heal]:
         world.did[f"  calls made to fail ({what})"] += log.read_bytes().count(b"(INJECTED)") if log.exists() else 0
 
     return 3 + fault.long * 5, detach
+
+
+def _is_traced(pid: int) -> bool:
+    """Whether an earlier fault still holds it; a process has one tracer. One that is gone counts too."""
+    try:
+        return "\nTracerPid:\t0\n" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return True
 
 
 _FAULTS: dict[str, Callable[[World, Fault], tuple[float, Heal] | None]] = {
