@@ -26,14 +26,12 @@ class Line:
         ghosts: sessions that the server still has and nobody speaks to any more, with a transaction open; each with
             the world's time when that began.
         ending: process ids of server processes whose end must be awaited, as it releases locks.
-        spare: sessions in good order that nobody uses now.
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.ghosts: list[Ghost] = []
         self.ending: set[int] = set()
-        self.spare: list[Any] = []
 
 
 class Ghost(NamedTuple):
@@ -69,7 +67,7 @@ class Session(DatabaseWrapper):
         """A session under the name of the actor's deed, its random numbers those of the seed."""
         if self._actor.dead:
             raise Died
-        raw = self._line.spare.pop() if self._line.spare else super().get_new_connection(conn_params)
+        raw = super().get_new_connection(conn_params)  # never one of another seed: what that prepared would show
         with raw.cursor() as cursor:
             seed, name = self._actor.rng.uniform(-1, 1), self._actor.deed_name
             cursor.execute("SELECT setseed(%s), set_config('application_name', %s, false)", [seed, name])
@@ -107,18 +105,6 @@ class Session(DatabaseWrapper):
         else:
             self._line.ending.add(self.pid)
             raw.close()
-
-    def give_back(self) -> None:
-        """The world ends: a session in good order is kept for the next."""
-        raw, self.connection = self.connection, None
-        if raw is None or raw.closed or self._actor.dead:
-            return
-        try:
-            raw.rollback()
-            raw.autocommit = False
-        except psycopg2.Error:
-            return
-        self._line.spare.append(raw)
 
     def _around(
         self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]  # noqa: FBT001 # Django's signature

@@ -78,8 +78,6 @@ class Stage:
     def close(self) -> None:
         """Leave nothing behind."""
         self._control.close()
-        for raw in self.line.spare:
-            raw.close()
         _administer(self.line, f'DROP DATABASE "{self.line.settings["NAME"]}" WITH (FORCE)')
 
     def _restart(self) -> None:
@@ -97,7 +95,6 @@ class Stage:
                 " AND backend_type = 'client backend'"
             ):
                 pass
-        self.line.spare.clear()
 
 
 class _SeededUuids(types.ModuleType):

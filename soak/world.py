@@ -235,10 +235,10 @@ class World:
         return {path.name for path in Path(storage.output_dir()).iterdir() if path.is_file()}
 
     def close(self) -> None:
-        """End every thread and give the sessions back."""
+        """End every thread and every session."""
         for ghost in list(self.line.ghosts):
             self.line.ghosts.remove(ghost)
-            ghost[1].close()
+            ghost.raw.close()
         for actor in self.actors:
             if not actor.standing:
                 self.control.terminate(actor.session.pid)
@@ -250,10 +250,7 @@ class World:
                 continue
         for actor in self.actors:
             if not actor.dead:
-                if actor.point == IDLE:
-                    actor.session.give_back()
-                else:
-                    actor.session.abandon(silently=False)
+                actor.session.abandon(silently=False)
                 actor.end()
         while self.line.ending:
             self.line.ending &= self.control.alive(self.line.ending)
