@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import evidence
 from benchmarks.command import fresh, ours
 from bundles.format import KeyRing, check_bundle, generate_key
 from bundles.format.signing import SigningKey
@@ -118,6 +119,16 @@ def many_files(folder: Path, key: Path, public: Path) -> dict[str, Any]:
     shutil.rmtree(data)
     shutil.rmtree(out)
     return costs
+
+
+def four_times_larger(folder: Path, scale: float, key: Path, public: Path) -> dict[str, int]:
+    """Peak memory in bytes for as many files as in the main data, each four times larger."""
+    data, out = folder / "larger", fresh(folder / "larger-out")
+    evidence.make(data, scale, larger=4)
+    peaks = {what: int(ours(what, data, out, key, public)["rss_bytes"]) for what in ("create", "verify")}
+    shutil.rmtree(data)
+    shutil.rmtree(out)
+    return peaks
 
 
 def on_disk(data: Path, key: Path, public: Path) -> float:

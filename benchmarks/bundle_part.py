@@ -61,6 +61,7 @@ def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
     report["real_path_seconds"] = bundle_extras.real_path(folder, data, key, public)
     report["disk_seconds"] = bundle_extras.on_disk(data, key, public)
     report["many_files"] = bundle_extras.many_files(folder, key, public)
+    report["rss_bytes_larger"] = bundle_extras.four_times_larger(folder, scale, key, public)
     for line in summary(report):
         print(line)
     return report
@@ -70,12 +71,14 @@ def summary(report: dict[str, Any]) -> list[str]:
     """What was measured besides, one line each."""
     create = report["seconds"][f"{OURS} / create"]
     many = report["many_files"]
+    larger = {what: peak - report["rss_bytes"][what] for what, peak in report["rss_bytes_larger"].items()}
     return [
         "refused: " + ", ".join(f"{what} in {s * 1000:.0f} ms" for what, s in report["refusal_seconds"].items()),
         f"real path (sources over HTTP, process start included): {create / report['real_path_seconds']:.2f}x the core",
         f"fsynced to disk: {report['disk_seconds'] / create:.2f}x the time of tmpfs",
         "100,000 files: "
         + ", ".join(f"{what} {c['seconds']:.1f} s, {c['rss_bytes'] / 2**20:.0f} MiB" for what, c in many.items()),
+        "files four times larger: " + ", ".join(f"{what} {more / 2**20:+.0f} MiB" for what, more in larger.items()),
     ]
 
 

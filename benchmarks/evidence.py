@@ -24,8 +24,13 @@ RECORD = (
 )
 
 
-def make(folder: Path, scale: float) -> int:
+def make(folder: Path, scale: float, larger: int = 1) -> int:
     """Write `scale` times 2.07 GB of files into `folder/files`, unless they are there.
+
+    Args:
+        folder: where.
+        scale: share of the full data; fewer small files, and smaller large ones.
+        larger: how many times larger each file is, their number being the same.
 
     Returns:
         Their total size in bytes.
@@ -36,11 +41,11 @@ def make(folder: Path, scale: float) -> int:
         files.mkdir(parents=True)
         chance = random.Random(20260101)
         text = _text(chance)
-        _write(files / "memory.img", round(IMAGE_BYTES * scale), chance, text)
+        _write(files / "memory.img", round(IMAGE_BYTES * scale) * larger, chance, text)
         for index in range(MIDDLING):
-            _write(files / f"middling-{index:02}.bin", round(MIDDLING_BYTES * scale), chance, text)
+            _write(files / f"middling-{index:02}.bin", round(MIDDLING_BYTES * scale) * larger, chance, text)
         for index in range(round(SMALL * scale)):
-            _write(files / f"small-{index:04}.log", SMALL_BYTES, chance, text)
+            _write(files / f"small-{index:04}.log", SMALL_BYTES * larger, chance, text)
         mark.touch()
     return sum(file.stat().st_size for file in files.iterdir())
 

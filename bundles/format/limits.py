@@ -17,7 +17,8 @@ class Limits:
         manifest_bytes: `manifest.json` as stored; a quarter of it where it is not ASCII (text then takes up to
             four bytes a character).
         signature_bytes: `manifest.sig` as stored.
-        manifest_parts: values in a manifest beyond one per 16 bytes; a sound one has one per 22.
+        manifest_parts: values in a manifest beyond one per 24 bytes, and objects and arrays beyond one per 64. The
+            densest sound one, of chunks alone, has one per 23 and one per 115.
         files: entries of the manifest.
         json_depth: nesting of JSON, the outermost value being 1.
         window_bytes: zstd window a frame may ask for; what decompression may hold in memory.

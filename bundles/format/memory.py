@@ -7,15 +7,22 @@ soon as it is freed, and the kernel clears every page that it hands out again: t
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from functools import cache
 
 from bundles.format.limits import MIB
 
 # <malloc.h>
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-LARGEST_KEPT_BYTES = 32 * MIB  # glibc takes no larger threshold
-TRIM_BYTES = 256 * MIB
+LARGEST_KEPT_BYTES = 8 * MIB  # frames and blocks are smaller; a manifest that is larger goes back at once
+TRIM_BYTES = 64 * MIB
 ARENAS = 2  # each keeps what its threads freed, so more of them would keep more
+
+
+def give_back_freed_pages() -> None:
+    """Return what was kept, before something that needs much memory at once."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @cache

@@ -5,6 +5,7 @@ Members are read strictly in order from an iterator of blocks, in bounded memory
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -103,7 +104,10 @@ class TarStream:
         """
         if self._unread > limit:
             raise too_large
-        return b"".join(self.data())
+        whole = io.BytesIO()  # gives its bytes away without a copy; joining pieces would hold them all twice
+        for piece in self.data():
+            whole.write(piece)
+        return whole.getvalue()
 
     def finish(self, *, zeros_allowed: bool) -> None:
         """Check that nothing follows the end-of-archive mark (only zeros, where `zeros_allowed`).

@@ -26,14 +26,16 @@ from bundles.format.container import BundleFile, Source, open_bundle, tar_blocks
 from bundles.format.errors import BundleRejectedError, CannotCheckError
 from bundles.format.fields import invalid
 from bundles.format.hashing import FileLanes, HashLane
-from bundles.format.limits import DEFAULT_LIMITS, Limits
+from bundles.format.limits import DEFAULT_LIMITS, MIB, Limits
 from bundles.format.manifest import FileEntry, Manifest
 from bundles.format.matching import Matcher
+from bundles.format.memory import give_back_freed_pages
 from bundles.format.signature import Signature, check_signature, read_signature
 from bundles.format.signing import KeyRing, TrustedKey
 from bundles.format.sinks import NoSink, Sink
 from bundles.format.tarstream import Member, TarStream
 
+LARGE_MANIFEST_BYTES = 8 * MIB
 _VERIFICATION: Final = object()
 
 
@@ -180,8 +182,11 @@ def _authenticate(
     """Steps 3 to 5: strict JSON, signature, consistency; in this order, so that nobody unknown is listened to."""
     if not raw.isascii() and 4 * len(raw) > limits.manifest_bytes:
         raise BundleRejectedError("manifest_too_large", "manifest.json is too large for text beyond ASCII.")
-    if parts_exceed(raw, limits.manifest_parts + len(raw) // 16):
+    most = limits.manifest_parts
+    if parts_exceed(raw, values=most + len(raw) // 24, containers=most + len(raw) // 64):
         raise invalid("it has far more values than a manifest needs")
+    if len(raw) > LARGE_MANIFEST_BYTES:
+        give_back_freed_pages()
     try:
         fields: Any = strict_loads(raw, floats=False)
     except ValueError as error:
