@@ -13,10 +13,11 @@ import select
 import threading
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, connection
 
 from jobs import queue, registry, session
 from jobs.attempt import perform
+from jobs.completion import answer_was_lost
 from jobs.errors import LeaseLostError
 from jobs.heart import Heart
 from jobs.joblog import log
@@ -69,7 +70,9 @@ class Worker:
             try:
                 worked = self._work()
                 pause_s = 0.1
-            except (OperationalError, InterfaceError) as error:
+            except Error as error:
+                if not answer_was_lost(error):
+                    raise
                 log.warning("the database does not answer", error=str(error).strip())
                 connection.close()
                 self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
