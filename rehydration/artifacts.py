@@ -110,7 +110,7 @@ def _folder(root: Path, names: list[str]) -> Iterator[int]:
         for name in names:
             with suppress(FileExistsError):
                 os.mkdir(name, FOLDER_MODE, dir_fd=folder)
-                os.fsync(folder)
+            os.fsync(folder)  # also where it is there: whoever made it may have died before this
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             os.close(folder)
             folder = below

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -190,3 +191,17 @@ def test_the_lock_is_free_again_after_a_restore_and_after_a_failure(orch):
             cursor.execute("SELECT pg_try_advisory_lock(%s)", [incident_lock.key_of(INCIDENT)])
             assert cursor.fetchone() == (True,)
         other.close()
+
+
+def test_a_folder_that_a_dead_attempt_made_is_on_disk_before_a_file_stands_in_it(tmp_path, monkeypatch):
+    (tmp_path / "i-1" / "a-1").mkdir(parents=True)
+    sync, synced = os.fsync, []
+
+    def note(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with artifacts._folder(tmp_path, ["i-1", "a-1"]):
+        pass
+    assert synced == [str(tmp_path), str(tmp_path / "i-1")]
