@@ -91,7 +91,7 @@ def open_bundle(path: Source) -> Iterator[BundleFile]:
 
 def tar_blocks(
     file: BundleFile, limits: Limits, *, on_raw: Callable[[memoryview], None] | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The decompressed bytes of a bundle, in order, in blocks of some MiB.
 
     The end of the iteration means that the compressed stream ended soundly at the end of the file.

@@ -16,6 +16,7 @@ trusted has signed it. A `VerifiedBundle` comes from here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -157,20 +158,21 @@ def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
             BundleRejectedError("signature_too_large", "manifest.sig is too large."),
         ),
     }
-    stream = TarStream(tar_blocks(file, limits), limits)
-    for _ in range(limits.files + len(caps)):
-        member = stream.next_member()
-        if member is None:
-            break
-        if member.path in found:
-            raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
-        if member.path in caps:
-            found[member.path] = stream.read_all(*caps[member.path])
-            if len(found) == len(caps):
-                return found[paths.MANIFEST], found[paths.SIGNATURE]
-        else:
-            for _piece in stream.data():
-                pass  # payload in front of the manifest; read again, and checked, once the manifest is known
+    with closing(tar_blocks(file, limits)) as blocks:  # what was read ahead is not held while the manifest is parsed
+        stream = TarStream(blocks, limits)
+        for _ in range(limits.files + len(caps)):
+            member = stream.next_member()
+            if member is None:
+                break
+            if member.path in found:
+                raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
+            if member.path in caps:
+                found[member.path] = stream.read_all(*caps[member.path])
+                if len(found) == len(caps):
+                    return found[paths.MANIFEST], found[paths.SIGNATURE]
+            else:
+                for _piece in stream.data():
+                    pass  # payload in front of the manifest; read again, and checked, once the manifest is known
     if paths.MANIFEST not in found:
         raise BundleRejectedError("manifest_missing", "The bundle has no manifest.json.")
     raise BundleRejectedError("signature_missing", "The bundle has no manifest.sig: it is not signed.")
