@@ -155,6 +155,7 @@ moved AS (
     FROM expired WHERE job.job_id = expired.job_id RETURNING job.*),
 {CLOSE_ATTEMPT.format(outcome="'lost'", code="'lease_expired'", message="%(message)s")} SELECT * FROM moved"""
 
+TAKEN_MEANWHILE = frozenset({"jobs_one_running_a_key", "jobs_one_running_a_slot"})
 EVERY_JOB_NEEDS = frozenset({CLAIM, BEAT, COMPLETE, FAIL})
 
 
@@ -181,9 +182,9 @@ def claim(
     while True:
         try:
             found = _rows(CLAIM, **values, **bounds)
-        except IntegrityError:
+        except IntegrityError as error:
             # Another claim took the last place, or a job with the same key, at the same moment: look again.
-            if connection.in_atomic_block:
+            if connection.in_atomic_block or _broken_rule(error) not in TAKEN_MEANWHILE:
                 raise
             continue
         return found[0] if found else None
@@ -331,6 +332,11 @@ def _mine(sql: str, job: Job, **params: Any) -> Job:
     if not found:
         raise LeaseLostError(f"The lease on job {job.job_id} is over; this worker may not write to it any more.")
     return found[0]
+
+
+def _broken_rule(error: IntegrityError) -> str | None:
+    """The name of the constraint or unique index that refused a statement."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def _refuse(job_id: UUID, done: str) -> NoReturn:

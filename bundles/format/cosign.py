@@ -7,7 +7,6 @@ bundle is one stream: it is verified whole and compressed again. The result is a
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from bundles.format.errors import CannotCheckError, CannotWriteError
 from bundles.format.limits import DEFAULT_LIMITS, KIB, Limits
 from bundles.format.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all, write_error
 from bundles.format.publish import publish, sync_directory
+from bundles.format.sealing import seal
 from bundles.format.signature import MAX_COSIGNATURES
 from bundles.format.signing import KeyRing, SigningKey
 from bundles.format.verify import VerifiedManifest, authenticate, verify_bundle
@@ -232,16 +232,12 @@ def _repack(path: Path, kind: str, *, verified: VerifiedManifest, signature: byt
 
 
 def _sealed(descriptor: int, mode: int) -> tuple[int, str]:
-    """Size and SHA-256 of what was written, once it is on the disk."""
+    """Size and SHA-256 of what was written, once it is on the disk with the mode of the bundle before."""
     try:
         os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-        size = os.fstat(descriptor).st_size
-        with os.fdopen(os.dup(descriptor), "rb", buffering=0) as written:
-            written.seek(0)
-            return size, hashlib.file_digest(written, "sha256").hexdigest()
     except OSError as error:
         raise write_error(error) from error
+    return seal(descriptor)
 
 
 def _release(staging: Path, target: Path, *, replace: bool) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundles.format.hashing import HashLane
 from bundles.format.manifest import Manifest
-from bundles.format.packing import FRAME_BYTES, write_error
+from bundles.format.packing import write_error
 from bundles.format.payload import Payload
+from bundles.format.sealing import seal
 from bundles.format.signing import SigningKey
 from bundles.format.writing import DEFAULT_CHUNK_SIZE, prepare
 
@@ -83,11 +83,7 @@ def write_bundle(
         raise write_error(error) from error
     try:
         signed = job.write_zstd(descriptor) if job.compression == "zstd" else job.write_gzip(descriptor)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            raise write_error(error) from error
-        size, sha256 = _digest(descriptor)
+        size, sha256 = seal(descriptor)
     except BaseException:
         out.unlink(missing_ok=True)
         raise
@@ -96,13 +92,3 @@ def write_bundle(
     return WrittenBundle(
         path=out, size=size, sha256=sha256, manifest=signed.manifest, manifest_bytes=signed.raw, key_id=key.key_id
     )
-
-
-def _digest(descriptor: int) -> tuple[int, str]:
-    """Size and SHA-256 of what was written, read back: the front was written last."""
-    offset = 0
-    with HashLane() as whole:
-        while count := os.preadv(descriptor, [buffer := bytearray(FRAME_BYTES)], offset):
-            whole.update(memoryview(buffer)[:count])
-            offset += count
-        return offset, whole.finish()
