@@ -40,7 +40,10 @@ POINT_KEY_AT = """
 UPDATE orchestrator_idempotency SET job_id = %(job_id)s
 WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s"""
 
+# The row comes as one JSON text, and the workers' notice goes out with it (`wakeup.announce` in words of its own): a
+# request has one statement here.
 INSERT_JOB = """
+WITH made AS (
 INSERT INTO orchestrator_jobs
     (job_id, job_type, status, payload, idempotency_key, created_at, run_after, priority, incident_id, requested_by,
      active_key, exclusive_key, needs_bytes, order_at, max_retries, retry_count, attempts, progress, cancel_requested,
@@ -50,7 +53,8 @@ VALUES
      COALESCE(%(run_after)s, clock_timestamp()), %(priority)s, %(incident_id)s, %(requested_by)s,
      %(active_key)s, %(exclusive_key)s, %(needs_bytes)s,
      clock_timestamp() - make_interval(secs => %(priority)s * %(point_s)s), 3, 0, 0, '{}', false, '', '', '')
-ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *"""
+ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *)
+SELECT to_json(made)::text, CASE WHEN %(channel)s <> '' THEN pg_notify(%(channel)s, '') END FROM made"""
 
 ACTIVE_JOB = """
 SELECT * FROM orchestrator_jobs WHERE active_key = %(active_key)s AND status IN ('queued', 'processing')"""
@@ -114,17 +118,17 @@ def enqueue(
         "job_id": uuid.uuid4(), "job_type": job_type, "payload": json.dumps(payload), "key": idempotency_key,
         "run_after": run_after, "priority": priority, "incident_id": incident_id, "active_key": active_key,
         "exclusive_key": exclusive_key, "needs_bytes": needs_bytes, "point_s": POINT_S,
-        "requested_by": storable_text(principal.name), "operation": operation,
+        "requested_by": storable_text(principal.name), "operation": operation, "channel": wakeup.channel(),
         "request_hash": hashlib.sha256(json.dumps(same, sort_keys=True).encode("ascii")).hexdigest(),
     }  # fmt: skip
+    if not idempotency_key:
+        return _insert(values)  # one statement is a transaction
     with transaction.atomic():
-        known = _known_job(values) if idempotency_key else None
+        known = _known_job(values)
         if known is not None:
             return Enqueued(known, created=False)
         enqueued = _insert(values)
-        if enqueued.created:
-            wakeup.announce()
-        elif idempotency_key:
+        if not enqueued.created:
             _execute(POINT_KEY_AT, {**values, "job_id": enqueued.job.job_id})
         return enqueued
 
@@ -145,8 +149,9 @@ def _known_job(values: dict[str, Any]) -> Job | None:
 
 def _insert(values: dict[str, Any]) -> Enqueued:
     while True:
-        for job in Job.objects.raw(INSERT_JOB, values):
-            return Enqueued(job, created=True)
+        made = _execute(INSERT_JOB, values)
+        if made is not None:
+            return Enqueued(Job.of_json(made[0]), created=True)
         for job in Job.objects.raw(ACTIVE_JOB, values):
             return Enqueued(job, created=False)
         # The one that was in the way ended between the two statements: the way is free now.
