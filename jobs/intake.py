@@ -33,7 +33,7 @@ VALUES (%(requested_by)s, %(operation)s, %(key)s, %(request_hash)s, %(job_id)s, 
 ON CONFLICT (principal, operation, key) DO NOTHING RETURNING job_id"""
 
 KNOWN_KEY = """
-SELECT request_hash, job_id FROM orchestrator_idempotency
+SELECT request_hash, to_json(job)::text FROM orchestrator_idempotency JOIN orchestrator_jobs job USING (job_id)
 WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s"""
 
 POINT_KEY_AT = """
@@ -123,27 +123,31 @@ def enqueue(
     }  # fmt: skip
     if not idempotency_key:
         return _insert(values)  # one statement is a transaction
-    with transaction.atomic():
-        known = _known_job(values)
-        if known is not None:
-            return Enqueued(known, created=False)
-        enqueued = _insert(values)
-        if not enqueued.created:
-            _execute(POINT_KEY_AT, {**values, "job_id": enqueued.job.job_id})
-        return enqueued
+    with transaction.atomic(savepoint=False):
+        known = _known_key(values)
+        if known is None:
+            enqueued = _insert(values)
+            if not enqueued.created:
+                _execute(POINT_KEY_AT, {**values, "job_id": enqueued.job.job_id})
+            return enqueued
+    request_hash, job = known
+    if request_hash != values["request_hash"]:  # nothing was written; an error within would end a caller's transaction
+        raise IdempotencyKeyReusedError(
+            "This idempotency key was used before for another request; use a new key for a new request."
+        )
+    return Enqueued(Job.of_json(job), created=False)
 
 
-def _known_job(values: dict[str, Any]) -> Job | None:
-    """The job this key stands for, or None once the key is ours. Waits for a racing transaction with the same key."""
+def _known_key(values: dict[str, Any]) -> tuple[str, str] | None:
+    """What this key stands for (request hash, job as JSON), or None once the key is ours.
+
+    Waits for a racing transaction with the same key.
+    """
     while _execute(REMEMBER_KEY, values) is None:
         known = _execute(KNOWN_KEY, values)
-        if known is None:
-            continue  # its job was purged between the two statements: the key is free again
-        if known[0] != values["request_hash"]:
-            raise IdempotencyKeyReusedError(
-                "This idempotency key was used before for another request; use a new key for a new request."
-            )
-        return Job.objects.get(job_id=known[1])
+        if known is not None:
+            return known[0], known[1]
+        # Its job was purged between the two statements: the key is free again.
     return None
 
 
