@@ -71,8 +71,8 @@ def _churned(report: dict[str, Any]) -> list[str]:
     jobs = next(iter(report["churned"].values()))["jobs"]
     rows = [
         (
-            f"| {jobs:,} jobs through the queue, one after the other, 1,000 waiting | tables and indexes before | after |"
-            " claim p99, first tenth | last tenth |"
+            f"| {jobs:,} jobs one after the other, 1,000 waiting | tables and indexes before | after | "
+            "claim p99, first tenth | last tenth |"
         ),
         "|---|---|---|---|---|",
     ]
