@@ -5,7 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from bundles import pages as bundles
 from custody import pages as custody
 from jobs import pages as jobs
-from orchestrator_site import home
+from orchestrator_site import account_pages, home
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
 from rehydration import pages as rehydration
@@ -31,4 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/custody", page(custody.custody_page), name="custody-page"),
     path("console/custody/export", page(custody.custody_export), name="custody-export"),
     path("console/workers", page(jobs.workers_page), name="workers-page"),
+    path("console/account", page(account_pages.account_page), name="account-page"),
+    path("console/account/tokens", page(account_pages.tokens_page), name="tokens-page"),
+    path("console/account/tokens/revoke", page(account_pages.revoke_token), name="revoke-token"),
 ]

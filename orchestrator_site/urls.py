@@ -9,6 +9,7 @@ from bundles import api as bundles
 from jobs import api as jobs
 from orchestrator_site import health
 from orchestrator_site.api_docs import DocsView, SchemaView
+from orchestrator_site.sign_in import admin_sign_in
 from rehydration import api as rehydration
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -32,5 +33,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # What browsers ask for on pages that name no icon: the Django admin and the API's page.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True), name="favicon"),
     path("", include("orchestrator_site.console_urls")),
+    path("admin/login/", admin_sign_in),  # before the admin's own: there is one door
     path("admin/", admin.site.urls),
 ]
