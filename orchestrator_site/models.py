@@ -10,7 +10,7 @@ from knox.models import AuthToken
 
 
 class ConsoleSession(AbstractBaseSession):
-    """One session of the console; its user stands beside it, so that all sessions of a person can be found and ended."""
+    """One session of the console; its user stands beside it, so that all sessions of one person can be ended."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="console_sessions"
