@@ -5,7 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from bundles import pages as bundles
 from custody import pages as custody
 from jobs import pages as jobs
-from orchestrator_site import account_pages, home
+from orchestrator_site import account_pages, find, home
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
 from rehydration import pages as rehydration
@@ -17,7 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(home.home), name="home"),
     path("sign-in", SignInView.as_view(), name="sign-in"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
-    path("console/find", page(home.find), name="find"),
+    path("console/find", page(find.find), name="find"),
     path("console/sources", page(bundles.sources_part), name="sources-part"),
     path("console/incidents", page(rehydration.incidents_page), name="incidents-page"),
     path("console/incidents/<str:incident_id>", page(rehydration.incident_page), name="incident-page"),

@@ -82,6 +82,18 @@ def summary(incident_id: str) -> IncidentSummary | None:
     return found if found.bundles or found.jobs or found.restored_at else None
 
 
+def ids(*, search: str, limit: int) -> list[str]:
+    """The first ids that contain `search`, whatever its case; without what is known of each."""
+    return _ids_after("", search, limit)
+
+
+def is_known(incident_id: str) -> bool:
+    """Whether a job, a bundle or a restore names this incident."""
+    return valid_incident_id(incident_id) and any(
+        model.objects.filter(incident_id=incident_id).exists() for model in (Job, Bundle, RestoredIncident)
+    )
+
+
 def _ids_after(after: str, search: str, limit: int) -> list[str]:
     if not re.fullmatch(r"[A-Za-z0-9._-]*", search):
         return []  # no id holds such a character
