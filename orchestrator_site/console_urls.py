@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from bundles import key_pages
 from bundles import pages as bundles
 from custody import pages as custody
 from jobs import pages as jobs
@@ -31,6 +32,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/custody", page(custody.custody_page), name="custody-page"),
     path("console/custody/export", page(custody.custody_export), name="custody-export"),
     path("console/workers", page(jobs.workers_page), name="workers-page"),
+    path("console/keys", page(key_pages.keys_page), name="keys-page"),
+    path("console/keys/<str:key_id>.pem", page(key_pages.public_key), name="public-key"),
     path("console/account", page(account_pages.account_page), name="account-page"),
     path("console/account/tokens", page(account_pages.tokens_page), name="tokens-page"),
     path("console/account/tokens/revoke", page(account_pages.revoke_token), name="revoke-token"),
