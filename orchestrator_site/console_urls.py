@@ -6,7 +6,7 @@ from bundles import key_pages
 from bundles import pages as bundles
 from custody import pages as custody
 from jobs import pages as jobs
-from orchestrator_site import account_pages, find, home
+from orchestrator_site import account_pages, find, home, settings_pages
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
 from rehydration import pages as rehydration
@@ -34,6 +34,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/workers", page(jobs.workers_page), name="workers-page"),
     path("console/keys", page(key_pages.keys_page), name="keys-page"),
     path("console/keys/<str:key_id>.pem", page(key_pages.public_key), name="public-key"),
+    path("console/settings", page(settings_pages.settings_page, needs=settings_pages.VIEW), name="settings-page"),
+    path("console/settings.txt", page(settings_pages.settings_text, needs=settings_pages.VIEW), name="settings-text"),
     path("console/account", page(account_pages.account_page), name="account-page"),
     path("console/account/tokens", page(account_pages.tokens_page), name="tokens-page"),
     path("console/account/tokens/revoke", page(account_pages.revoke_token), name="revoke-token"),
