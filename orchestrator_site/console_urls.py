@@ -6,7 +6,7 @@ from bundles import key_pages
 from bundles import pages as bundles
 from custody import pages as custody
 from jobs import pages as jobs
-from orchestrator_site import account_pages, find, home, settings_pages
+from orchestrator_site import account_pages, find, help_pages, home, settings_pages
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
 from rehydration import pages as rehydration
@@ -36,6 +36,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/keys/<str:key_id>.pem", page(key_pages.public_key), name="public-key"),
     path("console/settings", page(settings_pages.settings_page, needs=settings_pages.VIEW), name="settings-page"),
     path("console/settings.txt", page(settings_pages.settings_text, needs=settings_pages.VIEW), name="settings-text"),
+    path("console/help", page(help_pages.help_page), name="help-page"),
+    path("console/help/errors", page(help_pages.errors_page), name="errors-page"),
     path("console/account", page(account_pages.account_page), name="account-page"),
     path("console/account/tokens", page(account_pages.tokens_page), name="tokens-page"),
     path("console/account/tokens/revoke", page(account_pages.revoke_token), name="revoke-token"),
