@@ -36,8 +36,8 @@ MAY = {
 class OwnPasswordForm(PasswordChangeForm):
     """Django's form; a wrong old password counts as a failed sign-in, so that nobody can try them all here."""
 
-    def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        super().__init__(request.user, *args, **kwargs)
+    def __init__(self, request: HttpRequest, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
         self.request = request
 
     def clean_old_password(self) -> str:
@@ -74,7 +74,7 @@ def account_page(request: HttpRequest) -> HttpResponse:
         logout(request)
         return redirect(f"{reverse('sign-in')}?ended={EVERYWHERE}")
     if request.method == "POST":
-        form = OwnPasswordForm(request, request.POST)
+        form = OwnPasswordForm(request, user, request.POST)
         if form.is_valid():
             key = request.session.session_key
             ended = accounts.change_password(principal, user, form.cleaned_data["new_password1"], keep=key)
@@ -131,4 +131,4 @@ def revoke_token(request: HttpRequest) -> HttpResponse:
 
 
 def _user(request: HttpRequest) -> User:
-    return User.objects.get(pk=request.user.pk)
+    return User.objects.get(username=request.user.get_username())

@@ -12,7 +12,7 @@ from orchestrator_site import advice, error_words
 from orchestrator_site.problems import PROBLEMS
 
 NOTHING_CHANGED = "Yes. Nothing was changed."
-OF_A_BUNDLE = "What is stored here is. This one file is not to be trusted."
+OF_A_BUNDLE = "What is stored here is safe. This one file is not to be trusted."
 REQUESTS, JOBS, BUNDLES = "Requests that were refused", "Jobs that failed", "Bundles that were refused"
 
 

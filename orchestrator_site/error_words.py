@@ -146,6 +146,10 @@ OF_ATTEMPTS = {
         "A collected file is shorter than its record says",
         "Retry; if it recurs, look at the artifact store.",
     ),
+    "payload_hash_mismatch": (
+        "A collected file is not the one that its record describes",
+        "Find out who changed it in the artifact store before anything else; keep it for examination.",
+    ),
     "payload_longer": (
         "A collected file is longer than its record says",
         "Retry; if it recurs, look at the artifact store.",

@@ -33,7 +33,7 @@ def find(request: HttpRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip().replace("\x00", "")[:MAX_LENGTH]
     digits = hex_digits(text)
     ask: dict[str, Any] = {"limit": SHOWN + 1}
-    found = {
+    found: dict[str, list[Any]] = {
         "incidents": rehydration.incidents_by_id(principal, text, **ask) if text else [],
         "jobs": jobs.jobs_by_id(principal, digits, **ask),
         "bundles": bundles.bundles_by(principal, text, hex_digits=digits, **ask),
@@ -86,7 +86,7 @@ def _is_exactly(thing: Any, text: str, digits: str) -> bool:
         return thing.job_id.hex == digits
     if isinstance(thing, Bundle):
         return text == thing.name or digits in {thing.bundle_id.hex, thing.sha256, thing.content_digest}
-    return text == thing.artifact_id or digits == thing.sha256 != ""
+    return bool(text == thing.artifact_id or digits == thing.sha256 != "")
 
 
 def _page_of(thing: Any) -> HttpResponse | None:

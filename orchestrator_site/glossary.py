@@ -78,7 +78,7 @@ STATES: dict[str, tuple[State, ...]] = {
     ),
     "Keys": (
         State("ok", "Active", "Signs new bundles."),
-        State("queued", "Trusted", "Its bundles verify; it signs no new ones."),
+        State("trusted", "Trusted", "Its bundles verify; it signs no new ones."),
         State("unsafe", "Revoked", "Whatever it signed is refused."),
         State("needs", "Not trusted here", "It signed bundles here, and its public key was taken away."),
     ),

@@ -105,14 +105,14 @@ def checks() -> list[Check]:
     """Run each of our checks by itself, so that one that breaks hides no other."""
     ours = [one for one in registry.get_checks(include_deployment_checks=True) if TAG in getattr(one, "tags", ())]
     run = []
-    for check in sorted(ours, key=lambda one: one.__name__):
+    for check in sorted(ours, key=_name):
         about = (check.__doc__ or "").strip().splitlines()[0]
         try:
             found = check(app_configs=None, databases=["default"])
         except Exception as error:
-            log.exception("the check %s broke", check.__name__)
+            log.exception("the check %s broke", _name(check))
             broke = Finding("", "error", f"The check itself broke ({type(error).__name__})", "The log has the reason.")
-            run.append(Check(name=check.__name__, about=about, findings=[broke]))
+            run.append(Check(name=_name(check), about=about, findings=[broke]))
             continue
         findings = [
             Finding(
@@ -123,7 +123,7 @@ def checks() -> list[Check]:
             )
             for one in found
         ]
-        run.append(Check(name=check.__name__, about=about, findings=findings))
+        run.append(Check(name=_name(check), about=about, findings=findings))
     return run
 
 
@@ -168,6 +168,10 @@ def as_text(health: Health, sources: Iterable[SourceHealth] | None = None) -> st
     lines += ["", "Versions", *(f"  {name}: {version}" for name, version in health.versions)]
     lines += ["", "Settings", *(f"  {one.name}={one.value}  [{one.origin}]" for one in health.settings)]
     return "\n".join(lines) + "\n"
+
+
+def _name(check: object) -> str:
+    return str(getattr(check, "__name__", "check"))
 
 
 def _note(source: SourceHealth) -> str:

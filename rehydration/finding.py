@@ -56,7 +56,8 @@ def artifacts_by(principal: Principal, text: str, *, hex_digits: str, limit: int
     """
     if not principal.may("rehydration.view_restoredincident"):
         return []
-    ways, values = [_BY_ID], {"text": text, "limit": limit}
+    ways = [_BY_ID]
+    values: dict[str, str | int] = {"text": text, "limit": limit}
     bounds = digest_range(hex_digits)
     if bounds:
         ways.append(_BY_DIGEST)

@@ -33,7 +33,7 @@ def find(client: Client, text: str) -> Any:
 def told(client: Client, text: str) -> str:
     answer = find(client, text)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return str(answer.content.decode())
 
 
 def artifact(name: str, artifact_id: str = "a-1", **fields: Any) -> ArtifactRecord:

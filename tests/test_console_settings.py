@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.core.checks import Tags
+from django.core.checks.registry import registry
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from orchestrator_site import env, host_checks, settings_health
+from orchestrator_site import env
 from orchestrator_site.checks import TAG
 from orchestrator_site.env_reader import is_secret
 from tests import console_rows as rows
@@ -116,12 +117,12 @@ def test_a_check_that_breaks_hides_no_other(operator, monkeypatch):
         raise RuntimeError(SENTINEL)
 
     breaks.tags = (TAG, Tags.database)  # type: ignore[attr-defined]
-    others = settings_health.registry.get_checks(include_deployment_checks=True)
-    monkeypatch.setattr(settings_health.registry, "get_checks", lambda **_: [breaks, *others])
+    others = registry.get_checks(include_deployment_checks=True)
+    monkeypatch.setattr(registry, "get_checks", lambda **_: [breaks, *others])
     page, text = texts(operator)
     assert "The check itself broke (RuntimeError)" in page
     assert SENTINEL not in page + text
-    assert host_checks.signing_key.__name__ in page
+    assert "signing_key" in page
 
 
 def test_versions_of_all_that_matters_are_told(operator):
