@@ -25,6 +25,15 @@ from orchestrator_site.roles import ADDS, role_of
 from orchestrator_site.sign_in import EVERYWHERE
 
 DAYS = (("1", "1 day"), ("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
+# In this order: each names the ones after it too.
+BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl"))
+SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
 MAY = {
     "viewer": "see incidents, jobs, bundles, restores, workers and custody",
     "analyst": "bundle incidents, verify and download bundles",
@@ -87,7 +96,7 @@ def account_page(request: HttpRequest) -> HttpResponse:
         "rules": password_validators_help_texts(),
         "role": role_of(user),
         "may": [(role, MAY[role], bool(ADDS[role] <= user.get_all_permissions())) for role in MAY],
-        "sessions": accounts.sessions_of(user),
+        "sessions": [(one, browser_of(one.agent)) for one in accounts.sessions_of(user)],
         "this": request.session.session_key,
         "how": principal.authenticated_by,
         "token_count": len(tokens.tokens_of(user)),
@@ -128,6 +137,13 @@ def revoke_token(request: HttpRequest) -> HttpResponse:
     else:
         messages.info(request, "There is no such token of yours any more.")
     return redirect("tokens-page")
+
+
+def browser_of(agent: str) -> str:
+    """What a browser says it is, in a few words; as it may say anything, the page shows the whole beside it."""
+    browser = next((name for sign, name in BROWSERS if sign in agent), "")
+    system = next((name for sign, name in SYSTEMS if sign in agent), "")
+    return f"{browser} on {system}" if browser and system else browser or agent[:40]
 
 
 def _user(request: HttpRequest) -> User:

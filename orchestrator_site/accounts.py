@@ -9,9 +9,11 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from knox.models import AuthToken
 
 from custody import chain
@@ -29,10 +31,15 @@ class Ended(NamedTuple):
 
 
 def sessions_of(user: User) -> list[ConsoleSession]:
-    """The sessions of `user` that live, the one used last first; at most `SHOWN`."""
+    """The sessions of `user` that live, the one used last first; at most `SHOWN`.
+
+    One that began under another password has ended, although its row is there until its age.
+    """
     now = timezone.now()
     awake = now - timedelta(minutes=settings.ORCH_SESSION_IDLE_MINUTES)
-    return list(user.console_sessions.filter(expire_date__gt=now, seen_at__gt=awake).order_by("-seen_at")[:SHOWN])
+    found = user.console_sessions.filter(expire_date__gt=now, seen_at__gt=awake).order_by("-seen_at")[:SHOWN]
+    valid = user.get_session_auth_hash()
+    return [one for one in found if constant_time_compare(one.get_decoded().get(HASH_SESSION_KEY, ""), valid)]
 
 
 def change_password(principal: Principal, user: AbstractBaseUser, password: str, *, keep: str | None) -> int:

@@ -160,7 +160,14 @@ AXES_CLIENT_IP_CALLABLE = "orchestrator_site.throttle.address_of"  # the peer, a
 AXES_DISABLE_ACCESS_LOG = True  # custody records sign-ins
 AXES_ENABLE_ADMIN = False  # unlocking goes through `unlock_sign_in`, which custody records
 AXES_VERBOSE = False
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "old_password", "new_password1", "new_password2", "next"]
+AXES_SENSITIVE_PARAMETERS = [
+    "username",
+    "ip_address",
+    "old_password",
+    "new_password1",
+    "new_password2",
+    "csrfmiddlewaretoken",
+]
 SILENCED_SYSTEM_CHECKS = [
     "axes.W002",  # its middleware would answer a lockout with another status than any other failure
 ]

@@ -18,6 +18,7 @@ from knox.models import AuthToken
 
 from custody.models import Event
 from orchestrator_site import session_age
+from orchestrator_site.account_pages import browser_of
 from orchestrator_site.models import ConsoleSession
 from orchestrator_site.sign_in import REFUSED
 from tests import console_rows as rows
@@ -276,6 +277,23 @@ def test_the_account_page_shows_role_and_sessions(analyst):
     assert "A browser &lt;b&gt;" in text
     home = client.get(reverse("home")).content.decode()
     assert f'href="{reverse("account-page")}"' in home
+
+
+def test_sessions_of_an_earlier_password_are_not_shown_as_alive(analyst):
+    sign_in(address="192.0.2.99")
+    analyst.set_password(NEW)
+    analyst.save()
+    text = sign_in(password=NEW).get(reverse("account-page")).content.decode()
+    assert "192.0.2.7" in text
+    assert "192.0.2.99" not in text
+
+
+def test_a_browser_is_named_in_few_words_and_in_full():
+    chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0 Safari/537.36"
+    assert browser_of(chrome) == "Chrome on Linux"
+    assert browser_of(chrome + " Edg/130.0") == "Edge on Linux"
+    assert browser_of("a thing") == "a thing"
+    assert browser_of("") == ""
 
 
 def change(client: Client, old: str = PASSWORD, new: str = NEW, again: str = "") -> Any:
