@@ -53,6 +53,7 @@ class Bundle(models.Model):
             models.Index(fields=["incident_id", "-created_at", "-bundle_id"], name="bundle_of_incident"),
             models.Index(fields=["sha256"], name="bundle_digest"),
             models.Index(fields=["content_digest"], name="bundle_content"),
+            models.Index(fields=["key_id", "-created_at"], name="bundle_signer"),
         )
         constraints = (
             models.CheckConstraint(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bundles.format.errors import CODES
 from jobs.models import Job
+from orchestrator_site.error_words import OF_ATTEMPTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,5 +108,7 @@ def advice_for(job: Job) -> Advice:
     safe = SAFE.get(job.job_type, SAFE_ANY)
     if job.job_type == "rehydrate" and job.payload.get("dry_run"):
         safe = SAFE_PREVIEW
-    title, todo = BY_CODE.get(code) or (REJECTED if code in CODES else ("The job failed", TRY_AGAIN))
+    title, todo = BY_CODE.get(code) or (
+        REJECTED if code in CODES else OF_ATTEMPTS.get(code, ("The job failed", TRY_AGAIN))
+    )
     return Advice(title=title, safe=safe, todo=todo)

@@ -11,7 +11,8 @@ class SiteConfig(AppConfig):
     verbose_name = "Site"
 
     def ready(self) -> None:
-        """Register the system checks, and have the role groups filled after every migration."""
-        from orchestrator_site import checks, host_checks, roles  # noqa: F401 # import models, which exist only now
+        """Register checks and signal receivers, and have the role groups filled after every migration."""
+        # They import models, which exist only now.
+        from orchestrator_site import checks, host_checks, roles, session_age, throttle  # noqa: F401
 
         post_migrate.connect(roles.fill_after_migrate, dispatch_uid="orchestrator_site.roles")

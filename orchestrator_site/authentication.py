@@ -22,7 +22,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from custody.principal import Principal, of_user
-from orchestrator_site import roles
+from orchestrator_site import roles, tokens
 
 CLIENT_USER = "orchestrator.client_user"  # set by the TLS layer; a header's name would begin with HTTP_
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -33,7 +33,7 @@ Found = tuple[AbstractUser | AnonymousUser, Any]
 
 
 class KnoxToken(TokenAuthentication):  # type: ignore[misc] # knox has no type information
-    """`Authorization: Token …`, as `create_api_token` printed it once."""
+    """`Authorization: Token …`, as it was shown once; it may do what its user may and its scope allows."""
 
     def authenticate(self, request: Request) -> Found | None:
         """The token's user; None when the request carries no token.
@@ -46,7 +46,10 @@ class KnoxToken(TokenAuthentication):  # type: ignore[misc] # knox has no type i
         except (exceptions.AuthenticationFailed, ValueError) as error:  # ValueError: bytes that are no token's
             raise exceptions.AuthenticationFailed("This token is not valid.") from error
         if found is not None:
-            _remember(request, of_user(found[0], authenticated_by="token", address=_address(request)))
+            user, token = found
+            _remember(
+                request, tokens.bounded(of_user(user, authenticated_by="token", address=_address(request)), token)
+            )
         return found
 
 

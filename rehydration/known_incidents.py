@@ -1,7 +1,7 @@
 """The incidents that jobs, bundles and restores know of, listed by id.
 
 One query steps from one id to the next over the three indexes, so a page costs the same whether there are ten jobs
-or a hundred thousand.
+or a hundred thousand. A search walks them once.
 """
 
 from __future__ import annotations
@@ -25,18 +25,40 @@ from rehydration.models import RestoredIncident
 _NEXT_IDS = """
 WITH RECURSIVE known (incident_id, place) AS (
     SELECT LEAST(
-        (SELECT min(incident_id) FROM orchestrator_jobs WHERE incident_id > %(after)s AND {matches}),
-        (SELECT min(incident_id) FROM orchestrator_bundles WHERE incident_id > %(after)s AND {matches}),
-        (SELECT min(incident_id) FROM orchestrator_restored_incidents WHERE incident_id > %(after)s AND {matches})), 1
+        (SELECT min(incident_id) FROM orchestrator_jobs WHERE incident_id > %(after)s),
+        (SELECT min(incident_id) FROM orchestrator_bundles WHERE incident_id > %(after)s),
+        (SELECT min(incident_id) FROM orchestrator_restored_incidents WHERE incident_id > %(after)s)), 1
     UNION ALL
     SELECT LEAST(
-        (SELECT min(j.incident_id) FROM orchestrator_jobs j WHERE j.incident_id > known.incident_id AND {matches}),
-        (SELECT min(b.incident_id) FROM orchestrator_bundles b WHERE b.incident_id > known.incident_id AND {matches}),
+        (SELECT min(j.incident_id) FROM orchestrator_jobs j WHERE j.incident_id > known.incident_id),
+        (SELECT min(b.incident_id) FROM orchestrator_bundles b WHERE b.incident_id > known.incident_id),
         (SELECT min(r.incident_id) FROM orchestrator_restored_incidents r
-            WHERE r.incident_id > known.incident_id AND {matches})), known.place + 1
+            WHERE r.incident_id > known.incident_id)), known.place + 1
     FROM known WHERE known.incident_id IS NOT NULL AND known.place < %(limit)s
 )
 SELECT incident_id FROM known WHERE incident_id IS NOT NULL ORDER BY place
+"""
+# With a search, stepping would walk an index to its end again for each step that finds no more in it: each is walked
+# once, in order, until there are enough.
+_MATCHING_IDS = """
+SELECT incident_id FROM (
+    (SELECT DISTINCT incident_id FROM orchestrator_jobs
+        WHERE incident_id > %(after)s AND strpos(lower(incident_id), %(search)s) > 0
+        ORDER BY incident_id LIMIT %(limit)s)
+    UNION
+    (SELECT DISTINCT incident_id FROM orchestrator_bundles
+        WHERE incident_id > %(after)s AND strpos(lower(incident_id), %(search)s) > 0
+        ORDER BY incident_id LIMIT %(limit)s)
+    UNION
+    (SELECT incident_id FROM orchestrator_restored_incidents
+        WHERE incident_id > %(after)s AND strpos(lower(incident_id), %(search)s) > 0
+        ORDER BY incident_id LIMIT %(limit)s)
+) AS known ORDER BY incident_id LIMIT %(limit)s
+"""
+_IS_KNOWN = """
+SELECT EXISTS (SELECT 1 FROM orchestrator_jobs WHERE incident_id = %(id)s)
+    OR EXISTS (SELECT 1 FROM orchestrator_bundles WHERE incident_id = %(id)s)
+    OR EXISTS (SELECT 1 FROM orchestrator_restored_incidents WHERE incident_id = %(id)s)
 """
 
 
@@ -82,14 +104,26 @@ def summary(incident_id: str) -> IncidentSummary | None:
     return found if found.bundles or found.jobs or found.restored_at else None
 
 
+def ids(*, search: str, limit: int) -> list[str]:
+    """The first ids that contain `search`, whatever its case; without what is known of each."""
+    return _ids_after("", search, limit)
+
+
+def is_known(incident_id: str) -> bool:
+    """Whether a job, a bundle or a restore names this incident."""
+    if not valid_incident_id(incident_id):
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_KNOWN, {"id": incident_id})
+        return bool(cursor.fetchone()[0])
+
+
 def _ids_after(after: str, search: str, limit: int) -> list[str]:
     if not re.fullmatch(r"[A-Za-z0-9._-]*", search):
         return []  # no id holds such a character
-    matches = "strpos(lower(incident_id), %(search)s) > 0" if search else "true"
     with connection.cursor() as cursor:
-        cursor.execute(
-            _NEXT_IDS.replace("{matches}", matches), {"after": after, "search": search.lower(), "limit": limit}
-        )
+        query = _MATCHING_IDS if search else _NEXT_IDS
+        cursor.execute(query, {"after": after, "search": search.lower(), "limit": limit})
         return [row[0] for row in cursor.fetchall()]
 
 

@@ -44,3 +44,27 @@ document.addEventListener("htmx:afterSwap", () => {
   const live = document.querySelector("[data-announce]");
   if (live) say(live.dataset.announce);
 });
+
+/* "/" goes to the search, unless something is being typed or the reader has turned it off on the help page. */
+const SLASH_OFF = "slash-off";
+
+function slashIsOff() {
+  try { return localStorage.getItem(SLASH_OFF) === "1"; } catch { return false; }
+}
+
+document.addEventListener("keydown", (event) => {
+  const search = document.getElementById("q");
+  const typing = event.target.closest("input, select, textarea, [contenteditable]");
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || typing || !search || slashIsOff()) return;
+  event.preventDefault();
+  search.focus();
+  search.select();
+});
+
+const slash = document.getElementById("slash");
+if (slash) {
+  slash.checked = !slashIsOff();
+  slash.addEventListener("change", () => {
+    try { localStorage.setItem(SLASH_OFF, slash.checked ? "0" : "1"); } catch { slash.checked = true; }
+  });
+}

@@ -431,7 +431,7 @@ def test_the_search_leads_to_job_bundle_or_incidents(operator: Client) -> None:
         str(job.job_id): reverse("job-page", args=[job.job_id]),
         str(bundle.bundle_id): reverse("bundle-page", args=[bundle.bundle_id]),
         bundle.sha256.upper(): reverse("bundle-page", args=[bundle.bundle_id]),
-        "incident": reverse("incidents-page") + "?search=incident",
+        "incident": reverse("incident-page", args=[rows.INCIDENT]),
     }
     for wanted, address in found.items():
         assert operator.get(reverse("find"), {"q": wanted})["Location"] == address

@@ -15,7 +15,6 @@ django.setup()
 from django.conf import settings  # noqa: E402 # Django must be set up before
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
-from django.contrib.sessions.backends.db import SessionStore  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
@@ -24,8 +23,9 @@ from benchmarks.queue_app import NOOP  # noqa: E402
 from benchmarks.queue_sides import asking  # noqa: E402
 from custody.principal import SYSTEM  # noqa: E402
 from jobs import queue  # noqa: E402
-from orchestrator_site import roles  # noqa: E402
+from orchestrator_site import roles, session_age  # noqa: E402
 from orchestrator_site.launch import groundwork  # noqa: E402
+from orchestrator_site.session_store import SessionStore  # noqa: E402
 
 
 def main(what: str, number: int) -> None:
@@ -65,8 +65,9 @@ def _prepare() -> None:
     roles.assign_role(user, "admin")
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
-    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[-1]
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session_age.begin(session)
     session.create()
     sys.stdout.write(json.dumps({"session": session.session_key, "secret_key": settings.SECRET_KEY}) + "\n")
 

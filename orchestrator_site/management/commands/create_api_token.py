@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import getpass
 from argparse import ArgumentParser
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
-from knox.models import AuthToken
 
-from custody import chain
 from custody.principal import shell
-from orchestrator_site import roles
+from orchestrator_site import roles, tokens
+from orchestrator_site.env import ROLES
 
 MAX_DAYS = 3650
 
@@ -27,6 +24,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("user", help="the user the script acts as, with that user's role")
+        parser.add_argument("--name", default="", help="what it is for; shown to the user on the page of tokens")
+        parser.add_argument("--scope", default="", choices=("", *ROLES), help="may do no more than this role")
         parser.add_argument("--days", type=int, default=90, help="days until it expires (default 90)")
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -37,15 +36,12 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["user"], is_active=True).first()
         if user is None:
             raise CommandError("there is no active user of that name", returncode=2)
-        with transaction.atomic():
-            token, secret = AuthToken.objects.create(user=user, expiry=timedelta(days=days))
-            chain.record(
-                shell(getpass.getuser()),
-                "token.create",
-                "token",
-                token.token_key,
-                details={"user": user.get_username(), "expires": token.expiry.strftime("%Y-%m-%dT%H:%M:%SZ")},
+        try:
+            _, secret = tokens.create(
+                shell(getpass.getuser()), user, name=options["name"], role=options["scope"], days=days
             )
+        except tokens.TokenRefusedError as error:
+            raise CommandError(str(error), returncode=2) from error
         role = roles.role_of(user) or "no role, so it may do nothing yet"
         self.stderr.write(f"Token of {user.get_username()} ({role}), valid for {days} days. It is shown only now:")
         self.stdout.write(secret)

@@ -1,0 +1,59 @@
+"""What the site itself keeps: who is signed in to the console from where, and what a person said of an API token."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+from knox.models import AuthToken
+
+
+class ConsoleSession(AbstractBaseSession):
+    """One session of the console; its user stands beside it, so that all sessions of one person can be ended."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="console_sessions"
+    )
+    began_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(null=True, help_text="last act of a person; live updates do not count")
+    address = models.TextField(blank=True)
+    agent = models.TextField(blank=True, help_text="what the browser calls itself")
+
+    class Meta:
+        """Table, and the right to see how the site is set up, which belongs to no row."""
+
+        db_table = "orchestrator_sessions"
+        default_permissions = ()
+        permissions = (("view_settings", "Can see settings, checks and versions"),)
+
+    def __str__(self) -> str:
+        """Whose session it is."""
+        return f"session of {self.user_id}"
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        """The store that writes this table."""
+        from orchestrator_site.session_store import SessionStore  # it imports this module
+
+        return SessionStore
+
+
+class TokenDetails(models.Model):
+    """What knox does not keep of a token: its name, the role that bounds it, when and from where it was last used."""
+
+    token = models.OneToOneField(AuthToken, on_delete=models.CASCADE, primary_key=True, related_name="details")
+    name = models.TextField(blank=True)
+    role = models.TextField(blank=True, help_text="may do no more than this role; empty: whatever its user may")
+    last_used_at = models.DateTimeField(null=True)
+    last_used_from = models.TextField(blank=True)
+
+    class Meta:
+        """Seen by its owner alone."""
+
+        db_table = "orchestrator_token_details"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The token's name."""
+        return self.name
