@@ -10,8 +10,6 @@ from django.conf import settings
 from bundles.format.errors import CannotWriteError
 from bundles.format.signing import KeyRing, SigningKey
 
-_ACTIVE: dict[tuple[str, int, int, int, int, int], str] = {}  # the one file's state → its key's id
-
 
 def trusted() -> KeyRing:
     """The keys of ORCH_VERIFY_KEY_PATH.
@@ -23,24 +21,12 @@ def trusted() -> KeyRing:
 
 
 def active_id() -> str:
-    """The id of the key of ORCH_SIGN_KEY_PATH, without the key.
-
-    Checking a private key takes half a second, so the id is remembered for as long as the file is the same.
+    """The id of the key of ORCH_SIGN_KEY_PATH.
 
     Raises:
         CannotWriteError: `key_unreadable` or `key_unsuitable`.
     """
-    path = Path(settings.ORCH_SIGN_KEY_PATH)
-    try:
-        known = path.stat()
-        of_file = (str(path), known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
-    except OSError:
-        return SigningKey.load(path).key_id  # which says what is wrong
-    if of_file not in _ACTIVE:
-        key_id = SigningKey.load(path).key_id
-        _ACTIVE.clear()
-        _ACTIVE[of_file] = key_id
-    return _ACTIVE[of_file]
+    return _signing_key(Path(settings.ORCH_SIGN_KEY_PATH)).key_id
 
 
 def signing() -> tuple[SigningKey, str]:
