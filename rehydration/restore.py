@@ -7,21 +7,24 @@ next one finds equal. Rows are added and never replaced, and what was added must
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.db import connection
+from django.db.models import Count
 from django.db.models.functions import Now
 
 from bundles.format import paths
 from bundles.models import KeptTimeline
 from bundles.timelines.keeping import keep_restored
+from bundles.timelines.reading import SEVERITIES, severity_of
 from jobs.errors import RetryableError
 from rehydration import artifacts
 from rehydration.batches import HasRecord, batches
-from rehydration.models import RestoredIncident, TimelineEvent
+from rehydration.models import Alert, RestoredIncident, TimelineEvent
 from rehydration.plan import NEW, Plan
 from rehydration.records import Contents
 
@@ -162,7 +165,17 @@ def _tell_incident(contents: Contents, origin: Origin, added: dict[str, int]) ->
     row.events += added["events"]
     row.alerts += added["alerts"]
     row.artifacts += added["artifacts"]
+    if added["alerts"] or row.alerts_by_severity is None:
+        row.alerts_by_severity = _alerts_by_severity(manifest.incident_id)
     row.save()
+
+
+def _alerts_by_severity(incident_id: str) -> dict[str, int]:
+    told = Alert.objects.filter(incident_id=incident_id).order_by().values_list("severity").annotate(Count("pk"))
+    counted: Counter[str] = Counter()
+    for severity, alerts in told:
+        counted[SEVERITIES[severity_of(severity)]] += alerts
+    return dict(counted)
 
 
 def _keep_timeline(incident_id: str, *, changed: bool) -> None:

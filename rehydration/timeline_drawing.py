@@ -1,0 +1,163 @@
+"""The kill chain as shapes on a plane: numbers in, coordinates and sentences out; the template writes the SVG.
+
+One lane a phase, time from left to right. A mark's shape is the worst severity of its events and its area their number;
+no mark tells anything by colour alone, and each is a link that says in words what it stands for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from bundles.timelines.reading import CRITICAL, HIGH, MEDIUM, SEVERITIES
+from rehydration.timeline_filter import Filter, moment_at, phase_words
+from rehydration.timeline_view import BUCKETS, Cluster, Gathered, bucket_range, severity_rows
+
+LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1150, 28, 40
+BUCKET_WIDTH = (RIGHT - LEFT) / BUCKETS
+SMALLEST, LARGEST = 4.2, 13.0
+TICKS = 5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One cluster: where it is, how it looks, where it leads, what it says."""
+
+    shape: str
+    x: str
+    y: str
+    size: str
+    left: str
+    top: str
+    href: str
+    label: str
+    hit_x: str
+    hit_y: str
+
+
+@dataclass(frozen=True)
+class LaneShape:
+    """One lane: its line, its name and count, the address that shows it alone, its marks."""
+
+    y: int
+    text_y: int
+    name: str
+    events: int
+    href: str
+    marks: list[Mark]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A time below the lanes."""
+
+    x: str
+    anchor: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The whole picture, `width` by `height` in its own units."""
+
+    width: int
+    height: int
+    left: int
+    axis_y: int
+    label: str
+    lanes: list[LaneShape]
+    ticks: list[Tick]
+
+
+def draw(gathered: Gathered, wanted: Filter, origin: str) -> Drawing:
+    """Lay out what was gathered; links keep the filter and the origin of the events."""
+    most = max((cluster.events for lane in gathered.lanes for cluster in lane.clusters), default=1)
+    lanes = []
+    for place, lane in enumerate(gathered.lanes):
+        y = TOP + place * LANE_HEIGHT
+        marks = [_mark(cluster, y, most, _href(gathered, cluster, wanted, origin)) for cluster in lane.clusters]
+        href = wanted.query(origin, phase=lane.phase) + "#kill-chain"
+        lanes.append(LaneShape(y, y + 4, phase_words(lane.phase), lane.events, href, marks))
+    height = TOP + len(lanes) * LANE_HEIGHT
+    span = f"{_day(gathered.start_us)} to {_day(gathered.end_us)}"
+    label = f"Kill chain, {gathered.events - gathered.undated:,} events in {len(lanes)} phases, {span}"
+    return Drawing(RIGHT + 20, height, LEFT, height - 8, label, lanes, list(_ticks(gathered)))
+
+
+def sentence(cluster: Cluster) -> str:
+    """What a cluster stands for, in words."""
+    events = f"{cluster.events:,} event{'' if cluster.events == 1 else 's'}"
+    when = _minute(moment_at(cluster.first_us))
+    if (until := _minute(moment_at(cluster.last_us))) != when:
+        when = f"{when} to {until}"
+    rated = ", ".join(f"{count:,} {name}" for name, count in severity_rows(cluster.severities))
+    kind = cluster.kind.replace("_", " ")
+    return f"{events}, {phase_words(cluster.phase)}, {when} UTC: {rated}" + (f"; mostly {kind}" if kind else "")
+
+
+def _mark(cluster: Cluster, y: int, most: int, href: str) -> Mark:
+    x = LEFT + (cluster.bucket + 0.5) * BUCKET_WIDTH
+    radius = SMALLEST + (LARGEST - SMALLEST) * math.sqrt((cluster.events - 1) / max(1, most - 1))
+    if cluster.worst == CRITICAL:
+        shape, radius = "critical", radius * 1.2
+    elif cluster.worst == HIGH:
+        shape, radius = "high", radius * 0.9
+    else:
+        shape = "medium" if cluster.worst == MEDIUM else "low"
+    return Mark(
+        shape=shape,
+        x=f"{x:.1f}",
+        y=f"{y:.1f}",
+        size=f"{radius * 2 if shape == 'high' else radius:.1f}",
+        left=f"{x - radius:.1f}",
+        top=f"{y - radius:.1f}",
+        href=href,
+        label=sentence(cluster),
+        hit_x=f"{x - 12:.1f}",
+        hit_y=f"{y - 12:.1f}",
+    )
+
+
+def _href(gathered: Gathered, cluster: Cluster, wanted: Filter, origin: str) -> str:
+    """Zoom to the cluster: its stretch of the axis; its own events' times where the axis is one stretch already."""
+    start, end = bucket_range(gathered, cluster.bucket)
+    if (start, end) == (wanted.since_us, wanted.until_us) or end - start < BUCKETS:
+        start, end = cluster.first_us, cluster.last_us
+    target = "#events" if cluster.first_us == cluster.last_us else "#kill-chain"
+    return wanted.query(origin, phase=cluster.phase, since_us=start, until_us=end) + target
+
+
+def _ticks(gathered: Gathered) -> Iterator[Tick]:
+    span = gathered.end_us - gathered.start_us
+    if not span:
+        yield Tick(f"{LEFT + BUCKET_WIDTH / 2:.0f}", "middle", _exact(moment_at(gathered.start_us), "second"))
+        return
+    unit = "day" if span > 4 * 86_400e6 * TICKS else "minute" if span > 60e6 * TICKS else "second"
+    for number in range(TICKS):
+        at = moment_at(gathered.start_us + span * number // (TICKS - 1))
+        x = LEFT + (RIGHT - LEFT) * number / (TICKS - 1)
+        anchor = "start" if number == 0 else "end" if number == TICKS - 1 else "middle"
+        yield Tick(f"{x:.0f}", anchor, _exact(at, unit))
+
+
+def _exact(at: datetime, unit: str) -> str:
+    forms = {"day": "{at.day} {at:%b} {at.year}", "minute": "{at.day} {at:%b} {at.year} {at:%H:%M}"}
+    return forms.get(unit, "{at.year}-{at:%m-%d %H:%M:%S.%f}").format(at=at)
+
+
+def _day(at_us: int) -> str:
+    return _exact(moment_at(at_us), "day")
+
+
+def _minute(at: datetime) -> str:
+    return _exact(at, "minute")
+
+
+def legend() -> list[tuple[str, str]]:
+    """Shape and words of the key."""
+    return [("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low, info, unrated")]
+
+
+SEVERITY_SHAPES = {name: "low" if name in {"low", "info", "unrated"} else name for name in SEVERITIES}
