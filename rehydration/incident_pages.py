@@ -100,7 +100,7 @@ def _event_row(point: TimelinePoint) -> dict[str, Any]:
         "iso": iso_of(point.at_us) if at else "",
         "phase": phase_words(point.phase),
         "severity": SEVERITIES[point.severity],
-        "shape": timeline_drawing.SEVERITY_SHAPES[SEVERITIES[point.severity]],
+        "shape": timeline_drawing.shape_of(point.severity),
         "kind": point.kind.replace("_", " "),
     }
 

@@ -11,30 +11,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from bundles.timelines.reading import CRITICAL, HIGH, MEDIUM, SEVERITIES
-from rehydration.timeline_filter import Filter, moment_at, phase_words
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from bundles.timelines.reading import MEDIUM, SEVERITIES
+from rehydration.timeline_filter import NO_PHASE, Filter, iso_of, moment_at, phase_words
 from rehydration.timeline_view import BUCKETS, Cluster, Gathered, bucket_range, severity_rows
 
 LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1150, 28, 40
 BUCKET_WIDTH = (RIGHT - LEFT) / BUCKETS
 SMALLEST, LARGEST = 4.2, 13.0
 TICKS = 5
+SHAPES = {
+    "critical": '<path class="mark critical" d="M{x} {top}l{d} {d}l-{d} {d}l-{d} -{d}z"/>',
+    "high": '<rect class="mark" x="{left}" y="{up}" width="{w}" height="{w}" rx="1.5"/>',
+    "medium": '<circle class="mark" cx="{x}" cy="{y}" r="{r}"/>',
+    "low": '<circle class="mark hollow" cx="{x}" cy="{y}" r="{r}"/>',
+}
 
 
-@dataclass(frozen=True)
-class Mark:
-    """One cluster: where it is, how it looks, where it leads, what it says."""
-
-    shape: str
-    x: str
-    y: str
-    size: str
-    left: str
-    top: str
-    href: str
-    label: str
-    hit_x: str
-    hit_y: str
+MARK = (
+    '<a href="{href}" aria-label="{label}"><title>{label}</title>'
+    '<rect class="hit" x="{hit_x}" y="{hit_y}" width="24" height="24"/>{shape}</a>'
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class LaneShape:
     name: str
     events: int
     href: str
-    marks: list[Mark]
+    marks: list[SafeString]
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,11 @@ class Drawing:
 def draw(gathered: Gathered, wanted: Filter, origin: str) -> Drawing:
     """Lay out what was gathered; links keep the filter and the origin of the events."""
     most = max((cluster.events for lane in gathered.lanes for cluster in lane.clusters), default=1)
+    links = _Links(gathered, wanted, wanted.query(origin, phase=None, since_us=None, until_us=None))
     lanes = []
     for place, lane in enumerate(gathered.lanes):
         y = TOP + place * LANE_HEIGHT
-        marks = [_mark(cluster, y, most, _href(gathered, cluster, wanted, origin)) for cluster in lane.clusters]
+        marks = [_mark(cluster, y, most, links.to(cluster)) for cluster in lane.clusters]
         href = wanted.query(origin, phase=lane.phase) + "#kill-chain"
         lanes.append(LaneShape(y, y + 4, phase_words(lane.phase), lane.events, href, marks))
     height = TOP + len(lanes) * LANE_HEIGHT
@@ -97,36 +97,39 @@ def sentence(cluster: Cluster) -> str:
     return f"{events}, {phase_words(cluster.phase)}, {when} UTC: {rated}" + (f"; mostly {kind}" if kind else "")
 
 
-def _mark(cluster: Cluster, y: int, most: int, href: str) -> Mark:
+def _mark(cluster: Cluster, y: int, most: int, href: str) -> SafeString:
+    """A cluster as a link: its shape, and around it a target that is large enough for a finger."""
     x = LEFT + (cluster.bucket + 0.5) * BUCKET_WIDTH
     radius = SMALLEST + (LARGEST - SMALLEST) * math.sqrt((cluster.events - 1) / max(1, most - 1))
-    if cluster.worst == CRITICAL:
-        shape, radius = "critical", radius * 1.2
-    elif cluster.worst == HIGH:
-        shape, radius = "high", radius * 0.9
-    else:
-        shape = "medium" if cluster.worst == MEDIUM else "low"
-    return Mark(
-        shape=shape,
-        x=f"{x:.1f}",
-        y=f"{y:.1f}",
-        size=f"{radius * 2 if shape == 'high' else radius:.1f}",
-        left=f"{x - radius:.1f}",
-        top=f"{y - radius:.1f}",
-        href=href,
-        label=sentence(cluster),
-        hit_x=f"{x - 12:.1f}",
-        hit_y=f"{y - 12:.1f}",
-    )
+    shape = format_html(SHAPES[shape_of(cluster.worst)], **_measures(x, y, radius))
+    return format_html(MARK, href=href, label=sentence(cluster), hit_x=f"{x - 12:.1f}", hit_y=y - 12, shape=shape)
 
 
-def _href(gathered: Gathered, cluster: Cluster, wanted: Filter, origin: str) -> str:
-    """Zoom to the cluster: its stretch of the axis; its own events' times where the axis is one stretch already."""
-    start, end = bucket_range(gathered, cluster.bucket)
-    if (start, end) == (wanted.since_us, wanted.until_us) or end - start < BUCKETS:
-        start, end = cluster.first_us, cluster.last_us
-    target = "#events" if cluster.first_us == cluster.last_us else "#kill-chain"
-    return wanted.query(origin, phase=cluster.phase, since_us=start, until_us=end) + target
+def _measures(x: float, y: int, radius: float) -> dict[str, str]:
+    """Every number that a shape may need."""
+    square, diamond = radius * 0.9, radius * 1.2
+    numbers = {"x": x, "y": y, "r": radius, "d": diamond, "top": y - diamond, "w": 2 * square}
+    numbers |= {"left": x - square, "up": y - square}
+    return {name: f"{number:.1f}" for name, number in numbers.items()}
+
+
+@dataclass(frozen=True)
+class _Links:
+    """Where marks lead: the filter and origin stay, phase and time become the cluster's."""
+
+    gathered: Gathered
+    wanted: Filter
+    stays: str
+
+    def to(self, cluster: Cluster) -> str:
+        """Zoom to the cluster's stretch of the axis; to its own events' times where that would show the same again."""
+        start, end = bucket_range(self.gathered, cluster.bucket)
+        if (start, end) == (self.wanted.since_us, self.wanted.until_us) or end - start < BUCKETS:
+            start, end = cluster.first_us, cluster.last_us
+        target = "events" if cluster.first_us == cluster.last_us else "kill-chain"
+        joint = "&" if self.stays != "?" else ""
+        phase = cluster.phase or NO_PHASE
+        return f"{self.stays}{joint}phase={phase}&since={iso_of(start)}&until={iso_of(end)}#{target}"
 
 
 def _ticks(gathered: Gathered) -> Iterator[Tick]:
@@ -155,9 +158,11 @@ def _minute(at: datetime) -> str:
     return _exact(at, "minute")
 
 
+def shape_of(severity: int) -> str:
+    """The shape that stands for a severity."""
+    return SEVERITIES[severity] if severity >= MEDIUM else "low"
+
+
 def legend() -> list[tuple[str, str]]:
     """Shape and words of the key."""
     return [("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low, info, unrated")]
-
-
-SEVERITY_SHAPES = {name: "low" if name in {"low", "info", "unrated"} else name for name in SEVERITIES}

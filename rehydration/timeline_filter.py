@@ -10,7 +10,18 @@ from urllib.parse import urlencode
 from django import forms
 from django.db.models import Q
 
-from bundles.timelines.reading import EPOCH, HIGH, LOW, MEDIUM, PHASES, SEVERITIES, UNASSIGNED, UNDATED, microseconds_of
+from bundles.timelines.reading import (
+    CRITICAL,
+    EPOCH,
+    HIGH,
+    LOW,
+    MEDIUM,
+    PHASES,
+    SEVERITIES,
+    UNASSIGNED,
+    UNDATED,
+    microseconds_of,
+)
 
 NO_PHASE = "unassigned"
 SEVERITY_CHOICES = (
@@ -57,19 +68,21 @@ class Filter:
         return self.since_us is not None or self.until_us is not None
 
     @property
-    def phase_name(self) -> str:
-        """The phase in words; empty when all are asked for."""
-        return "" if self.phase is None else phase_words(self.phase)
+    def severities(self) -> tuple[int, int] | None:
+        """The least and the most severe that is asked for; None for all."""
+        if not self.severity:
+            return None
+        if self.severity in AT_LEAST:
+            return AT_LEAST[self.severity], CRITICAL
+        return SEVERITIES.index(self.severity), SEVERITIES.index(self.severity)
 
     def condition(self) -> Q:
         """The same for the database."""
         wanted = Q()
         if self.phase is not None:
             wanted &= Q(phase=self.phase)
-        if self.severity in AT_LEAST:
-            wanted &= Q(severity__gte=AT_LEAST[self.severity])
-        elif self.severity:
-            wanted &= Q(severity=SEVERITIES.index(self.severity))
+        if self.severities is not None:
+            wanted &= Q(severity__range=self.severities)
         if self.since_us is not None:
             wanted &= Q(at_us__gte=self.since_us)
         if self.has_times:

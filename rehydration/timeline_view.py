@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -23,15 +24,26 @@ BUCKETS = 40
 EVENTS_A_PAGE = 50
 LANES = (*PHASES, UNASSIGNED)
 
-# The kind named for a cluster is the most frequent of its worst severity; the group of one kind is counted first.
+# One walk of the index for each stretch of time: few rows to group at once, no sorting of all of them. The kind named
+# for a cluster is the most frequent of its worst severity. What tells no time has a stretch of its own, number -1.
 _GATHER = """
-SELECT phase, severity, bucket, sum(events)::bigint, min(first_us), max(last_us),
-    (array_agg(kind ORDER BY events DESC, kind))[1]
-FROM (
-    SELECT phase, severity, kind, count(*) AS events, min(at_us) AS first_us, max(at_us) AS last_us,
-        CASE WHEN at_us = %s THEN -1 ELSE LEAST(%s, (at_us - %s) / %s) END AS bucket
-    FROM ({points}) AS point GROUP BY phase, severity, kind, bucket
-) AS gathered GROUP BY phase, severity, bucket
+WITH stretch (bucket, first_us, last_us) AS (
+    SELECT n, %(start)s + n * %(width)s, LEAST(%(start)s + (n + 1) * %(width)s - 1, %(end)s)
+    FROM generate_series(0::bigint, %(buckets)s::bigint - 1) AS n
+    UNION ALL SELECT -1, %(undated)s, %(undated)s WHERE %(with_undated)s
+)
+SELECT gathered.phase, gathered.severity, stretch.bucket, gathered.events, gathered.first_us, gathered.last_us,
+    gathered.kind
+FROM stretch CROSS JOIN LATERAL (
+    SELECT phase, severity, sum(events)::bigint AS events, min(first_us) AS first_us, max(last_us) AS last_us,
+        (array_agg(kind ORDER BY events DESC, kind))[1] AS kind
+    FROM (
+        SELECT phase, severity, kind, count(*) AS events, min(at_us) AS first_us, max(at_us) AS last_us
+        FROM orchestrator_timeline_points
+        WHERE timeline_id = %(timeline)s AND at_us BETWEEN stretch.first_us AND stretch.last_us {narrowed}
+        GROUP BY phase, severity, kind
+    ) AS of_kind GROUP BY phase, severity
+) AS gathered
 """
 
 
@@ -112,10 +124,13 @@ def gather(kept: KeptTimeline, wanted: Filter) -> Gathered:
     """Gather the events of a timeline by phase, severity and time, in one query."""
     start, end = _range(kept, wanted)
     width = max(1, -(-(end - start + 1) // BUCKETS))
-    columns = ("phase", "severity", "kind", "at_us")
-    points, parameters = _points(kept, wanted).order_by().values(*columns).query.sql_with_params()
+    narrowed, values = _narrowed(wanted)
+    values |= {
+        "timeline": kept.pk, "start": start, "end": end, "width": width, "buckets": BUCKETS, "undated": UNDATED,
+        "with_undated": not wanted.has_times,
+    }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_GATHER.replace("{points}", points), [UNDATED, BUCKETS - 1, start, width, *parameters])
+        cursor.execute(_GATHER.replace("{narrowed}", narrowed), values)
         rows = cursor.fetchall()
     return Gathered(lanes=_lanes(rows), start_us=start, end_us=max(end, start))
 
@@ -134,6 +149,18 @@ def bucket_range(gathered: Gathered, bucket: int) -> tuple[int, int]:
     width = max(1, -(-(gathered.end_us - gathered.start_us + 1) // BUCKETS))
     start = gathered.start_us + bucket * width
     return start, min(start + width - 1, gathered.end_us)
+
+
+def _narrowed(wanted: Filter) -> tuple[str, dict[str, Any]]:
+    """The filter but for its times, which the stretches keep to."""
+    conditions = {
+        "AND phase = %(phase)s": wanted.phase,
+        "AND severity BETWEEN %(least)s AND %(most)s": wanted.severities,
+        "AND strpos(words, %(text)s) > 0": wanted.text.lower() or None,
+    }
+    least, most = wanted.severities or (None, None)
+    told = " ".join(condition for condition, value in conditions.items() if value is not None)
+    return told, {"phase": wanted.phase, "least": least, "most": most, "text": wanted.text.lower()}
 
 
 def _points(kept: KeptTimeline, wanted: Filter) -> QuerySet[TimelinePoint]:

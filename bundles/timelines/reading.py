@@ -124,6 +124,8 @@ def listed(value: Any) -> str:
     """A field as one line of a list: short, and without what no database column can hold."""
     if value is None:
         return ""
+    if isinstance(value, str) and value.isprintable():
+        return value[:LISTED_CHARS]
     text = value if isinstance(value, str) else canonical_json(value).decode("ascii")
     return text[:LISTED_CHARS].replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
 
