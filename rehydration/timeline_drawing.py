@@ -18,9 +18,9 @@ from bundles.timelines.reading import MEDIUM, SEVERITIES
 from rehydration.timeline_filter import NO_PHASE, Filter, iso_of, moment_at, phase_words
 from rehydration.timeline_view import BUCKETS, Cluster, Gathered, bucket_range, severity_rows
 
-LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1150, 28, 40
+LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1004, 24, 36
 BUCKET_WIDTH = (RIGHT - LEFT) / BUCKETS
-SMALLEST, LARGEST = 4.2, 13.0
+SMALLEST, LARGEST = 4.6, 12.5
 TICKS = 5
 SHAPES = {
     "critical": '<path class="mark critical" d="M{x} {top}l{d} {d}l-{d} {d}l-{d} -{d}z"/>',
@@ -64,6 +64,7 @@ class Drawing:
     width: int
     height: int
     left: int
+    right: int
     axis_y: int
     label: str
     lanes: list[LaneShape]
@@ -83,7 +84,7 @@ def draw(gathered: Gathered, wanted: Filter, origin: str) -> Drawing:
     height = TOP + len(lanes) * LANE_HEIGHT
     span = f"{_day(gathered.start_us)} to {_day(gathered.end_us)}"
     label = f"Kill chain, {gathered.events - gathered.undated:,} events in {len(lanes)} phases, {span}"
-    return Drawing(RIGHT + 20, height, LEFT, height - 8, label, lanes, list(_ticks(gathered)))
+    return Drawing(RIGHT + 16, height + 10, LEFT, RIGHT, height, label, lanes, list(_ticks(gathered)))
 
 
 def sentence(cluster: Cluster) -> str:

@@ -169,7 +169,7 @@ def iso_of(at_us: int | None) -> str:
         moment = EPOCH + timedelta(microseconds=at_us)
     except OverflowError:
         return ""
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
 def moment_at(at_us: int) -> datetime:

@@ -20,8 +20,8 @@ from custody import keyset
 from custody.keyset import Page
 from rehydration.timeline_filter import Filter
 
-BUCKETS = 40
-EVENTS_A_PAGE = 50
+BUCKETS = 34
+EVENTS_A_PAGE = 25
 LANES = (*PHASES, UNASSIGNED)
 
 # One walk of the index for each stretch of time: few rows to group at once, no sorting of all of them. The kind named
