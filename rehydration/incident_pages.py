@@ -18,7 +18,7 @@ from jobs import services as job_services
 from jobs import stepper
 from rehydration import incident_view, services, timeline_drawing, timeline_view
 from rehydration.incident_view import IncidentView
-from rehydration.timeline_filter import Filter, FilterForm, iso_of, moment_at, phase_words
+from rehydration.timeline_filter import Filter, FilterForm, iso_of, moment_at, phase_words, typed_of
 
 LISTED = 10
 ZOOM_OUT = 3
@@ -75,8 +75,8 @@ def _timeline(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
     return {
         "form": form,
         "wanted": wanted,
-        "since": iso_of(wanted.since_us),
-        "until": iso_of(wanted.until_us),
+        "since": typed_of(wanted.since_us),
+        "until": typed_of(wanted.until_us, end=True),
         "gathered": gathered,
         "hidden": kept.kept - gathered.events,
         "phases": [_phase_row(lane, wanted, view.origin) for lane in gathered.lanes],
@@ -98,6 +98,7 @@ def _event_row(point: TimelinePoint) -> dict[str, Any]:
         "point": point,
         "at": at.replace(tzinfo=None).isoformat(" ", "milliseconds") if at else "",
         "iso": iso_of(point.at_us) if at else "",
+        "told": timeline_drawing.marked(point.time),
         "phase": phase_words(point.phase),
         "severity": SEVERITIES[point.severity],
         "shape": timeline_drawing.shape_of(point.severity),

@@ -94,8 +94,15 @@ def sentence(cluster: Cluster) -> str:
     if (until := _minute(moment_at(cluster.last_us))) != when:
         when = f"{when} to {until}"
     rated = ", ".join(f"{count:,} {name}" for name, count in severity_rows(cluster.severities))
-    kind = cluster.kind.replace("_", " ")
+    kind = marked(cluster.kind.replace("_", " "))
     return f"{events}, {phase_words(cluster.phase)}, {when} UTC: {rated}" + (f"; mostly {kind}" if kind else "")
+
+
+def marked(text: str) -> str:
+    """Text for a place that holds no markup, each character that hides or reorders others shown as its number."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else f"⟨U+{ord(one):04X}⟩" for one in text)
 
 
 def _mark(cluster: Cluster, y: int, most: int, href: str) -> SafeString:

@@ -162,14 +162,21 @@ def _microseconds(text: str, *, end: bool = False) -> int | None:
 
 
 def iso_of(at_us: int | None) -> str:
-    """A microsecond as an address and a field write it; empty for none, or for one that no calendar has."""
+    """A microsecond as an address writes it; empty for none, or for one that no calendar has."""
     if at_us is None:
         return ""
     try:
         moment = EPOCH + timedelta(microseconds=at_us)
     except OverflowError:
         return ""
-    return moment.replace(tzinfo=None).isoformat() + "Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def typed_of(at_us: int | None, *, end: bool = False) -> str:
+    """The same as a person would type it, where that is read as the same microsecond again."""
+    text = iso_of(at_us)
+    whole = ".999999Z" if end else ".000000Z"
+    return text.removesuffix(whole).replace("T", " ") if text.endswith(whole) else text
 
 
 def moment_at(at_us: int) -> datetime:

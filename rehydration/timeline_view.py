@@ -168,11 +168,11 @@ def _points(kept: KeptTimeline, wanted: Filter) -> QuerySet[TimelinePoint]:
 
 
 def _range(kept: KeptTimeline, wanted: Filter) -> tuple[int, int]:
-    """The time axis: what was asked for, but no wider than the timeline itself."""
+    """The time axis: what was asked for, no wider than the timeline; the end is first where the two never meet."""
     first, last = kept.first_us or 0, kept.last_us or 0
     start = first if wanted.since_us is None else max(first, wanted.since_us)
     end = last if wanted.until_us is None else min(last, wanted.until_us)
-    return start, max(start, end)
+    return start, end
 
 
 def _lanes(rows: Iterable[tuple[str, int, int, int, int, int, str]]) -> list[Lane]:

@@ -39,7 +39,7 @@ SAME_SEVERITY = {"informational": INFO, "information": INFO, "moderate": MEDIUM}
 UNDATED = 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LISTED_CHARS = 200
-WORDS_CHARS = 1000
+WORDS_CHARS = 1800
 
 
 @dataclass(frozen=True, slots=True)
