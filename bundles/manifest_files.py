@@ -16,6 +16,7 @@ from bundles.errors import BundleNotFoundError
 from bundles.models import Bundle, Manifest
 
 ONLY_A, ONLY_B, DIFFERS, EQUAL = "only-a", "only-b", "differs", "equal"
+PAIRS = (ONLY_A, ONLY_B, DIFFERS, EQUAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,11 @@ def compare(a: UUID, b: UUID) -> Comparison:
         BundleNotFoundError: the manifest of one is not stored.
     """
     left, right = ({entry["path"]: entry for entry in files_of(one)} for one in (a, b))
-    pairs: dict[str, list[Pair]] = {ONLY_A: [], ONLY_B: [], DIFFERS: [], EQUAL: []}
+    pairs: dict[str, list[Pair]] = {kind: [] for kind in PAIRS}
     for path in sorted(left.keys() | right.keys()):
         pair = Pair(path, left.get(path), right.get(path))
         pairs[_kind(pair)].append(pair)
-    return Comparison(*(tuple(pairs[kind]) for kind in (ONLY_A, ONLY_B, DIFFERS, EQUAL)))
+    return Comparison(*(tuple(pairs[kind]) for kind in PAIRS))
 
 
 def _kind(pair: Pair) -> str:

@@ -16,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 
 from bundles.models import KeptTimeline, TimelinePoint
+from bundles.samples import incident
 from bundles.timelines import keeping
 from bundles.timelines.reading import SEVERITIES, UNDATED, microseconds_of, point_of, severity_of
 from rehydration import timeline_view
@@ -348,8 +349,6 @@ def test_where_events_come_from_is_said_with_whether_the_file_was_checked(
 
 
 def test_the_synthetic_and_the_public_incidents_are_read_without_a_gap(tmp_path: Path) -> None:
-    from bundles.samples import incident
-
     incident.make(tmp_path / "own")
     folders = sorted(tmp_path.glob("own/*")) + sorted(path.parent for path in SHARED.glob("*/timeline.json"))
     for place, folder in enumerate(folders):
