@@ -119,7 +119,7 @@ def look(principal: Principal, incident_id: str, *, bundles: keyset.Page[Bundle]
         raise IncidentNotFoundError("No job, bundle or restore names this incident.")
     view = IncidentView(incident_id, bundles.items, bool(bundles.next), restored, kept)
     timeline = kept.get(BUNDLE)
-    if timeline is not None:
+    if timeline is not None and timeline.bundle_id is not None:
         of_timeline = (bundle for bundle in bundles.items if bundle.bundle_id == timeline.bundle_id)
         view.bundle = next(of_timeline, None) or Bundle.objects.filter(bundle_id=timeline.bundle_id).first()
     view.bundle = view.bundle or view.newest

@@ -14,8 +14,9 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from playwright.sync_api import Page, expect
 
-from bundles.models import KeptTimeline, TimelinePoint
+from bundles.models import Bundle, KeptTimeline, TimelinePoint
 from bundles.samples import incident
 from bundles.timelines import keeping
 from bundles.timelines.reading import SEVERITIES, UNDATED, microseconds_of, point_of, severity_of
@@ -23,8 +24,11 @@ from rehydration import timeline_view
 from rehydration.timeline_filter import Filter, FilterForm
 from tests import console_rows as rows
 from tests import timeline_rows as timelines
+from tests.test_browser_main_job import page
 from tests.test_console_pages import MOST_QUERIES, shown, signed_in
 from tests.timeline_rows import event, kept
+
+__all__ = ["page"]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
@@ -324,7 +328,7 @@ def test_a_newer_bundle_without_a_timeline_leaves_the_last_one_and_says_so(opera
     kept(tmp_path / "t", timelines.events(10))
     gap = [{"source": "killchain", "reason": "HTTP 503"}]
     kept(tmp_path / "t", None, complete=False, missing=gap)
-    rows.Bundle.objects.filter(complete=True).update(created_at="2026-01-01T00:00:00Z")
+    Bundle.objects.filter(complete=True).update(created_at="2026-01-01T00:00:00Z")
     text = " ".join(shown(operator, PAGE).split())
     assert "The newest bundle carries no timeline; this one is from the last that did." in text
     assert "The newest bundle is partial" in text
@@ -375,3 +379,29 @@ def test_a_stranger_and_a_user_without_a_role_see_no_timeline(tmp_path: Path) ->
     assert Client().get(PAGE)["Location"].startswith(reverse("sign-in"))
     assert "permission_denied" in shown(signed_in(""), PAGE, status=403)
     assert "<b>3</b> of 3 events" in shown(signed_in("viewer"), PAGE)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cluster_is_opened_by_keyboard_and_the_page_fits_a_narrow_screen(
+    live_server: Any, page: Page, tmp_path: Path
+) -> None:
+    kept(tmp_path / "t", timelines.events(700), artifacts=["x" * 200])
+    client = signed_in("operator")
+    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
+    page.context.add_cookies([cookie])  # type: ignore[list-item] # the shape that Playwright documents
+    page.goto(live_server.url + PAGE)
+    page.get_by_role("link", name="Skip the drawing").press("Enter")
+    expect(page).to_have_url(re.compile("#events$"))
+    mark = page.get_by_role("link", name=re.compile(r"^\d+ events, impact")).first
+    events = re.match(r"\d+", mark.get_attribute("aria-label") or "")
+    assert events is not None
+    mark.press("Enter")
+    expect(page).to_have_url(re.compile(r"phase=impact&since=.*&until="))
+    expect(page.locator("#kill-chain")).to_contain_text(f"{events[0]} of 700 events")
+    page.get_by_role("link", name="Back to all 700 events").press("Enter")
+    expect(page.locator("#kill-chain")).to_contain_text("700 of 700 events")
+    page.get_by_label("Severity", exact=True).select_option("Critical")
+    page.get_by_role("button", name="Show events").press("Enter")
+    expect(page.locator("#kill-chain")).to_contain_text("140 of 700 events, 560 left out by the filter")
+    page.set_viewport_size({"width": 320, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
