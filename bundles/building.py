@@ -25,6 +25,7 @@ from bundles.format.writer import WrittenBundle
 from bundles.models import Bundle, Manifest
 from bundles.packing import pack
 from bundles.sources import collect
+from bundles.timelines import keeping
 from custody import chain
 from jobs.context import JobContext
 from jobs.errors import PermanentError, RetryableError
@@ -66,6 +67,8 @@ def create(ctx: JobContext) -> Finished:
             compression=ctx.payload["compression"],
             progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
         )
+        hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
+        prepared = keeping.prepare(evidence.members, hashes, staging / "timeline.points", ctx.check)
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         storage.publish(written.path, name)
@@ -77,7 +80,7 @@ def create(ctx: JobContext) -> Finished:
         if isinstance(error, FormatError | BundleError):
             raise _with_room(job_error(error), cause) from error
         raise
-    made = _Made(ctx, written, uuid4(), name, signer, staging, started)
+    made = _Made(ctx, written, uuid4(), name, signer, staging, started, prepared)
     return Finished(made.result(), register=made.register, discard=lambda: storage.withdraw(staging))
 
 
@@ -117,6 +120,7 @@ class _Made:
     signer: str
     staging: Path
     started: float
+    prepared: keeping.Prepared
 
     def result(self) -> dict[str, Any]:
         """What the job answers with."""
@@ -134,7 +138,7 @@ class _Made:
         }
 
     def register(self) -> None:
-        """Write the bundle's row, manifest, measures and custody line, in the completing transaction."""
+        """Write the bundle's row, manifest, timeline, measures and custody line, in the completing transaction."""
         manifest = self.written.manifest
         bundle = Bundle.objects.create(
             bundle_id=self.bundle_id,
@@ -155,8 +159,10 @@ class _Made:
             missing=[dict(gap) for gap in manifest.missing],
             files=len(manifest.files),
             total_bytes=manifest.total_size,
+            counts=self.prepared.counts,
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
+        keeping.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
         chain.record(
             self.ctx.principal,

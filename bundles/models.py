@@ -37,6 +37,9 @@ class Bundle(models.Model):
     state = models.TextField(choices=State.choices, default=State.READY)
     verified_at = models.DateTimeField(null=True, help_text="when the last verification ended")
     verified_ok = models.BooleanField(null=True, help_text="its verdict")
+    counts = models.JSONField(
+        null=True, help_text="events, alerts by severity, artifacts; null until they were counted"
+    )
 
     class Meta:
         """Rights and the orders in which bundles are listed."""
@@ -122,3 +125,66 @@ class Verification(models.Model):
     def __str__(self) -> str:
         """The verdict in one line."""
         return f"{self.bundle_id}: {'verified' if self.ok else 'not verified'}"
+
+
+class KeptTimeline(models.Model):
+    """The timeline of an incident as its page draws it: from its newest bundle that carries one, or as restored here.
+
+    It is derived from the evidence and may be made again at any time; `bundle_id` is no foreign key for that reason.
+    """
+
+    class Origin(models.TextChoices):
+        """Where the events were read."""
+
+        BUNDLE = "bundle", "A bundle"
+        RESTORED = "restored", "What was restored here"
+
+    incident_id = models.TextField()
+    origin = models.TextField(choices=Origin.choices)
+    bundle_id = models.UUIDField(null=True, help_text="the newest bundle that carries this timeline")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="of timeline.json in that bundle")
+    read_at = models.DateTimeField()
+    events = models.BigIntegerField(help_text="in the evidence")
+    kept = models.BigIntegerField(default=0, help_text="in the table below: all, or none of a timeline too long for it")
+    dated = models.BigIntegerField(default=0, help_text="of those, with a time that can be read")
+    first_us = models.BigIntegerField(null=True, help_text="earliest time, microseconds since 1970, UTC")
+    last_us = models.BigIntegerField(null=True, help_text="latest time")
+
+    class Meta:
+        """Table and key; it is seen by whoever may see bundles."""
+
+        db_table = "orchestrator_timelines"
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["incident_id", "origin"], name="timeline_of_incident"),)
+
+    def __str__(self) -> str:
+        """Whose timeline it is, and from where."""
+        return f"timeline of {self.incident_id} ({self.origin})"
+
+
+class TimelinePoint(models.Model):
+    """One event of a kept timeline; see `bundles.timelines.reading.Point` for the columns."""
+
+    timeline = models.ForeignKey(KeptTimeline, on_delete=models.CASCADE, related_name="points", db_index=False)
+    position = models.BigIntegerField(help_text="place in the timeline as it was served, from 0")
+    at_us = models.BigIntegerField()
+    time = models.TextField(blank=True)
+    phase = models.TextField(blank=True)
+    severity = models.SmallIntegerField()
+    kind = models.TextField(blank=True)
+    technique = models.TextField(blank=True)
+    source = models.TextField(blank=True)
+    target = models.TextField(blank=True)
+    words = models.TextField(blank=True)
+
+    class Meta:
+        """Table and order; the index serves the drawing, the table and its pages alike."""
+
+        db_table = "orchestrator_timeline_points"
+        default_permissions = ()
+        ordering = ("at_us", "position")
+        indexes = (models.Index(fields=["timeline", "at_us", "position"], name="timeline_point_order"),)
+
+    def __str__(self) -> str:
+        """Which event it is."""
+        return f"event {self.position} of timeline {self.timeline_id}"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, BinaryIO
 from uuid import UUID
 
@@ -21,6 +19,7 @@ from bundles.errors import (
 )
 from bundles.format import paths
 from bundles.format.canonical import canonical_json
+from bundles.manifest_files import files_of
 from bundles.models import Bundle, Manifest, Verification
 from bundles.packing import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.verifying import JOB_TYPE as VERIFY
@@ -218,7 +217,7 @@ def contents(
     Returns:
         The entries, and how many there are in all.
     """
-    found = [entry for entry in _files_of(bundle.bundle_id) if search.casefold() in entry["path"].casefold()]
+    found = [entry for entry in files_of(bundle.bundle_id) if search.casefold() in entry["path"].casefold()]
     return found[offset : offset + limit], len(found)
 
 
@@ -309,10 +308,3 @@ def _find(bundle_id: UUID | str) -> Bundle:
     if bundle is None:
         raise BundleNotFoundError("There is no such bundle.")
     return bundle
-
-
-@lru_cache(maxsize=2)
-def _files_of(bundle_id: UUID) -> tuple[dict[str, Any], ...]:
-    """A bundle's file list; it never changes, so a few are kept for the pages that leaf through them."""
-    raw = bytes(Manifest.objects.get(bundle_id=bundle_id).raw)
-    return tuple(json.loads(raw)["files"])

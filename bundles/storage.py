@@ -58,6 +58,11 @@ def quarantine() -> Path:
     return directory
 
 
+def staging_of(job_id: UUID, lease_token: UUID) -> Path:
+    """Where an attempt's directory is, if it has one."""
+    return output_dir() / STAGING / f"{job_id.hex}-{lease_token.hex}"
+
+
 def make_staging(job_id: UUID, lease_token: UUID) -> Path:
     """A new, empty directory for one attempt, in the file system where its bundle will be published.
 
@@ -65,7 +70,7 @@ def make_staging(job_id: UUID, lease_token: UUID) -> Path:
         CannotWriteError: a code of the disk's.
     """
     try:
-        directory = output_dir() / STAGING / f"{job_id.hex}-{lease_token.hex}"
+        directory = staging_of(job_id, lease_token)
         directory.parent.mkdir(mode=0o750, exist_ok=True)
         directory.mkdir(mode=0o700)
     except OSError as error:

@@ -5,15 +5,20 @@ The verdict is the job's result, whatever it is: a job that proved a bundle wron
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from django.db import transaction
 from django.db.models.functions import Now
 
 from bundles import keys, storage
 from bundles.building import job_error
-from bundles.format.errors import STEPS, CannotCheckError
+from bundles.format import paths
+from bundles.format.errors import STEPS, CannotCheckError, FormatError
 from bundles.format.report import check_bundle
-from bundles.models import Bundle, Verification
+from bundles.format.single import extract_file
+from bundles.models import Bundle, KeptTimeline, Verification
+from bundles.timelines import keeping
 from custody import chain
 from jobs.context import JobContext
 from jobs.errors import PermanentError
@@ -51,6 +56,9 @@ def verify(ctx: JobContext) -> Finished:
             "detail": "The file is a sound bundle, but not the one that was registered: its SHA-256 is another.",
         }
 
+    uncounted = bundle.counts is None and report["verified"]
+    prepared = _read_records(ctx, path) if uncounted else None
+
     def register() -> None:
         ok = bool(report["verified"])
         verification = Verification.objects.create(
@@ -60,6 +68,9 @@ def verify(ctx: JobContext) -> Finished:
         Bundle.objects.filter(bundle_id=bundle.bundle_id).update(
             verified_at=verification.at, verified_ok=ok, state=Bundle.State.LOST if lost else Bundle.State.READY
         )
+        if prepared is not None:
+            _keep(bundle, prepared)
+            transaction.on_commit(lambda: _clean_up(ctx))
         chain.record(
             ctx.principal,
             "bundle.verified" if ok else "bundle.verify_failed",
@@ -71,7 +82,41 @@ def verify(ctx: JobContext) -> Finished:
             details={"job_id": str(ctx.job_id), "registered_sha256": bundle.sha256},
         )
 
-    return Finished({"bundle_id": str(bundle.bundle_id), "report": report}, register=register)
+    return Finished(
+        {"bundle_id": str(bundle.bundle_id), "report": report}, register=register, discard=lambda: _clean_up(ctx)
+    )
+
+
+def _read_records(ctx: JobContext, path: Path) -> keeping.Prepared | None:
+    """Read the records of a verified bundle that was made before records were counted; the verdict needs none of it."""
+    try:
+        staging = storage.make_staging(ctx.job_id, ctx.lease_token)
+        members, hashes = {}, {}
+        for member in paths.DATA_MEMBERS:
+            into = staging / member.removesuffix(".json")
+            try:
+                matched = extract_file(path, keys.trusted(), member, into)
+            except CannotCheckError as error:
+                if error.code != "not_listed":
+                    raise
+                continue
+            members[member], hashes[member] = into / member, matched.entry.sha256
+        return keeping.prepare(members, hashes, staging / "timeline.points", ctx.check)
+    except (FormatError, OSError) as error:
+        ctx.log("warning", "the records could not be read for the incident's page", error=str(error))
+        _clean_up(ctx)
+        return None
+
+
+def _keep(bundle: Bundle, prepared: keeping.Prepared) -> None:
+    Bundle.objects.filter(bundle_id=bundle.bundle_id).update(counts=prepared.counts)
+    known = KeptTimeline.objects.filter(incident_id=bundle.incident_id, origin=KeptTimeline.Origin.BUNDLE)
+    if not known.exists():
+        keeping.keep_bundled(bundle.incident_id, bundle.bundle_id, prepared)
+
+
+def _clean_up(ctx: JobContext) -> None:
+    storage.remove_staging(storage.staging_of(ctx.job_id, ctx.lease_token))
 
 
 def _lost_report(bundle: Bundle) -> dict[str, Any]:

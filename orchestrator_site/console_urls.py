@@ -4,11 +4,13 @@ from django.urls import URLPattern, URLResolver, path
 
 from bundles import key_pages
 from bundles import pages as bundles
+from bundles.compare_page import compare_page
 from custody import pages as custody
 from jobs import pages as jobs
 from orchestrator_site import account_pages, find, help_pages, home, settings_pages
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
+from rehydration import incident_pages as incidents
 from rehydration import pages as rehydration
 
 CREATE = "bundles.create_bundle"
@@ -20,8 +22,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-out", SignOutView.as_view(), name="sign-out"),
     path("console/find", page(find.find), name="find"),
     path("console/sources", page(bundles.sources_part), name="sources-part"),
-    path("console/incidents", page(rehydration.incidents_page), name="incidents-page"),
-    path("console/incidents/<str:incident_id>", page(rehydration.incident_page), name="incident-page"),
+    path("console/incidents", page(incidents.incidents_page), name="incidents-page"),
+    path("console/incidents/<str:incident_id>", page(incidents.incident_page), name="incident-page"),
+    path("console/incidents/<str:incident_id>/compare", page(compare_page), name="compare-bundles"),
     path("console/bundles", page(bundles.bundles_page), name="bundles-page"),
     path("console/bundles/new", page(bundles.new_bundle_page, needs=CREATE), name="new-bundle"),
     path("console/bundles/<uuid:bundle_id>", page(bundles.bundle_page), name="bundle-page"),

@@ -11,6 +11,7 @@ import binascii
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import Count
@@ -85,6 +86,22 @@ class IncidentSummary:
     events: int
     artifacts: int
     last_bundle: Bundle | None
+
+    @property
+    def known_alerts(self) -> int | None:
+        """Alerts as the last bundle that was counted holds them, or as restored here; None when nobody counted."""
+        counted = self._counts.get("alerts")
+        return sum(counted.values()) if counted is not None else self.alerts if self.restored_at else None
+
+    @property
+    def known_artifacts(self) -> int | None:
+        """Artifacts, in the same way."""
+        counted: int | None = self._counts.get("artifacts")
+        return counted if counted is not None else self.artifacts if self.restored_at else None
+
+    @property
+    def _counts(self) -> dict[str, Any]:
+        return (self.last_bundle.counts if self.last_bundle else None) or {}
 
 
 def page(*, search: str, cursor: str, limit: int) -> Page[IncidentSummary]:

@@ -1,4 +1,4 @@
-"""The pages of restoring (choose, preview, confirm, outcome) and of incidents as we know them."""
+"""The pages of restoring: choose, preview, confirm, outcome."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from bundles import services as bundle_services
 from bundles import uploads
-from custody.models import Event
 from custody.principal import Principal, of_request
 from jobs import services as job_services
 from jobs import stepper
@@ -28,33 +27,6 @@ TABLES = (
     ("artifacts", "Artifact records"),
     ("files", "Artifact files"),
 )
-
-
-@require_safe
-def incidents_page(request: HttpRequest) -> HttpResponse:
-    """List the incidents that jobs, bundles or restores name."""
-    search, cursor = request.GET.get("search", "").strip(), request.GET.get("cursor", "")
-    page = services.incidents(of_request(request), search=search, cursor=cursor)
-    context = {"page": page, "search": search, "cursor": cursor, "here": "incidents"}
-    return render(request, "incidents/list.html", context)
-
-
-@require_safe
-def incident_page(request: HttpRequest, incident_id: str) -> HttpResponse:
-    """Show what is known of one incident: its bundles, jobs, restore and custody."""
-    principal = of_request(request)
-    context: dict[str, Any] = {
-        "incident": services.incident(principal, incident_id),
-        "bundles": bundle_services.page(principal, incident_id=incident_id, limit=10),
-        "here": "incidents",
-    }
-    if principal.may("jobs.view_job"):
-        jobs = job_services.page(principal, incident_id=incident_id, limit=10)
-        context["jobs"] = [{"job": job, "title": stepper.title_of(job.job_type)} for job in jobs.items]
-        context["more_jobs"] = bool(jobs.next)
-    if principal.may("custody.view_event"):
-        context["events"] = Event.objects.filter(incident_id=incident_id)[:20]
-    return render(request, "incidents/detail.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -7,19 +7,24 @@ next one finds equal. Rows are added and never replaced, and what was added must
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.db import connection
+from django.db.models import Count
 from django.db.models.functions import Now
 
 from bundles.format import paths
+from bundles.models import KeptTimeline
+from bundles.timelines.keeping import keep_restored
+from bundles.timelines.reading import SEVERITIES, severity_of
 from jobs.errors import RetryableError
 from rehydration import artifacts
 from rehydration.batches import HasRecord, batches
-from rehydration.models import RestoredIncident
+from rehydration.models import Alert, RestoredIncident, TimelineEvent
 from rehydration.plan import NEW, Plan
 from rehydration.records import Contents
 
@@ -103,6 +108,7 @@ def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
             raise RetryableError("target_changed", f"The database changed while the restore ran (table {table}).")
     _complete_records(incident_id, contents, plan, stored_paths)
     _tell_incident(contents, origin, added)
+    _keep_timeline(incident_id, changed=bool(added["events"]))
 
 
 @dataclass(frozen=True)
@@ -159,7 +165,28 @@ def _tell_incident(contents: Contents, origin: Origin, added: dict[str, int]) ->
     row.events += added["events"]
     row.alerts += added["alerts"]
     row.artifacts += added["artifacts"]
+    if added["alerts"] or row.alerts_by_severity is None:
+        row.alerts_by_severity = _alerts_by_severity(manifest.incident_id)
     row.save()
+
+
+def _alerts_by_severity(incident_id: str) -> dict[str, int]:
+    told = Alert.objects.filter(incident_id=incident_id).order_by().values_list("severity").annotate(Count("pk"))
+    counted: Counter[str] = Counter()
+    for severity, alerts in told:
+        counted[SEVERITIES[severity_of(severity)]] += alerts
+    return dict(counted)
+
+
+def _keep_timeline(incident_id: str, *, changed: bool) -> None:
+    """Make the events that are here now the timeline that the incident's page draws."""
+    known = KeptTimeline.objects.filter(incident_id=incident_id, origin=KeptTimeline.Origin.RESTORED)
+    if not changed and known.exists():
+        return
+    events = TimelineEvent.objects.filter(incident_id=incident_id).order_by("position", "id")
+    if changed or events.exists():
+        records = events.values_list("record", flat=True).iterator(chunk_size=2000)
+        keep_restored(incident_id, records, events.count())
 
 
 def _subject(gap: dict[str, str]) -> tuple[str | None, str | None]:

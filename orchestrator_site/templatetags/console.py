@@ -57,7 +57,10 @@ def visible(text: object) -> SafeString:
     Control, format and bidi-control characters become their number (⟨U+202E⟩), which every font can show; the rest is
     escaped and isolated from the direction of the text around it (Unicode UAX 9, `<bdi>`).
     """
-    parts = [_marked(character) for character in str(text)]
+    plain = str(text)
+    if plain.isprintable():  # nothing of INVISIBLE is in it: most names, and a page may show hundreds
+        return format_html("<bdi>{}</bdi>", plain)
+    parts = [_marked(character) for character in plain]
     return format_html("<bdi>{}</bdi>", mark_safe("".join(parts)))  # noqa: S308 # each part is escaped by _marked
 
 

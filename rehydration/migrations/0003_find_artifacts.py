@@ -22,5 +22,5 @@ DROP INDEX artifact_by_id;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rehydration", "0001_initial")]
+    dependencies = [("rehydration", "0002_alerts_by_severity")]
     operations = [migrations.RunSQL(FORWARD, BACKWARD)]

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("bundles", "0001_initial"),
+        ("bundles", "0003_range_digests"),
     ]
 
     operations = [

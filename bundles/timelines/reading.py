@@ -1,0 +1,151 @@
+"""What an event says of itself: its phase, its severity, its time, and the few words that a list shows.
+
+Everything comes from the event's own fields. What names no phase or severity that is known stays unassigned or unrated;
+nothing is guessed from other fields, and no event is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from bundles.format.canonical import canonical_json
+
+# MITRE ATT&CK's tactics in their order; the steps of the Lockheed Martin kill chain that ATT&CK does not have stand
+# where they happen.
+PHASES = (
+    "reconnaissance", "resource-development", "weaponization", "delivery", "initial-access", "exploitation",
+    "execution", "installation", "persistence", "privilege-escalation", "defense-evasion", "credential-access",
+    "discovery", "lateral-movement", "collection", "command-and-control", "exfiltration", "impact",
+    "actions-on-objectives",
+)  # fmt: skip
+UNASSIGNED = ""
+TACTIC_IDS = {
+    "ta0043": "reconnaissance", "ta0042": "resource-development", "ta0001": "initial-access", "ta0002": "execution",
+    "ta0003": "persistence", "ta0004": "privilege-escalation", "ta0005": "defense-evasion",
+    "ta0006": "credential-access", "ta0007": "discovery", "ta0008": "lateral-movement", "ta0009": "collection",
+    "ta0011": "command-and-control", "ta0010": "exfiltration", "ta0040": "impact",
+}  # fmt: skip
+OTHER_SPELLINGS = {"defence-evasion": "defense-evasion", "c2": "command-and-control", "weaponisation": "weaponization"}
+PHASE_FIELDS = (
+    "tactic", "killchain_phase", "kill_chain_phase", "mitre_tactic", "phase", "tactics", "kill_chain_phases",
+)  # fmt: skip
+
+UNRATED, INFO, LOW, MEDIUM, HIGH, CRITICAL = range(6)
+SEVERITIES = ("unrated", "info", "low", "medium", "high", "critical")
+SAME_SEVERITY = {"informational": INFO, "information": INFO, "moderate": MEDIUM}
+
+UNDATED = 2**63 - 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LISTED_CHARS = 200
+WORDS_CHARS = 1800
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One event as the drawing and the table need it; texts are shortened, the event itself is in the evidence.
+
+    Attributes:
+        at_us: microseconds since 1970 in UTC; `UNDATED` when its time cannot be read.
+        time: the time as the event has it.
+        phase: one of `PHASES`, or `UNASSIGNED`.
+        severity: 0 (unrated) to 5 (critical).
+        kind: what was seen.
+        technique: ATT&CK technique, id and name.
+        source: where it came from.
+        target: what it was aimed at.
+        words: everything above in lower case, and the file that it was read from, to be searched.
+    """
+
+    at_us: int
+    time: str
+    phase: str
+    severity: int
+    kind: str
+    technique: str
+    source: str
+    target: str
+    words: str
+
+
+def point_of(event: dict[str, Any]) -> Point:
+    """Read one event."""
+    metadata = event.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    kind = listed(event.get("alert_type") or event.get("title") or event.get("type"))
+    technique = _technique(event, metadata)
+    source, target = listed(event.get("source")), listed(event.get("target"))
+    told = _phase_told(event, metadata)
+    words = (kind, technique, source, target, event.get("title"), told, metadata.get("file"), metadata.get("channel"))
+    return Point(
+        at_us=microseconds_of(event.get("timestamp")),
+        time=listed(event.get("timestamp")),
+        phase=_phase(told),
+        severity=severity_of(event.get("severity")),
+        kind=kind,
+        technique=technique,
+        source=source,
+        target=target,
+        words=" ".join(listed(word) for word in words if word).lower()[:WORDS_CHARS],
+    )
+
+
+def severity_of(value: Any) -> int:
+    """The severity that a record's word stands for; `UNRATED` when it is none of ours."""
+    if not isinstance(value, str):
+        return UNRATED
+    word = value.strip().lower()
+    return SEVERITIES.index(word) if word in SEVERITIES else SAME_SEVERITY.get(word, UNRATED)
+
+
+def microseconds_of(value: Any) -> int:
+    """A time of ISO 8601, or seconds or milliseconds since 1970, in microseconds; one without a zone is read as UTC."""
+    try:
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value.strip())
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = value / 1000 if abs(value) > 1e11 else value
+            moment = EPOCH + timedelta(seconds=seconds)
+        else:
+            return UNDATED
+    except (ValueError, OverflowError):
+        return UNDATED
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(at_us: int) -> datetime:
+    """The moment of a dated event."""
+    return EPOCH + timedelta(microseconds=at_us)
+
+
+def listed(value: Any) -> str:
+    """A field as one line of a list: short, and without what no database column can hold."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.isprintable():
+        return value[:LISTED_CHARS]
+    text = value if isinstance(value, str) else canonical_json(value).decode("ascii")
+    return text[:LISTED_CHARS].replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+
+
+def _technique(event: dict[str, Any], metadata: dict[str, Any]) -> str:
+    identifier = event.get("mitre_technique") or metadata.get("mitre_technique") or metadata.get("technique")
+    return listed(" ".join(listed(part) for part in (identifier, metadata.get("technique_name")) if part))
+
+
+def _phase_told(event: dict[str, Any], metadata: dict[str, Any]) -> Any:
+    return next((held[name] for name in PHASE_FIELDS for held in (metadata, event) if held.get(name)), None)
+
+
+def _phase(told: Any) -> str:
+    for word in told if isinstance(told, list) else [told]:
+        name = (word.get("phase_name") or word.get("name") or word.get("id")) if isinstance(word, dict) else word
+        if not isinstance(name, str):
+            continue
+        spelled = "-".join(name[:LISTED_CHARS].lower().replace("_", " ").replace("-", " ").split())
+        spelled = OTHER_SPELLINGS.get(spelled, TACTIC_IDS.get(spelled, spelled))
+        if spelled in PHASES:
+            return spelled
+    return UNASSIGNED

@@ -1,0 +1,135 @@
+"""The pages of incidents: the list of those known here, and one incident with its timeline and everything about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from bundles import services as bundle_services
+from bundles.errors import BundleNotFoundError
+from bundles.models import TimelinePoint
+from bundles.timelines.reading import SEVERITIES, UNDATED
+from custody.models import Event
+from custody.principal import of_request
+from jobs import services as job_services
+from jobs import stepper
+from rehydration import incident_view, services, timeline_drawing, timeline_view
+from rehydration.incident_view import IncidentView
+from rehydration.timeline_filter import Filter, FilterForm, iso_of, moment_at, phase_words, typed_of
+
+LISTED = 10
+ZOOM_OUT = 3
+
+
+@require_safe
+def incidents_page(request: HttpRequest) -> HttpResponse:
+    """List the incidents that jobs, bundles or restores name."""
+    search, cursor = request.GET.get("search", "").strip(), request.GET.get("cursor", "")
+    page = services.incidents(of_request(request), search=search, cursor=cursor)
+    context = {"page": page, "search": search, "cursor": cursor, "here": "incidents"}
+    return render(request, "incidents/list.html", context)
+
+
+@require_safe
+def incident_page(request: HttpRequest, incident_id: str) -> HttpResponse:
+    """Show what is known of one incident: timeline, alerts, artifacts, bundles, jobs and custody."""
+    principal = of_request(request)
+    bundles = bundle_services.page(principal, incident_id=incident_id, limit=LISTED)
+    view = incident_view.look(principal, incident_id, bundles=bundles, asked=request.GET.get("origin", ""))
+    context: dict[str, Any] = {
+        "incident": view,
+        "artifacts": _artifacts(view, request.GET.get("artifacts", "")),
+        "here": "incidents",
+        **_timeline(request, view),
+    }
+    if principal.may("jobs.view_job"):
+        jobs = job_services.page(principal, incident_id=incident_id, limit=LISTED)
+        context["jobs"] = [{"job": job, "title": stepper.title_of(job.job_type)} for job in jobs.items]
+        context["more_jobs"] = bool(jobs.next)
+    if principal.may("custody.view_event"):
+        context["events"] = Event.objects.filter(incident_id=incident_id)[:LISTED]
+    return render(request, "incidents/detail.html", context)
+
+
+def _artifacts(view: IncidentView, place: str) -> dict[str, Any] | None:
+    """None when the manifest that lists them is not stored here."""
+    try:
+        return incident_view.artifacts(view, place)
+    except BundleNotFoundError:
+        return None
+
+
+def _timeline(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
+    """The drawing, its totals and the table below it, all through one filter; nothing where there is no timeline."""
+    kept = view.kept
+    if kept is None or not kept.kept:
+        return {}
+    form = FilterForm(request.GET)
+    wanted = form.filter()
+    gathered = timeline_view.gather(kept, wanted)
+    cursor = request.GET.get("cursor", "")
+    page = timeline_view.events_page(kept, wanted, cursor)
+    return {
+        "form": form,
+        "wanted": wanted,
+        "since": typed_of(wanted.since_us),
+        "until": typed_of(wanted.until_us, end=True),
+        "gathered": gathered,
+        "hidden": kept.kept - gathered.events,
+        "phases": [_phase_row(lane, wanted, view.origin) for lane in gathered.lanes],
+        "severities": timeline_view.severity_rows(gathered.severities),
+        "drawing": timeline_drawing.draw(gathered, wanted, view.origin) if gathered.events > gathered.undated else None,
+        "key": timeline_drawing.legend(),
+        "from": moment_at(kept.first_us) if kept.first_us is not None else None,
+        "to": moment_at(kept.last_us) if kept.last_us is not None else None,
+        "listed": [_event_row(point) for point in page.items],
+        "next": page.next,
+        "cursor": cursor,
+        **_ways_out(wanted, view, gathered),
+    }
+
+
+def _event_row(point: TimelinePoint) -> dict[str, Any]:
+    at = None if point.at_us == UNDATED else moment_at(point.at_us)
+    return {
+        "point": point,
+        "at": at.replace(tzinfo=None).isoformat(" ", "milliseconds") if at else "",
+        "iso": iso_of(point.at_us) if at else "",
+        "told": timeline_drawing.marked(point.time),
+        "phase": phase_words(point.phase),
+        "severity": SEVERITIES[point.severity],
+        "shape": timeline_drawing.shape_of(point.severity),
+        "kind": point.kind.replace("_", " "),
+    }
+
+
+def _phase_row(lane: timeline_view.Lane, wanted: Filter, origin: str) -> dict[str, Any]:
+    return {
+        "name": phase_words(lane.phase),
+        "href": wanted.query(origin, phase=lane.phase) + "#kill-chain",
+        "events": lane.events,
+        "undated": lane.undated,
+        "severities": timeline_view.severity_rows(lane.severities),
+        "first": moment_at(lane.first_us) if lane.first_us is not None else None,
+        "last": moment_at(lane.last_us) if lane.last_us is not None else None,
+    }
+
+
+def _ways_out(wanted: Filter, view: IncidentView, gathered: timeline_view.Gathered) -> dict[str, str]:
+    """Where zooming out leads: three times the time around the same middle, all of the time, all phases, everything."""
+    kept = view.kept
+    if kept is None or not wanted.is_set:
+        return {}
+    ways = {"back_to_all": Filter().query(view.origin) + "#kill-chain"}
+    if wanted.phase is not None:
+        ways["all_phases"] = wanted.query(view.origin, phase=None) + "#kill-chain"
+    if wanted.has_times and kept.first_us is not None and kept.last_us is not None:
+        span = max(gathered.end_us - gathered.start_us, 1_000_000)
+        since, until = gathered.start_us - span * (ZOOM_OUT - 1) // 2, gathered.end_us + span * (ZOOM_OUT - 1) // 2
+        covers = since <= kept.first_us and until >= kept.last_us
+        times: dict[str, int | None] = {"since_us": None if covers else since, "until_us": None if covers else until}
+        ways["zoom_out"] = wanted.query(view.origin, **times) + "#kill-chain"
+    return ways

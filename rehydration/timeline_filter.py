@@ -1,0 +1,187 @@
+"""What narrows a timeline: phase, severity, time and text, as they stand in the page's address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.db.models import Q
+
+from bundles.timelines.reading import (
+    CRITICAL,
+    EPOCH,
+    HIGH,
+    LOW,
+    MEDIUM,
+    PHASES,
+    SEVERITIES,
+    UNASSIGNED,
+    UNDATED,
+    microseconds_of,
+)
+
+NO_PHASE = "unassigned"
+SEVERITY_CHOICES = (
+    ("", "Any"),
+    ("high+", "High or worse"),
+    ("medium+", "Medium or worse"),
+    ("low+", "Low or worse"),
+    *((name, name.capitalize()) for name in reversed(SEVERITIES)),
+)
+AT_LEAST = {"high+": HIGH, "medium+": MEDIUM, "low+": LOW}
+
+
+def phase_words(phase: str) -> str:
+    """A phase as a person reads it."""
+    return phase.replace("-", " ") if phase else NO_PHASE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """What is asked for. None, or an empty text, asks for everything.
+
+    Attributes:
+        phase: one of `PHASES`, `UNASSIGNED` for what has none, None for all.
+        severity: one of `SEVERITY_CHOICES`.
+        since_us: from this microsecond on, itself included.
+        until_us: up to this microsecond, itself included.
+        text: to be found among an event's words, whatever its case.
+    """
+
+    phase: str | None = None
+    severity: str = ""
+    since_us: int | None = None
+    until_us: int | None = None
+    text: str = ""
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is narrowed."""
+        return self != Filter()
+
+    @property
+    def has_times(self) -> bool:
+        """Whether time is narrowed, so that events without a time are left out."""
+        return self.since_us is not None or self.until_us is not None
+
+    @property
+    def severities(self) -> tuple[int, int] | None:
+        """The least and the most severe that is asked for; None for all."""
+        if not self.severity:
+            return None
+        if self.severity in AT_LEAST:
+            return AT_LEAST[self.severity], CRITICAL
+        return SEVERITIES.index(self.severity), SEVERITIES.index(self.severity)
+
+    def condition(self) -> Q:
+        """The same for the database."""
+        wanted = Q()
+        if self.phase is not None:
+            wanted &= Q(phase=self.phase)
+        if self.severities is not None:
+            wanted &= Q(severity__range=self.severities)
+        if self.since_us is not None:
+            wanted &= Q(at_us__gte=self.since_us)
+        if self.has_times:
+            wanted &= Q(at_us__lte=UNDATED - 1 if self.until_us is None else self.until_us)
+        if self.text:
+            wanted &= Q(words__contains=self.text.lower())
+        return wanted
+
+    def query(self, origin: str = "", **changes: Any) -> str:
+        """The address's query for this filter with some of it changed; empty when nothing is asked."""
+        other = replace(self, **changes)
+        told = {
+            "origin": origin,
+            "phase": "" if other.phase is None else other.phase or NO_PHASE,
+            "severity": other.severity,
+            "since": iso_of(other.since_us),
+            "until": iso_of(other.until_us),
+            "text": other.text,
+        }
+        return "?" + urlencode({name: value for name, value in told.items() if value})
+
+
+class FilterForm(forms.Form):
+    """The filter as a form; what cannot be read is told at its field and narrows nothing."""
+
+    phase = forms.ChoiceField(
+        required=False,
+        choices=[("", "All"), *((name, phase_words(name).capitalize()) for name in PHASES), (NO_PHASE, "Unassigned")],
+    )
+    severity = forms.ChoiceField(required=False, choices=SEVERITY_CHOICES)
+    since = forms.CharField(required=False, max_length=40)
+    until = forms.CharField(required=False, max_length=40)
+    text = forms.CharField(required=False, max_length=200)
+
+    def clean_since(self) -> int | None:
+        """The first microsecond."""
+        return _microseconds(self.cleaned_data["since"])
+
+    def clean_until(self) -> int | None:
+        """The last microsecond."""
+        return _microseconds(self.cleaned_data["until"], end=True)
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a time that ends before it begins."""
+        found: dict[str, Any] = super().clean() or {}
+        since, until = found.get("since"), found.get("until")
+        if since is not None and until is not None and since > until:
+            self.add_error("until", "This is before the start.")
+        return found
+
+    def filter(self) -> Filter:
+        """What was asked, as far as it could be read."""
+        self.is_valid()
+        given = self.cleaned_data
+        phase = given.get("phase") or None
+        return Filter(
+            phase=UNASSIGNED if phase == NO_PHASE else phase,
+            severity=given.get("severity", ""),
+            since_us=given.get("since"),
+            until_us=given.get("until"),
+            text=given.get("text", "").strip(),
+        )
+
+
+def _microseconds(text: str, *, end: bool = False) -> int | None:
+    """A time as a person types it; the last microsecond of the second or day that was named when `end`."""
+    text = text.strip().upper().removesuffix("UTC").strip()
+    if not text:
+        return None
+    at_us = microseconds_of(text)
+    if at_us == UNDATED:
+        raise forms.ValidationError("Write a time like 2026-01-31 12:00, in UTC.")
+    if not end:
+        return at_us
+    named = {10: timedelta(days=1), 16: timedelta(minutes=1), 19: timedelta(seconds=1)}.get(len(text.removesuffix("Z")))
+    return at_us if named is None else at_us + named // timedelta(microseconds=1) - 1
+
+
+def iso_of(at_us: int | None) -> str:
+    """A microsecond as an address writes it; empty for none, or for one that no calendar has."""
+    if at_us is None:
+        return ""
+    try:
+        moment = EPOCH + timedelta(microseconds=at_us)
+    except OverflowError:
+        return ""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def typed_of(at_us: int | None, *, end: bool = False) -> str:
+    """The same as a person would type it, where that is read as the same microsecond again."""
+    text = iso_of(at_us)
+    whole = ".999999Z" if end else ".000000Z"
+    return text.removesuffix(whole).replace("T", " ") if text.endswith(whole) else text
+
+
+def moment_at(at_us: int) -> datetime:
+    """A microsecond as a moment, the nearest that the calendar has."""
+    try:
+        return EPOCH + timedelta(microseconds=at_us)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if at_us > 0 else datetime.min.replace(tzinfo=UTC)
