@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from bundles import keys, measures, storage
+from bundles import held_copies, keys, measures, storage
 from bundles.errors import BundleError
 from bundles.format.cli import bundle_name
 from bundles.format.errors import CannotCheckError, FormatError, PayloadError
@@ -65,6 +65,7 @@ def create(ctx: JobContext) -> Finished:
             chunk_size_mb=ctx.payload["chunk_size_mb"],
             compression=ctx.payload["compression"],
             progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
+            ranges=True,
         )
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
@@ -157,6 +158,7 @@ class _Made:
             total_bytes=manifest.total_size,
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
+        held_copies.keep(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
         chain.record(
             self.ctx.principal,

@@ -9,9 +9,10 @@ from typing import Any
 
 from django.db.models.functions import Now
 
-from bundles import keys, storage
+from bundles import held_copies, keys, storage
 from bundles.building import job_error
 from bundles.format.errors import STEPS, CannotCheckError
+from bundles.format.ranges import range_lane
 from bundles.format.report import check_bundle
 from bundles.models import Bundle, Verification
 from custody import chain
@@ -35,13 +36,19 @@ def verify(ctx: JobContext) -> Finished:
     ctx.progress("verifying", 0, bundle.total_bytes)
     path = storage.output_dir() / bundle.name
     lost = not path.exists()
+    ranges = ""
     if lost:
         report = _lost_report(bundle)
     else:
         try:
-            report = check_bundle(
-                path, keys.trusted(), progress=lambda done, total: ctx.progress("verifying", done, total)
-            ).as_dict()
+            with range_lane(bundle.size) as lane:
+                report = check_bundle(
+                    path,
+                    keys.trusted(),
+                    progress=lambda done, total: ctx.progress("verifying", done, total),
+                    on_raw=lane.update,
+                ).as_dict()
+                ranges = lane.hexdigest()
         except CannotCheckError as error:
             raise job_error(error) from error
     if report["verified"] and report["sha256"] != bundle.sha256:
@@ -60,6 +67,8 @@ def verify(ctx: JobContext) -> Finished:
         Bundle.objects.filter(bundle_id=bundle.bundle_id).update(
             verified_at=verification.at, verified_ok=ok, state=Bundle.State.LOST if lost else Bundle.State.READY
         )
+        if ok:
+            held_copies.keep(bundle, ranges)
         chain.record(
             ctx.principal,
             "bundle.verified" if ok else "bundle.verify_failed",
