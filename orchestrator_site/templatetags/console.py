@@ -32,6 +32,7 @@ INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 STATE_ICONS = {
     "verified": "check", "ok": "check", "running": "run", "queued": "clock", "needs": "alert", "stuck": "alert",
     "partial": "half", "failed": "cross", "unsafe": "cross", "unknown": "half", "cancelled": "dash",
+    "match": "equal",
 }  # fmt: skip
 
 
