@@ -6,6 +6,7 @@ signature in the bundle, and the certificate tells how to check that.
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -28,7 +29,7 @@ def certificate_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
     principal = of_request(request)
     bundle = services.get(principal, bundle_id)
     checked = services.verifications(bundle, limit=EARLIER_CHECKS + 1)
-    context = {
+    context: dict[str, Any] = {
         "bundle": bundle,
         "verification": checked[0] if checked else None,
         "earlier": checked[1:],

@@ -46,7 +46,9 @@ def receive_file(request: HttpRequest) -> HttpResponse:
         messages.error(request, "Choose a bundle file first.")
         return redirect("verify-file")
     upload = uploads.receive(principal, given, given.name or "")
-    return redirect("verify-file-result", job_id=verifying_upload.request(principal, upload, given.name or "").job.job_id)
+    return redirect(
+        "verify-file-result", job_id=verifying_upload.request(principal, upload, given.name or "").job.job_id
+    )
 
 
 @require_safe

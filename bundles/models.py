@@ -114,9 +114,7 @@ class RangeDigests(models.Model):
         db_table = "orchestrator_bundle_ranges"
         default_permissions = ()
         constraints = (
-            models.CheckConstraint(
-                condition=models.Q(root__regex=r"^[0-9a-f]{64}$"), name="bundle_range_root_is_hex"
-            ),
+            models.CheckConstraint(condition=models.Q(root__regex=r"^[0-9a-f]{64}$"), name="bundle_range_root_is_hex"),
         )
 
     def __str__(self) -> str:

@@ -14,8 +14,14 @@ from dataclasses import dataclass
 from bundles.models import Bundle
 
 FOLDER = "unpacked"
-_PLAIN = re.compile(r'[ !#-\[\]-~]*')  # what JSON writes as it is
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")  # what JSON writes as it is
 
+PSS = r"""-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:max \
+  -sigopt rsa_mgf1_md:sha256 -signature ../signature.bin manifest.json"""
+# The signature itself stands behind those of co-signers, so the last of that name is taken.
+SIGNATURE = r"""sed 's/.*"signature":"\([A-Za-z0-9+/=]*\)".*/\1/' manifest.sig \
+  | openssl base64 -d -A > ../signature.bin"""
+COUNTED = r"""test "$(wc -l < ../sums)" -eq $(sed 's/.*"file_count":\([0-9]*\).*/\1/' manifest.json)"""
 # The path of each file and its SHA-256, as sha256sum -c reads them. In a string of the manifest a quote is written \",
 # so no text in it can look like these two fields.
 PLAIN_SUMS = r"""grep -o '"path":"[^"]*","sha256":"[0-9a-f]*"' manifest.json \
@@ -91,13 +97,12 @@ def _by_hand(bundle: Bundle, key: str, *, plain: bool) -> str:
         f'test "$(sha256sum < {name} | cut -c 1-64)" = {bundle.sha256}',
         f'test "$(openssl pkey -pubin -in {key} -outform DER | sha256sum | cut -c 1-64)" = {bundle.key_id}',
         f"mkdir {FOLDER} && {unpack} -C {FOLDER} && cd {FOLDER}",
-        r"""sed 's/.*"signature":"\([A-Za-z0-9+/=]*\)".*/\1/' manifest.sig | openssl base64 -d -A > ../signature.bin""",
-        f"openssl dgst -sha256 -verify ../{key} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:max \\\n"
-        "  -sigopt rsa_mgf1_md:sha256 -signature ../signature.bin manifest.json",
+        SIGNATURE,
+        f"openssl dgst -sha256 -verify ../{key} {PSS}",
         PLAIN_SUMS if plain else CODED_SUMS,
         "sha256sum --check --strict --quiet ../sums",
         'test "$(find . ! -type d | wc -l)" -eq "$(($(wc -l < ../sums) + 2))"',
-        "test \"$(wc -l < ../sums)\" -eq \"$(sed 's/.*\"file_count\":\\([0-9]*\\).*/\\1/' manifest.json)\"",
+        COUNTED,
         'echo "Every check holds."',
     )
     return "(" + " &&\n".join(steps) + ")"  # a shell of its own: the reader's stays in its folder
