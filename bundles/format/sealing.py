@@ -12,7 +12,7 @@ from bundles.format.ranges import range_lane
 
 
 class Sealed(NamedTuple):
-    """A file on the disk: its size in bytes, its SHA-256 (hex), and those of its ranges (hex) if they were asked for."""
+    """A file on the disk: its size in bytes, its SHA-256 (hex), and those of its ranges if they were asked for."""
 
     size: int
     sha256: str

@@ -1,4 +1,4 @@
-"""Digests of the ranges of each bundle's file; those of bundles that exist already come with their next verification."""
+"""Digests of the ranges of each bundle's file; those of bundles that exist come with their next verification."""
 
 import django.db.models.deletion
 from django.db import migrations, models
