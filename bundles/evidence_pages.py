@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from bundles import keys, own_check, services, single_files
+from bundles.format.errors import BundleRejectedError
 from custody.models import Event
 from custody.pages import last_check
 from custody.principal import of_request
@@ -45,9 +46,13 @@ def certificate_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
 
 
 @require_safe
-def bundle_file(request: HttpRequest, bundle_id: UUID, place: int) -> FileResponse:
+def bundle_file(request: HttpRequest, bundle_id: UUID, place: int) -> HttpResponseBase:
     """One file of the bundle, as a download and nothing else; a browser must not show it."""
-    opened = single_files.open_file(of_request(request), bundle_id, place)
+    try:
+        opened = single_files.open_file(of_request(request), bundle_id, place)
+    except BundleRejectedError as error:
+        context = {"bundle_id": bundle_id, "error": error, "here": "bundles"}
+        return render(request, "bundles/file_refused.html", context, status=409)
     response = FileResponse(
         opened.file, as_attachment=True, filename=opened.name, content_type="application/octet-stream"
     )

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from csp.constants import SELF
-from csp.decorators import csp_update
+from csp.decorators import csp_replace
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -30,7 +30,7 @@ LARGEST_SIZE = 2**53
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-@csp_update({"worker-src": [SELF]})
+@csp_replace({"worker-src": [SELF]})
 @require_safe
 def verify_file_page(request: HttpRequest) -> HttpResponse:
     """Choose a file."""

@@ -73,7 +73,7 @@
     if (actions && upload && mayUpload && file.size) {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = "Upload and verify here";
+      button.textContent = "Upload this file and verify its signature";
       button.addEventListener("click", () => sendAway(file));
       actions.append(button);
     }
@@ -167,7 +167,7 @@
     } else {
       const spans = bad.slice(0, 5).map((at) => `bytes ${exact(at * rangeBytes)} to ${exact(Math.min((at + 1) * rangeBytes, file.size) - 1)}`);
       const rest = bad.length > 5 ? ` and ${exact(bad.length - 5)} more` : "";
-      facts.damage = `${exact(bad.length)} of ${exact(count)} ranges: ${spans.join("; ")}${rest}. Somewhere in each, a byte is another.`;
+      facts.damage = `${exact(bad.length)} of ${exact(count)} ranges: ${spans.join("; ")}${rest}. At least one byte in each is another.`;
       show("verdict-differs", file, facts);
     }
     if (one.missing.length) show("notice-partial", file, { missing: one.missing.join("; ") });
