@@ -6,6 +6,7 @@
   const form = document.getElementById("verify-file");
   const input = document.getElementById("bundle_file");
   const send = document.getElementById("send");
+  const again = document.getElementById("again");
   const place = document.getElementById("verdict-here");
   const work = document.getElementById("work");
   const ended = document.getElementById("work-ended");
@@ -33,6 +34,7 @@
     work.hidden = false;
     input.disabled = true;
     if (send) send.disabled = true;
+    again.hidden = true;
     document.getElementById("work-words").textContent = words;
     say(words);
     const began = performance.now();
@@ -58,6 +60,7 @@
       work.hidden = true;
       input.disabled = false;
       if (send) send.disabled = false;
+      again.hidden = !input.files.length;
       ended.textContent = words;
       ended.hidden = !words;
       if (words) say(words);
@@ -275,7 +278,12 @@
     }
   }
 
-  input.addEventListener("change", () => { if (input.files.length) compare(input.files[0]); });
+  function chosen() {
+    if (input.files.length) compare(input.files[0]);
+  }
+
+  input.addEventListener("change", chosen);
+  again.addEventListener("click", chosen); // choosing the same file once more is no change to a browser
   document.getElementById("cancel").addEventListener("click", () => { if (stop) stop(); });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
