@@ -233,9 +233,7 @@ def test_ranges_are_cut_alike_however_the_bytes_arrive(size: int) -> None:
     one.update(raw)
     for at in range(0, size, 1000):
         many.update(raw[at : at + 1000])
-    expected = b"".join(
-        hashlib.sha256(raw[at : at + SMALLEST_BYTES]).digest() for at in range(0, size, SMALLEST_BYTES)
-    )
+    expected = b"".join(hashlib.sha256(raw[at : at + SMALLEST_BYTES]).digest() for at in range(0, size, SMALLEST_BYTES))
     assert one.hexdigest() == many.hexdigest() == expected.hex()
 
 

@@ -45,7 +45,9 @@ def test_it_states_bundle_digests_signer_checks_custody_and_how_to_check(evidenc
     made = bundle("hard")
     verify(made)
     text = certificate(made, signed_in("viewer"))
-    grouped = [re.sub(r"(.{8})(?=.)", r"\1 ", value) for value in (made.sha256, made.content_digest, made.manifest_hash)]
+    grouped = [
+        re.sub(r"(.{8})(?=.)", r"\1 ", value) for value in (made.sha256, made.content_digest, made.manifest_hash)
+    ]
     assert all(value in text for value in [*grouped, str(made.bundle_id), made.name, f"{made.size:,} bytes"])
     assert re.sub(r"(.{8})(?=.)", r"\1 ", made.key_id) in text
     assert all(words in text for words in STEPS.values())
@@ -104,7 +106,9 @@ def test_it_fits_on_paper_and_nothing_is_cut(live_server: Any, page: Page, orch:
         chain.record(SYSTEM, "bundle.verify_failed", "bundle", str(made.bundle_id), digest=made.sha256,
                      outcome="chunk_hash_mismatch", details=details)  # fmt: skip
     client = signed_in("operator")
-    page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
+    page.context.add_cookies(
+        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+    )
     page.goto(live_server.url + reverse("bundle-certificate", args=[made.bundle_id]))
     printed = page.pdf(path=tmp_path / "certificate.pdf", prefer_css_page_size=True, format="A4")
     assert printed.startswith(b"%PDF")
@@ -126,7 +130,9 @@ def test_the_measure_of_what_is_cut_finds_something_that_is(live_server: Any, pa
     made = rows.bundle()
     Manifest.objects.create(bundle=made, raw=b'{"files":[]}')
     client = signed_in("operator")
-    page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
+    page.context.add_cookies(
+        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+    )
     page.goto(live_server.url + reverse("bundle-page", args=[made.bundle_id]))
     page.locator("#script summary").click()
     page.set_viewport_size({"width": 320, "height": 1000})

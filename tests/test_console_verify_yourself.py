@@ -69,10 +69,10 @@ class Desk:
         self.key.write_bytes(key.content)
         (folder / "tools").symlink_to(BASE_DIR / "tools")
 
-    def run(self, block: str, shell: str = "bash") -> subprocess.CompletedProcess[str]:
+    def run(self, block: str, interpreter: str = "bash") -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         return subprocess.run(
-            [shell, "-c", self.lines[block]], cwd=self.folder, env=environment, check=False, capture_output=True,
+            [interpreter, "-c", self.lines[block]], cwd=self.folder, env=environment, check=False, capture_output=True,
             text=True,
         )  # fmt: skip
 
@@ -97,7 +97,7 @@ def test_the_printed_lines_hold_on_a_sound_bundle(desk, incident: str, compressi
 
 
 def test_they_run_in_a_plain_posix_shell(desk) -> None:
-    assert HOLDS in desk(bundle("hard")).run("own-by-hand", shell="sh").stdout
+    assert HOLDS in desk(bundle("hard")).run("own-by-hand", interpreter="sh").stdout
 
 
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])

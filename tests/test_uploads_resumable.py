@@ -44,7 +44,7 @@ class BreaksOff:
     def __init__(self, raw: bytes) -> None:
         self.blocks = [raw]
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, _size: int, /) -> bytes:
         if not self.blocks:
             raise ConnectionResetError
         return self.blocks.pop()
@@ -121,7 +121,7 @@ def test_a_second_piece_waits_until_the_first_is_written() -> None:
     class Meanwhile:
         said = False
 
-        def read(self, size: int, /) -> bytes:
+        def read(self, _size: int, /) -> bytes:
             if self.said:
                 return b""
             self.said = True
