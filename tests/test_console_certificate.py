@@ -27,7 +27,7 @@ from tests.test_console_pages import inspect
 __all__ = ["evidence", "page"]
 
 PAPER_PX = round((210 - 2 * 14) / 25.4 * 96)  # the width of A4 between the margins of console.css
-# Whatever is wider than the paper, or scrolls sideways, is cut when printed. Hidden text for screen readers is not meant.
+# Whatever is wider than the paper, or scrolls sideways, is cut when printed; text for screen readers alone is not meant.
 CUT = """() => [...document.querySelectorAll("main *")].filter((part) => {
   const box = part.getBoundingClientRect();
   if (!box.width || part.closest(".vh")) return false;
@@ -40,22 +40,29 @@ def certificate(made: Bundle, client: Client) -> str:
     return text_of(client.get(reverse("bundle-certificate", args=[made.bundle_id])))
 
 
+def grouped(digest: str) -> str:
+    return re.sub(r"(.{8})(?=.)", r"\1 ", digest)
+
+
+def enter(page: Page, live_server: Any) -> None:
+    cookie = signed_in("operator").cookies["sessionid"].value
+    page.context.add_cookies([{"name": "sessionid", "value": cookie, "url": live_server.url}])
+
+
 @pytest.mark.django_db
 def test_it_states_bundle_digests_signer_checks_custody_and_how_to_check(evidence) -> None:
     made = bundle("hard")
     verify(made)
     text = certificate(made, signed_in("viewer"))
-    grouped = [
-        re.sub(r"(.{8})(?=.)", r"\1 ", value) for value in (made.sha256, made.content_digest, made.manifest_hash)
-    ]
-    assert all(value in text for value in [*grouped, str(made.bundle_id), made.name, f"{made.size:,} bytes"])
-    assert re.sub(r"(.{8})(?=.)", r"\1 ", made.key_id) in text
+    digests = (made.sha256, made.content_digest, made.manifest_hash, made.key_id)
+    assert all(grouped(value) in text for value in digests)
+    assert all(value in text for value in (str(made.bundle_id), made.name, f"{made.size:,} bytes"))
     assert all(words in text for words in STEPS.values())
     assert made.verified_at is not None
     assert made.verified_at.strftime("%Y-%m-%d %H:%M:%S UTC") in text
     events = Event.objects.filter(object_type="bundle", object_id=str(made.bundle_id))
     assert events.count() >= 3
-    assert all(f"#{event.sequence}<" in text and re.sub(r"(.{8})(?=.)", r"\1 ", event.hash) in text for event in events)
+    assert all(f"#{event.sequence}<" in text and grouped(event.hash) in text for event in events)
     assert "tools/verify_bundle.py" in text
     assert "openssl dgst" in text
     assert not inspect(text).inline
@@ -105,10 +112,7 @@ def test_it_fits_on_paper_and_nothing_is_cut(live_server: Any, page: Page, orch:
         details = {"number": number}
         chain.record(SYSTEM, "bundle.verify_failed", "bundle", str(made.bundle_id), digest=made.sha256,
                      outcome="chunk_hash_mismatch", details=details)  # fmt: skip
-    client = signed_in("operator")
-    page.context.add_cookies(
-        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
-    )
+    enter(page, live_server)
     page.goto(live_server.url + reverse("bundle-certificate", args=[made.bundle_id]))
     printed = page.pdf(path=tmp_path / "certificate.pdf", prefer_css_page_size=True, format="A4")
     assert printed.startswith(b"%PDF")
@@ -129,10 +133,7 @@ def test_the_measure_of_what_is_cut_finds_something_that_is(live_server: Any, pa
     """The test above would be worth nothing if its measure saw nothing: on the screen's rules the lines do scroll."""
     made = rows.bundle()
     Manifest.objects.create(bundle=made, raw=b'{"files":[]}')
-    client = signed_in("operator")
-    page.context.add_cookies(
-        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
-    )
+    enter(page, live_server)
     page.goto(live_server.url + reverse("bundle-page", args=[made.bundle_id]))
     page.locator("#script summary").click()
     page.set_viewport_size({"width": 320, "height": 1000})

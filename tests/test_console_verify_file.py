@@ -187,7 +187,7 @@ def test_a_file_is_dropped_as_well_as_chosen(opened: Page, tmp_path: Path) -> No
     made = bundle("plain")
     raw = list(path_of(made).read_bytes())
     transfer = opened.evaluate_handle(
-        "raw => { const all = new DataTransfer(); all.items.add(new File([new Uint8Array(raw)], 'x')); return all; }",
+        "raw => { const t = new DataTransfer(); t.items.add(new File([new Uint8Array(raw)], 'x')); return t; }",
         raw,
     )
     opened.dispatch_event("#drop", "drop", {"dataTransfer": transfer})

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.urls import reverse
@@ -59,7 +60,7 @@ class Desk:
         self.folder = folder
         client = signed_in("analyst")
         self.lines = Printed(text_of(client.get(reverse("bundle-page", args=[made.bundle_id])))).blocks
-        sent = client.get(reverse("bundle-download", args=[made.bundle_id]))
+        sent: Any = client.get(reverse("bundle-download", args=[made.bundle_id]))
         self.bundle = folder / made.name
         self.bundle.write_bytes(b"".join(sent.streaming_content))
         key = client.get(reverse("bundle-key", args=[made.bundle_id]))
