@@ -80,9 +80,7 @@ def as_dict(bundle: Bundle) -> dict[str, Any]:
 def standing(bundle: Bundle) -> str:
     """What is known of our own copy: what the last verification found, when, and by which key; or that none ran."""
     if bundle.verified_at is None:
-        return (
-            "This server has not verified that bundle yet: it was signed when it was made, no check has run since."
-        )
+        return "This server has not verified that bundle yet: it was signed when it was made, no check has run since."
     when = bundle.verified_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if bundle.state == Bundle.State.LOST:
         return f"Our own copy is lost, as a check at {when} found. This may be the only copy left: keep it."

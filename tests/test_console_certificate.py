@@ -27,7 +27,7 @@ from tests.test_console_pages import inspect
 __all__ = ["evidence", "page"]
 
 PAPER_PX = round((210 - 2 * 14) / 25.4 * 96)  # the width of A4 between the margins of console.css
-# Whatever is wider than the paper, or scrolls sideways, is cut when printed; text for screen readers alone is not meant.
+# Whatever is wider than the paper, or scrolls sideways, is cut when printed; text for screen readers is not meant.
 CUT = """() => [...document.querySelectorAll("main *")].filter((part) => {
   const box = part.getBoundingClientRect();
   if (!box.width || part.closest(".vh")) return false;
