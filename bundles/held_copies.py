@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
+from bundles.format.limits import MIB
 from bundles.format.ranges import range_bytes
 from bundles.models import Bundle, RangeDigests
 from custody.principal import Principal
 
 MOST_COMPARED = 16
+MOST_DIGEST_BYTES = 4 * MIB  # in one answer: of bundles of a TiB it tells of two
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,15 @@ def of_size(principal: Principal, size: int, root: str = "") -> Held:
         AccessDeniedError: the principal may not see bundles.
     """
     principal.require("bundles.view_bundle")
+    table_bytes = 32 * (size // range_bytes(size) + 1)
+    most = max(1, min(MOST_COMPARED, MOST_DIGEST_BYTES // table_bytes))
     same = Bundle.objects.filter(size=size)
     hashed = same.filter(range_digests__isnull=False).select_related("range_digests")
     if root:
         hashed = hashed.filter(range_digests__root=root)
-    found = list(hashed.order_by("-created_at", "-bundle_id")[: MOST_COMPARED + 1])
+    found = list(hashed.order_by("-created_at", "-bundle_id")[: most + 1])
     without = list(same.filter(range_digests__isnull=True).order_by("-created_at")[:MOST_COMPARED])
-    return Held(range_bytes(size), found[:MOST_COMPARED], len(found) > MOST_COMPARED, without)
+    return Held(range_bytes(size), found[:most], len(found) > most, without)
 
 
 def as_dict(bundle: Bundle) -> dict[str, Any]:

@@ -22,6 +22,9 @@ PSS = r"""-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:max \
 SIGNATURE = r"""sed 's/.*"signature":"\([A-Za-z0-9+/=]*\)".*/\1/' manifest.sig \
   | openssl base64 -d -A > ../signature.bin"""
 COUNTED = r"""test "$(wc -l < ../sums)" -eq $(sed 's/.*"file_count":\([0-9]*\).*/\1/' manifest.json)"""
+WHOLE = (
+    r"""{ grep -q '"complete":true' manifest.json || echo "It is partial: manifest.json tells what is missing."; }"""
+)
 # The path of each file and its SHA-256, as sha256sum -c reads them. In a string of the manifest a quote is written \",
 # so no text in it can look like these two fields.
 PLAIN_SUMS = r"""grep -o '"path":"[^"]*","sha256":"[0-9a-f]*"' manifest.json \
@@ -103,6 +106,7 @@ def _by_hand(bundle: Bundle, key: str, *, plain: bool) -> str:
         "sha256sum --check --strict --quiet ../sums",
         'test "$(find . ! -type d | wc -l)" -eq "$(($(wc -l < ../sums) + 2))"',
         COUNTED,
+        WHOLE,
         'echo "Every check holds."',
     )
     return "(" + " &&\n".join(steps) + ")"  # a shell of its own: the reader's stays in its folder

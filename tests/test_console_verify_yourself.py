@@ -24,6 +24,7 @@ from tests import console_rows as rows
 from tests.console_evidence import evidence, signed_in, text_of
 from tests.format_builders import signer
 from tests.main_job import bundle, change_a_byte
+from tests.upstreams import says
 
 __all__ = ["evidence"]
 
@@ -151,6 +152,12 @@ def test_the_same_repacked_without_a_change_still_holds_by_its_signature(desk, t
     subprocess.run(["tar", "--zstd", "-xf", at.bundle, "-C", tmp_path / "inside"], check=True)
     subprocess.run(["tar", "--zstd", "-cf", at.bundle, "-C", tmp_path / "inside", "."], check=True)
     assert at.run("own-by-hand").stdout.splitlines()[-1] == HOLDS
+
+
+def test_a_partial_bundle_is_told_to_whoever_checks_it(desk, evidence) -> None:
+    evidence.answers["forensic"] = says({}, 503)
+    at = desk(bundle("plain", allow_partial=True))
+    assert "It is partial" in at.run("own-by-hand").stdout
 
 
 def test_they_fail_with_another_key(desk) -> None:
