@@ -8,7 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import queue_million, queue_report, queue_site
+from benchmarks import queue_bloat, queue_million, queue_report, queue_site
 from benchmarks.queue_lab import Lab, open_lab
 from benchmarks.queue_sides.known import BY_HAND, OURS, PEERS, Side, versions
 from benchmarks.queue_speed import Bench
@@ -45,6 +45,7 @@ def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
         claims = queue_million.claims(lab, rounds)
         report["claimed"] = {name: queue_report.percentiles(seconds) for name, seconds in claims.items()}
         report |= _site(lab, share)
+        report["churned"] = queue_bloat.measure(lab, share)
     report["load_after"] = os.getloadavg()[0]
     for line in queue_report.lines(report):
         print(line)

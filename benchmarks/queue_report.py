@@ -28,7 +28,7 @@ def lines(report: dict[str, Any]) -> list[str]:
         f"{PROCESSES} worker processes to drain, one to start. Load average {report['load_before']:.1f} before, "
         f"{report['load_after']:.1f} after."
     )
-    return [how, "", *_sides(report), "", *_alone(report)]
+    return [how, "", *_sides(report), "", *_alone(report), "", *_churned(report)]
 
 
 def _sides(report: dict[str, Any]) -> list[str]:
@@ -64,6 +64,22 @@ def _alone(report: dict[str, Any]) -> list[str]:
         f"| {name} | " + " | ".join(_ms(values[share]) for share in ("p50", "p95", "p99")) + " |"
         for name, values in measured.items()
     ]
+    return rows
+
+
+def _churned(report: dict[str, Any]) -> list[str]:
+    jobs = next(iter(report["churned"].values()))["jobs"]
+    rows = [
+        (
+            f"| {jobs:,} jobs one after the other, 1,000 waiting | tables and indexes before | after | "
+            "claim p99, first tenth | last tenth |"
+        ),
+        "|---|---|---|---|---|",
+    ]
+    for name, found in report["churned"].items():
+        before, after = (sum(found[when].values()) / 2**20 for when in ("bytes_before", "bytes_after"))
+        first, last = (_ms(found[when]["p99"]) for when in ("first", "last"))
+        rows.append(f"| {name} | {before:.1f} MiB | {after:.1f} MiB | {first} | {last} |")
     return rows
 
 

@@ -33,14 +33,17 @@ VALUES (%(requested_by)s, %(operation)s, %(key)s, %(request_hash)s, %(job_id)s, 
 ON CONFLICT (principal, operation, key) DO NOTHING RETURNING job_id"""
 
 KNOWN_KEY = """
-SELECT request_hash, job_id FROM orchestrator_idempotency
+SELECT request_hash, to_json(job)::text FROM orchestrator_idempotency JOIN orchestrator_jobs job USING (job_id)
 WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s"""
 
 POINT_KEY_AT = """
 UPDATE orchestrator_idempotency SET job_id = %(job_id)s
 WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s"""
 
+# The row comes as one JSON text, and the workers' notice goes out with it (`wakeup.announce` in words of its own): a
+# request has one statement here.
 INSERT_JOB = """
+WITH made AS (
 INSERT INTO orchestrator_jobs
     (job_id, job_type, status, payload, idempotency_key, created_at, run_after, priority, incident_id, requested_by,
      active_key, exclusive_key, needs_bytes, order_at, max_retries, retry_count, attempts, progress, cancel_requested,
@@ -50,7 +53,8 @@ VALUES
      COALESCE(%(run_after)s, clock_timestamp()), %(priority)s, %(incident_id)s, %(requested_by)s,
      %(active_key)s, %(exclusive_key)s, %(needs_bytes)s,
      clock_timestamp() - make_interval(secs => %(priority)s * %(point_s)s), 3, 0, 0, '{}', false, '', '', '')
-ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *"""
+ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *)
+SELECT to_json(made)::text, CASE WHEN %(channel)s <> '' THEN pg_notify(%(channel)s, '') END FROM made"""
 
 ACTIVE_JOB = """
 SELECT * FROM orchestrator_jobs WHERE active_key = %(active_key)s AND status IN ('queued', 'processing')"""
@@ -114,39 +118,44 @@ def enqueue(
         "job_id": uuid.uuid4(), "job_type": job_type, "payload": json.dumps(payload), "key": idempotency_key,
         "run_after": run_after, "priority": priority, "incident_id": incident_id, "active_key": active_key,
         "exclusive_key": exclusive_key, "needs_bytes": needs_bytes, "point_s": POINT_S,
-        "requested_by": storable_text(principal.name), "operation": operation,
+        "requested_by": storable_text(principal.name), "operation": operation, "channel": wakeup.channel(),
         "request_hash": hashlib.sha256(json.dumps(same, sort_keys=True).encode("ascii")).hexdigest(),
     }  # fmt: skip
-    with transaction.atomic():
-        known = _known_job(values) if idempotency_key else None
-        if known is not None:
-            return Enqueued(known, created=False)
-        enqueued = _insert(values)
-        if enqueued.created:
-            wakeup.announce()
-        elif idempotency_key:
-            _execute(POINT_KEY_AT, {**values, "job_id": enqueued.job.job_id})
-        return enqueued
+    if not idempotency_key:
+        return _insert(values)  # one statement is a transaction
+    with transaction.atomic(savepoint=False):
+        known = _known_key(values)
+        if known is None:
+            enqueued = _insert(values)
+            if not enqueued.created:
+                _execute(POINT_KEY_AT, {**values, "job_id": enqueued.job.job_id})
+            return enqueued
+    request_hash, job = known
+    if request_hash != values["request_hash"]:  # nothing was written; an error within would end a caller's transaction
+        raise IdempotencyKeyReusedError(
+            "This idempotency key was used before for another request; use a new key for a new request."
+        )
+    return Enqueued(Job.of_json(job), created=False)
 
 
-def _known_job(values: dict[str, Any]) -> Job | None:
-    """The job this key stands for, or None once the key is ours. Waits for a racing transaction with the same key."""
+def _known_key(values: dict[str, Any]) -> tuple[str, str] | None:
+    """What this key stands for (request hash, job as JSON), or None once the key is ours.
+
+    Waits for a racing transaction with the same key.
+    """
     while _execute(REMEMBER_KEY, values) is None:
         known = _execute(KNOWN_KEY, values)
-        if known is None:
-            continue  # its job was purged between the two statements: the key is free again
-        if known[0] != values["request_hash"]:
-            raise IdempotencyKeyReusedError(
-                "This idempotency key was used before for another request; use a new key for a new request."
-            )
-        return Job.objects.get(job_id=known[1])
+        if known is not None:
+            return known[0], known[1]
+        # Its job was purged between the two statements: the key is free again.
     return None
 
 
 def _insert(values: dict[str, Any]) -> Enqueued:
     while True:
-        for job in Job.objects.raw(INSERT_JOB, values):
-            return Enqueued(job, created=True)
+        made = _execute(INSERT_JOB, values)
+        if made is not None:
+            return Enqueued(Job.of_json(made[0]), created=True)
         for job in Job.objects.raw(ACTIVE_JOB, values):
             return Enqueued(job, created=False)
         # The one that was in the way ended between the two statements: the way is free now.

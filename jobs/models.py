@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -91,13 +92,12 @@ class Job(models.Model):
         return f"{self.job_type} {self.job_id} ({self.status})"
 
     @classmethod
-    def of_row(cls, row: dict[str, Any]) -> Job:
-        """The job in a row that the driver gave; columns that are none of a job's are left out."""
-        values = []
-        for field in cls._meta.concrete_fields:
-            value = row[field.attname]  # columns are named as their fields
-            values.append(json.loads(value) if isinstance(field, models.JSONField) and value is not None else value)
-        return cls.from_db("default", [field.attname for field in cls._meta.concrete_fields], values)
+    def of_json(cls, text: str) -> Job:
+        """The job in a row that the server gave as JSON, whose keys are the columns."""
+        row = json.loads(text)
+        fields = cls._meta.concrete_fields
+        values = [_of_json(field, row[field.attname]) for field in fields]  # columns are named as their fields
+        return cls.from_db("default", [field.attname for field in fields], values)
 
     @property
     def is_queued(self) -> bool:
@@ -125,6 +125,14 @@ class Job(models.Model):
         return Status.CANCELLED.value == self.status
 
 
+def _of_json(field: models.Field[Any, Any], value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(field, models.UUIDField):
+        return uuid.UUID(value)
+    return datetime.fromisoformat(value) if isinstance(field, models.DateTimeField) else value
+
+
 class Attempt(models.Model):
     """One try at a job, from claim to end; kept whatever became of it."""
 
@@ -138,7 +146,7 @@ class Attempt(models.Model):
         RELEASED = "released"
         LOST = "lost"
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history", db_index=False)
     number = models.IntegerField()
     worker_id = models.TextField()
     lease_token = models.UUIDField(unique=True)

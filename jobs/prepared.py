@@ -20,7 +20,7 @@ _PARAMETER = re.compile(r"%\((\w+)\)s")
 _prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # driver's connection → names prepared there
 
 
-def run(sql: str, values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+def run(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Run a statement, prepared when it may be.
 
     Args:
@@ -28,7 +28,7 @@ def run(sql: str, values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tupl
         values: of all parameters.
 
     Returns:
-        The names of the columns, and the rows.
+        The rows.
     """
     with connection.cursor() as cursor:
         if settings.ORCH_DB_POOLED:
@@ -40,7 +40,8 @@ def run(sql: str, values: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tupl
                 cursor.execute(prepare)
                 here.add(name)  # it stays, also when the transaction is rolled back
             cursor.execute(execute, values)
-        return tuple(column[0] for column in cursor.description), cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 @cache

@@ -79,14 +79,18 @@ def answers_within(seconds: float, *, over: Callable[[], bool] | None = None) ->
 
 
 def _limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
-    """Set the server's half of the limits; behind a pooling proxy a session's settings would be somebody else's."""
+    """Set the server's half of the limits; behind a pooling proxy a session's settings would be somebody else's.
+
+    Statements are planned once a session. Planned while the tables were small, they would read them whole for as long
+    as the session lasts; so what has an index goes by it from the beginning.
+    """
     if settings.ORCH_DB_POOLED:
         return
     with connection.cursor() as cursor:
         # The interval makes the server end a statement whose client has closed the connection meanwhile.
         cursor.execute(
             "SELECT set_config('statement_timeout', %s, false),"
-            " set_config('client_connection_check_interval', '2s', false)",
+            " set_config('client_connection_check_interval', '2s', false), set_config('enable_seqscan', 'off', false)",
             [str(_limits.statement_s * 1000)],
         )
 

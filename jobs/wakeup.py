@@ -12,9 +12,13 @@ from django.db import connection
 CHANNEL = "orchestrator_jobs"
 
 
+def channel() -> str:
+    """Where workers listen for notices; empty where nobody can."""
+    return "" if settings.ORCH_DB_POOLED else CHANNEL
+
+
 def announce() -> None:
     """Wake the workers when the current transaction commits (at once outside one)."""
-    if settings.ORCH_DB_POOLED:
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+    if channel():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [channel()])

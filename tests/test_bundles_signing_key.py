@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from bundles import keys
+from bundles.format.errors import CannotWriteError
 
 
 @pytest.fixture
@@ -109,3 +110,16 @@ def test_a_single_file_can_be_the_trusted_key(places, settings, tmp_path):
     settings.ORCH_VERIFY_KEY_PATH = tmp_path / "keys" / "verify.pem"
     generate()
     assert keys.signing()[1] == "verify"
+
+
+def test_a_key_that_takes_another_ones_place_signs_from_then_on(places):
+    private, _ = places
+    generate("--name", "first")
+    first, _ = keys.signing()
+    assert keys.signing()[0] is first
+    private.rename(private.with_name("retired.pem"))
+    with pytest.raises(CannotWriteError, match="cannot be read"):
+        keys.signing()
+    generate("--name", "second")
+    second, name = keys.signing()
+    assert (second.key_id != first.key_id, name) == (True, "second")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jobs import queue
+from jobs import transitions
 from soak import driver
 from soak.rules import BrokenRuleError
 from soak.stage import Stage
@@ -67,39 +67,41 @@ def broken_in(stage: Stage, seed: int) -> tuple[str, Any]:
 
 
 def unguarded(statement: str) -> str:
-    assert queue.MINE in statement
-    return statement.replace(queue.MINE, UNGUARDED)
+    assert transitions.MINE in statement
+    return statement.replace(transitions.MINE, UNGUARDED)
 
 
 # What is wrong, with which statement, and what the ledger must say of it.
 BROKEN: dict[str, tuple[str, Callable[[], str], str]] = {
-    "completing without the token": ("COMPLETE", lambda: unguarded(queue.COMPLETE), "the lease (belongs to|was over)"),
-    "failing without the token": ("FAIL", lambda: unguarded(queue.FAIL), "the lease (belongs to|was over)"),
+    "completing without the token": (
+        "COMPLETE", lambda: unguarded(transitions.COMPLETE), "the lease (belongs to|was over)",
+    ),
+    "failing without the token": ("FAIL", lambda: unguarded(transitions.FAIL), "the lease (belongs to|was over)"),
     "an expired lease that its holder may still use": (
-        "COMPLETE", lambda: queue.COMPLETE.replace("AND lease_expires_at > clock_timestamp()", ""),
+        "COMPLETE", lambda: transitions.COMPLETE.replace("AND lease_expires_at > clock_timestamp()", ""),
         "the lease was over",
     ),
     "recovery of running leases": (
-        "RECOVER", lambda: queue.RECOVER.replace("AND lease_expires_at <= statement_timestamp()", ""),
+        "RECOVER", lambda: transitions.RECOVER.replace("AND lease_expires_at <= statement_timestamp()", ""),
         "its lease still runs",
     ),
     "a retry of running jobs": (
         "RETRY",
-        lambda: queue.RETRY.replace("IN ('failed', 'cancelled')", "IN ('failed', 'cancelled', 'processing')").replace(
-            "SET status", "SET lease_token = NULL, lease_expires_at = NULL, worker_id = '', status"
-        ),
+        lambda: transitions.RETRY.replace(
+            "IN ('failed', 'cancelled')", "IN ('failed', 'cancelled', 'processing')"
+        ).replace("SET status", "SET lease_token = NULL, lease_expires_at = NULL, worker_id = '', status"),
         "processing to queued by .*/retry: nobody may do that",
     ),
     "recovery that forgets to count": (
-        "RECOVER", lambda: queue.RECOVER.replace("retry_count = retry_count + 1,", ""),
+        "RECOVER", lambda: transitions.RECOVER.replace("retry_count = retry_count + 1,", ""),
         "failed attempts went up by 0",
     ),
     "an attempt that is never closed": (
-        "RELEASE", lambda: queue.RELEASE.replace("attempt.number = moved.attempts", "attempt.number < 0"),
+        "RELEASE", lambda: transitions.RELEASE.replace("attempt.number = moved.attempts", "attempt.number < 0"),
         "a running attempt other than exactly while processing",
     ),
     "a worker that may stay in its transaction for ever": (
-        "COMPLETE", lambda: queue.COMPLETE.replace("%(idle_ms)s", "'0'"),
+        "COMPLETE", lambda: transitions.COMPLETE.replace("%(idle_ms)s", "'0'"),
         "(some never end|never ended)",
     ),
 }  # fmt: skip
@@ -109,8 +111,8 @@ BROKEN: dict[str, tuple[str, Callable[[], str], str]] = {
 def test_the_simulation_finds(stage, monkeypatch, what):
     name, broken, why = BROKEN[what]
     statement = broken()
-    assert statement != getattr(queue, name)
-    monkeypatch.setattr(queue, name, statement)
+    assert statement != getattr(transitions, name)
+    monkeypatch.setattr(transitions, name, statement)
     assert re.search(why, found(stage, most=60))
 
 

@@ -44,7 +44,7 @@ def test_the_arrows_point_down():
 
 def test_a_jobs_state_is_written_in_one_module_only():
     found = {name_of(path) for path in PRODUCT if "status =" in path.read_text(encoding="utf-8")}
-    assert found == {"jobs/queue.py"}
+    assert found == {"jobs/transitions.py"}
 
 
 RUNNING = [path for path in PRODUCT if "migrations" not in path.parts]
@@ -53,9 +53,9 @@ WRITES = re.compile(
 )
 
 
-def test_only_the_queue_writes_to_its_table_but_for_the_incident_that_a_restore_learns_and_the_purge_of_old_jobs():
+def test_only_the_state_machine_writes_to_its_table_but_for_a_restores_incident_and_the_purge_of_old_jobs():
     found = {name_of(path) for path in RUNNING if WRITES.search(path.read_text(encoding="utf-8"))}
-    assert found - {"rehydration/handler.py", "jobs/retention.py"} == {"jobs/queue.py"}
+    assert found - {"rehydration/handler.py", "jobs/retention.py"} == {"jobs/transitions.py"}
     purge = (BASE_DIR / "jobs" / "retention.py").read_text(encoding="utf-8")
     assert len(WRITES.findall(purge)) == 1
     assert "DELETE FROM orchestrator_jobs AS job USING over " in purge

@@ -21,7 +21,7 @@ UPDATE orchestrator_jobs SET status = 'processing', attempts = attempts + 1, wor
     lease_token = %s, lease_expires_at = now() + interval '30 seconds'
 WHERE job_id = (
     SELECT job_id FROM orchestrator_jobs WHERE status = 'queued' AND run_after <= now()
-    ORDER BY priority DESC, created_at, job_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+    ORDER BY order_at, job_id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING job_id, payload"""
 FINISH = """
 UPDATE orchestrator_jobs SET status = 'completed', completed_at = now(), result = '{}', worker_id = '',
