@@ -11,7 +11,7 @@ class BundlesConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the job types, sweeps and the live source known."""
-        from bundles import building, storage, uploads, verifying
+        from bundles import building, storage, uploads, verifying, verifying_upload
         from bundles.sources import collect
         from bundles.sources.live import LiveSource
         from jobs import registry, sweeps
@@ -28,6 +28,14 @@ class BundlesConfig(AppConfig):
         registry.register(
             registry.JobType(
                 name=verifying.JOB_TYPE, title="Verify bundle", phases=verifying.PHASES, handler=verifying.verify
+            )
+        )
+        registry.register(
+            registry.JobType(
+                name=verifying_upload.JOB_TYPE,
+                title="Verify uploaded file",
+                phases=verifying_upload.PHASES,
+                handler=verifying_upload.verify,
             )
         )
         sweeps.register("bundles.staging", storage.sweep)

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from bundles import keys, measures, storage
+from bundles import held_copies, keys, measures, storage
 from bundles.errors import BundleError
 from bundles.format.cli import bundle_name
 from bundles.format.errors import CannotCheckError, FormatError, PayloadError
@@ -66,6 +66,7 @@ def create(ctx: JobContext) -> Finished:
             chunk_size_mb=ctx.payload["chunk_size_mb"],
             compression=ctx.payload["compression"],
             progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
+            ranges=True,
         )
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
         prepared = keeping.prepare(evidence.members, hashes, staging / "timeline.points", ctx.check)
@@ -163,6 +164,7 @@ class _Made:
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
         keeping.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
+        held_copies.keep(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
         chain.record(
             self.ctx.principal,

@@ -47,6 +47,34 @@ class UploadTooLargeError(BundleError):
     code = "upload_too_large"
 
 
+class UploadNotFoundError(BundleError):
+    """There is no such unfinished upload of this principal's: never begun, expired, or swept."""
+
+    code = "upload_not_found"
+
+
+class UploadOffsetError(BundleError):
+    """The next bytes of an upload belong elsewhere; `offset` tells how many are here, of which the sender goes on."""
+
+    code = "upload_offset"
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class FileTooLargeError(BundleError):
+    """The file of a bundle is larger than may be opened on its own."""
+
+    code = "file_too_large"
+
+
+class FileNotListedError(BundleError):
+    """The bundle's manifest lists no such file."""
+
+    code = "file_not_found"
+
+
 class StorageFullError(BundleError):
     """There is no room left where the file should go."""
 

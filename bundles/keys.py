@@ -7,7 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from bundles.format.errors import CannotWriteError
+from bundles.errors import BundleUnavailableError
+from bundles.format.errors import CannotWriteError, FormatError
 from bundles.format.signing import KeyRing, SigningKey
 
 
@@ -27,6 +28,30 @@ def active_id() -> str:
         CannotWriteError: `key_unreadable` or `key_unsuitable`.
     """
     return _signing_key(Path(settings.ORCH_SIGN_KEY_PATH)).key_id
+
+
+def standing(key_id: str) -> str:
+    """What a key is here now, in a few words; empty when the trusted keys cannot be read."""
+    try:
+        known = trusted().find(key_id)
+    except FormatError:
+        return ""
+    if known is None:
+        return "not trusted here any more"
+    return "revoked" if known.revoked else "trusted here"
+
+
+def public_pem(key_id: str) -> bytes:
+    """A public key that is trusted here, or was until it was revoked, as PEM.
+
+    Raises:
+        BundleUnavailableError: it is not among them.
+        CannotCheckError: they cannot be read.
+    """
+    known = trusted().find(key_id)
+    if known is None:
+        raise BundleUnavailableError("The key that signed this bundle is not among the keys of this server.")
+    return known.pem()
 
 
 def signing() -> tuple[SigningKey, str]:

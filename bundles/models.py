@@ -57,6 +57,7 @@ class Bundle(models.Model):
             models.Index(fields=["sha256"], name="bundle_digest"),
             models.Index(fields=["content_digest"], name="bundle_content"),
             models.Index(fields=["key_id", "-created_at"], name="bundle_signer"),
+            models.Index(fields=["size"], name="bundle_size"),
         )
         constraints = (
             models.CheckConstraint(
@@ -102,6 +103,27 @@ class Manifest(models.Model):
     def __str__(self) -> str:
         """Whose manifest it is."""
         return f"manifest of {self.bundle_id}"
+
+
+class RangeDigests(models.Model):
+    """SHA-256 of each range of a bundle's file, so that a copy elsewhere can be compared without being sent here."""
+
+    bundle = models.OneToOneField(Bundle, on_delete=models.CASCADE, primary_key=True, related_name="range_digests")
+    digests = models.BinaryField(help_text="32 bytes a range, in order; bundles.format.ranges tells how long one is")
+    root = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of `digests`, hex")
+
+    class Meta:
+        """Seen by whoever may see the bundle; of whole digests only."""
+
+        db_table = "orchestrator_bundle_ranges"
+        default_permissions = ()
+        constraints = (
+            models.CheckConstraint(condition=models.Q(root__regex=r"^[0-9a-f]{64}$"), name="bundle_range_root_is_hex"),
+        )
+
+    def __str__(self) -> str:
+        """Whose digests they are."""
+        return f"range digests of {self.bundle_id}"
 
 
 class Verification(models.Model):

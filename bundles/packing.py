@@ -41,6 +41,7 @@ def pack(
     chunk_size_mb: int,
     compression: str,
     progress: Callable[[int, int], None] | None,
+    ranges: bool = False,
 ) -> WrittenBundle:
     """Write the bundle of `evidence`.
 
@@ -52,6 +53,7 @@ def pack(
         chunk_size_mb: files larger than this many MiB get chunk digests.
         compression: `zstd` or `gzip`; gzip is taken where zstandard is missing.
         progress: called with payload bytes done and in all.
+        ranges: whether the file's ranges are hashed too, see `write_bundle`.
 
     Raises:
         CannotWriteError: with a code of the writer's.
@@ -76,4 +78,5 @@ def pack(
         chunk_size=chunk_size_mb * MIB,
         compression=compression if available_compression() == "zstd" else "gzip",
         progress=progress,
+        ranges=ranges,
     )

@@ -12,12 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from bundles import services
+from bundles import keys, own_check, services, single_files
 from bundles.format.paths import valid_incident_id
 from bundles.models import Bundle
 from bundles.packing import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.sources import health
 from custody.models import Event
+from custody.pages import last_check
 from custody.principal import of_request
 from jobs.models import Job
 
@@ -95,11 +96,15 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "verification": checked[0] if checked else None,
         "earlier": checked[1:6],
         "find": search,
+        "key_standing": keys.standing(bundle.key_id),
+        "largest_opened": single_files.LARGEST_BYTES,
+        "own": own_check.lines_of(bundle, services.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")),
         **_contents(bundle, search, offset),
         "here": "bundles",
     }
     if principal.may("custody.view_event"):
         context["events"] = Event.objects.filter(object_type="bundle", object_id=str(bundle_id))[:20]
+        context["chain"] = last_check()
     return render(request, "bundles/detail.html", context)
 
 

@@ -215,10 +215,22 @@ def contents(
         limit: entries to give.
 
     Returns:
-        The entries, and how many there are in all.
+        The entries, each with its place in the whole list, and how many match in all.
     """
-    found = [entry for entry in files_of(bundle.bundle_id) if search.casefold() in entry["path"].casefold()]
+    listed = enumerate(files_of(bundle.bundle_id))
+    found = [{**entry, "place": place} for place, entry in listed if search.casefold() in entry["path"].casefold()]
     return found[offset : offset + limit], len(found)
+
+
+def paths_of(bundle: Bundle) -> list[str]:
+    """The paths of all files that a bundle's manifest lists."""
+    return [str(entry["path"]) for entry in files_of(bundle.bundle_id)]
+
+
+def file_at(bundle: Bundle, place: int) -> dict[str, Any] | None:
+    """The entry at a place of a bundle's file list, from 0; None behind its end."""
+    files = files_of(bundle.bundle_id)
+    return files[place] if place < len(files) else None
 
 
 @dataclass(frozen=True)

@@ -60,16 +60,22 @@ def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) 
         size, digest = _store(part, _blocks(file))
         part.rename(path)
         sync_directory(path.parent)
+        upload = Upload(upload_id, str(path), size, digest)
         with transaction.atomic():
-            details = {"name": name[:255], "size": size}
-            chain.record(principal, "bundle.upload", "upload", upload_id, digest=digest, details=details)
+            tell(principal, upload, name)
     except BaseException as error:
         part.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         if isinstance(error, OSError) and write_error(error).code == "storage_full":
             raise StorageFullError("There is no room left for the upload. Nothing was kept of it.") from error
         raise
-    return Upload(upload_id, str(path), size, digest)
+    return upload
+
+
+def tell(principal: Principal, upload: Upload, name: str) -> None:
+    """Write the line of custody for an upload that is here."""
+    details = {"name": name[:255], "size": upload.size}
+    chain.record(principal, "bundle.upload", "upload", upload.upload_id, digest=upload.sha256, details=details)
 
 
 def sweep() -> int:

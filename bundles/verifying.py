@@ -11,10 +11,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from bundles import keys, storage
+from bundles import held_copies, keys, storage
 from bundles.building import job_error
 from bundles.format import paths
 from bundles.format.errors import STEPS, CannotCheckError, FormatError
+from bundles.format.ranges import range_lane
 from bundles.format.report import check_bundle
 from bundles.format.single import extract_file
 from bundles.models import Bundle, KeptTimeline, Verification
@@ -40,13 +41,19 @@ def verify(ctx: JobContext) -> Finished:
     ctx.progress("verifying", 0, bundle.total_bytes)
     path = storage.output_dir() / bundle.name
     lost = not path.exists()
+    ranges = ""
     if lost:
         report = _lost_report(bundle)
     else:
         try:
-            report = check_bundle(
-                path, keys.trusted(), progress=lambda done, total: ctx.progress("verifying", done, total)
-            ).as_dict()
+            with range_lane(bundle.size) as lane:
+                report = check_bundle(
+                    path,
+                    keys.trusted(),
+                    progress=lambda done, total: ctx.progress("verifying", done, total),
+                    on_raw=lane.update,
+                ).as_dict()
+                ranges = lane.hexdigest()
         except CannotCheckError as error:
             raise job_error(error) from error
     if report["verified"] and report["sha256"] != bundle.sha256:
@@ -71,6 +78,8 @@ def verify(ctx: JobContext) -> Finished:
         if prepared is not None:
             _keep(bundle, prepared)
             transaction.on_commit(lambda: _clean_up(ctx))
+        if ok:
+            held_copies.keep(bundle, ranges)
         chain.record(
             ctx.principal,
             "bundle.verified" if ok else "bundle.verify_failed",

@@ -38,7 +38,7 @@ class JobShape(serializers.Serializer[Any]):
     """One job."""
 
     job_id = serializers.UUIDField()
-    job_type = serializers.CharField(help_text="`bundle_create`, `bundle_verify` or `rehydrate`")
+    job_type = serializers.CharField(help_text="`bundle_create`, `bundle_verify`, `upload_verify` or `rehydrate`")
     status: serializers.ChoiceField = serializers.ChoiceField(choices=Status.choices)
     priority = serializers.IntegerField()
     incident_id = serializers.CharField(allow_null=True)

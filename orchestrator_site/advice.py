@@ -25,6 +25,7 @@ class Advice:
 SAFE = {
     "bundle_create": "Yes. The sources were only read, and no bundle of this attempt exists.",
     "bundle_verify": "The stored file was only read. Until a check succeeds, treat this bundle as not verified.",
+    "upload_verify": "Yes. The uploaded file was only read, and nothing here depends on it.",
     "rehydrate": "Yes. What was here before is unchanged; restoring again adds only what is not here yet.",
 }
 SAFE_PREVIEW = "Yes. This was a preview: nothing was written."
@@ -74,6 +75,10 @@ BY_CODE = {
     "bundle_lost": (
         "The bundle's file is gone",
         "Look for another copy, and bundle the incident again if the sources still hold it.",
+    ),
+    "upload_gone": (
+        "The uploaded file is gone",
+        "Uploads are kept for a week. Upload the file again to have it verified.",
     ),
     "bundle_replaced": (
         "Another file stands where the bundle was",

@@ -2,6 +2,8 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from bundles import evidence_pages as evidence
+from bundles import file_pages as files
 from bundles import key_pages
 from bundles import pages as bundles
 from bundles.compare_page import compare_page
@@ -14,6 +16,7 @@ from rehydration import incident_pages as incidents
 from rehydration import pages as rehydration
 
 CREATE = "bundles.create_bundle"
+VERIFY = "bundles.verify_bundle"
 RESTORE = "rehydration.restore_bundle"
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -28,6 +31,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/bundles", page(bundles.bundles_page), name="bundles-page"),
     path("console/bundles/new", page(bundles.new_bundle_page, needs=CREATE), name="new-bundle"),
     path("console/bundles/<uuid:bundle_id>", page(bundles.bundle_page), name="bundle-page"),
+    path("console/bundles/<uuid:bundle_id>/certificate", page(evidence.certificate_page), name="bundle-certificate"),
+    path("console/bundles/<uuid:bundle_id>/files/<int:place>", page(evidence.bundle_file), name="bundle-file"),
+    path("console/bundles/<uuid:bundle_id>/key", page(evidence.bundle_key), name="bundle-key"),
+    path("console/verify", page(files.verify_file_page), name="verify-file"),
+    path("console/verify/file", page(files.receive_file, needs=VERIFY), name="verify-file-send"),
+    path("console/verify/held", page(files.held_part), name="verify-file-held"),
+    path("console/verify/uploads", page(files.begin_upload, needs=VERIFY), name="verify-file-begin"),
+    path("console/verify/upload", page(files.upload_part, needs=VERIFY), name="verify-file-upload"),
+    path("console/verify/<uuid:job_id>", page(files.verify_file_result), name="verify-file-result"),
     path("console/jobs", page(jobs.jobs_page), name="jobs-page"),
     path("console/jobs/<uuid:job_id>", page(jobs.job_page), name="job-page"),
     path("console/restore", page(rehydration.restore_page, needs=RESTORE), name="restore"),

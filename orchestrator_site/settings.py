@@ -195,6 +195,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF],
         "img-src": [SELF],
         "connect-src": [SELF],
+        "worker-src": [NONE],  # but where a file is hashed, see bundles.file_pages
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],

@@ -15,6 +15,8 @@ document.addEventListener("click", (event) => {
   });
 });
 
+document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
+
 function say(text) {
   const voice = document.getElementById("announce");
   if (voice && text && voice.textContent !== text) voice.textContent = text;

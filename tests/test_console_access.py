@@ -36,6 +36,10 @@ def console_addresses() -> dict[str, str]:
         "job-page": {"job_id": uuid4()},
         "restore-preview": {"job_id": uuid4()},
         "public-key": {"key_id": "0" * 64},
+        "bundle-certificate": {"bundle_id": uuid4()},
+        "bundle-file": {"bundle_id": uuid4(), "place": 0},
+        "bundle-key": {"bundle_id": uuid4()},
+        "verify-file-result": {"job_id": uuid4()},
     }
     included: Any = next(
         part for part in get_resolver().url_patterns if "console_urls" in str(getattr(part, "urlconf_name", ""))

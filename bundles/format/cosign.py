@@ -237,7 +237,8 @@ def _sealed(descriptor: int, mode: int) -> tuple[int, str]:
         os.fchmod(descriptor, mode)
     except OSError as error:
         raise write_error(error) from error
-    return seal(descriptor)
+    sealed = seal(descriptor)
+    return sealed.size, sealed.sha256
 
 
 def _release(staging: Path, target: Path, *, replace: bool) -> None:

@@ -76,6 +76,7 @@ def check_bundle(
     limits: Limits = DEFAULT_LIMITS,
     sink: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
+    on_raw: Callable[[memoryview], None] | None = None,
 ) -> VerificationReport:
     """Verify a bundle and report, whatever the verdict.
 
@@ -86,6 +87,7 @@ def check_bundle(
         limits: bounds on what is read.
         sink: see `verify_bundle`.
         progress: see `verify_bundle`.
+        on_raw: see `verify_bundle`.
 
     Raises:
         CannotCheckError: nothing could be decided; that is no verdict.
@@ -103,6 +105,7 @@ def check_bundle(
             sink=sink,
             progress=progress,
             on_manifest=authentic.append,
+            on_raw=on_raw,
         )
     except BundleRejectedError as error:
         rejection = error

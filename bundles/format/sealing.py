@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
+from typing import NamedTuple
 
 from bundles.format.hashing import HashLane
 from bundles.format.packing import FRAME_BYTES, write_error
+from bundles.format.ranges import range_lane
 
 
-def seal(descriptor: int) -> tuple[int, str]:
+class Sealed(NamedTuple):
+    """A file on the disk: its size in bytes, its SHA-256 (hex), and those of its ranges if they were asked for."""
+
+    size: int
+    sha256: str
+    ranges: str
+
+
+def seal(descriptor: int, *, ranges: bool = False) -> Sealed:
     """Sync a file and read it back from its start, since its front was written last.
 
-    Returns:
-        Its size in bytes, and its SHA-256 (hex).
+    Args:
+        descriptor: the open file.
+        ranges: whether to hash its ranges too, on a thread of their own.
 
     Raises:
         CannotWriteError: a code of the disk's.
@@ -20,10 +32,14 @@ def seal(descriptor: int) -> tuple[int, str]:
     try:
         os.fsync(descriptor)
         offset = 0
-        with HashLane() as whole:
+        lane = range_lane(os.fstat(descriptor).st_size) if ranges else nullcontext()
+        with HashLane() as whole, lane as pieces:
             while count := os.preadv(descriptor, [buffer := bytearray(FRAME_BYTES)], offset):
-                whole.update(memoryview(buffer)[:count])
+                block = memoryview(buffer)[:count]
+                whole.update(block)
+                if pieces is not None:
+                    pieces.update(block)
                 offset += count
-            return offset, whole.finish()
+            return Sealed(offset, whole.finish(), pieces.hexdigest() if pieces is not None else "")
     except OSError as error:
         raise write_error(error) from error

@@ -102,6 +102,7 @@ def verify_bundle(
     sink: Sink | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_manifest: Callable[[VerifiedManifest], None] | None = None,
+    on_raw: Callable[[memoryview], None] | None = None,
 ) -> VerifiedBundle:
     """Verify a bundle, whole.
 
@@ -113,6 +114,7 @@ def verify_bundle(
         sink: is given each member's bytes as they are read.
         progress: called with payload bytes checked and in all.
         on_manifest: called once steps 1 to 5 have passed, before the payload is read.
+        on_raw: called with the file's own bytes, in order, each once; with all of them when this returns.
 
     Raises:
         BundleRejectedError: it is not verified; the code tells which step failed.
@@ -123,7 +125,13 @@ def verify_bundle(
         if on_manifest is not None:
             on_manifest(verified)
         check = _ContentCheck(verified, sink or NoSink(), progress, lanes)
-        check.run(TarStream(tar_blocks(file, limits, on_raw=whole.update), limits))
+
+        def raw(block: memoryview) -> None:
+            whole.update(block)
+            if on_raw is not None:
+                on_raw(block)
+
+        check.run(TarStream(tar_blocks(file, limits, on_raw=raw), limits))
         return VerifiedBundle(verified=verified, sha256=whole.finish(), size=file.size, _made_by=_VERIFICATION)
 
 

@@ -29,6 +29,7 @@ class WrittenBundle:
         manifest: what it says.
         manifest_bytes: the signed bytes.
         key_id: whose signature it carries.
+        ranges: SHA-256 (hex) of its ranges, see `ranges`; empty when they were not asked for.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class WrittenBundle:
     manifest: Manifest
     manifest_bytes: bytes
     key_id: str
+    ranges: str = ""
 
 
 def write_bundle(
@@ -50,6 +52,7 @@ def write_bundle(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     compression: str | None = None,
     progress: Callable[[int, int], None] | None = None,
+    ranges: bool = False,
 ) -> WrittenBundle:
     """Write a signed bundle.
 
@@ -63,6 +66,7 @@ def write_bundle(
         chunk_size: files larger than this many bytes get chunk digests.
         compression: `zstd` or `gzip`; what is available unless given.
         progress: called with payload bytes done and in all; may raise to abandon the work.
+        ranges: whether the file's ranges are hashed too.
 
     Raises:
         CannotWriteError: with a code of the writer's; `PayloadError` where one payload is to blame.
@@ -83,12 +87,18 @@ def write_bundle(
         raise write_error(error) from error
     try:
         signed = job.write_zstd(descriptor) if job.compression == "zstd" else job.write_gzip(descriptor)
-        size, sha256 = seal(descriptor)
+        sealed = seal(descriptor, ranges=ranges)
     except BaseException:
         out.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
     return WrittenBundle(
-        path=out, size=size, sha256=sha256, manifest=signed.manifest, manifest_bytes=signed.raw, key_id=key.key_id
+        path=out,
+        size=sealed.size,
+        sha256=sealed.sha256,
+        manifest=signed.manifest,
+        manifest_bytes=signed.raw,
+        key_id=key.key_id,
+        ranges=sealed.ranges,
     )

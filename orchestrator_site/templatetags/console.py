@@ -33,6 +33,7 @@ STATE_ICONS = {
     "verified": "check", "ok": "check", "running": "run", "queued": "clock", "needs": "alert", "stuck": "alert",
     "partial": "half", "failed": "cross", "unsafe": "cross", "unknown": "half", "cancelled": "dash",
     "trusted": "shield",
+    "match": "equal",
 }  # fmt: skip
 
 
