@@ -6,12 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
 from bundles import services as bundle_services
 from bundles import uploads
+from custody import exports, keyset
 from custody.models import Event
 from custody.principal import Principal, of_request
 from jobs import services as job_services
@@ -20,6 +21,7 @@ from jobs.models import ENDED, Job
 from rehydration import services
 from rehydration.errors import IncidentNotFoundError
 from rehydration.handler import JOB_TYPE
+from rehydration.known_incidents import IncidentSummary
 
 TABLES = (
     ("timeline", "Timeline"),
@@ -28,6 +30,10 @@ TABLES = (
     ("artifacts", "Artifact records"),
     ("files", "Artifact files"),
 )
+COLUMNS = (
+    "incident_id", "bundles", "jobs", "last_bundle", "last_bundle_at", "last_bundle_complete", "last_bundle_verified",
+    "last_bundle_verified_at", "restored_at", "alerts", "events", "artifacts",
+)  # fmt: skip
 
 
 @require_safe
@@ -37,6 +43,17 @@ def incidents_page(request: HttpRequest) -> HttpResponse:
     page = services.incidents(of_request(request), search=search, cursor=cursor)
     context = {"page": page, "search": search, "cursor": cursor, "here": "incidents"}
     return render(request, "incidents/list.html", context)
+
+
+@require_GET
+def incidents_csv(request: HttpRequest) -> HttpResponseBase:
+    """The filtered list as CSV, by id."""
+    principal = of_request(request)
+    search = request.GET.get("search", "").strip()
+    incidents = keyset.walk(
+        lambda cursor: services.incidents(principal, search=search, cursor=cursor, limit=keyset.MAX_LIMIT)
+    )
+    return exports.as_csv(principal, "incidents", COLUMNS, map(_cells, incidents), filters={"search": search})
 
 
 @require_safe
@@ -149,3 +166,10 @@ def _place(job: Job, *, dry_run: bool) -> int:
     if not dry_run:
         return 5
     return 3 if job.is_completed else 2
+
+
+def _cells(incident: IncidentSummary) -> tuple[object, ...]:
+    last = incident.last_bundle
+    of_bundle = (last.name, last.created_at, last.complete, last.verified_ok, last.verified_at) if last else (None,) * 5
+    counts = (incident.alerts, incident.events, incident.artifacts)
+    return (incident.incident_id, incident.bundles, incident.jobs, *of_bundle, incident.restored_at, *counts)
