@@ -42,10 +42,12 @@ class Worker:
 
     Attributes:
         makes_way: whether it left because a bound was reached.
+        drained: whether it left because somebody had asked for that (`jobs.workforce.drain`).
     """
 
     def __init__(self, *, wake: int | None = None, bounds: Bounds | None = None) -> None:
         self.makes_way = False
+        self.drained = False
         self._wake = wake
         self._bounds = bounds
         self._stop = Stop()
@@ -78,7 +80,7 @@ class Worker:
                 self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
-            if self._bound_is_reached():
+            if self._must_leave():
                 break
             if not worked:
                 if until_idle:
@@ -87,7 +89,11 @@ class Worker:
         self._heart.stop()
         self._depart()
 
-    def _bound_is_reached(self) -> bool:
+    def _must_leave(self) -> bool:
+        if self._presence.drains:
+            self.drained = True
+            log.info("this worker process was asked to finish and leaves")
+            return True
         reason = self._bounds.reached(self._presence.jobs_done) if self._bounds is not None else ""
         if reason:
             self.makes_way = True

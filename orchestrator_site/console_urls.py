@@ -2,9 +2,12 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from bundles import batch_pages as bundle_batches
 from bundles import pages as bundles
 from custody import pages as custody
+from jobs import batch_pages as job_batches
 from jobs import pages as jobs
+from jobs import worker_pages as workers
 from orchestrator_site import home
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
@@ -12,6 +15,8 @@ from rehydration import pages as rehydration
 
 CREATE = "bundles.create_bundle"
 RESTORE = "rehydration.restore_bundle"
+VERIFY = "bundles.verify_bundle"
+DRAIN = "jobs.drain_worker"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(home.home), name="home"),
@@ -30,5 +35,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/restore/<uuid:job_id>", page(rehydration.preview_page, needs=RESTORE), name="restore-preview"),
     path("console/custody", page(custody.custody_page), name="custody-page"),
     path("console/custody/export", page(custody.custody_export), name="custody-export"),
-    path("console/workers", page(jobs.workers_page), name="workers-page"),
+    path("console/workers", page(workers.workers_page), name="workers-page"),
+    path("console/workers/drain", page(workers.drain_page, needs=DRAIN), name="worker-drain"),
+    path("console/incidents.csv", page(rehydration.incidents_csv), name="incidents-csv"),
+    path("console/bundles.csv", page(bundles.bundles_csv), name="bundles-csv"),
+    path("console/jobs.csv", page(jobs.jobs_csv), name="jobs-csv"),
+    path("console/custody.csv", page(custody.custody_csv), name="custody-csv"),
+    path("console/workers.csv", page(workers.workers_csv), name="workers-csv"),
+    path("console/bundles/batch", page(bundle_batches.batch_page, needs=VERIFY), name="bundles-batch"),
+    path("console/jobs/batch", page(job_batches.batch_page), name="jobs-batch"),
 ]

@@ -47,6 +47,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_found": (404, "Not found"),
     "job_not_found": (404, "No such job"),
     "bundle_not_found": (404, "No such bundle"),
+    "worker_not_found": (404, "No such worker"),
     "incident_not_found": (404, "No such incident"),
     "method_not_allowed": (405, "This method is not allowed here"),
     "state_conflict": (409, "The job's state forbids this"),

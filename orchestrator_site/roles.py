@@ -27,7 +27,15 @@ ADDS: dict[str, frozenset[str]] = {
         }
     ),
     "analyst": frozenset({"bundles.create_bundle", "bundles.verify_bundle", "bundles.download_bundle"}),
-    "operator": frozenset({"rehydration.restore_bundle", "jobs.cancel_job", "jobs.retry_job", "jobs.free_job"}),
+    "operator": frozenset(
+        {
+            "rehydration.restore_bundle",
+            "jobs.cancel_job",
+            "jobs.retry_job",
+            "jobs.free_job",
+            "jobs.drain_worker",
+        }
+    ),
     # No right to delete users: custody names them for as long as it exists. They are made inactive instead.
     "admin": frozenset(
         {
