@@ -1,4 +1,4 @@
-"""The same bundle or verification asked for once more, with the parameters of an earlier job: what a copy of it means."""
+"""The same bundle or verification asked for once more, with the parameters of an earlier job: what copying means."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ ALL_THAT_MATCH = "matching"
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def batch_page(request: HttpRequest) -> HttpResponse:
-    """Preview the verification of the marked bundles, or of all that match; POST starts it for those that were listed."""
+    """Preview verifying the marked bundles, or all that match; POST starts it for those that were listed."""
     principal = of_request(request)
     if request.method == "POST":
         outcome = batch.carry_out(principal, request.POST.getlist("bundle"))

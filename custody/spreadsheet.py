@@ -1,7 +1,7 @@
 """Lists as CSV (RFC 4180) that a spreadsheet opens as text and nothing else.
 
-A cell that a spreadsheet would run as a formula is prefixed with `'`; every character that hides, reorders or breaks a
-line is shown by its number, ⟨U+202E⟩. Rows are streamed and bounded, and an answer that was cut says so in its last row.
+A cell that a spreadsheet would run as a formula is prefixed with `'`; every character that hides, reorders or breaks
+lines is shown by its number, ⟨U+202E⟩. Rows are streamed and bounded; a list that was cut says so in its last row.
 """
 
 from __future__ import annotations

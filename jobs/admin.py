@@ -16,8 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from jobs import admin_actions
-from jobs.batch import ACTIONS, Action
 from jobs.admin_paging import BoundedPaginator
+from jobs.batch import ACTIONS, Action
 from jobs.models import Attempt, Job, JobLogLine, Worker
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
 from custody.errors import AccessDeniedError
@@ -187,7 +187,7 @@ def carry_out(principal: Principal, action: Action, tickets: Iterable[str]) -> O
 def _seen(jobs: QuerySet[Job]) -> list[tuple[Job, bool]]:
     """The jobs, oldest first, each with whether it is stuck by the database's clock."""
     expired = ExpressionWrapper(Q(lease_expires_at__lte=Now()), output_field=BooleanField())
-    told = jobs.annotate(expired=Coalesce(expired, False)).order_by("created_at", "job_id")
+    told = jobs.annotate(expired=Coalesce(expired, Value(False))).order_by("created_at", "job_id")  # noqa: FBT003 # SQL
     return [(job, job.is_processing and bool(job.expired)) for job in told]
 
 

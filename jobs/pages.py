@@ -54,7 +54,7 @@ class FilterForm(forms.Form):
 
     @classmethod
     def filters(cls, request: HttpRequest) -> tuple[FilterForm, dict[str, str]]:
-        """The form as the address fills it, and the filters that are valid, by the names `services.listed` gives them."""
+        """The form as the address fills it, and the valid filters by the names that `services.listed` gives them."""
         form = cls(request.GET)
         form.is_valid()
         told = form.cleaned_data

@@ -1,8 +1,8 @@
 """The supervisor: keeps N worker processes running, wakes them, recovers what dead workers left, keeps house.
 
-A child that crashes is replaced, after a pause that grows while it keeps crashing; one that a person has drained is not,
-until SIGHUP (`systemctl reload`) or a restart says so. The children hold the reading end
-of a pipe whose only writer is the supervisor: should it die in any way, they see the pipe close and leave. systemd is
+A child that crashes is replaced, after a pause that grows while it keeps crashing; one that a person has drained is
+not, until SIGHUP (`systemctl reload`) or a restart says so. The children hold the reading end of a pipe whose only
+writer is the supervisor: should it die in any way, they see the pipe close and leave. systemd is
 told what is true: ready once every child has started, alive only while this loop turns and no child hangs.
 """
 

@@ -68,7 +68,7 @@ class Worker:
         watch(self._stop, self._stop.on_signals(), life=self._wake, leave=self._leave_now)
         self._heart.start()
         pause_s = 0.1
-        while not self._stop.event.is_set() and (most is None or self._presence.jobs_done < most):
+        while not self._is_over(most):
             try:
                 worked = self._work()
                 pause_s = 0.1
@@ -80,7 +80,7 @@ class Worker:
                 self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
-            if self._must_leave():
+            if self._bound_is_reached():
                 break
             if not worked:
                 if until_idle:
@@ -89,11 +89,13 @@ class Worker:
         self._heart.stop()
         self._depart()
 
-    def _must_leave(self) -> bool:
-        if self._presence.drains:
+    def _is_over(self, most: int | None) -> bool:
+        if self._presence.drains and not self.drained:
             self.drained = True
-            log.info("this worker process was asked to finish and leaves")
-            return True
+            log.info("this worker process was asked to finish, and leaves")
+        return self.drained or self._stop.event.is_set() or (most is not None and self._presence.jobs_done >= most)
+
+    def _bound_is_reached(self) -> bool:
         reason = self._bounds.reached(self._presence.jobs_done) if self._bounds is not None else ""
         if reason:
             self.makes_way = True

@@ -1,7 +1,7 @@
 """The workers as people see and steer them: the list, and the wish that one finishes its job and leaves.
 
-A drain is a durable request on the worker's row. The worker reads it with its heartbeat, claims no more, finishes what it
-has, and leaves; its supervisor keeps the place empty until it is told to fill it (docs/job-lifecycle.md).
+A drain is a durable request on the worker's row. The worker reads it with its heartbeat, claims no more, finishes what
+it has, and leaves; its supervisor keeps the place empty until it is told to fill it (docs/job-lifecycle.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STATES = ("idle", "busy", DRAINING, SILENT, GONE)
 def page(
     principal: Principal, *, host: str = "", state: str = "", cursor: str = "", limit: int = keyset.DEFAULT_LIMIT
 ) -> Page[Worker]:
-    """One page of workers by host and process, those that live unless `state` is `gone`; `current_job` as the queue has it.
+    """One page of workers by host and process; `current_job` as the queue has it. Those that live, unless `state` is `gone`.
 
     Raises:
         AccessDeniedError: the principal may not see workers.
