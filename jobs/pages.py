@@ -144,6 +144,7 @@ def _details(job: Job) -> dict[str, Any]:
     attempts = sorted(services.attempts_of(job), key=lambda attempt: attempt.number, reverse=True)
     return {
         "attempts": attempts,
+        "before": attempts[1] if len(attempts) > 1 else None,
         "log": services.log_of(job),
         "result": job.result or {},
         "waits_for": waiting.reason(job),

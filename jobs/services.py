@@ -21,9 +21,7 @@ from jobs.presence import live_workers
 LIST_ORDER = ("-created_at", "-job_id")
 STUCK = "stuck"
 STUCK_ORDER = ("lease_expires_at", "job_id")
-COUNTS_SQL = f"""
-SELECT ({depth.QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WHERE status IN ('processing'))
-"""  # noqa: S608 # put together from constants
+COUNTS_SQL = depth.COUNTS_SQL
 
 
 def get(principal: Principal, job_id: UUID | str) -> Job:

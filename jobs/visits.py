@@ -15,10 +15,14 @@ VISIT_ENDS_AFTER = timedelta(minutes=30)
 
 # Known visits are written once a minute at most. `seen_at` of a visit that has ended becomes what `before_at` tells.
 BEGIN_SQL = """
+WITH written AS (
 INSERT INTO orchestrator_visits AS known (user_id, seen_at, before_at) VALUES (%(user)s, now(), NULL)
 ON CONFLICT (user_id) DO UPDATE SET seen_at = now(),
     before_at = CASE WHEN known.seen_at < now() - %(ends_after)s THEN known.seen_at ELSE known.before_at END
 WHERE known.seen_at < now() - interval '1 minute'
+RETURNING before_at)
+SELECT before_at FROM written UNION ALL
+SELECT before_at FROM orchestrator_visits WHERE user_id = %(user)s AND NOT EXISTS (SELECT FROM written)
 """
 
 
@@ -41,12 +45,18 @@ class Visit(models.Model):
         return f"user {self.user_id} seen {self.seen_at}"
 
 
-def note(user_id: int) -> None:
-    """The user has loaded a page: the visit goes on, or a new one begins."""
+def begin(user_id: int) -> datetime | None:
+    """The user has loaded a page: the visit goes on, or a new one begins.
+
+    Returns:
+        When the user was last here before this visit; None when this is the first.
+    """
     with connection.cursor() as cursor:
         cursor.execute(BEGIN_SQL, {"user": user_id, "ends_after": VISIT_ENDS_AFTER})
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def last_visit(user_id: int) -> datetime | None:
-    """When the user was last here before this visit; None when this is the first."""
+    """As `begin`, for a part of a page that loads by itself: nobody need be there, so it counts as no visit."""
     return Visit.objects.filter(user_id=user_id).values_list("before_at", flat=True).first()

@@ -25,7 +25,7 @@ STATES = ("idle", "busy", DRAINING, SILENT, GONE)
 def page(
     principal: Principal, *, host: str = "", state: str = "", cursor: str = "", limit: int = keyset.DEFAULT_LIMIT
 ) -> Page[Worker]:
-    """One page of workers by host and process; `current_job` as the queue has it. Those that live, unless `state` is `gone`.
+    """One page of workers by host and process, those that live unless `state` is `gone`; `current_job` is the queue's.
 
     Raises:
         AccessDeniedError: the principal may not see workers.

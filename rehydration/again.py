@@ -1,4 +1,4 @@
-"""A restore asked for once more is a preview of the same bundle: a restore itself is confirmed by a person each time."""
+"""A restore asked for once more is a preview of its bundle: the restore itself is confirmed by a person each time."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def test_a_real_worker_finishes_its_job_leaves_and_comes_back_only_when_told(
 ) -> None:
     supervisor = start("--concurrency", "1")
     job = ask("wait", tmp_path)
-    eventually(lambda: (tmp_path / "started.1").exists())
+    eventually((tmp_path / "started.1").exists)
     (worker,) = eventually(lambda: list(live_workers()))
     workforce.drain(SYSTEM, worker.worker_id)
     eventually(lambda: Worker.objects.get(worker_id=worker.worker_id).state == Worker.State.STOPPING)
