@@ -51,7 +51,7 @@
   });
 
   document.addEventListener("htmx:afterRequest", (event) => {
-    if (event.detail.elt.id !== "live") return;
+    if (event.detail.requestConfig.elt.id !== "live") return;  // the element itself may have been replaced by now
     asking = false;
     failures = event.detail.successful ? 0 : failures + 1;
     if (event.detail.successful) answeredAt = Date.now();
