@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from django import forms
@@ -53,7 +53,14 @@ class NewBundleForm(forms.Form):
         return incident_id
 
 
-def filters(request: HttpRequest) -> dict[str, str]:
+class Wanted(TypedDict):
+    """The filters of a list of bundles; an empty one filters nothing."""
+
+    incident_id: str
+    verdict: str
+
+
+def filters(request: HttpRequest) -> Wanted:
     """What narrows the list of bundles, from the address; a verdict that is none narrows nothing."""
     verdict = request.GET.get("verdict", "")
     incident_id = request.GET.get("incident_id", "").strip()

@@ -68,7 +68,7 @@ def _pieces(columns: Sequence[str], rows: Iterable[Sequence[object]], most: int)
     yield line.writerow(columns)
     numbered = enumerate(rows)
     while piece := list(islice(numbered, ROWS_A_PIECE)):
-        lines = []
+        lines: list[str] = []
         for number, row in piece:
             if number >= most:
                 yield "".join(

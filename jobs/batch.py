@@ -145,7 +145,8 @@ def plan(principal: Principal, action: Action, job_ids: Iterable[UUID], *, cut: 
     principal.require(action.right)
     jobs = _seen(Job.objects.filter(job_id__in=list(job_ids)[:MOST_AT_ONCE]))
     doing_the_same = _active_keys(job for job, _ in jobs) if action.name == "retry" else {}
-    touched, left = [], []
+    touched: list[Planned] = []
+    left: list[Planned] = []
     for job, stuck in jobs:
         will, why = _words(action, job, stuck=stuck)
         if will and job.active_key in doing_the_same:
@@ -193,7 +194,8 @@ def _seen(jobs: QuerySet[Job]) -> list[tuple[Job, bool]]:
 
 def _active_keys(jobs: Iterable[Job]) -> dict[str, UUID]:
     keys = [job.active_key for job in jobs if job.active_key is not None]
-    return dict(Job.objects.filter(status__in=ACTIVE, active_key__in=keys).values_list("active_key", "job_id"))
+    active = Job.objects.filter(status__in=ACTIVE, active_key__in=keys).values_list("active_key", "job_id")
+    return {key: job_id for key, job_id in active if key is not None}
 
 
 def _ticket(job: Job, *, stuck: bool) -> str:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from custody.principal import Principal, of_request
 from jobs import batch, services, stepper
 from jobs.errors import InvalidRequestError
-from jobs.pages import FilterForm
+from jobs.pages import FilterForm, Wanted
 
 ALL_THAT_MATCH = "matching"
 
@@ -45,7 +45,7 @@ def batch_page(request: HttpRequest) -> HttpResponse:
     return render(request, "jobs/batch.html", context)
 
 
-def _chosen(request: HttpRequest, principal: Principal, wanted: dict[str, str]) -> tuple[list[UUID], bool]:
+def _chosen(request: HttpRequest, principal: Principal, wanted: Wanted) -> tuple[list[UUID], bool]:
     """The jobs that the address names, and whether there are more than one action may take."""
     if request.GET.get("scope") == ALL_THAT_MATCH:
         found = services.listed(principal, **wanted, limit=batch.MOST_AT_ONCE)

@@ -5,6 +5,7 @@ Neither costs more with a million jobs than with a thousand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from django.db import connection, models
@@ -117,7 +118,7 @@ def in_words(number: int) -> str:
     return f"about {number:,}" if number > EXACT_UP_TO else f"{number:,}"
 
 
-def day_in_words(depths: list[int | None]) -> str:
+def day_in_words(depths: Sequence[int | None]) -> str:
     """The curve of `queued_over_a_day` as a sentence; where nothing was measured, it says so."""
     known = [number for number in depths if number is not None]
     now, most = in_words(known[-1]), in_words(max(known))

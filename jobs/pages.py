@@ -5,7 +5,7 @@ A page parses its request, asks `jobs.services`, and renders; which state may fo
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -39,6 +39,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
+class Wanted(TypedDict):
+    """The filters of a list of jobs; an empty one filters nothing."""
+
+    status: str
+    job_type: str
+    incident_id: str
+
+
 class FilterForm(forms.Form):
     """What narrows the list of jobs; every field is optional and lives in the address."""
 
@@ -53,7 +61,7 @@ class FilterForm(forms.Form):
         self.order_fields(("status", "type", "incident_id"))
 
     @classmethod
-    def filters(cls, request: HttpRequest) -> tuple[FilterForm, dict[str, str]]:
+    def filters(cls, request: HttpRequest) -> tuple[FilterForm, Wanted]:
         """The form as the address fills it, and the valid filters by the names that `services.listed` gives them."""
         form = cls(request.GET)
         form.is_valid()
@@ -152,7 +160,7 @@ def _details(job: Job) -> dict[str, Any]:
     }
 
 
-def _script_query(wanted: dict[str, str]) -> str:
+def _script_query(wanted: Wanted) -> str:
     """The filter as the API takes it; a stuck job is a processing one there."""
     status = "processing" if wanted["status"] == services.STUCK else wanted["status"]
     told = {"status": status, "type": wanted["job_type"], "incident_id": wanted["incident_id"]}

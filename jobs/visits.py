@@ -18,7 +18,7 @@ BEGIN_SQL = """
 WITH written AS (
 INSERT INTO orchestrator_visits AS known (user_id, seen_at, before_at) VALUES (%(user)s, now(), NULL)
 ON CONFLICT (user_id) DO UPDATE SET seen_at = now(),
-    before_at = CASE WHEN known.seen_at < now() - %(ends_after)s THEN known.seen_at ELSE known.before_at END
+    before_at = CASE WHEN known.seen_at < now() - make_interval(secs => %(ends_after_s)s) THEN known.seen_at ELSE known.before_at END
 WHERE known.seen_at < now() - interval '1 minute'
 RETURNING before_at)
 SELECT before_at FROM written UNION ALL
@@ -52,7 +52,7 @@ def begin(user_id: int) -> datetime | None:
         When the user was last here before this visit; None when this is the first.
     """
     with connection.cursor() as cursor:
-        cursor.execute(BEGIN_SQL, {"user": user_id, "ends_after": VISIT_ENDS_AFTER})
+        cursor.execute(BEGIN_SQL, {"user": user_id, "ends_after_s": VISIT_ENDS_AFTER.total_seconds()})
         row = cursor.fetchone()
     return row[0] if row else None
 

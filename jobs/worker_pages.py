@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 from django import forms
 from django.contrib import messages
@@ -31,6 +31,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
+class Wanted(TypedDict):
+    """The filters of a list of workers; an empty one filters nothing."""
+
+    state: str
+    host: str
+
+
 class FilterForm(forms.Form):
     """What narrows the list of workers."""
 
@@ -38,11 +45,12 @@ class FilterForm(forms.Form):
     host = forms.CharField(required=False, max_length=255)
 
     @classmethod
-    def filters(cls, request: HttpRequest) -> tuple[FilterForm, dict[str, str]]:
+    def filters(cls, request: HttpRequest) -> tuple[FilterForm, Wanted]:
         """The form as the address fills it, and the filters that are valid."""
         form = cls(request.GET)
         form.is_valid()
-        return form, {name: (form.cleaned_data.get(name) or "").strip() for name in ("state", "host")}
+        told = form.cleaned_data
+        return form, {"state": told.get("state") or "", "host": (told.get("host") or "").strip()}
 
 
 @require_safe

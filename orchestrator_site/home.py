@@ -46,7 +46,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "key_days_late": -(left or 0),
     }
     if principal.may("jobs.view_job"):
-        user_id = request.user.pk
+        user_id = int(request.user.pk or 0)  # signed in: no page is reached without
         since = visits.last_visit(user_id) if is_live_part else visits.begin(user_id)
         context |= _queue(since) | {"sources_down": lookouts.not_well()}
     if principal.may("bundles.view_bundle"):
@@ -114,6 +114,7 @@ def _queue(since: datetime | None) -> dict[str, Any]:
     workers = list(live_workers())
     return {
         "stuck": [_named(job) for job in stuck[:SHOWN]],
+        "stuck_words": _counted(len(stuck)) if len(stuck) > 1 else "",
         "failures": failures,
         "failed": [_named(job) for job in failures.fresh],
         "no_room": needs_attention.no_room(workers) if queued else None,
@@ -127,6 +128,10 @@ def _queue(since: datetime | None) -> dict[str, Any]:
         "depth": over_a_day,
         "depth_words": depth.day_in_words(over_a_day),
     }
+
+
+def _counted(number: int) -> str:
+    return f"{number} or more" if number >= attention.COUNTED_UP_TO else str(number)
 
 
 def _named(job: Job) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_home_frees_the_stuck_jobs_in_two_clicks(operator: Client) -> None:
     stuck = [rows.job("processing", lease_s=-60) for _ in range(3)]
     running = rows.job("processing", incident_id="busy")
     home = operator.get(reverse("home")).content.decode()
-    link = re.search(r'href="([^"]+)">Free it…', home)
+    link = re.search(r'href="([^"]+)">Free them…', home)
     assert link
     text = str(operator.get(link[1].replace("&amp;", "&")).content.decode())
     assert "3 jobs will change" in text

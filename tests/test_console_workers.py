@@ -120,10 +120,10 @@ def test_a_worker_learns_of_the_request_with_its_heartbeat_and_takes_no_new_jobs
     presence = Presence()
     presence.announce()
     presence.beat(stopping=False)
-    assert presence.drains is False
+    before = presence.drains
     workforce.drain(SYSTEM, presence.worker_id)
     presence.beat(stopping=False)
-    assert presence.drains is True
+    assert (before, presence.drains) == (False, True)
     assert Worker.objects.get().state == Worker.State.STOPPING
 
 
