@@ -15,7 +15,7 @@ from custody.principal import Principal
 from jobs.errors import JobError
 from jobs.models import ACTIVE, Job
 
-MOST_AT_ONCE = 200
+MOST_AT_ONCE = 100
 
 
 @dataclass(frozen=True, kw_only=True)

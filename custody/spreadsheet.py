@@ -34,6 +34,8 @@ def cell(value: object) -> str | int | float:
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     text = str(value)
     cut = text if len(text) <= MOST_CELL_CHARS else text[: MOST_CELL_CHARS - 1] + "…"
+    if cut.isprintable():  # nothing invisible in it, as nearly always; a hundred thousand rows are soon sent
+        return f"'{cut}" if cut.lstrip().startswith(FORMULA_STARTS) else cut
     shown = "".join(marked(character) for character in cut)
     # The original's start counts: a spreadsheet may drop what is invisible, and blanks, before it looks.
     bare = "".join(character for character in cut[:50] if not _is_invisible(character)).lstrip()

@@ -20,6 +20,7 @@ from jobs.errors import InvalidRequestError, JobError, StateConflictError
 from jobs.models import ACTIVE, Job, Status
 
 MOST_AT_ONCE = 500
+MOST_IN_A_PREVIEW = 100  # of the console: a page that a person can read, and that takes no longer than others
 STUCK_NOW = Q(status__in=[Status.PROCESSING], lease_expires_at__lte=Now())
 
 

@@ -38,7 +38,7 @@ def batch_page(request: HttpRequest) -> HttpResponse:
         "action": action,
         "touched": [_row(planned) for planned in plan.touched],
         "left_alone": [_row(planned) for planned in plan.left_alone],
-        "most": batch.MOST_AT_ONCE,
+        "most": batch.MOST_IN_A_PREVIEW,
         "back": reverse("jobs-page") + (f"?{query}" if query else ""),
         "here": "jobs",
     }
@@ -48,13 +48,13 @@ def batch_page(request: HttpRequest) -> HttpResponse:
 def _chosen(request: HttpRequest, principal: Principal, wanted: Wanted) -> tuple[list[UUID], bool]:
     """The jobs that the address names, and whether there are more than one action may take."""
     if request.GET.get("scope") == ALL_THAT_MATCH:
-        found = services.listed(principal, **wanted, limit=batch.MOST_AT_ONCE)
+        found = services.listed(principal, **wanted, limit=batch.MOST_IN_A_PREVIEW)
         return [job.job_id for job in found.items], bool(found.next)
     try:
         ids = [UUID(text) for text in request.GET.getlist("job")]
     except ValueError as error:
         raise InvalidRequestError("This is no job id.") from error
-    return ids[: batch.MOST_AT_ONCE], len(ids) > batch.MOST_AT_ONCE
+    return ids[: batch.MOST_IN_A_PREVIEW], len(ids) > batch.MOST_IN_A_PREVIEW
 
 
 def _row(planned: batch.Planned) -> dict[str, Any]:

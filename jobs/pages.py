@@ -90,7 +90,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
         "is_filtered": any(wanted.values()),
         "only_stuck": wanted["status"] == services.STUCK,
         "actions": [action for action in batch.ACTIONS.values() if principal.may(action.right)],
-        "most": batch.MOST_AT_ONCE,
+        "most": batch.MOST_IN_A_PREVIEW,
         "here": "jobs",
     }
     return render(request, "jobs/list.html", context)
@@ -162,8 +162,8 @@ def _details(job: Job) -> dict[str, Any]:
 
 def _script_query(wanted: Wanted) -> str:
     """The filter as the API takes it; a stuck job is a processing one there."""
-    status = "processing" if wanted["status"] == services.STUCK else wanted["status"]
-    told = {"status": status, "type": wanted["job_type"], "incident_id": wanted["incident_id"]}
+    in_the_api = "processing" if wanted["status"] == services.STUCK else wanted["status"]
+    told = {"status": in_the_api, "type": wanted["job_type"], "incident_id": wanted["incident_id"]}
     return urlencode({name: value for name, value in told.items() if value})
 
 

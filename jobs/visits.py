@@ -18,7 +18,8 @@ BEGIN_SQL = """
 WITH written AS (
 INSERT INTO orchestrator_visits AS known (user_id, seen_at, before_at) VALUES (%(user)s, now(), NULL)
 ON CONFLICT (user_id) DO UPDATE SET seen_at = now(),
-    before_at = CASE WHEN known.seen_at < now() - make_interval(secs => %(ends_after_s)s) THEN known.seen_at ELSE known.before_at END
+    before_at = CASE WHEN known.seen_at < now() - make_interval(secs => %(ends_after_s)s)
+                     THEN known.seen_at ELSE known.before_at END
 WHERE known.seen_at < now() - interval '1 minute'
 RETURNING before_at)
 SELECT before_at FROM written UNION ALL
