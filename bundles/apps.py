@@ -11,7 +11,7 @@ class BundlesConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the job types, sweeps and the live source known."""
-        from bundles import building, storage, uploads, verifying, verifying_upload
+        from bundles import again, building, source_watch, storage, uploads, verifying, verifying_upload
         from bundles.sources import collect
         from bundles.sources.live import LiveSource
         from jobs import registry, sweeps
@@ -23,11 +23,18 @@ class BundlesConfig(AppConfig):
                 phases=building.PHASES,
                 handler=building.create,
                 room=storage.room,
+                again=again.bundle_again,
+                again_needs="bundles.create_bundle",
             )
         )
         registry.register(
             registry.JobType(
-                name=verifying.JOB_TYPE, title="Verify bundle", phases=verifying.PHASES, handler=verifying.verify
+                name=verifying.JOB_TYPE,
+                title="Verify bundle",
+                phases=verifying.PHASES,
+                handler=verifying.verify,
+                again=again.verification_again,
+                again_needs="bundles.verify_bundle",
             )
         )
         registry.register(
@@ -40,4 +47,5 @@ class BundlesConfig(AppConfig):
         )
         sweeps.register("bundles.staging", storage.sweep)
         sweeps.register("bundles.uploads", uploads.sweep)
+        sweeps.register("bundles.sources", source_watch.sweep)
         collect.register("live", LiveSource.from_settings)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from bundles import keys, own_check, services, single_files
+from bundles import batch, keys, own_check, services, single_files, source_watch
 from bundles.format.paths import valid_incident_id
 from bundles.models import Bundle
 from bundles.packing import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.sources import health
+from bundles.verdicts import VERDICT_WORDS, VERDICTS
+from custody import exports, keyset
 from custody.models import Event
 from custody.pages import last_check
 from custody.principal import of_request
@@ -24,6 +26,11 @@ from jobs.models import Job
 
 CONTENTS_A_PAGE = 25
 RECENT_JOBS = 200
+COLUMNS = (
+    "bundle_id", "incident_id", "name", "size", "created_at", "created_by", "state", "complete", "verified_ok",
+    "verified_at", "files", "total_bytes", "sha256", "content_digest", "manifest_hash", "key_id", "signer", "source",
+    "job_id",
+)  # fmt: skip
 
 ALREADY_ACTIVE = "A bundle of this incident is already being made. This is its job; no second one was started."
 
@@ -47,13 +54,46 @@ class NewBundleForm(forms.Form):
         return incident_id
 
 
+class Wanted(TypedDict):
+    """The filters of a list of bundles; an empty one filters nothing."""
+
+    incident_id: str
+    verdict: str
+
+
+def filters(request: HttpRequest) -> Wanted:
+    """What narrows the list of bundles, from the address; a verdict that is none narrows nothing."""
+    verdict = request.GET.get("verdict", "")
+    incident_id = request.GET.get("incident_id", "").strip()
+    return {"incident_id": incident_id, "verdict": verdict if verdict in VERDICTS else ""}
+
+
 @require_safe
 def bundles_page(request: HttpRequest) -> HttpResponse:
-    """List bundles, newest first."""
-    incident_id, cursor = request.GET.get("incident_id", "").strip(), request.GET.get("cursor", "")
-    page = services.page(of_request(request), incident_id=incident_id, cursor=cursor)
-    context = {"page": page, "incident_id": incident_id, "cursor": cursor, "here": "bundles"}
+    """List bundles, newest first, with marks for those that are to be verified together."""
+    principal = of_request(request)
+    wanted, cursor = filters(request), request.GET.get("cursor", "")
+    context = {
+        "page": services.page(principal, **wanted, cursor=cursor),
+        "filters": wanted,
+        "is_filtered": any(wanted.values()),
+        "verdicts": VERDICT_WORDS,
+        "cursor": cursor,
+        "most": batch.MOST_AT_ONCE,
+        "select": principal.may("bundles.verify_bundle"),
+        "here": "bundles",
+    }
     return render(request, "bundles/list.html", context)
+
+
+@require_GET
+def bundles_csv(request: HttpRequest) -> HttpResponseBase:
+    """The filtered list as CSV, newest first."""
+    principal = of_request(request)
+    wanted = filters(request)
+    bundles = keyset.walk(lambda cursor: services.page(principal, **wanted, cursor=cursor, limit=keyset.MAX_LIMIT))
+    rows = ([getattr(bundle, column) for column in COLUMNS] for bundle in bundles)
+    return exports.as_csv(principal, "bundles", COLUMNS, rows, filters=wanted)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -120,6 +160,7 @@ def sources_state() -> dict[str, Any]:
     """Ask every source now; how it answered, and how long that took in milliseconds."""
     began = time.monotonic()
     found = health.reachability()
+    source_watch.keep(found)
     needed = [source for source in found if not source.informational]
     return {
         "rows": found,

@@ -22,6 +22,7 @@ from bundles.format.canonical import canonical_json
 from bundles.manifest_files import files_of
 from bundles.models import Bundle, Manifest, Verification
 from bundles.packing import INCIDENT_ID_RULE, MAX_CHUNK_MB
+from bundles.verdicts import VERDICTS
 from bundles.verifying import JOB_TYPE as VERIFY
 from custody import chain, keyset
 from custody.keyset import Page
@@ -173,16 +174,21 @@ def get(principal: Principal, bundle_id: UUID | str) -> Bundle:
 
 
 def page(
-    principal: Principal, *, incident_id: str = "", cursor: str = "", limit: int = keyset.DEFAULT_LIMIT
+    principal: Principal,
+    *,
+    incident_id: str = "",
+    verdict: str = "",
+    cursor: str = "",
+    limit: int = keyset.DEFAULT_LIMIT,
 ) -> Page[Bundle]:
-    """One page of bundles, newest first.
+    """One page of bundles, newest first; `verdict` is empty or one of `VERDICTS`.
 
     Raises:
         AccessDeniedError: the principal may not see bundles.
         CursorInvalidError: the cursor is not one of this list.
     """
     principal.require("bundles.view_bundle")
-    rows = Bundle.objects.all()
+    rows = Bundle.objects.filter(VERDICTS[verdict]) if verdict in VERDICTS else Bundle.objects.all()
     if incident_id:
         rows = rows.filter(incident_id=incident_id) if paths.valid_incident_id(incident_id) else rows.none()
     return keyset.page(rows, order=LIST_ORDER, cursor=cursor, limit=limit)

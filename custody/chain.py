@@ -74,7 +74,7 @@ def record(
     Args:
         principal: who did it.
         action: a verb phrase such as `bundle.create`, `bundle.verify`, `job.cancel`.
-        object_type: `bundle`, `job`, `incident`, `upload`, `key`, `token` or `user`.
+        object_type: `bundle`, `job`, `incident`, `list`, `upload`, `key`, `token`, `user` or `worker`.
         object_id: which one.
         incident_id: the incident the object belongs to, when it belongs to one.
         digest: SHA-256 (hex) of the evidence as the deed saw it, when there is one.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
@@ -72,6 +73,24 @@ def page(rows: QuerySet[M], *, order: tuple[str, ...], cursor: str = "", limit: 
     more = len(found) > limit
     found = found[:limit]
     return Page(items=found, next=_encode(found[-1], names) if more else "")
+
+
+def walk(read: Callable[[str], Page[T]]) -> Iterator[T]:
+    """Every row of a list, page after page; no database cursor stays open between two pages.
+
+    Args:
+        read: gives the page after a cursor. It is called for the first page at once, so that a refusal comes before the
+            first row, and for each other when its first row is wanted.
+    """
+    return _rows(read(""), read)
+
+
+def _rows(page: Page[T], read: Callable[[str], Page[T]]) -> Iterator[T]:
+    while True:
+        yield from page.items
+        if not page.next:
+            return
+        page = read(page.next)
 
 
 def _encode(row: Model, names: list[str]) -> str:

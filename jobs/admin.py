@@ -16,8 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 
 from jobs import admin_actions
-from jobs.admin_actions import ACTIONS, JobAction
 from jobs.admin_paging import BoundedPaginator
+from jobs.batch import ACTIONS, Action
 from jobs.models import Attempt, Job, JobLogLine, Worker
 
 
@@ -130,7 +130,7 @@ class JobAdmin(ReadOnlyAdmin):
             messages.add_message(request, level, line)
         return HttpResponseRedirect(reverse("admin:jobs_job_changelist"))
 
-    def _preview(self, request: HttpRequest, action: JobAction, chosen: QuerySet[Job]) -> HttpResponse:
+    def _preview(self, request: HttpRequest, action: Action, chosen: QuerySet[Job]) -> HttpResponse:
         return admin_actions.preview(request, action, chosen, self.admin_site.each_context(request))
 
 

@@ -4,87 +4,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from custody.errors import AccessDeniedError
-from custody.principal import Principal, of_request
-from jobs import registry, services
+from custody.principal import of_request
+from jobs import registry
 from jobs.admin_paging import state_counts
+from jobs.batch import ACTIONS, MOST_AT_ONCE, Action
 from jobs.errors import JobError
 from jobs.models import Job, Status
-
-MOST_AT_ONCE = 500
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobAction:
-    """One action.
-
-    Attributes:
-        name: as in the admin's list of actions.
-        title: the heading of its confirmation page.
-        button: what the confirming button says.
-        explanation: what will happen, in one sentence.
-        right: the permission it needs.
-        applies_to: which jobs it can change.
-        act: does it to one job.
-    """
-
-    name: str
-    title: str
-    button: str
-    explanation: str
-    right: str
-    applies_to: Q
-    act: Callable[[Principal, UUID], object]
-
-
-ACTIONS = {
-    action.name: action
-    for action in (
-        JobAction(
-            name="free_stuck",
-            title="Free stuck jobs",
-            button="Free these jobs",
-            explanation=(
-                "Each goes back to the queue at once, or fails as poison if its attempts are used up."
-                " The worker that held it can no longer write to it."
-            ),
-            right="jobs.free_job",
-            applies_to=Q(status__in=[Status.PROCESSING], lease_expires_at__lte=Now()),
-            act=lambda principal, job_id: services.free_stuck(principal, [job_id]),
-        ),
-        JobAction(
-            name="retry",
-            title="Retry jobs",
-            button="Retry these jobs",
-            explanation="Each goes back to the queue with all its attempts; its history is kept.",
-            right="jobs.retry_job",
-            applies_to=Q(status__in=[Status.FAILED, Status.CANCELLED]),
-            act=services.retry,
-        ),
-        JobAction(
-            name="cancel",
-            title="Cancel jobs",
-            button="Cancel these jobs",
-            explanation="A queued job is cancelled at once; a running one is asked to stop at its next progress point.",
-            right="jobs.cancel_job",
-            applies_to=Q(status__in=[Status.QUEUED, Status.PROCESSING]),
-            act=services.cancel,
-        ),
-    )
-}
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -132,7 +68,7 @@ class StuckFilter(admin.SimpleListFilter):
         return queryset.filter(ACTIONS["free_stuck"].applies_to) if self.value() == "yes" else queryset
 
 
-def preview(request: HttpRequest, action: JobAction, chosen: QuerySet[Job], context: dict[str, Any]) -> HttpResponse:
+def preview(request: HttpRequest, action: Action, chosen: QuerySet[Job], context: dict[str, Any]) -> HttpResponse:
     """The page that lists what the action would change, and what it would leave alone; changes nothing itself."""
     ids = list(chosen.order_by().values_list("job_id", flat=True)[: MOST_AT_ONCE + 1])
     some = Job.objects.filter(job_id__in=ids[:MOST_AT_ONCE]).order_by("created_at", "job_id")

@@ -19,6 +19,7 @@ from jobs.models import Status
             "done": {"type": "integer"},
             "total": {"type": ["integer", "null"]},
             "unit": {"type": "string", "enum": ["bytes", "records"]},
+            "share": {"type": "number", "description": "of the phase that is done, 0 to 1; never falls in an attempt"},
             "rate": {"type": ["number", "null"], "description": "units a second"},
             "updated_at": {"type": "string", "format": "date-time"},
             "note": {"type": "string"},

@@ -12,19 +12,24 @@ from jobs.models import Job
 
 FAILED_SINCE = timedelta(days=7)
 COUNTED_UP_TO = 100
+LOOKED_AT = 500  # the newest failures; looking further costs every page more than the news is worth
 MAKES_GOOD = ("queued", "processing", "completed")
 
 
 def failed() -> QuerySet[Job]:
-    """Jobs that failed within a week and were not followed by one of the same kind for the same incident."""
+    """Jobs that failed within a week and were not followed by one of the same kind for the same incident.
+
+    Of the newest `LOOKED_AT` failures only, so that the cost does not grow with how many were made good.
+    """
     followed = Job.objects.filter(
         job_type=OuterRef("job_type"),
         incident_id=OuterRef("incident_id"),
         created_at__gt=OuterRef("created_at"),
         status__in=MAKES_GOOD,
     ).exclude(incident_id="")
-    recent = Job.objects.filter(status="failed", completed_at__gt=timezone.now() - FAILED_SINCE)
-    return recent.filter(~Exists(followed)).order_by("-completed_at")
+    newest = Job.objects.filter(status="failed", completed_at__gt=timezone.now() - FAILED_SINCE)
+    looked_at = newest.order_by("-completed_at").values("job_id")[:LOOKED_AT]
+    return Job.objects.filter(~Exists(followed), job_id__in=looked_at).order_by("-completed_at")
 
 
 def stuck() -> QuerySet[Job]:

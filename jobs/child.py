@@ -18,14 +18,15 @@ def main(mode: str, wake: int, signs: int, seats: int, seat: int) -> int:
         seat: which of them this is, from 0.
 
     Returns:
-        The exit code: `recycling.EXIT_CODE` when this process makes way for a fresh one, else 0.
+        The exit code: `recycling.EXIT_CODE` when this process makes way for a fresh one, `DRAINED_EXIT_CODE` when it
+        was asked to finish and leave, else 0.
     """
     stacks.dump_on_request()
     import django  # after the process has a way to show where it hangs
 
     django.setup()
     from jobs.life_signs import Breath, LifeSigns  # models, which the worker needs, exist from here on
-    from jobs.recycling import EXIT_CODE, bounds_from_settings
+    from jobs.recycling import DRAINED_EXIT_CODE, EXIT_CODE, bounds_from_settings
     from jobs.worker import Worker
 
     Breath(LifeSigns(seats, signs), seat).start()
@@ -34,6 +35,8 @@ def main(mode: str, wake: int, signs: int, seats: int, seat: int) -> int:
         worker.drain()
     else:
         worker.serve()
+    if worker.drained:
+        return DRAINED_EXIT_CODE
     return EXIT_CODE if worker.makes_way else 0
 
 

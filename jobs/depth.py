@@ -5,6 +5,7 @@ Neither costs more with a million jobs than with a thousand.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from django.db import connection, models
@@ -35,6 +36,12 @@ WHERE half_hour < floor(extract(epoch FROM now()) / %(bucket_s)s) - %(buckets)s
 LAST_DAY_SQL = """
 SELECT floor(extract(epoch FROM now()) / %(bucket_s)s)::bigint - half_hour, queued FROM orchestrator_queue_depth
 """
+
+COUNTS_SQL = f"SELECT ({QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WHERE status IN ('processing'))"  # noqa: S608 # put together from constants
+HOME_SQL = f"""
+{COUNTS_SQL},
+    (SELECT COALESCE(json_agg(json_build_array(ago, queued)), '[]') FROM ({LAST_DAY_SQL}) AS day (ago, queued))
+"""  # noqa: S608 # likewise
 
 
 class DepthSample(models.Model):
@@ -79,15 +86,46 @@ def sample() -> int:
         return int(cursor.rowcount)
 
 
-def queued_over_a_day(queued_now: int) -> list[int]:
+def queued_over_a_day(queued_now: int) -> list[int | None]:
     """The number of queued jobs each half hour of the last day, oldest first, ending with `queued_now`.
 
-    Where no worker ran that could look, the sample before goes on; before the first sample there is 0.
+    Where no worker ran that could look, the sample before goes on; before the first sample there is None.
     """
     with connection.cursor() as cursor:
         cursor.execute(LAST_DAY_SQL, {"bucket_s": BUCKET_S})
-        seen: dict[int, int] = {int(ago): int(number) for ago, number in cursor.fetchall()}
-    depths: list[int] = []
+        seen = {int(ago): int(number) for ago, number in cursor.fetchall()}
+    return curve(seen, queued_now)
+
+
+def now_and_over_a_day() -> tuple[int, int, list[int | None]]:
+    """How many jobs are queued and how many processing, and `queued_over_a_day`, in one query."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOME_SQL, {"bucket_s": BUCKET_S})
+        queued_now, processing, samples = cursor.fetchone()
+    return int(queued_now), int(processing), curve({int(ago): int(number) for ago, number in samples}, int(queued_now))
+
+
+def curve(seen: dict[int, int], queued_now: int) -> list[int | None]:
+    """The samples, told by how many half hours ago, as `queued_over_a_day` gives them."""
+    depths: list[int | None] = []
     for ago in range(BUCKETS, 0, -1):
-        depths.append(seen.get(ago, depths[-1] if depths else 0))
+        depths.append(seen.get(ago, depths[-1] if depths else None))
     return [*depths, queued_now]
+
+
+def in_words(number: int) -> str:
+    """A number of queued jobs as people read it: where it is an estimate, it says so."""
+    return f"about {number:,}" if number > EXACT_UP_TO else f"{number:,}"
+
+
+def day_in_words(depths: Sequence[int | None]) -> str:
+    """The curve of `queued_over_a_day` as a sentence; where nothing was measured, it says so."""
+    known = [number for number in depths if number is not None]
+    now, most = in_words(known[-1]), in_words(max(known))
+    missing = len(depths) - len(known)
+    if len(known) == 1:
+        return f"Queued now: {now}. Nothing was measured in the 24 hours before."
+    if not missing:
+        return f"Queued jobs over the last 24 hours: at most {most}, now {now}."
+    hours = (len(known) - 1) * BUCKET_S / 3600
+    return f"Queued jobs over the last {hours:g} h: at most {most}, now {now}. Nothing was measured before."

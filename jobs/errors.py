@@ -31,6 +31,12 @@ class JobNotFoundError(JobError):
     code = "job_not_found"
 
 
+class WorkerNotFoundError(JobError):
+    """There is no such worker, or it has left."""
+
+    code = "worker_not_found"
+
+
 class StateConflictError(JobError):
     """The job is in a state that does not allow this."""
 

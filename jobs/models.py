@@ -14,7 +14,9 @@ from django.db import models
 from django.db.models.functions import Now
 
 from jobs.depth import DepthSample  # noqa: F401 # a model that has a file of its own
+from jobs.lookouts import Lookout  # noqa: F401 # likewise
 from jobs.measures import HistogramBucket  # noqa: F401 # likewise
+from jobs.visits import Visit  # noqa: F401 # likewise
 
 JOB_ID_HELP = "stable name of the job in the API, the log and on pages"
 
@@ -193,13 +195,16 @@ class Worker(models.Model):
     room = models.JSONField(
         default=dict, db_default={}, help_text="free bytes on its host for each type that needs room"
     )
+    drain_requested_at = models.DateTimeField(null=True, help_text="when it was asked to finish its job and leave")
+    drain_requested_by = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
-        """Table and the one right there is."""
+        """Table and rights."""
 
         db_table = "orchestrator_workers"
         ordering = ("host", "pid")
         default_permissions = ("view",)
+        permissions = (("drain_worker", "Can ask a worker to finish and stop"),)
 
     def __str__(self) -> str:
         """The worker in one line."""

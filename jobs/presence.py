@@ -20,13 +20,18 @@ KEPT_AFTER_DEATH = timedelta(hours=1)
 
 
 class Presence:
-    """This process's row in `orchestrator_workers`."""
+    """This process's row in `orchestrator_workers`.
+
+    Attributes:
+        drains: whether somebody has asked this worker to finish its job and leave; known from the next beat on.
+    """
 
     def __init__(self) -> None:
         self.host = socket.gethostname()
         self.worker_id = f"{self.host}:{os.getpid()}:{secrets.token_hex(3)}"
         self.jobs_done = 0
         self.current_job: UUID | None = None
+        self.drains = False
 
     def announce(self) -> None:
         """Make the row, or renew it."""
@@ -45,9 +50,11 @@ class Presence:
 
     def beat(self, *, stopping: bool) -> None:
         """Tell that this worker lives, and what it does."""
+        asked = Worker.objects.filter(worker_id=self.worker_id, drain_requested_at__isnull=False)
+        self.drains = self.drains or asked.exists()
         state = Worker.State.BUSY if self.current_job else Worker.State.IDLE
         found = Worker.objects.filter(worker_id=self.worker_id).update(
-            **self._now(), state=Worker.State.STOPPING if stopping else state
+            **self._now(), state=Worker.State.STOPPING if stopping or self.drains else state
         )
         if not found:
             self.announce()
@@ -65,6 +72,11 @@ class Presence:
             "rss_bytes": psutil.Process().memory_info().rss,
             "room": registry.room(),
         }
+
+
+def silent_since() -> timedelta:
+    """How long a worker that lives may be silent before people are told so: one lease."""
+    return timedelta(seconds=settings.ORCH_LEASE_SECONDS)
 
 
 def live_workers() -> QuerySet[Worker]:

@@ -11,6 +11,7 @@ import psutil
 from django.conf import settings
 
 EXIT_CODE = 75  # EX_TEMPFAIL: neither success nor a crash; tells the supervisor to fill the seat again
+DRAINED_EXIT_CODE = 76  # likewise no crash; tells it to leave the seat empty until it is told to fill it
 
 
 @dataclass(frozen=True)

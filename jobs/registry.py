@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
 from jobs.context import JobContext
 from jobs.errors import InvalidRequestError
 from jobs.outcome import Finished
+
+if TYPE_CHECKING:  # what makes a request imports this registry
+    from custody.principal import Principal
+    from jobs.intake import Enqueued
+    from jobs.models import Job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +29,8 @@ class JobType:
         room: tells how many bytes its jobs may take on this host's disk, None when it cannot; no bound unless given.
         handler: does the work of one attempt. It runs in a worker process, outside any transaction, and must bear
             being run again after an attempt that ended anywhere.
+        again: asks for the same work once more, with every check of a first request; None when it cannot be copied.
+        again_needs: the permission that `again` demands.
     """
 
     name: str
@@ -30,6 +38,8 @@ class JobType:
     phases: tuple[str, ...]
     handler: Callable[[JobContext], Finished]
     room: Callable[[], int | None] | None = None
+    again: Callable[[Principal, Job], Enqueued] | None = None
+    again_needs: str = ""
 
 
 _types: dict[str, JobType] = {}

@@ -33,6 +33,7 @@ class Seat:
         crashes: in a row.
         crashed: in all.
         recycled: in all.
+        drained: whether a person has asked for it to be empty; nobody sits down until `fill`.
         done: whether nobody will sit here any more.
     """
 
@@ -45,6 +46,7 @@ class Seat:
     crashes: int = 0
     crashed: int = 0
     recycled: int = 0
+    drained: bool = False
     done: bool = False
 
     def look_after(self, start: Callable[[int], subprocess.Popen[bytes]]) -> None:
@@ -57,9 +59,13 @@ class Seat:
                 return
             self.process = None
             self._note_end(code, now)
-        if not self.done and now >= self.free_at:
+        if not self.done and not self.drained and now >= self.free_at:
             self.signs.forget(self.number)
             self.process, self.since = start(self.number), now
+
+    def fill(self) -> None:
+        """Let somebody sit here again."""
+        self.drained = False
 
     @property
     def lives(self) -> bool:
@@ -85,8 +91,12 @@ class Seat:
             self.recycled += 1
             self.crashes, self.free_at = 0, now
             return
+        if code == recycling.DRAINED_EXIT_CODE and not self.drain:
+            self.drained, self.crashes, self.free_at = True, 0, now
+            log.info("a worker process has left as it was asked; its place stays empty until SIGHUP or a restart")
+            return
         if self.drain:
-            self.done, self.crashes = True, int(code != 0)
+            self.done, self.crashes = True, int(code not in {0, recycling.DRAINED_EXIT_CODE})
             return
         self.crashed += 1
         self.crashes = 1 if now - self.since > HEALTHY_AFTER_S else self.crashes + 1

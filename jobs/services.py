@@ -19,9 +19,9 @@ from jobs.models import Attempt, Job, JobLogLine, Status, Worker
 from jobs.presence import live_workers
 
 LIST_ORDER = ("-created_at", "-job_id")
-COUNTS_SQL = f"""
-SELECT ({depth.QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WHERE status IN ('processing'))
-"""  # noqa: S608 # put together from constants
+STUCK = "stuck"
+STUCK_ORDER = ("lease_expires_at", "job_id")
+COUNTS_SQL = depth.COUNTS_SQL
 
 
 def get(principal: Principal, job_id: UUID | str) -> Job:
@@ -62,6 +62,26 @@ def page(
         return Page(items=[], next="")
     rows = Job.objects.filter(**{name: value for name, value in wanted.items() if value})
     return keyset.page(rows, order=LIST_ORDER, cursor=cursor, limit=limit)
+
+
+def listed(
+    principal: Principal,
+    *,
+    status: str = "",
+    job_type: str = "",
+    incident_id: str = "",
+    cursor: str = "",
+    limit: int = keyset.DEFAULT_LIMIT,
+) -> Page[Job]:
+    """As `page`; `status` may also be `stuck`: processing with an expired lease, longest expired first."""
+    if status != STUCK:
+        return page(principal, status=status, job_type=job_type, incident_id=incident_id, cursor=cursor, limit=limit)
+    principal.require("jobs.view_job")
+    wanted = {"job_type": job_type, "incident_id": incident_id}
+    if any("\x00" in value for value in wanted.values()):
+        return Page(items=[], next="")
+    rows = _stuck().filter(**{name: value for name, value in wanted.items() if value})
+    return keyset.page(rows, order=STUCK_ORDER, cursor=cursor, limit=limit)
 
 
 def cancel(principal: Principal, job_id: UUID | str) -> Job:

@@ -58,7 +58,7 @@ def course_of(job: Job) -> Course:
     phase = str(progress.get("phase") or "")
     done, total = int(progress.get("done") or 0), progress.get("total")
     rate = progress.get("rate")
-    share = min(1.0, done / total) if total else 0.0
+    share = float(progress.get("share") or (min(1.0, done / total) if total else 0.0))
     place = phases.index(phase) if phase in phases else 0
     percent: int | None = None
     if job.is_completed:

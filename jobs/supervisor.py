@@ -1,15 +1,18 @@
 """The supervisor: keeps N worker processes running, wakes them, recovers what dead workers left, keeps house.
 
-A child that crashes is replaced, after a pause that grows while it keeps crashing. The children hold the reading end
-of a pipe whose only writer is the supervisor: should it die in any way, they see the pipe close and leave. systemd is
+A child that crashes is replaced, after a pause that grows while it keeps crashing; one that a person has drained is
+not, until SIGHUP (`systemctl reload`) or a restart says so. The children hold the reading end of a pipe whose only
+writer is the supervisor: should it die in any way, they see the pipe close and leave. systemd is
 told what is true: ready once every child has started, alive only while this loop turns and no child hangs.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 from django.conf import settings
@@ -47,6 +50,7 @@ class Supervisor:
         self._stop = Stop()
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._manager = ServiceManager(os.environ)
+        self._fill = threading.Event()
         self._ready = False
         self._told = ""
         self._fed_at = 0.0
@@ -55,11 +59,15 @@ class Supervisor:
         """Supervise; returns the exit code: 0, or 1 when a drain ended with a crashed child."""
         session.prepare()
         watch(self._stop, self._stop.on_signals())
+        signal.signal(signal.SIGHUP, lambda *_: self._fill.set())
         tasks = self._tasks()
         for task in tasks:
             task.start()
         log.info("workers start", concurrency=len(self._seats), pid=os.getpid())
         while not self._stop.event.is_set() and not all(seat.done for seat in self._seats):
+            if self._fill.is_set():
+                self._fill.clear()
+                self._fill_drained()
             for seat in self._seats:
                 seat.look_after(self._start)
             self._report()
@@ -81,14 +89,22 @@ class Supervisor:
             tasks.append(Listener(self._wake_write, len(self._seats)))
         return tasks
 
+    def _fill_drained(self) -> None:
+        drained = [seat for seat in self._seats if seat.drained]
+        log.info("asked to fill the places of drained workers", places=len(drained))
+        for seat in drained:
+            seat.fill()
+
     def _report(self) -> None:
         """Tell the service manager what has changed, and that this process lives."""
         live = sum(seat.lives for seat in self._seats)
         crashed, recycled = sum(seat.crashed for seat in self._seats), sum(seat.recycled for seat in self._seats)
-        if not self._ready and live == len(self._seats):
+        drained = sum(seat.drained for seat in self._seats)
+        if not self._ready and live == len(self._seats) - drained:
             self._ready = True
             self._manager.tell(READY="1")
         summary = f"{live} of {len(self._seats)} worker processes live; {crashed} crashed, {recycled} recycled"
+        summary += f", {drained} drained" if drained else ""
         if summary != self._told:
             self._told = summary
             self._manager.tell(STATUS=summary)

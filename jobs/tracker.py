@@ -44,6 +44,7 @@ class ProgressTracker:
             "total": None if total is None else max(total, done),
             "unit": unit,
             "rate": self._rate(done),
+            "share": self._share(phase, done, total),
             "note": note,
         }
         self._pending = True
@@ -57,6 +58,11 @@ class ProgressTracker:
         """The progress to store now."""
         self._pending = False
         return self._current
+
+    def _share(self, phase: str, done: int, total: int | None) -> float:
+        """The share of the phase that is done, from 0 to 1: a total that grows makes it wait, never go back."""
+        before = self._current.get("share", 0.0) if self._current.get("phase") == phase else 0.0
+        return max(float(before), round(min(1.0, done / total), 4) if total else 0.0)
 
     def _rate(self, done: int) -> float | None:
         """Units a second over the last ten seconds or so; None until there is something to tell it from."""

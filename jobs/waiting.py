@@ -33,7 +33,11 @@ def _later(job: Job) -> str:
 
 
 def _no_worker(_job: Job) -> str:
-    return "" if live_workers().exists() else "No worker is alive. Nothing is lost; it starts when one is."
+    if live_workers().exclude(state=Worker.State.STOPPING).exists():
+        return ""
+    if live_workers().exists():
+        return "Every live worker finishes its job and leaves. Nothing is lost; it starts when another one does."
+    return "No worker is alive. Nothing is lost; it starts when one is."
 
 
 def _excluded(job: Job) -> str:

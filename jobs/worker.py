@@ -42,10 +42,12 @@ class Worker:
 
     Attributes:
         makes_way: whether it left because a bound was reached.
+        drained: whether it left because somebody had asked for that (`jobs.workforce.drain`).
     """
 
     def __init__(self, *, wake: int | None = None, bounds: Bounds | None = None) -> None:
         self.makes_way = False
+        self.drained = False
         self._wake = wake
         self._bounds = bounds
         self._stop = Stop()
@@ -66,7 +68,7 @@ class Worker:
         watch(self._stop, self._stop.on_signals(), life=self._wake, leave=self._leave_now)
         self._heart.start()
         pause_s = 0.1
-        while not self._stop.event.is_set() and (most is None or self._presence.jobs_done < most):
+        while not self._is_over(most):
             try:
                 worked = self._work()
                 pause_s = 0.1
@@ -86,6 +88,12 @@ class Worker:
                 self._sleep(POLL_S * random.uniform(0.7, 1.3))  # noqa: S311 # spreads load, guards nothing
         self._heart.stop()
         self._depart()
+
+    def _is_over(self, most: int | None) -> bool:
+        if self._presence.drains and not self.drained:
+            self.drained = True
+            log.info("this worker process was asked to finish, and leaves")
+        return self.drained or self._stop.event.is_set() or (most is not None and self._presence.jobs_done >= most)
 
     def _bound_is_reached(self) -> bool:
         reason = self._bounds.reached(self._presence.jobs_done) if self._bounds is not None else ""

@@ -2,13 +2,16 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from bundles import batch_pages as bundle_batches
 from bundles import evidence_pages as evidence
 from bundles import file_pages as files
 from bundles import key_pages
 from bundles import pages as bundles
 from bundles.compare_page import compare_page
 from custody import pages as custody
+from jobs import batch_pages as job_batches
 from jobs import pages as jobs
+from jobs import worker_pages as workers
 from orchestrator_site import account_pages, find, help_pages, home, settings_pages
 from orchestrator_site.console import page
 from orchestrator_site.sign_in import SignInView, SignOutView
@@ -18,6 +21,7 @@ from rehydration import pages as rehydration
 CREATE = "bundles.create_bundle"
 VERIFY = "bundles.verify_bundle"
 RESTORE = "rehydration.restore_bundle"
+DRAIN = "jobs.drain_worker"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", page(home.home), name="home"),
@@ -46,7 +50,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/restore/<uuid:job_id>", page(rehydration.preview_page, needs=RESTORE), name="restore-preview"),
     path("console/custody", page(custody.custody_page), name="custody-page"),
     path("console/custody/export", page(custody.custody_export), name="custody-export"),
-    path("console/workers", page(jobs.workers_page), name="workers-page"),
     path("console/keys", page(key_pages.keys_page), name="keys-page"),
     path("console/keys/<str:key_id>.pem", page(key_pages.public_key), name="public-key"),
     path("console/settings", page(settings_pages.settings_page, needs=settings_pages.VIEW), name="settings-page"),
@@ -56,4 +59,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("console/account", page(account_pages.account_page), name="account-page"),
     path("console/account/tokens", page(account_pages.tokens_page), name="tokens-page"),
     path("console/account/tokens/revoke", page(account_pages.revoke_token), name="revoke-token"),
+    path("console/workers", page(workers.workers_page), name="workers-page"),
+    path("console/workers/drain", page(workers.drain_page, needs=DRAIN), name="worker-drain"),
+    path("console/incidents.csv", page(incidents.incidents_csv), name="incidents-csv"),
+    path("console/bundles.csv", page(bundles.bundles_csv), name="bundles-csv"),
+    path("console/jobs.csv", page(jobs.jobs_csv), name="jobs-csv"),
+    path("console/custody.csv", page(custody.custody_csv), name="custody-csv"),
+    path("console/workers.csv", page(workers.workers_csv), name="workers-csv"),
+    path("console/bundles/batch", page(bundle_batches.batch_page, needs=VERIFY), name="bundles-batch"),
+    path("console/jobs/batch", page(job_batches.batch_page), name="jobs-batch"),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from orchestrator_site.env_reader import Given, Reader, SettingsError
@@ -50,6 +51,7 @@ class Environment:
     recycle_memory_mb: int
     db_pooled: bool
     sign_key_path: Path
+    sign_key_retire_on: date | None
     verify_key_path: Path
     output_dir: Path
     forensic_storage_path: Path
@@ -160,6 +162,7 @@ def load(environ: Mapping[str, str]) -> Environment:
         recycle_memory_mb=read.whole("ORCH_WORKER_RECYCLE_MEMORY_MB", 1024, 0, 16_777_216),
         db_pooled=read.flag("ORCH_DB_POOLED", default=False),
         sign_key_path=needed_path("ORCH_SIGN_KEY_PATH", var_dir / "keys" / "orch_sign_private.pem"),
+        sign_key_retire_on=read.parsed("ORCH_SIGN_KEY_RETIRE_ON", None, date.fromisoformat, "a date, YYYY-MM-DD"),
         verify_key_path=needed_path("ORCH_VERIFY_KEY_PATH", var_dir / "keys" / "trusted"),
         output_dir=needed_path("OUTPUT_DIR", var_dir / "bundles"),
         forensic_storage_path=needed_path("FORENSIC_STORAGE_PATH", var_dir / "forensic"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -12,11 +13,15 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from bundles import key_watch
 from bundles.models import Bundle
+from bundles.verdicts import VERDICTS
 from custody.principal import of_request
-from jobs import attention, depth, services, stepper
+from jobs import attention, depth, lookouts, stepper, visits
 from jobs.models import Job
 from jobs.pages import is_stuck
+from jobs.presence import live_workers
+from orchestrator_site import needs_attention
 
 SHOWN = 5
 LOW_DISK_SHARE = 0.05
@@ -26,14 +31,27 @@ LOW_DISK_SHARE = 0.05
 def home(request: HttpRequest) -> HttpResponse:
     """The first page; its live part alone when a running page asks for it."""
     principal = of_request(request)
-    context: dict[str, Any] = {"here": "home", "storage": storage()}
+    is_live_part = bool(request.headers.get("HX-Request"))
+    left = key_watch.days_left()
+    context: dict[str, Any] = {
+        "here": "home",
+        "storage": storage(),
+        "key_days_left": left,
+        "key_days_late": -(left or 0),
+    }
     if principal.may("jobs.view_job"):
-        context |= _queue()
+        user_id = int(request.user.pk or 0)  # signed in: no page is reached without
+        since = visits.last_visit(user_id) if is_live_part else visits.begin(user_id)
+        context |= _queue(since) | {"sources_down": lookouts.not_well()}
     if principal.may("bundles.view_bundle"):
-        bundles = Bundle.objects.filter(state="ready")
-        context["bad_bundles"] = bundles.filter(verified_ok=False).order_by("-verified_at")[:SHOWN]
-        context["last_bundles"] = bundles.order_by("-created_at")[:SHOWN]
-    return render(request, "home_live.html" if request.headers.get("HX-Request") else "home.html", context)
+        bad = Bundle.objects.filter(VERDICTS["failed"]).order_by("-verified_at")[:SHOWN]
+        last = Bundle.objects.filter(state="ready").order_by("-created_at")[:SHOWN]
+        found = list(bad.union(last, all=True))  # one query for both
+        unsafe = {bundle.pk: bundle for bundle in found if bundle.verified_ok is False or bundle.state == "lost"}
+        ready = {bundle.pk: bundle for bundle in found if bundle.state == "ready"}
+        context["bad_bundles"] = list(unsafe.values())[:SHOWN]
+        context["last_bundles"] = sorted(ready.values(), key=lambda bundle: bundle.created_at, reverse=True)[:SHOWN]
+    return render(request, "home_live.html" if is_live_part else "home.html", context)
 
 
 def storage() -> dict[str, Any]:
@@ -57,28 +75,38 @@ def storage() -> dict[str, Any]:
     }
 
 
-def _queue() -> dict[str, Any]:
-    counts, now = services.counts(), timezone.now()
-    queued, running = counts["queued"], counts["processing"]
-    # Ordered by lease, the stuck ones come first; one query finds them and those that run.
+def _queue(since: datetime | None) -> dict[str, Any]:
+    now = timezone.now()
+    queued, running, over_a_day = depth.now_and_over_a_day()
+    # Ordered by lease, the stuck ones come first; one query finds them, those that run, and those that have failed.
     leased = Job.objects.filter(status="processing").order_by("lease_expires_at")[: attention.COUNTED_UP_TO]
-    stuck = [job for job in leased if is_stuck(job)]
-    active = sorted((job for job in leased if not is_stuck(job)), key=lambda job: job.started_at or now)
-    failed = list(attention.failed()[: attention.COUNTED_UP_TO])
-    over_a_day = depth.queued_over_a_day(queued)
+    found = list(leased.union(attention.failed()[: attention.COUNTED_UP_TO], all=True))
+    stuck = [job for job in found if is_stuck(job)]
+    active = sorted(
+        (job for job in found if job.is_processing and not is_stuck(job)), key=lambda job: job.started_at or now
+    )
+    failures, failed = needs_attention.failures([job for job in found if job.is_failed], since)
+    workers = list(live_workers())
     return {
         "stuck": [_named(job) for job in stuck[:SHOWN]],
-        "failed": [_named(job) for job in failed[:SHOWN]],
+        "stuck_words": _counted(len(stuck)) if len(stuck) > 1 else "",
+        "failures": failures,
+        "failed": [_named(job) for job in failures.fresh],
+        "no_room": needs_attention.no_room(workers) if queued else None,
         "running": [_named(job) for job in active[: 2 * SHOWN]],
-        "waiting": len(stuck) + len(failed),
+        "waiting": len(stuck) + failed,
         "queued": queued,
-        "queued_about": "about " if queued > depth.EXACT_UP_TO else "",
+        "queued_words": depth.in_words(queued),
         "processing": max(0, running - len(stuck)),
         "is_live": bool(queued or running),
-        "workers": services.live_worker_count(),
+        "workers": len(workers),
         "depth": over_a_day,
-        "depth_words": f"Queued jobs over the last 24 hours: at most {max(over_a_day):,}, now {queued:,}.",
+        "depth_words": depth.day_in_words(over_a_day),
     }
+
+
+def _counted(number: int) -> str:
+    return f"{number} or more" if number >= attention.COUNTED_UP_TO else str(number)
 
 
 def _named(job: Job) -> dict[str, Any]:

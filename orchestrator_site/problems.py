@@ -47,6 +47,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_found": (404, "Not found"),
     "job_not_found": (404, "No such job"),
     "bundle_not_found": (404, "No such bundle"),
+    "worker_not_found": (404, "No such worker"),
     "incident_not_found": (404, "No such incident"),
     "file_not_found": (404, "No such file in the bundle"),
     "upload_not_found": (404, "No such upload"),

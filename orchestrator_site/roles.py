@@ -34,6 +34,7 @@ ADDS: dict[str, frozenset[str]] = {
             "jobs.retry_job",
             "jobs.free_job",
             "orchestrator_site.view_settings",
+            "jobs.drain_worker",
         }
     ),
     # No right to delete users: custody names them for as long as it exists. They are made inactive instead.

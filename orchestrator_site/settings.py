@@ -32,6 +32,7 @@ FORENSIC_STORAGE_PATH = ENV.forensic_storage_path
 ORCH_PROFILE = ENV.profile
 ORCH_ENVIRONMENT_NAME = ENV.environment_name
 ORCH_SIGN_KEY_PATH = ENV.sign_key_path
+ORCH_SIGN_KEY_RETIRE_ON = ENV.sign_key_retire_on
 ORCH_VERIFY_KEY_PATH = ENV.verify_key_path
 ORCH_WORKER_COUNT = ENV.worker_count
 ORCH_LEASE_SECONDS = ENV.lease_s

@@ -13,12 +13,17 @@ class RehydrationConfig(AppConfig):
         """Tell the apps below what this one adds; its modules need the models, so they are imported here."""
         from bundles.sources import collect
         from jobs import registry, sweeps
-        from rehydration import handler, staging
+        from rehydration import again, handler, staging
         from rehydration.restored_source import RestoredSource
 
         registry.register(
             registry.JobType(
-                name=handler.JOB_TYPE, title="Restore bundle", phases=handler.PHASES, handler=handler.rehydrate
+                name=handler.JOB_TYPE,
+                title="Restore bundle",
+                phases=handler.PHASES,
+                handler=handler.rehydrate,
+                again=again.preview_again,
+                again_needs="rehydration.restore_bundle",
             )
         )
         collect.register("restored", RestoredSource)

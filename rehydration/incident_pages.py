@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_GET, require_safe
 
 from bundles import services as bundle_services
 from bundles.errors import BundleNotFoundError
 from bundles.models import TimelinePoint
 from bundles.timelines.reading import SEVERITIES, UNDATED
+from custody import exports, keyset
 from custody.models import Event
 from custody.principal import of_request
 from jobs import services as job_services
 from jobs import stepper
 from rehydration import incident_view, services, timeline_drawing, timeline_view
 from rehydration.incident_view import IncidentView
+from rehydration.known_incidents import IncidentSummary
 from rehydration.timeline_filter import Filter, FilterForm, iso_of, moment_at, phase_words, typed_of
 
 LISTED = 10
+COLUMNS = (
+    "incident_id", "bundles", "jobs", "last_bundle", "last_bundle_at", "last_bundle_complete", "last_bundle_verified",
+    "last_bundle_verified_at", "restored_at", "alerts", "events_restored", "artifacts",
+)  # fmt: skip
 ZOOM_OUT = 3
 
 
@@ -31,6 +37,24 @@ def incidents_page(request: HttpRequest) -> HttpResponse:
     page = services.incidents(of_request(request), search=search, cursor=cursor)
     context = {"page": page, "search": search, "cursor": cursor, "here": "incidents"}
     return render(request, "incidents/list.html", context)
+
+
+@require_GET
+def incidents_csv(request: HttpRequest) -> HttpResponseBase:
+    """The filtered list as CSV, by id."""
+    principal = of_request(request)
+    search = request.GET.get("search", "").strip()
+    incidents = keyset.walk(
+        lambda cursor: services.incidents(principal, search=search, cursor=cursor, limit=keyset.MAX_LIMIT)
+    )
+    return exports.as_csv(principal, "incidents", COLUMNS, map(_cells, incidents), filters={"search": search})
+
+
+def _cells(incident: IncidentSummary) -> tuple[object, ...]:
+    last = incident.last_bundle
+    of_bundle = (last.name, last.created_at, last.complete, last.verified_ok, last.verified_at) if last else (None,) * 5
+    counts = (incident.known_alerts, incident.events, incident.known_artifacts)
+    return (incident.incident_id, incident.bundles, incident.jobs, *of_bundle, incident.restored_at, *counts)
 
 
 @require_safe

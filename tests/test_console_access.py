@@ -129,13 +129,15 @@ def test_what_a_role_may_not_do_is_refused_with_a_page(role: str) -> None:
     client = client_of(role)
     posts: list[tuple[str, dict[str, Any]]] = [
         (reverse("job-page", args=[job.job_id]), {"action": "cancel"}),
-        (reverse("jobs-page"), {"job": str(job.job_id)}),
+        (reverse("jobs-batch"), {"action": "cancel", "job": f"{job.job_id}.queued.0"}),
+        (reverse("worker-drain"), {"worker": "any"}),
         (reverse("restore"), {"bundle_id": str(uuid4())}),
         (reverse("restore-preview", args=[restore.job_id]), {"incident_id": rows.INCIDENT}),
     ]
     if role == "viewer":
         posts.append((reverse("new-bundle"), {"incident_id": "x"}))
         posts.append((reverse("bundle-page", args=[rows.bundle().bundle_id]), {}))
+        posts.append((reverse("bundles-batch"), {"bundle": str(rows.bundle("other").bundle_id)}))
     for address, form in posts:
         answer = client.post(address, form)
         assert answer.status_code == 403

@@ -51,8 +51,19 @@ def test_a_day_is_told_oldest_first_and_a_gap_goes_on_as_before():
     assert depth.queued_over_a_day(queued_now=8) == told
 
 
-def test_before_the_first_sample_the_queue_is_told_to_have_been_empty():
-    assert depth.queued_over_a_day(queued_now=2) == [0] * 48 + [2]
+def test_before_the_first_sample_nothing_is_told_of_the_queue():
+    told = depth.queued_over_a_day(queued_now=2)
+    assert told == [None] * 48 + [2]
+    assert depth.day_in_words(told) == "Queued now: 2. Nothing was measured in the 24 hours before."
+
+
+def test_the_curve_in_words_says_since_when_it_was_measured_and_what_is_an_estimate():
+    assert depth.day_in_words([None] * 44 + [7] * 4 + [2]) == (
+        "Queued jobs over the last 2 h: at most 7, now 2. Nothing was measured before."
+    )
+    assert depth.day_in_words([30_000] + [7] * 48) == "Queued jobs over the last 24 hours: at most about 30,000, now 7."
+    assert depth.in_words(depth.EXACT_UP_TO) == "20,000"
+    assert depth.in_words(depth.EXACT_UP_TO + 1) == "about 20,001"
 
 
 def test_above_the_limit_the_database_estimates_and_never_tells_less_than_was_counted(monkeypatch):

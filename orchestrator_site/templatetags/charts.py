@@ -14,21 +14,36 @@ WIDTH, HEIGHT = 320, 72
 
 
 @register.simple_tag
-def area(values: Sequence[int], label: str) -> SafeString:
-    """A line over time, oldest first, its area filled; `label` says it in words."""
+def area(values: Sequence[int | None], label: str) -> SafeString:
+    """A line over time, oldest first, its area filled; `label` says it in words.
+
+    Values that are None at the beginning were not measured: no line there, but a hatched ground that says so.
+    """
     numbers = list(values) or [0]
-    top = max(*numbers, 1) * 1.15
     step = WIDTH / max(1, len(numbers) - 1)
-    points = " ".join(
-        f"{place * step:.1f},{HEIGHT - number / top * (HEIGHT - 2):.1f}" for place, number in enumerate(numbers)
+    known = [(place * step, number) for place, number in enumerate(numbers) if number is not None]
+    top = max(*(number for _, number in known), 1) * 1.15 if known else 1
+    points = " ".join(f"{x:.1f},{HEIGHT - number / top * (HEIGHT - 2):.1f}" for x, number in known)
+    begins = known[0][0] if known else WIDTH
+    not_measured = (
+        format_html(
+            '<rect class="unknown" x="0" y="0" width="{}" height="{}"><title>Not measured</title></rect>',
+            f"{begins:.1f}",
+            HEIGHT,
+        )
+        if begins
+        else ""
     )
     return format_html(
-        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">'
-        '<polygon class="area" points="0,{h} {points} {w},{h}"/><polyline class="line" points="{points}"/></svg>',
+        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{not_measured}'
+        '<polygon class="area" points="{begins},{h} {points} {w},{h}"/>'
+        '<polyline class="line" points="{points}"/></svg>',
         w=WIDTH,
         h=HEIGHT,
         label=label,
         points=points,
+        begins=f"{begins:.1f}",
+        not_measured=not_measured,
     )
 
 

@@ -1,0 +1,83 @@
+/* Live parts that can be trusted: asked for every second while they are looked at, seldom while the tab is hidden or the
+   server does not answer, at once when the reader is back. The page always says how old it is. Without this file htmx
+   still asks every two seconds. */
+"use strict";
+
+(() => {
+  const VISIBLE_MS = 950, HIDDEN_MS = 10000, SLOWEST_MS = 15000, SLEPT_MS = 4000, SILENT_MS = 6000;
+  let answeredAt = Date.now(), askedAt = answeredAt, tickedAt = answeredAt;
+  let asking = false, failures = 0, told = false, hadFocus = false;
+
+  const live = () => document.getElementById("live");
+  const polled = () => { const part = live(); return part && part.hasAttribute("hx-get") ? part : null; };
+
+  function pause() {
+    if (failures) return Math.min(1000 * 2 ** failures, SLOWEST_MS);
+    return document.hidden ? HIDDEN_MS : VISIBLE_MS;
+  }
+
+  function ask() {
+    const part = polled();
+    if (!part || asking) return;
+    htmx.ajax("GET", part.getAttribute("hx-get"), { source: part, target: part, swap: "outerHTML" });
+  }
+
+  /* The reader is here again: whatever hangs is given up, and what is shown is asked for anew. */
+  function back() {
+    if (document.hidden || !polled()) return;
+    if (asking && Date.now() - askedAt > 2000) htmx.trigger(polled(), "htmx:abort");
+    failures = 0;
+    askedAt = 0;
+    ask();
+  }
+
+  function show() {
+    const note = document.getElementById("freshness");
+    if (!note) return;
+    note.hidden = !polled();
+    const age = Date.now() - answeredAt;
+    const lost = failures > 0 || (age > SILENT_MS && !document.hidden);
+    note.querySelector("[data-lost]").hidden = !lost;
+    note.querySelector("[data-age]").textContent = `Last update ${Math.round(age / 1000)} s ago`;
+    if (lost !== told) say(lost ? "Connection lost" : "Connection is back");
+    told = lost;
+  }
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.elt !== live()) return;
+    if (asking || Date.now() - askedAt < pause()) { event.preventDefault(); return; }
+    asking = true;
+    askedAt = Date.now();
+  });
+
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.requestConfig.elt.id !== "live") return;  // the element itself may have been replaced by now
+    asking = false;
+    failures = event.detail.successful ? 0 : failures + 1;
+    if (event.detail.successful) answeredAt = Date.now();
+    show();
+  });
+
+  document.addEventListener("htmx:beforeSwap", () => {
+    hadFocus = Boolean(live() && live().contains(document.activeElement));
+  });
+
+  document.addEventListener("htmx:afterSettle", () => {
+    const part = live();
+    if (part && part.dataset.icon) document.querySelector('link[rel="icon"]').href = part.dataset.icon;
+    const nowhere = !document.activeElement || document.activeElement === document.body;
+    if (hadFocus && nowhere) document.getElementById("content").focus({ preventScroll: true });
+  });
+
+  document.addEventListener("visibilitychange", back);
+  window.addEventListener("online", back);
+  window.addEventListener("pageshow", (event) => { if (event.persisted) back(); });
+
+  setInterval(() => {
+    const slept = Date.now() - tickedAt > SLEPT_MS;
+    tickedAt = Date.now();
+    if (slept) back();
+    else if (tickedAt - askedAt >= pause()) ask();
+    show();
+  }, 1000);
+})();
