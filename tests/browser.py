@@ -27,6 +27,7 @@ from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
 from orchestrator_site.env import BASE_DIR
 from tests import console_rows as rows
 from tests.conftest import Orchestrator
+from tests.console_catalogue import Shown
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -113,6 +114,43 @@ def open_context(browser: Browser, heard: Heard) -> Iterator[Callable[..., Brows
 def page(open_context: Callable[..., BrowserContext]) -> Page:
     """An empty page of 1280 pixels, nobody signed in."""
     return open_context().new_page()
+
+
+@pytest.fixture
+def visit(
+    live_server: Any,
+    orch: Orchestrator,
+    open_context: Callable[..., BrowserContext],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Page]:
+    """Opens a page of the catalogue in its state, with no source in reach (context options as for `open_context`)."""
+    for name in ("KILLCHAIN_API_URL", "FORENSIC_API_URL", "DB_API_URL"):
+        setattr(settings, name, "http://127.0.0.1:9")
+
+    def to(shown: Shown, **options: Any) -> Page:
+        context = open_context(**options)
+        if shown.role:
+            sign_in_at_once(context, live_server.url, rows.user(shown.role))
+        address = shown.address()
+        if shown.breaks:
+            monkeypatch.setattr(shown.breaks, broken)
+        page = context.new_page()
+        answer = page.goto(live_server.url + address)
+        assert answer is not None
+        assert answer.status == shown.status
+        page.locator('[hx-trigger="load"]').wait_for(state="detached")
+        expect(page.locator("h1")).to_contain_text(shown.heading)
+        if shown.does:
+            shown.does(page)
+        return page
+
+    return to
+
+
+def broken(*_args: object, **_named: object) -> None:
+    """Stands in for a function that fails."""
+    raise RuntimeError("broken on purpose")
 
 
 def sign_in_at_once(context: BrowserContext, address: str, user: User) -> None:

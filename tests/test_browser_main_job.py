@@ -19,6 +19,7 @@ from bundles.models import Bundle
 from rehydration.models import RestoredIncident
 from tests import console_rows as rows
 
+
 def sign_in(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_label("User name").fill("operator")
@@ -33,7 +34,7 @@ def sign_in(page: Page, address: str) -> None:
 
 def ask_for_a_bundle(page: Page) -> None:
     page.get_by_role("link", name="Bundle an incident").click()
-    expect(page.get_by_role("region", name="Sources", exact=True)).to_contain_text("Reachable")
+    expect(page.get_by_role("group", name="Sources", exact=True)).to_contain_text("Reachable")
     page.get_by_label("Incident id").fill(rows.INCIDENT)
     page.get_by_role("button", name="Create bundle").click()
     expect(page.locator("#state")).to_contain_text("Queued")
