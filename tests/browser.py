@@ -20,7 +20,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
 from bundles.samples import incident
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
@@ -59,7 +59,12 @@ class Heard:
             if message.type in {"error", "warning"} and not refused:
                 self.wrong.append(f"{page.url}: {message.text}")
 
+        def asked(dialog: Dialog) -> None:
+            self.wrong.append(f"{page.url}: a dialog: {dialog.message}")
+            dialog.dismiss()
+
         page.on("console", heard)
+        page.on("dialog", asked)
         page.on("pageerror", lambda error: self.wrong.append(f"{page.url}: {error}"))
         page.on("request", lambda request: self.requests.append(request))
 

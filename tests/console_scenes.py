@@ -12,7 +12,7 @@ from django.utils import timezone
 from bundles.models import Bundle, Manifest
 from custody import chain
 from custody.pages import CHAIN_CHECKED
-from custody.principal import SYSTEM
+from custody.principal import SYSTEM, Principal
 from jobs.models import Job
 from rehydration.models import RestoredIncident
 from tests import console_rows as rows
@@ -167,8 +167,9 @@ def hostile() -> Arguments:
     rows.worker("host-c/1", host=EVIL[:200], version=EVIL[:100])
     rows.job("processing", requested_by=EVIL, lease_s=-60)
     rows.job("failed", error_message=EVIL, requested_by=EVIL)
-    chain.record(SYSTEM, "job.cancel", "job", EVIL, incident_id=EVIL)
-    chain.record(SYSTEM, "bundle.verify", "bundle", str(made.bundle_id), incident_id=made.incident_id)
+    attacker = Principal(name=EVIL, authenticated_by="token", permissions=frozenset(), address="::1")
+    chain.record(attacker, "job.cancel", "job", EVIL, incident_id=EVIL)
+    chain.record(attacker, "bundle.verify", "bundle", str(made.bundle_id), incident_id=made.incident_id)
     return []
 
 

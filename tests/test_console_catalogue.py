@@ -47,4 +47,3 @@ def test_it_answers_with_its_heading_after_at_most_12_queries(shown: Shown, monk
     found = " ".join(heading.split())
     assert found[: len(shown.heading)] == shown.heading
     assert len(asked) <= MOST_QUERIES, "\n".join(query["sql"] for query in asked.captured_queries)
-
