@@ -63,7 +63,7 @@ def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
                     wanted = HTTPStatus(page["status"])
                     seconds[name] += site.get(site.api_port, page["path"], -(-REQUESTS // rounds), wanted)
             for name, page in pages.items():
-                page |= percentiles(seconds[name])
+                page.update(percentiles(seconds[name]))
             _paint(site, pages)
     report = {"rows": vars(counts), "rounds": rounds, "load": os.getloadavg()[0], "pages": pages}
     for line in lines(report):
@@ -74,9 +74,12 @@ def run(work: Path, scale: float, rounds: int) -> dict[str, Any]:
 def lines(report: dict[str, Any]) -> list[str]:
     """The report as Markdown."""
     rows = report["rows"]
-    found = [
+    filled = (
         f"{rows['jobs']:,} jobs, {rows['bundles']:,} bundles, {rows['alerts']:,} alerts, {rows['events']:,} timeline "
-        f"events, {rows['custody']:,} custody events; load average {report['load']:.1f}.",
+        f"events, {rows['custody']:,} custody events; load average {report['load']:.1f}."
+    )
+    found = [
+        filled,
         "",
         "| page | p50 | p95 | queries | slowest query | first paint |",
         "|---|---|---|---|---|---|",

@@ -14,13 +14,23 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Page,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from bundles.samples import incident
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
@@ -39,8 +49,10 @@ expect.set_options(timeout=PATIENCE_MS)
 REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI));
 """
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 320, "height": 800}
-THEMES = ("light", "dark")
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 320, "height": 800}
+Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
 
 
 @dataclass
@@ -63,10 +75,13 @@ class Heard:
             self.wrong.append(f"{page.url}: a dialog: {dialog.message}")
             dialog.dismiss()
 
+        def sent(request: Request) -> None:
+            self.requests.append(request)
+
         page.on("console", heard)
         page.on("dialog", asked)
         page.on("pageerror", lambda error: self.wrong.append(f"{page.url}: {error}"))
-        page.on("request", lambda request: self.requests.append(request))
+        page.on("request", sent)
 
 
 def executable() -> str:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from playwright.sync_api import Page
 
+from orchestrator_site import console_urls
 from tests import console_rows as rows
 from tests import console_scenes as scenes
 
@@ -23,6 +24,12 @@ NO_PAGE = {
     "sign-out": "takes only POST",
     "custody-export": "is a download",
 }
+
+
+def page_names() -> set[str]:
+    """The names of all addresses of the console that are pages."""
+    names = {str(pattern.name) for pattern in console_urls.urlpatterns if isinstance(pattern, URLPattern)}
+    return names - NO_PAGE.keys()
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ ASKED = "Bundle an incident"
 MADE = f"Create bundle: {rows.INCIDENT}"
 OF_THE_BUNDLE = f"Bundle of {rows.INCIDENT}"
 REFUSED = "Your role does not allow this"
-EQUAL = dict.fromkeys(("timeline", "events", "alerts", "artifacts", "files"), {"new": 0, "equal": 2, "conflict": 0})
+EQUAL = {name: {"new": 0, "equal": 2, "conflict": 0} for name in ("timeline", "events", "alerts", "artifacts", "files")}
 NO_NEWS = partial(scenes.restore, result=rows.restore_result(plan=EQUAL, conflicts=[], conflict_total=0))
 DONE = partial(scenes.restore, dry_run=False, result=rows.restore_result(dry_run=False, changed=True))
 CHANGED = partial(scenes.restore, "failed", dry_run=False, error_code="plan_changed", error_message="It changed.")

@@ -25,13 +25,12 @@ from bundles.samples.services import FORENSIC, Exchange, SampleServices
 from custody.principal import Principal
 from jobs.models import Job
 from jobs.worker import Worker
-from orchestrator_site import console_urls
 from orchestrator_site.env import BASE_DIR
 from orchestrator_site.launch.groundwork import SHARED_INCIDENTS
 from rehydration import services as restore_services
 from tests import console_rows as rows
 from tests.browser import THEMES, point_at, sign_in_at_once
-from tests.console_catalogue import NO_PAGE
+from tests.console_catalogue import page_names
 
 PUBLIC = Path(os.environ.get("ORCH_SHARED_INCIDENTS") or SHARED_INCIDENTS)
 FOLDER = BASE_DIR / "docs" / "screens"
@@ -111,8 +110,7 @@ def pictures() -> dict[str, str]:
         ],
         "restore-preview": [preview.pk],
     }
-    names = [str(pattern.name) for pattern in console_urls.urlpatterns if pattern.name not in NO_PAGE]
-    found = {name.removesuffix("-page"): reverse(name, args=made.get(name)) for name in names}
+    found = {name.removesuffix("-page"): reverse(name, args=made.get(name)) for name in sorted(page_names())}
     return found | {
         "bundle-partial": reverse("bundle-page", args=[partial.bundle_id]),
         "job-failed": reverse("job-page", args=[Job.objects.filter(status="failed").get().pk]),

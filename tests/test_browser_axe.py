@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
-from tests.browser import NARROW, THEMES, WIDE
+from tests.browser import NARROW, THEMES, WIDE, Theme
 from tests.console_catalogue import CATALOGUE, Shown
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
@@ -45,7 +44,7 @@ def test_axe_finds_nothing(shown: Shown, visit: Callable[..., Page]) -> None:
     assert found == [], "\n".join(found)
 
 
-def violations(page: Page, theme: Literal["light", "dark"], size: Any) -> list[str]:
+def violations(page: Page, theme: Theme, size: ViewportSize) -> list[str]:
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size(size)
     found: list[str] = page.evaluate(RUN, TAGS)
@@ -64,9 +63,11 @@ def test_axe_does_object_to_a_page_with_faults(visit: Callable[..., Page]) -> No
     page.evaluate(
         """() => {
           document.querySelector("label[for=id_username]").remove();
-          document.querySelector("button").outerHTML = '<p><button class="tiny">one</button><button class="tiny">two</button></p>';
+          const small = '<button class="tiny">';
+          document.querySelector("button").outerHTML = `<p>${small}one</button>${small}two</button></p>`;
           const tiny = new CSSStyleSheet();
-          tiny.replaceSync("button.tiny { min-height: 8px; padding: 0; border: 0; color: #aaa; background: #fff; font-size: 8px }");
+          tiny.replaceSync(
+            "button.tiny { min-height: 8px; padding: 0; border: 0; color: #aaa; background: #fff; font-size: 8px }");
           document.adoptedStyleSheets = [tiny];
         }"""
     )

@@ -1,7 +1,7 @@
 """The progress of a real, long job as its page shows it: never backwards, and never older than one poll.
 
 A large artifact comes from a slow source. Each time the database holds new progress, the first poll that begins after
-that must show it; the page polls every two seconds, so nothing it shows is staler than that by more than the answer takes.
+that must show it. The page polls every two seconds: what it shows is older by no more than the answer takes.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class SlowFolders(Folders):
         if found is None:
             return None
         with found:
-            return SlowFile(os.dup(found.fileno()), "rb")  # type: ignore[return-value] # FileIO is what `open` gives
+            return SlowFile(os.dup(found.fileno()), "rb")
 
 
 @pytest.fixture

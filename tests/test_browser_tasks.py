@@ -22,22 +22,25 @@ from tests import console_rows as rows
 from tests.browser import sign_in_at_once
 from tests.hands import Hand, Keyboard, Mouse, WithoutScript, counted
 
-WAYS = {"mouse": Mouse, "keyboard alone": Keyboard, "JavaScript off": WithoutScript}
+WAYS: dict[str, type[Mouse | Keyboard | WithoutScript]] = {
+    "mouse": Mouse,
+    "keyboard alone": Keyboard,
+    "JavaScript off": WithoutScript,
+}
+
+
+@pytest.fixture(params=WAYS)
+def hand(request: Any, live_server: Any, operator: User, open_context: Callable[..., BrowserContext]) -> Hand:
+    """An operator who is signed in, and works in each of the three ways."""
+    context = open_context(java_script_enabled=request.param != "JavaScript off")
+    sign_in_at_once(context, live_server.url, operator)
+    return WAYS[request.param](context.new_page())
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("way", WAYS)
 def test_each_task_takes_few_clicks_from_home(
-    way: str,
-    live_server: Any,
-    operator: User,
-    open_context: Callable[..., BrowserContext],
-    start_worker: Callable[[], None],
-    tmp_path: Path,
+    hand: Hand, live_server: Any, start_worker: Callable[[], None], tmp_path: Path
 ) -> None:
-    context = open_context(java_script_enabled=way != "JavaScript off")
-    sign_in_at_once(context, live_server.url, operator)
-    hand: Hand = WAYS[way](context.new_page())
     stuck = rows.job("processing", lease_s=-240, incident_id="incident-of-yesterday")
 
     assert clicks_from_home(hand, live_server.url, partial(free, stuck)) <= 3

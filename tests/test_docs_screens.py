@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from orchestrator_site import console_urls
 from orchestrator_site.env import BASE_DIR
-from tests.console_catalogue import NO_PAGE
+from tests.console_catalogue import page_names
 
 FOLDER = BASE_DIR / "docs" / "screens"
 MOST_BYTES = 150 * 1024
@@ -14,7 +13,7 @@ MOST_BYTES_IN_ALL = 3 * 1024 * 1024
 
 
 def test_every_page_has_its_picture_light_and_dark() -> None:
-    pages = {str(pattern.name).removesuffix("-page") for pattern in console_urls.urlpatterns} - NO_PAGE.keys()
+    pages = {name.removesuffix("-page") for name in page_names()}
     wanted = {f"{page}-{theme}.webp" for page in pages for theme in ("light", "dark")}
     assert wanted - {path.name for path in FOLDER.iterdir()} == set(), "make screens"
 
