@@ -65,7 +65,8 @@ INSERT INTO orchestrator_restored_incidents
     (incident_id, restored_at, restored_by, bundle_sha256, content_digest, signature_checked, has_alerts, has_artifacts,
      missing, events, alerts, artifacts)
 SELECT 'incident-' || n, now() - interval '30 days', 'operator', pg_temp.digest_of(n::text), pg_temp.digest_of((-n)::text), true, true, true,
-       '[]', %(events)s / %(restored)s, %(alerts)s / %(restored)s, 58
+       '[]', %(events)s / 2 / CASE n WHEN 0 THEN 1 ELSE %(restored)s END,
+       %(alerts)s / 2 / CASE n WHEN 0 THEN 1 ELSE %(restored)s END, 58
 FROM generate_series(0, %(restored)s - 1) AS n;
 
 -- Half of them belong to the largest incident.
