@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help setup lint format test run demo bench fuzz soak clean
+.PHONY: help setup lint format test run demo screens bench fuzz soak clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,9 @@ demo: setup ## The main job on every incident at hand, then stop
 	@dir=$$(mktemp -d) && chmod 755 "$$dir" && \
 	  { ORCH_PROFILE=development ORCH_VAR_DIR="$$dir" $(BIN)/python manage.py demo; result=$$?; \
 	    rm -rf "$$dir"; exit $$result; }
+
+screens: setup ## Pictures of every page into docs/screens, light and dark
+	$(BIN)/python -m pytest tests/screens.py
 
 bench: setup var/bench-venv/.ready ## Measurements, as ratios against named peers
 	$(BIN)/python -m benchmarks

@@ -7,6 +7,7 @@ from typing import Any
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 QUEUE_BEGIN, QUEUE_END = "<!-- queue measured: begin -->\n", "<!-- queue measured: end -->\n"
+PAGES_BEGIN, PAGES_END = "<!-- pages measured: begin -->\n", "<!-- pages measured: end -->\n"
 
 
 def draw(report: dict[str, Any], summary: list[str], document: Path) -> None:
@@ -28,6 +29,16 @@ def draw_queue(lines: list[str], document: Path) -> None:
         document: a Markdown file that has both marks.
     """
     _put("\n".join(lines) + "\n", QUEUE_BEGIN, QUEUE_END, document)
+
+
+def draw_pages(lines: list[str], document: Path) -> None:
+    """Put the figures of the console's pages between their marks.
+
+    Args:
+        lines: as `pages_part.lines` makes them.
+        document: a Markdown file that has both marks.
+    """
+    _put("\n".join(lines) + "\n", PAGES_BEGIN, PAGES_END, document)
 
 
 def _put(text: str, begin: str, end: str, document: Path) -> None:

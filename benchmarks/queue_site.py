@@ -40,14 +40,14 @@ class Site:
             "metrics scrape": (self.metrics_port, "/metrics"),
         }
 
-    def get(self, port: int, path: str, times: int) -> list[float]:
+    def get(self, port: int, path: str, times: int, wanted: HTTPStatus = HTTPStatus.OK) -> list[float]:
         """Seconds of each of `times` requests, one after the other on one connection."""
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         seconds = []
         for _ in range(times + 1):
             started = time.perf_counter()
             connection.request("GET", path, headers={"Cookie": self.cookie})
-            _hold(connection, HTTPStatus.OK)
+            _hold(connection, wanted)
             seconds.append(time.perf_counter() - started)
         connection.close()
         return seconds[1:]

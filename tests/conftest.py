@@ -11,6 +11,8 @@ import pytest
 
 from tests.scratch import OWNS_SCRATCH, SCRATCH
 
+pytest_plugins = ["tests.browser"]
+
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the run's server and remove its directory, in the process that made them."""

@@ -16,6 +16,7 @@ from jobs.models import Attempt, Job, JobLogLine, Worker
 from orchestrator_site.roles import assign_role
 
 INCIDENT = "incident-123"
+PASSWORD = "a long enough password"
 # A name as an attacker would choose it: markup, a formula, reversed direction, control and zero-width characters.
 HOSTILE = "<script>alert(1)</script>\"'=cmd()\u202egnp.exe\x1b[31m\r\nSet-Cookie: x\u200b"
 

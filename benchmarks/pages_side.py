@@ -1,0 +1,101 @@
+"""The part that needs Django: which pages there are on the filled database, and what each asks of it.
+
+Every address of `console_urls` is taken: a new page is measured without a line here unless its address has arguments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from typing import Any
+from urllib.parse import urlencode
+
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.queue_settings"
+django.setup()
+
+from django.contrib.auth.models import User  # noqa: E402 # Django must be set up before
+from django.db import connection  # noqa: E402
+from django.test import Client  # noqa: E402
+from django.test.utils import CaptureQueriesContext, setup_test_environment  # noqa: E402
+from django.urls import URLPattern, reverse  # noqa: E402
+
+from benchmarks.pages_rows import LARGEST  # noqa: E402
+from bundles.models import Bundle  # noqa: E402
+from jobs.models import Job  # noqa: E402
+from orchestrator_site import console_urls  # noqa: E402
+
+# What is no page of its own, leads elsewhere, or measures a source and not the server.
+LEFT_OUT = {"sign-in", "sign-out", "find", "custody-export", "sources-part"}
+SQL_CHARS = 400
+
+
+def addresses() -> dict[str, str]:
+    """Name → path of every page that is measured."""
+    bundle, job = Bundle.objects.order_by("-created_at")[0], Job.objects.filter(status="failed").latest("created_at")
+    preview = Job.objects.filter(payload__dry_run=True, job_type="rehydrate").latest("created_at")
+    arguments: dict[str, list[object]] = {
+        "incident_id": [LARGEST],
+        "bundle_id": [bundle.pk],
+        "job_id": [job.pk],
+        "restore-preview": [preview.pk],
+    }
+    found = {}
+    for pattern in console_urls.urlpatterns:
+        if not isinstance(pattern, URLPattern):
+            continue
+        name, wanted = str(pattern.name), re.findall(r"<\w+:(\w+)>", str(pattern.pattern))
+        if name in LEFT_OUT or not all(each in arguments for each in wanted):
+            continue
+        found[name] = reverse(name, args=arguments.get(name) or [arguments[each][0] for each in wanted])
+    jobs, custody, incidents = reverse("jobs-page"), reverse("custody-page"), reverse("incidents-page")
+    middle = _cursor(reverse("jobs-page"))
+    return found | {
+        "jobs: failed": f"{jobs}?status=failed",
+        "jobs: of one incident": f"{jobs}?incident_id={LARGEST}",
+        "jobs: stuck": f"{jobs}?status=stuck",
+        "jobs: second page": f"{jobs}?{middle}",
+        "incidents: search": f"{incidents}?search=4999",
+        "custody: of one incident": f"{custody}?incident={LARGEST}",
+        "custody: nobody": f"{custody}?actor=nobody",
+        "bundle: find a file": f"{found['bundle-page']}?find=9999",
+        "find: digest": f"{reverse('find')}?{urlencode({'q': bundle.sha256})}",
+    }
+
+
+def _client() -> Client:
+    client = Client()
+    client.force_login(User.objects.get(username="bench"))
+    return client
+
+
+def _cursor(path: str) -> str:
+    text = _client().get(path).content.decode()
+    found = re.search(r'href="\?([^"]*cursor=[^"]+)"', text)
+    return found[1].replace("&amp;", "&") if found else ""
+
+
+def main() -> None:
+    """Print each page's path, queries, and the slowest of them."""
+    setup_test_environment()
+    client, report = _client(), {}
+    for name, path in addresses().items():
+        client.get(path)
+        with CaptureQueriesContext(connection) as asked:
+            status = client.get(path).status_code
+        slowest: dict[str, Any] = max(asked.captured_queries, key=lambda query: float(query["time"]), default={})
+        report[name] = {
+            "path": path,
+            "status": status,
+            "queries": len(asked),
+            "slowest_ms": 1000 * float(slowest.get("time", 0)),
+            "slowest_sql": str(slowest.get("sql", ""))[:SQL_CHARS],
+        }
+    sys.stdout.write(json.dumps(report) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The catalogue of pages and states names every page of the console, and each is what it says, with few queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests import console_rows as rows
+from tests.browser import broken
+from tests.console_catalogue import CATALOGUE, NO_PAGE, Shown, page_names
+
+MOST_QUERIES = 12
+
+
+def test_every_page_of_the_console_is_in_the_catalogue() -> None:
+    assert page_names() - {shown.name for shown in CATALOGUE} == set()
+
+
+@pytest.mark.parametrize("name", NO_PAGE)
+def test_what_is_excused_from_the_catalogue_is_there(name: str) -> None:
+    assert reverse(name)
+
+
+def test_no_two_lines_of_the_catalogue_are_the_same() -> None:
+    names = [str(shown) for shown in CATALOGUE]
+    assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("orch")
+@pytest.mark.parametrize("shown", CATALOGUE, ids=str)
+def test_it_answers_with_its_heading_after_at_most_12_queries(shown: Shown, monkeypatch: Any) -> None:
+    client = Client(raise_request_exception=False)
+    if shown.role:
+        client.force_login(rows.user(shown.role))
+    address = shown.address()
+    if shown.breaks:
+        monkeypatch.setattr(shown.breaks, broken)
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
+        answer = client.get(address)
+    assert answer.status_code == shown.status
+    heading = answer.content.decode().partition("<h1>")[2].partition("</h1>")[0]
+    found = " ".join(heading.split())
+    assert found[: len(shown.heading)] == shown.heading
+    assert len(asked) <= MOST_QUERIES, "\n".join(query["sql"] for query in asked.captured_queries)
