@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests import console_rows as rows
-from tests.test_browser_main_job import ARGUMENTS, BROWSERS
+from tests.browser import ARGUMENTS, executable
 from tests.test_console_csp import counted, grown
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orch")]
@@ -29,14 +28,11 @@ INLINE = (
 def page(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     """Home, opened by an analyst."""
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps an event loop in this thread
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail(f"No browser: install one of {', '.join(BROWSERS)} (make setup does where it can).")
     client = Client()
     client.force_login(rows.user("analyst"))
     cookie = django_settings.SESSION_COOKIE_NAME
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         context = browser.new_context()
         context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": live_server.url}])
         opened = context.new_page()

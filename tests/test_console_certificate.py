@@ -21,10 +21,9 @@ from custody.principal import SYSTEM
 from tests import console_rows as rows
 from tests.console_evidence import evidence, signed_in, text_of, verify
 from tests.main_job import bundle, change_a_byte, path_of
-from tests.test_browser_main_job import page
 from tests.test_console_pages import inspect
 
-__all__ = ["evidence", "page"]
+__all__ = ["evidence"]
 
 PAPER_PX = round((210 - 2 * 14) / 25.4 * 96)  # the width of A4 between the margins of console.css
 # Whatever is wider than the paper, or scrolls sideways, is cut when printed; text for screen readers is not meant.

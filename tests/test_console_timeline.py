@@ -24,11 +24,8 @@ from rehydration import timeline_view
 from rehydration.timeline_filter import Filter, FilterForm
 from tests import console_rows as rows
 from tests import timeline_rows as timelines
-from tests.test_browser_main_job import page
 from tests.test_console_pages import MOST_QUERIES, shown, signed_in
 from tests.timeline_rows import event, kept
-
-__all__ = ["page"]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 

@@ -24,9 +24,8 @@ from jobs.models import Job
 from tests import console_rows as rows
 from tests.console_evidence import evidence, signed_in, verify
 from tests.main_job import bundle, path_of, run_to_its_end
-from tests.test_browser_main_job import page
 
-__all__ = ["evidence", "page"]
+__all__ = ["evidence"]
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 VERDICT = ".verdict .word"
