@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -80,17 +79,7 @@ def enter(browser: Browser, live_server: Any) -> Iterator[Callable[..., Page]]:
     yield open_page
     for context in contexts:
         context.close()
-    while _sessions_of_others():  # requests that were under way; the database is removed when they have ended
-        time.sleep(0.05)
-
-
-def _sessions_of_others() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active'"
-        )
-        return int(cursor.fetchone()[0])
+    connection.close()  # inside the event loop Django has one of its own, which nobody else would close
 
 
 def write(job: Job, **fields: Any) -> None:
