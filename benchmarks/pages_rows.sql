@@ -91,6 +91,26 @@ SELECT 'incident-' || CASE WHEN n %% 2 = 0 THEN 0 ELSE (n / 2) %% %(restored)s E
                           'matches', '[]'::jsonb, 'metadata', '{}'::jsonb)::text
 FROM generate_series(1, %(events)s) AS n;
 
+-- Kept timelines: of the largest incident half of all events, of the next one as many as the largest public incident has.
+INSERT INTO orchestrator_timelines
+    (incident_id, origin, bundle_id, sha256, read_at, events, kept, dated, first_us, last_us)
+SELECT incident_id, 'bundle', (SELECT bundle_id FROM orchestrator_bundles b WHERE b.incident_id = wanted.incident_id
+                               ORDER BY created_at DESC LIMIT 1),
+       pg_temp.digest_of(incident_id), now(), many, many, many, 1767225600000000, 1767225600000000 + (many - 1) * 7000000::bigint
+FROM (VALUES ('incident-0', %(events)s / 2), ('incident-1', 3700)) AS wanted (incident_id, many);
+
+INSERT INTO orchestrator_timeline_points
+    (timeline_id, position, at_us, time, phase, severity, kind, technique, source, target, words)
+SELECT t.id, n, 1767225600000000 + n * 7000000::bigint,
+       to_char(timestamptz '2026-01-01' + n * interval '7 seconds', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+       (ARRAY['initial-access', 'execution', 'persistence', 'credential-access', 'lateral-movement', 'collection',
+              'exfiltration', 'impact', ''])[1 + n %% 9],
+       n %% 6, (ARRAY['process_creation', 'logon', 'share_access', 'beacon'])[1 + n %% 4], 'T1059.001 PowerShell',
+       'host-' || n %% 40, 'host-' || n %% 7, 'process_creation t1059.001 powershell host-' || n %% 40
+FROM orchestrator_timelines t CROSS JOIN LATERAL generate_series(0, t.kept - 1) AS n;
+
+UPDATE orchestrator_bundles SET counts = '{"events": 3700, "alerts": {"high": 400, "low": 20}, "artifacts": 58}';
+
 INSERT INTO orchestrator_artifact_records (incident_id, artifact_id, name, size, sha256, stored_path, record)
 SELECT 'incident-' || n %% %(restored)s, 'artifact-' || n, 'System-' || n || '.evtx', 1000, pg_temp.digest_of(n::text), '', '{}'
 FROM generate_series(1, %(restored)s * 58) AS n;

@@ -28,8 +28,13 @@ from bundles.models import Bundle  # noqa: E402
 from jobs.models import Job  # noqa: E402
 from orchestrator_site import console_urls  # noqa: E402
 
-# What is no page of its own, leads elsewhere, or measures a source and not the server.
-LEFT_OUT = {"sign-in", "sign-out", "find", "custody-export", "sources-part"}
+# What is no page of its own, takes no GET, leads elsewhere, or measures a source and not the server.
+LEFT_OUT = {
+    "sign-in", "sign-out", "find", "custody-export", "sources-part", "worker-drain", "revoke-token", "public-key",
+    "jobs-batch", "bundles-batch", "bundle-file", "bundle-key", "settings-text",
+    "verify-file-send", "verify-file-held", "verify-file-begin", "verify-file-upload", "verify-file-result",
+    "jobs-csv", "bundles-csv", "incidents-csv", "custody-csv", "workers-csv",
+}  # fmt: skip
 SQL_CHARS = 400
 
 
@@ -58,6 +63,11 @@ def addresses() -> dict[str, str]:
         "jobs: of one incident": f"{jobs}?incident_id={LARGEST}",
         "jobs: stuck": f"{jobs}?status=stuck",
         "jobs: second page": f"{jobs}?{middle}",
+        "jobs: preview of a batch": f"{reverse('jobs-batch')}?action=retry&scope=matching&status=failed",
+        "bundles: preview of a batch": f"{reverse('bundles-batch')}?scope=matching",
+        "incident: 3,700 events": reverse("incident-page", args=["incident-1"]),
+        "incident: one phase": f"{reverse('incident-page', args=[LARGEST])}?phase=execution",
+        "incident: a text": f"{reverse('incident-page', args=[LARGEST])}?text=host-39",
         "incidents: search": f"{incidents}?search=4999",
         "custody: of one incident": f"{custody}?incident={LARGEST}",
         "custody: nobody": f"{custody}?actor=nobody",
