@@ -69,7 +69,7 @@ def verify(page: Page) -> None:
 def download(page: Page, to: Path) -> str:
     """Download the bundle; the SHA-256 of the bytes that arrived."""
     with page.expect_download() as started:
-        page.get_by_role("link", name="Download").click()
+        page.get_by_role("link", name="Download", exact=True).click()
     started.value.save_as(to)
     return hashlib.sha256(to.read_bytes()).hexdigest()
 
