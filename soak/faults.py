@@ -94,7 +94,7 @@ class World:
         """Do it; when to heal it (seconds from now) and how, or None where nothing is to be healed."""
         try:
             healing = _FAULTS[fault.kind](self, fault)
-        except (psutil.NoSuchProcess, IndexError):  # nobody is there to be struck just now
+        except (psutil.NoSuchProcess, IndexError, FileNotFoundError):  # nobody is there to be struck just now
             self.did[f"{fault.kind}: found nobody"] += 1
             return None
         self.did[fault.kind] += 1
