@@ -152,6 +152,8 @@ def visit(
         context = open_context(**options)
         if shown.role:
             sign_in_at_once(context, live_server.url, rows.user(shown.role))
+        for name, value in shown.settings.items():
+            setattr(settings, name, value)
         address = shown.address()
         if shown.breaks:
             monkeypatch.setattr(shown.breaks, broken)
