@@ -31,6 +31,7 @@ from jobs.context import JobContext
 from jobs.errors import PermanentError, RetryableError
 from jobs.outcome import Finished
 
+GAPS_TOLD = 20
 JOB_TYPE = "bundle_create"
 PHASES = ("fetching", "packing", "signing", "publishing")
 RETRYABLE = frozenset({"storage_full", "write_failed", "payload_truncated", "payload_longer", "payload_unreadable"})
@@ -58,6 +59,7 @@ def create(ctx: JobContext) -> Finished:
             on_progress=lambda note, done, total: ctx.progress("fetching", done, total, unit="records", note=note),
             check=ctx.check,
         )
+        _tell_evidence(ctx, evidence)
         written = pack(
             evidence,
             staging / "bundle",
@@ -68,11 +70,13 @@ def create(ctx: JobContext) -> Finished:
             progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
             ranges=True,
         )
+        ctx.log("info", "packed and signed", files=len(written.manifest.files), size=written.size, key_id=key.key_id)
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
         prepared = keeping.prepare(evidence.members, hashes, staging / "timeline.points", ctx.check)
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         storage.publish(written.path, name)
+        ctx.log("info", "the file has its name", name=name, sha256=written.sha256)
     except BaseException as error:
         storage.withdraw(staging)
         cause = error if isinstance(error, OSError) else error.__cause__
@@ -83,6 +87,13 @@ def create(ctx: JobContext) -> Finished:
         raise
     made = _Made(ctx, written, uuid4(), name, signer, staging, started, prepared)
     return Finished(made.result(), register=made.register, discard=lambda: storage.withdraw(staging))
+
+
+def _tell_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:
+    gaps = len(evidence.missing)
+    ctx.log("info", "the evidence was read", source=ctx.payload["source"], **evidence.counts, missing=gaps)
+    for gap in evidence.missing[:GAPS_TOLD]:  # all of them are in the manifest
+        ctx.log("warning", "left out of a partial bundle", **gap)
 
 
 def job_error(error: FormatError | BundleError) -> RetryableError | PermanentError:

@@ -63,6 +63,10 @@ def verify(ctx: JobContext) -> Finished:
             "detail": "The file is a sound bundle, but not the one that was registered: its SHA-256 is another.",
         }
 
+    if report["verified"]:
+        ctx.log("info", "every check passed", sha256=report["sha256"], key_id=report["key_id"])
+    else:
+        ctx.log("error", "not verified", code=report["error"]["code"], detail=report["error"]["detail"])
     uncounted = bundle.counts is None and report["verified"]
     prepared = _read_records(ctx, path) if uncounted else None
 

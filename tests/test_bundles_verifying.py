@@ -131,3 +131,20 @@ def test_a_verdict_whose_transaction_fails_is_told_nowhere(orch, sources, monkey
     monkeypatch.setattr(chain, "record", real)
     assert verdict(made).ok
     assert Job.objects.filter(job_type="bundle_verify").count() == 2
+
+
+def test_the_log_of_a_job_tells_what_was_read_made_and_found(orch, sources):
+    made = bundle()
+    job = services.request_verification(SYSTEM, made.bundle_id).job
+    finished(job)
+    change_a_byte(path_of(made), made.size // 2)
+    failed = services.request_verification(SYSTEM, made.bundle_id).job
+    finished(failed)
+    created = Job.objects.get(job_type="bundle_create")
+    told = {one: list(one.log.values_list("level", "message", "fields")) for one in (created, job, failed)}
+    assert [message for _, message, _ in told[created]] == [
+        "the evidence was read", "packed and signed", "the file has its name",
+    ]  # fmt: skip
+    assert (told[created][0][2]["missing"], told[created][2][2]["sha256"]) == (0, made.sha256)
+    assert [(level, message) for level, message, _ in told[job]] == [("info", "every check passed")]
+    assert [(level, message) for level, message, _ in told[failed]] == [("error", "not verified")]

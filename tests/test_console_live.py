@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -78,6 +79,7 @@ def enter(browser: Browser, live_server: Any) -> Iterator[Callable[..., Page]]:
     yield open_page
     for context in contexts:
         context.close()
+    connection.close()  # inside the event loop Django has one of its own, which nobody else would close
 
 
 def write(job: Job, **fields: Any) -> None:
