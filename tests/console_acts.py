@@ -34,7 +34,7 @@ def open_every_fold(page: Page) -> None:
 
 def change_the_password_wrongly(page: Page) -> None:
     """Give an old password that is none, and a new one that is too short."""
-    page.get_by_label("Current password").fill("not the password")
+    page.get_by_label("Password until now").fill("not the password")
     page.get_by_label("New password", exact=True).fill("short")
     page.get_by_label("New password again").fill("other")
     page.get_by_role("button", name="Change password").click()

@@ -127,8 +127,9 @@ def poison() -> Arguments:
 
 def waiting() -> Arguments:
     """A queued job that waits for a source to come back, after two attempts."""
-    made = rows.job("queued", attempts=2, retry_count=2, error_code="source_unavailable",
-                    error_message="Forensic answered HTTP 503.", run_after=timezone.now() + timedelta(minutes=3))  # fmt: skip
+    code, why = TOLD["failed"]
+    later = timezone.now() + timedelta(minutes=3)
+    made = rows.job("queued", attempts=2, retry_count=2, error_code=code, error_message=why, run_after=later)
     _attempts(made.job_id, ["failed", "failed"])
     return [made.job_id]
 
