@@ -43,6 +43,14 @@ def sessions() -> Arguments:
     return some_tokens()
 
 
+def with_password() -> Arguments:
+    """A reader who can change a password."""
+    reader = _reader()
+    reader.set_password(rows.PASSWORD)
+    reader.save()
+    return []
+
+
 def some_tokens() -> Arguments:
     """Three live tokens: one used, one that ends soon, one of another scope."""
     tokens.create(SYSTEM, _reader(), name="nightly verify on host-b", role="viewer", days=365)

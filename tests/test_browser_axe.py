@@ -60,8 +60,10 @@ def violations(page: Page, theme: Theme, size: ViewportSize) -> list[str]:
 def test_the_dark_theme_changes_colours_only() -> None:
     sheet = (BASE_DIR / "static" / "console.css").read_text(encoding="utf-8")
     blocks = re.findall(r":root(?:\[data-theme=\"dark\"\]|:not\(\[data-theme=\"light\"\]\)) \{([^}]*)\}", sheet)
-    assert len(blocks) == sheet.count("dark\"]") + sheet.count("prefers-color-scheme") == 2
-    assert [one for block in blocks for one in block.split(";") if one.strip() and not COLOURS_ONLY.fullmatch(one)] == []
+    assert len(blocks) == sheet.count('dark"]') + sheet.count("prefers-color-scheme") == 2
+    assert [
+        one for block in blocks for one in block.split(";") if one.strip() and not COLOURS_ONLY.fullmatch(one)
+    ] == []
 
 
 def hold_still(page: Page) -> None:
