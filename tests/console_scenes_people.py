@@ -12,16 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from bundles import keys
 from custody.principal import SYSTEM
 from jobs import lookouts
-from jobs.models import Attempt
+from jobs.models import Attempt, Worker
 from jobs.visits import Visit
 from orchestrator_site import tokens
-from orchestrator_site.models import TokenDetails
+from orchestrator_site.models import ConsoleSession, TokenDetails
 from tests import console_rows as rows
 from tests.console_scenes import EVIL, Arguments, crisis
 
@@ -36,10 +35,11 @@ FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.
 
 def sessions() -> Arguments:
     """A reader who is signed in on two other machines, one of which says odd things about itself."""
-    for agent in (FIREFOX, EVIL):
-        elsewhere = Client(headers={"User-Agent": agent.encode("ascii", "ignore").decode()}, REMOTE_ADDR="192.0.2.7")
+    for agent in (FIREFOX, EVIL[:200]):
+        elsewhere = Client()
         elsewhere.force_login(_reader())
-        elsewhere.get(reverse("help-page"))
+        told = {"agent": agent, "address": "192.0.2.7", "seen_at": timezone.now() - timedelta(minutes=4)}
+        ConsoleSession.objects.filter(session_key=elsewhere.session.session_key).update(**told)
     return some_tokens()
 
 
@@ -119,8 +119,9 @@ def everything() -> Arguments:
     for number in range(7):
         rows.job("processing", lease_s=-600 - number, incident_id=f"incident-stuck-{number}")
     lookouts.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: connection refused.")
-    rows.job("queued", incident_id="incident-large", needs_bytes=1 << 60)
-    rows.bundle("incident-huge", size=1 << 58)
+    rows.job("queued", incident_id="incident-large", needs_bytes=1 << 40)
+    Worker.objects.update(room={"bundle_create": 1 << 30})
+    rows.bundle("incident-huge", size=1 << 50)
     return []
 
 
