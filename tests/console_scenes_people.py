@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -87,7 +88,10 @@ def hostile_keys() -> Arguments:
 
 def draining() -> Arguments:
     """A worker that was asked to leave while it works, one that is busy and one that went silent."""
-    asked = {"drain_requested_at": timezone.now() - timedelta(minutes=2), "drain_requested_by": "operator"}
+    asked: dict[str, Any] = {
+        "drain_requested_at": timezone.now() - timedelta(minutes=2),
+        "drain_requested_by": "operator",
+    }
     rows.worker(state="busy", current_job=rows.job("processing").job_id, **asked)
     rows.worker("host-b/7", host="host-b", pid=7, state="busy", current_job=rows.job("processing").job_id)
     rows.worker("host-c/9", host="host-c", pid=9, silent_s=40)
@@ -151,7 +155,7 @@ def retried() -> Arguments:
     return [made.job_id]
 
 
-def _attempts(job_id: object, outcomes: list[str]) -> None:
+def _attempts(job_id: UUID, outcomes: list[str]) -> None:
     began = timezone.now() - timedelta(minutes=30)
     for number, outcome in enumerate(outcomes, 1):
         began += timedelta(minutes=5)
