@@ -150,9 +150,13 @@ def visit(
 
     def to(shown: Shown, **options: Any) -> Page:
         context = open_context(**options)
-        if shown.role:
-            sign_in_at_once(context, live_server.url, rows.user(shown.role))
+        reader = rows.user(shown.role) if shown.role else None
+        for name, value in shown.settings.items():
+            setattr(settings, name, value)
         address = shown.address()
+        if reader:
+            reader.refresh_from_db()  # the rows may have given it a password
+            sign_in_at_once(context, live_server.url, reader)
         if shown.breaks:
             monkeypatch.setattr(shown.breaks, broken)
         page = context.new_page()

@@ -2,7 +2,8 @@
 
 What they show was made by the product itself: the synthetic incident, and the real public ones where they are at hand,
 were bundled, verified and restored; only the jobs that are still at work, and their workers, are rows set for the
-picture. Not named like a test, so that `make test` does not take pictures.
+picture. Pages and states that such a history does not reach are those of the catalogue, one or two a page. Not named
+like a test, so that `make test` does not take pictures.
 """
 
 from __future__ import annotations
@@ -30,13 +31,34 @@ from orchestrator_site.launch.groundwork import SHARED_INCIDENTS
 from rehydration import services as restore_services
 from tests import console_rows as rows
 from tests.browser import THEMES, point_at, sign_in_at_once
-from tests.console_catalogue import page_names
+from tests.console_catalogue import CATALOGUE, Shown
 
 PUBLIC = Path(os.environ.get("ORCH_SHARED_INCIDENTS") or SHARED_INCIDENTS)
 FOLDER = BASE_DIR / "docs" / "screens"
-WIDTH, TALLEST = 1280, 1300
+WIDTH, TALLEST = 1280, 1200
 MOST_BYTES = 150 * 1024
-QUALITIES = (70, 55, 40)
+QUALITIES = (40, 25)
+# By the product's own history, each at its plain address or at the one that `pictures` gives.
+HISTORY = (
+    "sign-in", "home", "incidents-page", "incident-page", "new-bundle", "sources-part", "bundles-page", "bundle-page",
+    "bundle-certificate", "compare-bundles", "jobs-page", "job-page", "restore", "restore-preview", "custody-page",
+    "workers-page", "verify-file", "help-page", "errors-page", "settings-page",
+)  # fmt: skip
+# By the catalogue: name and state → what the picture is called.
+TELLING = {
+    ("home", "everything"): "home-everything",
+    ("incident-page", "3,700 events"): "incident-3700-events",
+    ("find", "several groups"): "find",
+    ("verify-file-result", "not verified"): "verify-file-result",
+    ("jobs-batch", "cancel"): "jobs-batch",
+    ("bundles-batch", "preview"): "bundles-batch",
+    ("worker-drain", "busy"): "worker-drain",
+    ("keys-page", "every state"): "keys",
+    ("account-page", "several sessions"): "account",
+    ("tokens-page", "some"): "tokens",
+    ("job-page", "tried again"): "job-tried-again",
+    ("bundle-page", "not verified"): "bundle-not-verified",
+}
 ANALYST = Principal(name="analyst", authenticated_by="session", permissions=None)
 OPERATOR = Principal(name="operator", authenticated_by="session", permissions=None)
 
@@ -104,13 +126,15 @@ def pictures() -> dict[str, str]:
     preview = Job.objects.filter(job_type="rehydrate", payload__dry_run=True).get()
     made: dict[str, list[object]] = {
         "incident-page": [rows.INCIDENT],
+        "compare-bundles": [rows.INCIDENT],
+        "bundle-certificate": [whole.bundle_id],
         "bundle-page": [whole.bundle_id],
         "job-page": [
             Job.objects.filter(status="processing", worker_id="host-a/42").order_by("-lease_expires_at")[0].pk
         ],
         "restore-preview": [preview.pk],
     }
-    found = {name.removesuffix("-page"): reverse(name, args=made.get(name)) for name in sorted(page_names())}
+    found = {name.removesuffix("-page"): reverse(name, args=made.get(name)) for name in HISTORY}
     return found | {
         "bundle-partial": reverse("bundle-page", args=[partial.bundle_id]),
         "job-failed": reverse("job-page", args=[Job.objects.filter(status="failed").get().pk]),
@@ -126,9 +150,11 @@ def test_draw_every_page(
     make_history(sources)
     set_what_is_at_work()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for old in FOLDER.iterdir():
-        old.unlink()
     addresses = pictures()
+    kept = {*addresses, *TELLING.values()}
+    for old in FOLDER.iterdir():
+        if old.stem.rpartition("-")[0] not in kept:
+            old.unlink()
     for theme in THEMES:
         context = open_context(color_scheme=theme, viewport={"width": WIDTH, "height": 900}, reduced_motion="reduce")
         page = context.new_page()
@@ -139,6 +165,15 @@ def test_draw_every_page(
             page.goto(live_server.url + address)
             page.locator('[hx-trigger="load"]').wait_for(state="detached")
             (FOLDER / f"{name}-{theme}.webp").write_bytes(taken(page))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("shown", [one for one in CATALOGUE if (one.name, one.state) in TELLING], ids=str)
+def test_draw_a_telling_state(shown: Shown, visit: Callable[..., Page]) -> None:
+    page = visit(shown, reduced_motion="reduce")
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        (FOLDER / f"{TELLING[shown.name, shown.state]}-{theme}.webp").write_bytes(taken(page))
 
 
 def taken(page: Page) -> bytes:

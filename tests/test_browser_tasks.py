@@ -58,8 +58,8 @@ def clicks_from_home(hand: Hand, address: str, task: Callable[[Hand], None]) -> 
 
 def free(stuck: Job, hand: Hand) -> None:
     hand.press(hand.page.get_by_role("link", name="Free it…"))
-    hand.press(hand.page.get_by_role("button", name="Free 1 stuck job"))
-    hand.see(hand.page.get_by_role("status"), "1 stuck job is free again")
+    hand.press(hand.page.get_by_role("button", name="Free these jobs (1)"))
+    hand.see(hand.page.get_by_role("status"), "1 done, 0 refused")
     stuck.refresh_from_db()
     assert stuck.status == "queued"
 
