@@ -15,8 +15,8 @@ from jobs.models import Status
 
 COUNT_UP_TO = 10_000
 
-# As many entries of jobs_by_status as the limit for each state, however many rows there are. The order holds the planner
-# to that index: a state that it cannot estimate would make it read the whole table for states without a job.
+# As many entries of jobs_by_status as the limit for each state, however many rows there are. The order holds the
+# planner to that index: else it would read the whole table for a state without a job, as it cannot estimate it.
 COUNTS_SQL = """
 SELECT state.name, (
     SELECT count(*) FROM (
