@@ -83,7 +83,7 @@ def verify(hand: Hand) -> None:
 def download(to: Path, hand: Hand) -> None:
     hand.press(newest(hand))
     with hand.page.expect_download() as started:
-        hand.press(hand.page.get_by_role("link", name="Download"))
+        hand.press(hand.page.get_by_role("link", name="Download", exact=True))
     started.value.save_as(to)
     assert hashlib.sha256(to.read_bytes()).hexdigest() == Bundle.objects.get().sha256
 
