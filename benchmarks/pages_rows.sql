@@ -94,9 +94,8 @@ FROM generate_series(1, %(events)s) AS n;
 -- Kept timelines: of the largest incident half of all events, of the next one as many as the largest public incident has.
 INSERT INTO orchestrator_timelines
     (incident_id, origin, bundle_id, sha256, read_at, events, kept, dated, first_us, last_us)
-SELECT incident_id, 'bundle', (SELECT bundle_id FROM orchestrator_bundles b WHERE b.incident_id = wanted.incident_id
-                               ORDER BY created_at DESC LIMIT 1),
-       pg_temp.digest_of(incident_id), now(), many, many, many, 1767225600000000, 1767225600000000 + (many - 1) * 7000000::bigint
+SELECT incident_id, 'restored', NULL, '', now(), many, many, many, 1767225600000000,
+       1767225600000000 + (many - 1) * 7000000::bigint
 FROM (VALUES ('incident-0', %(events)s / 2), ('incident-1', 3700)) AS wanted (incident_id, many);
 
 INSERT INTO orchestrator_timeline_points

@@ -78,12 +78,13 @@ def create(ctx: JobContext) -> Finished:
         storage.publish(written.path, name)
         ctx.log("info", "the file has its name", name=name, sha256=written.sha256)
     except BaseException as error:
+        taken = storage.taken(staging)
         storage.withdraw(staging)
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # of the staging folder: sources turn their own into job errors
             error = write_error(error)
         if isinstance(error, FormatError | BundleError):
-            raise _with_room(job_error(error), cause) from error
+            raise _with_room(job_error(error), cause, taken) from error
         raise
     made = _Made(ctx, written, uuid4(), name, signer, staging, started, prepared)
     return Finished(made.result(), register=made.register, discard=lambda: storage.withdraw(staging))
@@ -104,14 +105,17 @@ def job_error(error: FormatError | BundleError) -> RetryableError | PermanentErr
     return (RetryableError if retryable else PermanentError)(error.code, message)
 
 
-def _with_room(error: RetryableError | PermanentError, cause: BaseException | None) -> RetryableError | PermanentError:
-    """An attempt that found the disk full tells how much room there was: the next needs more, and waits until there is.
+def _with_room(
+    error: RetryableError | PermanentError, cause: BaseException | None, taken_bytes: int
+) -> RetryableError | PermanentError:
+    """An attempt that found the disk full needs more room than it had taken: the next waits until there is.
 
-    A quota, or a limit on the size of files, is no full disk: how much room it leaves cannot be asked.
+    What is free afterwards would say nothing: others may have made room in the meantime, or have taken it. A quota, or
+    a limit on the size of files, is no full disk: how much room it leaves cannot be asked.
     """
     full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
     if isinstance(error, RetryableError) and full:
-        error.needs_bytes = max(0, storage.room() or 0) + 1
+        error.needs_bytes = taken_bytes + 1
     return error
 
 

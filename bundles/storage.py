@@ -105,6 +105,16 @@ def publish(finished: Path, name: str) -> None:
         raise write_error(error) from error
 
 
+def taken(staging: Path) -> int:
+    """Bytes of the disk that an attempt's folder takes."""
+    found = 0
+    for folder, _, names in os.walk(staging):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                found += Path(folder, name).lstat().st_blocks * 512
+    return found
+
+
 def remove_staging(staging: Path) -> None:
     """Remove an attempt's folder; a published file keeps its name."""
     shutil.rmtree(staging, ignore_errors=True)

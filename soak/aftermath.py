@@ -21,6 +21,7 @@ from bundles import storage
 from bundles.models import Bundle
 from custody.principal import SYSTEM
 from jobs import services as job_services
+from jobs.errors import StateConflictError
 from jobs.models import ACTIVE, Attempt, Job, Status
 from jobs.worker import drain
 from orchestrator_site.env import BASE_DIR
@@ -84,7 +85,10 @@ def _retry_what_ended_without_success() -> int:
     """
     retried = 0
     for job in Job.objects.filter(status__in=verdicts.ENDS_WITHOUT_RESULT):
-        job_services.retry(SYSTEM, job.job_id)
+        try:
+            job_services.retry(SYSTEM, job.job_id)
+        except StateConflictError:
+            continue
         drain("aftermath")
         retried += 1
     return retried

@@ -238,6 +238,31 @@ def test_an_attempt_that_fills_the_disk_leaves_it_as_empty_as_before_and_the_nex
     assert run_to_its_end(job).status == "completed"
 
 
+def test_room_that_others_made_while_an_attempt_failed_is_not_what_the_next_one_waits_for(
+    orch, sources, tiny_disk, settings, monkeypatch
+):
+    settings.ORCH_DISK_RESERVE_BYTES = 0
+    tiny_disk(1024)
+    theirs = orch.output_dir / "theirs"
+    theirs.write_bytes(b"x" * (1024 - 8) * 1024)
+    job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
+    withdraw = storage.withdraw
+
+    def withdraw_while_others_clear_up(staging: Path) -> None:
+        withdraw(staging)
+        theirs.unlink()
+
+    monkeypatch.setattr(storage, "withdraw", withdraw_while_others_clear_up)
+    left = run_one()
+    assert left is not None
+    assert (left.status, left.error_code) == ("queued", "storage_full")
+    monkeypatch.undo()
+    Job.objects.update(run_after=timezone.now() - timedelta(seconds=1))
+    again = run_one()
+    assert again is not None, "it waits for all the room that there is"
+    assert (again.job_id, again.status) == (job.job_id, "completed")
+
+
 def test_a_directory_that_cannot_be_written_fails_the_job_by_name(orch, sources):
     orch.output_dir.rename(orch.root / "elsewhere")
     failed = run_to_its_end(bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job)
