@@ -14,6 +14,25 @@ from tests.scratch import OWNS_SCRATCH, SCRATCH
 pytest_plugins = ["tests.browser"]
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let the run's server leave it to the kernel when to write to the disk: it is thrown away in any case.
+
+    A commit is still a commit when a server process dies; emptying the tables between tests takes half the time.
+    """
+    if OWNS_SCRATCH:
+        import psycopg2
+        from django.conf import settings
+
+        database = settings.DATABASES["default"]
+        server = psycopg2.connect(host=database["HOST"], user=database["USER"], dbname=database["NAME"])
+        server.autocommit = True
+        with server.cursor() as cursor:
+            for setting in ("fsync", "full_page_writes"):
+                cursor.execute(f"ALTER SYSTEM SET {setting} = off")
+            cursor.execute("SELECT pg_reload_conf()")
+        server.close()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the run's server and remove its directory, in the process that made them."""
     if OWNS_SCRATCH:
