@@ -135,8 +135,10 @@ def test_a_written_bundle_with_its_reserved_room_refuses_changed_bytes(tmp_path)
         mutant = bytearray(raw)
         mutant[position] ^= 1 << dice.randrange(8)
         path.write_bytes(mutant)
-        report = check_bundle(path, keys)
-        assert report.verified == (position == filler and 0x50 <= mutant[filler] <= 0x5F and mutant[filler] != 0x5E)
+        verified = check_bundle(path, keys).verified
+        another_filler = position == filler and 0x50 <= mutant[filler] <= 0x5F and mutant[filler] != 0x5E
+        # Compression says some things in more than one way; what it says must be the same then.
+        assert verified == another_filler or unpacked(bytes(mutant)) == unpacked(raw)
 
 
 def test_mutants_of_the_tar_bytes_themselves_are_refused(tmp_path):
