@@ -123,4 +123,4 @@ def test_the_simulation_finds_an_attempt_that_leaves_its_file_behind(stage, monk
 
 def test_the_simulation_finds_an_attempt_that_takes_back_what_it_may_have_completed(stage, monkeypatch):
     monkeypatch.setattr("jobs.completion.answer_was_lost", lambda _error: False)
-    assert "is gone" in found(stage, most=200)
+    assert "is gone" in found(stage, most=600)
