@@ -12,8 +12,8 @@ from bundles.models import Bundle
 from bundles.verifying import JOB_TYPE as VERIFY
 from custody.errors import AccessDeniedError
 from custody.principal import Principal
+from jobs.batch import doing
 from jobs.errors import JobError
-from jobs.models import ACTIVE, Job
 
 MOST_AT_ONCE = 100
 
@@ -120,5 +120,4 @@ def ids_of(texts: Iterable[str]) -> list[UUID]:
 
 def _at_work(bundle_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     keys = {f"{VERIFY} {bundle_id}": bundle_id for bundle_id in bundle_ids}
-    jobs = Job.objects.filter(status__in=ACTIVE, active_key__in=list(keys)).values_list("active_key", "job_id")
-    return {keys[key]: job_id for key, job_id in jobs if key is not None}
+    return {keys[key]: job_id for key, job_id in doing(keys).items()}

@@ -12,8 +12,7 @@ from django.views.decorators.http import require_http_methods
 from bundles import batch, services
 from bundles.pages import filters
 from custody.principal import of_request
-
-ALL_THAT_MATCH = "matching"
+from jobs.batch_pages import ALL_THAT_MATCH
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -145,7 +145,8 @@ def plan(principal: Principal, action: Action, job_ids: Iterable[UUID], *, cut: 
     principal.require("jobs.view_job")
     principal.require(action.right)
     jobs = _seen(Job.objects.filter(job_id__in=list(job_ids)[:MOST_AT_ONCE]))
-    doing_the_same = _active_keys(job for job, _ in jobs) if action.name == "retry" else {}
+    retried = action.name == "retry"
+    doing_the_same = doing(job.active_key for job, _ in jobs if job.active_key is not None) if retried else {}
     touched: list[Planned] = []
     left: list[Planned] = []
     for job, stuck in jobs:
@@ -193,9 +194,9 @@ def _seen(jobs: QuerySet[Job]) -> list[tuple[Job, bool]]:
     return [(job, job.is_processing and bool(job.expired)) for job in told]
 
 
-def _active_keys(jobs: Iterable[Job]) -> dict[str, UUID]:
-    keys = [job.active_key for job in jobs if job.active_key is not None]
-    active = Job.objects.filter(status__in=ACTIVE, active_key__in=keys).values_list("active_key", "job_id")
+def doing(active_keys: Iterable[str]) -> dict[str, UUID]:
+    """Of these active keys, those that a queued or processing job has, each with that job."""
+    active = Job.objects.filter(status__in=ACTIVE, active_key__in=list(active_keys)).values_list("active_key", "job_id")
     return {key: job_id for key, job_id in active if key is not None}
 
 

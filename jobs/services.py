@@ -21,7 +21,6 @@ from jobs.presence import live_workers
 LIST_ORDER = ("-created_at", "-job_id")
 STUCK = "stuck"
 STUCK_ORDER = ("lease_expires_at", "job_id")
-COUNTS_SQL = depth.COUNTS_SQL
 
 
 def get(principal: Principal, job_id: UUID | str) -> Job:
@@ -180,7 +179,7 @@ def live_worker_count() -> int:
 def counts() -> dict[str, int]:
     """How many jobs are queued (above `depth.EXACT_UP_TO` an estimate) and how many are processing."""
     with connection.cursor() as cursor:
-        cursor.execute(COUNTS_SQL)
+        cursor.execute(depth.COUNTS_SQL)
         queued, processing = cursor.fetchone()
     return {"queued": int(queued), "processing": int(processing)}
 

@@ -6,7 +6,6 @@ The test plays the worker: it writes what a worker would write to the job's row,
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -16,14 +15,11 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from jobs.models import Attempt, Job
 from tests import console_rows as rows
-from tests.conftest import Orchestrator
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PATIENCE_MS = 10_000
 expect.set_options(timeout=PATIENCE_MS)
 # Every value that the bar ever shows, and every request for the live part.
@@ -42,20 +38,7 @@ Object.defineProperty(document, "hidden", { get: () => hidden });
 window.hide = (value) => { hidden = value; document.dispatchEvent(new Event("visibilitychange")); };
 """
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def browser(orch: Orchestrator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
-    # Playwright runs an event loop in this thread, which Django would take for asynchronous code.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail(f"No browser: install one of {', '.join(BROWSERS)} (make setup does where it can).")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
-        yield opened
-        opened.close()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orch")]
 
 
 @pytest.fixture

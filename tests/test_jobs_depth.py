@@ -68,7 +68,7 @@ def test_the_curve_in_words_says_since_when_it_was_measured_and_what_is_an_estim
 
 def test_above_the_limit_the_database_estimates_and_never_tells_less_than_was_counted(monkeypatch):
     ask(5)
-    monkeypatch.setattr(services, "COUNTS_SQL", services.COUNTS_SQL.replace(str(depth.EXACT_UP_TO), "2"))
+    monkeypatch.setattr(depth, "COUNTS_SQL", depth.COUNTS_SQL.replace(str(depth.EXACT_UP_TO), "2"))
     assert services.counts()["queued"] == 3  # never analyzed: nothing is estimated, three were counted
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE orchestrator_jobs")
