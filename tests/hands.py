@@ -99,6 +99,14 @@ class Keyboard:
 class WithoutScript(Mouse):
     """Points and clicks where JavaScript is off: looks again by loading the page again."""
 
+    def press(self, target: Locator) -> None:
+        """Click it; a form's answer is awaited, for to load that page again would send the form once more."""
+        if target.evaluate("(element) => element.matches('button')"):
+            with self.page.expect_navigation():
+                super().press(target)
+        else:
+            super().press(target)
+
     def see(self, target: Locator, text: str) -> None:
         """Load the page again until it tells it."""
         give_up_at = time.monotonic() + PATIENCE_MS / 1000
