@@ -15,7 +15,7 @@ from custody.models import Event
 from custody.principal import SYSTEM, Principal
 from jobs import queue, registry, services
 from jobs.errors import InvalidRequestError, JobNotFoundError, LeaseLostError, StateConflictError
-from jobs.models import Job, JobTotal
+from jobs.models import Attempt, Job, JobTotal
 from jobs.outcome import Finished
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +51,10 @@ def expire(job: Job) -> None:
 
 def due(job: Job) -> None:
     Job.objects.filter(job_id=job.job_id).update(run_after=timezone.now() - timedelta(hours=1))
+
+
+def rule_of(error: IntegrityError) -> str | None:
+    return error.__cause__.diag.constraint_name  # type: ignore[union-attr] # psycopg2's
 
 
 def in_state(wanted: str) -> Job:
@@ -287,29 +291,95 @@ def test_nobody_without_the_right_may_see_or_change_a_job():
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("rule", "values"),
     [
-        {"status": "done"}, {"lease_token": A_TOKEN}, {"worker_id": "w"}, {"completed_at": LONG_AGO},
-        {"retry_count": -1}, {"retry_count": 1}, {"result": {}}, {"progress": []}, {"payload": 1},
-        {"priority": 1001}, {"cancel_requested": True}, {"max_retries": 0}, {"job_type": ""},
-        {"lease_expires_at": LONG_AGO}, {"status": "processing"}, {"status": "completed"},
-        {"status": "failed"}, {"status": "cancelled"},
+        ("", {"status": "done"}),  # the trigger's: there is no such move
+        ("", {"lease_token": A_TOKEN}),  # likewise: a token comes and goes with a move alone
+        ("job_lease_exactly_while_processing", {"lease_expires_at": LONG_AGO}),
+        ("job_lease_exactly_while_processing", {"worker_id": "w"}),
+        ("job_lease_exactly_while_processing", {"status": "processing", "attempts": 1}),
+        ("job_ended_exactly_when_over", {"completed_at": LONG_AGO}),
+        ("job_ended_exactly_when_over", {"status": "cancelled"}),
+        ("job_retries_within_limit", {"retry_count": -1}),
+        ("job_retries_within_limit", {"retry_count": 1}),
+        ("job_retries_within_limit", {"max_retries": 0}),
+        ("job_active_has_a_try_left", {"max_retries": 1, "retry_count": 1, "attempts": 1}),
+        ("job_result_exactly_when_completed", {"result": {}}),
+        ("job_values_are_objects", {"progress": []}),
+        ("job_values_are_objects", {"payload": 1}),
+        ("job_queued_is_wanted", {"cancel_requested": True}),
+        ("job_priority_in_range", {"priority": 1001}),
+        ("job_type_named", {"job_type": ""}),
+        ("job_slot_only_while_processing", {"slot": 1}),
+        ("job_needs_no_negative_room", {"needs_bytes": -1}),
     ],
     ids=str,
-)  # fmt: skip
-def test_the_database_refuses_a_queued_job_that_breaks_a_rule(values):
+)
+def test_the_database_refuses_a_queued_job_that_breaks_a_rule_and_names_it(rule, values):
     job = ask()
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
         Job.objects.filter(job_id=job.job_id).update(**values)
+    assert (rule_of(refused.value) or "") == rule
+
+
+def test_the_database_refuses_a_new_job_in_a_state_that_is_none():
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
+        Job.objects.create(job_type="t", status="done", created_at=LONG_AGO, run_after=LONG_AGO)
+    assert rule_of(refused.value) == "job_status_known"
 
 
 @pytest.mark.parametrize(
-    "values", [{"status": "queued"}, {"lease_token": A_TOKEN}, {"lease_token": None}, {"retry_count": 3}], ids=str
+    ("rule", "values"),
+    [
+        ("job_lease_exactly_while_processing", {"status": "queued"}),
+        ("", {"lease_token": A_TOKEN}),  # the trigger's: a lease changes hands with a move alone
+        ("", {"lease_token": None}),
+        ("job_retries_within_limit", {"retry_count": 4}),
+        ("job_active_has_a_try_left", {"retry_count": 3, "attempts": 3}),
+        ("job_slot_only_while_processing", {"slot": 0}),
+        ("job_started_when_claimed", {"started_at": None}),
+    ],
+    ids=str,
 )
-def test_the_database_refuses_a_running_job_that_breaks_a_rule(values):
+def test_the_database_refuses_a_running_job_that_breaks_a_rule_and_names_it(rule, values):
     job = in_state("processing")
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
         Job.objects.filter(job_id=job.job_id).update(**values)
+    assert (rule_of(refused.value) or "") == rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "ended", "values"),
+    [
+        ("job_failed_says_why", "failed", {"error_code": ""}),
+        ("job_completed_without_error", "completed", {"error_code": "x"}),
+        ("job_result_exactly_when_completed", "completed", {"result": None}),
+        ("job_started_when_claimed", "completed", {"started_at": None}),
+    ],
+)
+def test_the_database_refuses_an_ended_job_that_breaks_a_rule_and_names_it(rule, ended, values):
+    job = in_state(ended)
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
+        Job.objects.filter(job_id=job.job_id).update(**values)
+    assert rule_of(refused.value) == rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "values"),
+    [
+        ("attempt_outcome_known", {"outcome": "done", "ended_at": LONG_AGO}),
+        ("attempt_ended_exactly_when_over", {"ended_at": LONG_AGO}),
+        ("attempt_ended_exactly_when_over", {"outcome": "completed"}),
+        ("attempt_failure_says_why", {"outcome": "failed", "ended_at": LONG_AGO}),
+        ("attempt_numbered_from_one", {"number": 0}),
+    ],
+    ids=str,
+)
+def test_the_database_refuses_an_attempt_that_breaks_a_rule_and_names_it(rule, values):
+    job = in_state("processing")
+    with pytest.raises(IntegrityError) as refused, transaction.atomic():
+        Attempt.objects.filter(job_id=job.job_id).update(**values)
+    assert rule_of(refused.value) == rule
 
 
 def test_the_database_itself_refuses_to_reopen_a_completed_job():
