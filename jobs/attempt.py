@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from jobs import queue, registry, session
+from jobs.claimant import Claimant
 from jobs.completion import answer_was_lost, settle
 from jobs.context import JobContext
 from jobs.errors import (
@@ -34,19 +35,29 @@ from jobs.redaction import redact_text
 HANDLER_ANSWER_S = 600.0  # a handler may ask for much; should the lease be over, it waits no longer
 
 
-def perform(job: Job, pulse: Pulse, *, rest: Callable[[], None] = lambda: None) -> None:
+def perform(
+    job: Job,
+    pulse: Pulse,
+    *,
+    rest: Callable[[], None] = lambda: None,
+    claimant: Callable[[], Claimant | None] = lambda: None,
+) -> Job | None:
     """Run one attempt of a claimed job to its end.
 
     Args:
         job: as `queue.claim` returned it.
         pulse: its life signs; beating already when a thread does that.
         rest: called once the handler has left: stops the beating, so that nothing else writes to the job.
+        claimant: asked, once the handler has left, who takes another job.
+
+    Returns:
+        The next job, when it could be claimed with the completion of this one; it must be performed.
     """
     with during(job_id=job.job_id, attempt=job.attempts):
-        _perform(job, pulse, rest)
+        return _perform(job, pulse, rest, claimant)
 
 
-def _perform(job: Job, pulse: Pulse, rest: Callable[[], None]) -> None:
+def _perform(job: Job, pulse: Pulse, rest: Callable[[], None], claimant: Callable[[], Claimant | None]) -> Job | None:
     context = JobContext(
         job_id=job.job_id,
         attempt=job.attempts,
@@ -62,7 +73,7 @@ def _perform(job: Job, pulse: Pulse, rest: Callable[[], None]) -> None:
                 finished = registry.get(job.job_type).handler(context)
         finally:
             rest()
-        _complete(job, pulse, finished)
+        return _complete(job, pulse, finished, claimant())
     except LeaseLostError:
         log.warning("the lease was lost; this attempt changes nothing")
     except OutcomeUnknownError as error:
@@ -76,12 +87,13 @@ def _perform(job: Job, pulse: Pulse, rest: Callable[[], None]) -> None:
     except Exception as error:  # noqa: BLE001 # whatever a handler raises ends its attempt, not the worker
         log.error("the handler failed", exc_info=True)
         _fail(job, pulse, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
+    return None
 
 
-def _complete(job: Job, pulse: Pulse, finished: Finished) -> None:
+def _complete(job: Job, pulse: Pulse, finished: Finished, claimant: Claimant | None) -> Job | None:
     _quietly(pulse.store_log)
     progress = pulse.tracker.take() if pulse.tracker.pending else None
-    settle(job, finished, progress)
+    return settle(job, finished, progress, claimant=claimant)
 
 
 def _fail(job: Job, pulse: Pulse, error: PermanentError | RetryableError) -> None:

@@ -9,29 +9,41 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
-from jobs import queue
+from jobs import queue, session
+from jobs.claimant import Claimant
 from jobs.errors import LeaseLostError, OutcomeUnknownError
 from jobs.models import Attempt, Job
 from jobs.outcome import Finished
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.5
+LEAST_CLAIM_S = 5.0
 OUTCOME = "SELECT outcome FROM orchestrator_job_attempts WHERE job_id = %s AND number = %s FOR UPDATE"
 
 
-def settle(job: Job, finished: Finished, progress: dict[str, Any] | None, *, patience_s: float = PATIENCE_S) -> Job:
+def settle(
+    job: Job,
+    finished: Finished,
+    progress: dict[str, Any] | None,
+    *,
+    claimant: Claimant | None = None,
+    patience_s: float = PATIENCE_S,
+) -> Job | None:
     """Complete `job`; when the connection breaks meanwhile, find out on a new one what became of it.
 
     Args:
         job: as `queue.claim` returned it.
         finished: what the handler made.
         progress: its last progress.
+        claimant: who takes the next job along, when nothing is to be registered; `None` when nobody does.
         patience_s: how long to wait for a database that does not answer.
 
     Returns:
-        The completed job.
+        The next job, if `claimant` got one at once. One that was claimed with an answer that was lost comes back when
+        its lease expires, as after a claim whose answer was lost.
 
     Raises:
         LeaseLostError: the lease was over; `finished.discard` has run.
@@ -43,9 +55,9 @@ def settle(job: Job, finished: Finished, progress: dict[str, Any] | None, *, pat
     while True:
         try:
             if committing:
-                return queue.complete(job, finished, progress)
+                return _complete(job, finished, progress, claimant)
             if _completed(job):
-                return Job.objects.get(job_id=job.job_id)
+                return None
             committing = True
         except Exception as error:
             if not answer_was_lost(error):  # rolled back, or refused by the guard: certainly not completed
@@ -57,6 +69,19 @@ def settle(job: Job, finished: Finished, progress: dict[str, Any] | None, *, pat
             if time.monotonic() > give_up_at:
                 raise OutcomeUnknownError("The database has not said whether the job was completed.") from error
             time.sleep(PAUSE_S)
+
+
+def _complete(job: Job, finished: Finished, progress: dict[str, Any] | None, claimant: Claimant | None) -> Job | None:
+    if claimant is None or finished.register is not None:
+        queue.complete(job, finished, progress)
+        return None
+    with session.answers_within(claim_answer_s()):
+        return queue.succeed(job, finished, claimant, progress)
+
+
+def claim_answer_s() -> float:
+    """How long to wait for a claim, in seconds: an answer with half the lease gone is hardly worth waiting for."""
+    return max(LEAST_CLAIM_S, settings.ORCH_LEASE_SECONDS / 2)
 
 
 def _completed(job: Job) -> bool:

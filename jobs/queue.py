@@ -7,7 +7,7 @@ Whoever loses a race is told: by `LeaseLostError` when a worker writes to a job 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from jobs import prepared, transitions, wakeup
+from jobs.claimant import Claimant
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.intake import Enqueued, enqueue
 from jobs.models import Job
@@ -23,7 +24,7 @@ from jobs.storable import storable_json, storable_text
 
 __all__ = [
     "Enqueued", "cancel", "claim", "complete", "enqueue", "fail", "free_stuck", "heartbeat", "honour_cancel",
-    "recover_expired", "release", "report_progress", "retry",
+    "recover_expired", "release", "report_progress", "retry", "succeed",
 ]  # fmt: skip
 
 BACKOFF_FIRST_S = 4.0
@@ -32,32 +33,18 @@ BACKOFF_MOST_S = 600.0
 TAKEN_MEANWHILE = frozenset({"jobs_one_running_a_key", "jobs_one_running_a_slot"})
 
 
-def claim(
-    worker_id: str,
-    job_types: Sequence[str],
-    *,
-    room: Mapping[str, int] | None = None,
-    limits: Mapping[str, int] | None = None,
-) -> Job | None:
+def claim(claimant: Claimant) -> Job | None:
     """Take the most urgent job that is due, if any.
-
-    Args:
-        worker_id: who will hold the lease; never empty.
-        job_types: the types that this worker can do.
-        room: bytes that jobs of a type may take on this host's disk; no bound for types that it does not name.
-        limits: how many jobs of a type may run at once, on all hosts; no bound for types that it does not name.
 
     Returns:
         The job with its lease token, its attempt counted and opened; `None` when nothing can be claimed now.
     """
-    values = {"types": list(job_types), "worker": worker_id, "lease_s": settings.ORCH_LEASE_SECONDS}
-    bounds = {"room": json.dumps(dict(room or {})), "limits": json.dumps(dict(limits or {}))}
     while True:
         try:
-            found = _rows(transitions.CLAIM, **values, **bounds)
+            found = _rows(transitions.CLAIM, **claimant.values())
         except IntegrityError as error:
             # Another claim took the last place, or a job with the same key, at the same moment: look again.
-            if connection.in_atomic_block or _broken_rule(error) not in TAKEN_MEANWHILE:
+            if not _was_taken_meanwhile(error):
                 raise
             continue
         return found[0] if found else None
@@ -86,7 +73,7 @@ def report_progress(job: Job, progress: dict[str, Any]) -> Job:
     return heartbeat(job, progress, renew=False)
 
 
-def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = None) -> Job:
+def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = None) -> None:
     """Complete a claimed job and register its fruit, in one transaction.
 
     The row is locked from its first statement on: until COMMIT nobody can reclaim the job, even should the lease run
@@ -95,16 +82,36 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
     Raises:
         LeaseLostError: the lease is over; nothing was written.
     """
-    result = json.dumps(storable_json(finished.result))
-    stored = None if progress is None else json.dumps(storable_json(progress))
+    values = _fruit(job, finished, progress)
     if finished.register is None:  # one statement is a transaction, and two round trips less
-        return _mine(transitions.COMPLETE, job, result=result, progress=stored, idle_ms="0")
+        _hold(job, prepared.run(transitions.COMPLETE, values | {"idle_ms": "0"}))
+        return
     # Inside a caller's transaction there is no limit: the setting would outlive this call.
     idle_ms = "0" if connection.in_atomic_block else str(settings.ORCH_LEASE_SECONDS * 1000 // 3)
     with transaction.atomic():
-        done = _mine(transitions.COMPLETE, job, result=result, progress=stored, idle_ms=idle_ms)
+        _hold(job, prepared.run(transitions.COMPLETE, values | {"idle_ms": idle_ms}))
         finished.register()
-    return done
+
+
+def succeed(job: Job, finished: Finished, claimant: Claimant, progress: dict[str, Any] | None = None) -> Job | None:
+    """Complete a claimed job that has nothing to register, and take the next one, in one statement.
+
+    Returns:
+        The next job, as `claim` would; `None` when there is none that can be told to be free at that moment: one that
+        waited for this job's place or key is found by the next `claim`.
+
+    Raises:
+        LeaseLostError: the lease is over; nothing was written and nothing claimed.
+    """
+    try:
+        rows = prepared.run(transitions.SUCCEED, _fruit(job, finished, progress) | claimant.values())
+    except IntegrityError as error:
+        if not _was_taken_meanwhile(error):
+            raise
+        complete(job, finished, progress)
+        return None
+    _hold(job, rows)
+    return Job.of_json(rows[0][0]) if rows[0][0] is not None else None
 
 
 def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0) -> Job:
@@ -200,14 +207,28 @@ def _rows(sql: str, **params: Any) -> list[Job]:
 
 def _mine(sql: str, job: Job, **params: Any) -> Job:
     found = _rows(sql, job_id=job.job_id, token=job.lease_token, **params)
-    if not found:
-        raise LeaseLostError(f"The lease on job {job.job_id} is over; this worker may not write to it any more.")
+    _hold(job, found)
     return found[0]
 
 
-def _broken_rule(error: IntegrityError) -> str | None:
-    """The name of the constraint or unique index that refused a statement."""
-    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+def _hold(job: Job, rows: Sequence[Any]) -> None:
+    if not rows:
+        raise LeaseLostError(f"The lease on job {job.job_id} is over; this worker may not write to it any more.")
+
+
+def _fruit(job: Job, finished: Finished, progress: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "token": job.lease_token,
+        "result": json.dumps(storable_json(finished.result)),
+        "progress": None if progress is None else json.dumps(storable_json(progress)),
+    }
+
+
+def _was_taken_meanwhile(error: IntegrityError) -> bool:
+    """Whether another claim won the race for the same place or key, and all is as before in this session."""
+    broken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    return broken in TAKEN_MEANWHILE and not connection.in_atomic_block
 
 
 def _refuse(job_id: UUID, done: str) -> NoReturn:

@@ -17,7 +17,7 @@ PROGRESS = """COALESCE(%(progress)s::jsonb || jsonb_build_object('updated_at',
 CLOSE_ATTEMPT = """closed AS (
     UPDATE orchestrator_job_attempts attempt
     SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message}
-    FROM moved WHERE attempt.job_id = moved.job_id AND attempt.number = moved.attempts)"""
+    FROM {of} WHERE attempt.job_id = {of}.job_id AND attempt.number = {of}.attempts)"""
 
 # NO KEY, here and in RECOVER: it keeps out every other change of the row, but not those who only refer to it. A request
 # that names the job in its idempotency key checks that at COMMIT, and could not end while we wait for what it holds.
@@ -25,10 +25,9 @@ CLOSE_ATTEMPT = """closed AS (
 # Walks the partial index jobs_to_claim (order_at, job_id WHERE queued) and stops at the first row that is due, of a
 # known type with a place left, fits on this host's disk, excludes no running job and is not locked by another claim.
 # CASE keeps the look for a running job with the same key from becoming a join, which would not walk the index.
-CLAIM = """
-WITH next AS (
+CLAIMING = """next AS (
     SELECT job_id, job_type FROM orchestrator_jobs job
-    WHERE status = 'queued' AND run_after <= statement_timestamp() AND job_type = ANY(%(types)s)
+    WHERE {provided} status = 'queued' AND run_after <= statement_timestamp() AND job_type = ANY(%(types)s)
         AND (needs_bytes = 0 OR needs_bytes <= COALESCE((%(room)s::jsonb->>job_type)::bigint, needs_bytes))
         AND CASE WHEN exclusive_key IS NULL THEN true ELSE NOT EXISTS (
             SELECT FROM orchestrator_jobs other
@@ -42,7 +41,7 @@ moved AS (
     UPDATE orchestrator_jobs job
     SET status = 'processing', attempts = attempts + 1, worker_id = %(worker)s, started_at = clock_timestamp(),
         lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
-        progress = '{}', slot = CASE WHEN %(limits)s::jsonb ? next.job_type THEN (
+        progress = '{{}}', slot = CASE WHEN %(limits)s::jsonb ? next.job_type THEN (
             SELECT min(place) FROM generate_series(1, (%(limits)s::jsonb->>next.job_type)::int) place
             WHERE NOT EXISTS (SELECT FROM orchestrator_jobs other WHERE other.status = 'processing'
                 AND other.job_type = next.job_type AND other.slot = place)) END
@@ -51,7 +50,8 @@ opened AS (
     INSERT INTO orchestrator_job_attempts
         (job_id, number, worker_id, lease_token, started_at, outcome, error_code, error_message)
     SELECT job_id, attempts, worker_id, lease_token, started_at, 'running', '', '' FROM moved)
-SELECT to_json(moved)::text FROM moved"""
+SELECT to_json(moved)::text FROM {of}"""
+CLAIM = "WITH " + CLAIMING.format(provided="", of="moved")
 
 BEAT = f"""
 UPDATE orchestrator_jobs
@@ -60,16 +60,26 @@ SET progress = {PROGRESS},
                             ELSE lease_expires_at END
 WHERE {MINE} RETURNING to_json(orchestrator_jobs)::text"""
 
-# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job:
-# the server ends its session after a third of a lease.
-COMPLETE = f"""
-WITH moved AS (
+COMPLETING = f"""
     UPDATE orchestrator_jobs
     SET status = 'completed', completed_at = clock_timestamp(), result = %(result)s::jsonb,
         progress = {PROGRESS}, error_code = '', error_message = '', {UNLEASED}
-    WHERE {MINE} RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'completed'", code="''", message="''")}
-SELECT to_json(moved)::text, set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true) FROM moved"""
+    WHERE {MINE} RETURNING job_id, attempts"""
+
+# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job:
+# the server ends its session after a third of a lease.
+COMPLETE = f"""
+WITH done AS ({COMPLETING}),
+{CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")}
+SELECT set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true) FROM done"""
+
+# COMPLETE and CLAIM at once: a row when the job was completed, and in it the next one, if any. Who has lost the lease
+# claims nothing. The claim sees what was there when the statement began, so the completed job still excludes others
+# and takes its place: they are left for the next claim, never taken too early.
+SUCCEED = f"""
+WITH done AS ({COMPLETING}),
+{CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")},
+""" + CLAIMING.format(provided="EXISTS (SELECT FROM done) AND", of="done LEFT JOIN moved ON true")
 
 # The jitter (half to one and a half times the delay) keeps jobs that failed together from coming back together.
 FAIL = f"""
@@ -84,7 +94,7 @@ WITH moved AS (
         retry_count = retry_count + 1, error_code = %(code)s, error_message = %(message)s,
         needs_bytes = GREATEST(needs_bytes, %(needs_bytes)s), {UNLEASED}
     WHERE {MINE} RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'failed'", code="%(code)s", message="%(message)s")}
+{CLOSE_ATTEMPT.format(of="moved", outcome="'failed'", code="%(code)s", message="%(message)s")}
 SELECT to_json(moved)::text FROM moved"""
 
 RELEASE = f"""
@@ -94,14 +104,14 @@ WITH moved AS (
         completed_at = CASE WHEN cancel_requested THEN clock_timestamp() END,
         run_after = clock_timestamp(), {UNLEASED}
     WHERE {MINE} RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'released'", code="''", message="%(reason)s")}
+{CLOSE_ATTEMPT.format(of="moved", outcome="'released'", code="''", message="%(reason)s")}
 SELECT to_json(moved)::text FROM moved"""
 
 HONOUR_CANCEL = f"""
 WITH moved AS (
     UPDATE orchestrator_jobs SET status = 'cancelled', completed_at = clock_timestamp(), {UNLEASED}
     WHERE {MINE} AND cancel_requested RETURNING *),
-{CLOSE_ATTEMPT.format(outcome="'cancelled'", code="''", message="''")}
+{CLOSE_ATTEMPT.format(of="moved", outcome="'cancelled'", code="''", message="''")}
 SELECT to_json(moved)::text FROM moved"""
 
 CANCEL = """
@@ -133,5 +143,5 @@ moved AS (
                           ELSE 'lease_expired' END,
         error_message = %(message)s, retry_count = retry_count + 1, run_after = clock_timestamp(), {UNLEASED}
     FROM expired WHERE job.job_id = expired.job_id RETURNING job.*),
-{CLOSE_ATTEMPT.format(outcome="'lost'", code="'lease_expired'", message="%(message)s")}
+{CLOSE_ATTEMPT.format(of="moved", outcome="'lost'", code="'lease_expired'", message="%(message)s")}
 SELECT to_json(moved)::text FROM moved"""

@@ -12,12 +12,12 @@ import random
 import select
 import threading
 
-from django.conf import settings
 from django.db import Error, InterfaceError, OperationalError, connection
 
 from jobs import queue, registry, session
 from jobs.attempt import perform
-from jobs.completion import answer_was_lost
+from jobs.claimant import Claimant, of_this_host
+from jobs.completion import answer_was_lost, claim_answer_s
 from jobs.errors import LeaseLostError
 from jobs.heart import Heart
 from jobs.joblog import log
@@ -29,7 +29,6 @@ from jobs.stopping import Stop, watch
 
 POLL_S = 1.0
 LONGEST_PAUSE_S = 5.0
-LEAST_CLAIM_S = 5.0  # an answer that comes with half the lease gone is hardly worth waiting for
 
 
 class Worker:
@@ -68,9 +67,9 @@ class Worker:
         watch(self._stop, self._stop.on_signals(), life=self._wake, leave=self._leave_now)
         self._heart.start()
         pause_s = 0.1
-        while not self._is_over(most):
+        while not self._is_over(most, self._presence.jobs_done):
             try:
-                worked = self._work()
+                worked = self._work(most)
                 pause_s = 0.1
             except Error as error:
                 if not answer_was_lost(error):
@@ -80,7 +79,7 @@ class Worker:
                 self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
-            if self._bound_is_reached():
+            if self._bound_is_reached(self._presence.jobs_done):
                 break
             if not worked:
                 if until_idle:
@@ -89,36 +88,47 @@ class Worker:
         self._heart.stop()
         self._depart()
 
-    def _is_over(self, most: int | None) -> bool:
+    def _is_over(self, most: int | None, done: int) -> bool:
         if self._presence.drains and not self.drained:
             self.drained = True
             log.info("this worker process was asked to finish, and leaves")
-        return self.drained or self._stop.event.is_set() or (most is not None and self._presence.jobs_done >= most)
+        return self.drained or self._stop.event.is_set() or (most is not None and done >= most)
 
-    def _bound_is_reached(self) -> bool:
-        reason = self._bounds.reached(self._presence.jobs_done) if self._bounds is not None else ""
-        if reason:
+    def _bound_is_reached(self, done: int) -> bool:
+        reason = self._bounds.reached(done) if self._bounds is not None else ""
+        if reason and not self.makes_way:
             self.makes_way = True
             log.info("this worker process makes way for a fresh one", reason=reason)
         return bool(reason)
 
-    def _work(self) -> bool:
-        """Claim a job and perform it; whether there was one."""
-        with session.answers_within(max(LEAST_CLAIM_S, settings.ORCH_LEASE_SECONDS / 2)):
-            job = _claim(self._presence.worker_id)
+    def _work(self, most: int | None) -> bool:
+        """Claim a job and perform it, and those that come with the completion of one; whether there was any."""
+        with session.answers_within(claim_answer_s()):
+            job = queue.claim(of_this_host(self._presence.worker_id))
         if job is None:
             return False
+        while job is not None:
+            job = self._perform(job, most)
+        return True
+
+    def _perform(self, job: Job, most: int | None) -> Job | None:
+        """Perform a claimed job; the next one, if that came along."""
         pulse = Pulse(job, registry.get(job.job_type).phases, stopping=self._stop.event, direct=False)
         self._job = job
         self._presence.current_job = job.job_id
         self._heart.watch(pulse)
+
+        def claimant() -> Claimant | None:
+            done = self._presence.jobs_done + 1
+            leaves = self._is_over(most, done) or self._bound_is_reached(done)
+            return None if leaves else of_this_host(self._presence.worker_id)
+
         try:
-            perform(job, pulse, rest=self._heart.rest)
+            return perform(job, pulse, rest=self._heart.rest, claimant=claimant)
         finally:
             self._heart.rest()
             self._job = self._presence.current_job = None
             self._presence.jobs_done += 1
-        return True
 
     def _sleep(self, seconds: float) -> None:
         """Wait for work, for the wish to stop, or for `seconds`."""
@@ -148,19 +158,13 @@ class Worker:
         connection.close()
 
 
-def _claim(worker_id: str) -> Job | None:
-    """The next job that this process can do, and that its host has room for."""
-    known = [job_type.name for job_type in registry.all()]
-    return queue.claim(worker_id, known, room=registry.room(), limits=registry.limits())
-
-
 def run_one(worker_id: str = "test") -> Job | None:
     """Claim one job and perform it in this thread.
 
     Returns:
         The job as it is afterwards; `None` when nothing can be claimed now.
     """
-    job = _claim(worker_id)
+    job = queue.claim(of_this_host(worker_id))
     if job is None:
         return None
     perform(job, Pulse(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))

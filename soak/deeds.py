@@ -1,4 +1,4 @@
-"""What workers and people do in a simulated world: the product's own calls, and a handler that publishes real files."""
+"""What workers and people do in a simulated world: the product's own calls, and a handler that publishes files."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from custody import chain
 from custody.principal import SYSTEM, Principal
 from jobs import queue, registry, services
 from jobs.attempt import perform
+from jobs.claimant import Claimant
 from jobs.completion import answer_was_lost
 from jobs.context import JobContext
 from jobs.errors import IdempotencyKeyReusedError, JobError, PermanentError, RetryableError
@@ -26,6 +27,8 @@ from soak.actors import Actor, current
 
 JOB_TYPE, PHASES, OPERATION = "soak", ("working", "publishing"), "soak.ask"
 PEOPLE = tuple(Principal(name=name, authenticated_by="session", permissions=None) for name in ("ann", "bob"))
+FRUITLESS = 0.4  # of the attempts have nothing to register, so the next job may come with their completion
+LEAVES = 0.2  # of the workers would take none then
 HEART = "wait for the heart"  # the point of a worker that would end its attempt while its heart beats
 
 
@@ -52,15 +55,20 @@ class Process:
     def work(self) -> None:
         """Claim a job and perform it, as `jobs.worker` does."""
         try:
-            job = queue.claim(self.name, [JOB_TYPE])
-            if job is None:
-                return
-            self.pulse = Pulse(job, PHASES, stopping=self.stopping, direct=False)
-            perform(job, self.pulse, rest=self._rest)
+            job = queue.claim(self._claimant())
+            while job is not None:
+                self.pulse = Pulse(job, PHASES, stopping=self.stopping, direct=False)
+                job = perform(job, self.pulse, rest=self._rest, claimant=self._next)
         except Error as error:
             _reconnect_after(error)
         finally:
             self.pulse = None
+
+    def _claimant(self) -> Claimant:
+        return Claimant(self.name, [JOB_TYPE])
+
+    def _next(self) -> Claimant | None:
+        return None if self.stopping.is_set() or self.worker.rng.random() < LEAVES else self._claimant()
 
     def beat(self) -> None:
         """One tick of the heart, as `jobs.heart` does."""
@@ -85,12 +93,17 @@ def handle(context: JobContext) -> Finished:
     assert actor is not None  # noqa: S101 # only actors claim
     rng = actor.rng
     polite = rng.random() < 0.8  # the rude never ask whether they should go on
+    fruitless = rng.random() < FRUITLESS
     staging = storage.make_staging(context.job_id, context.lease_token)
     try:
         for done in range(1, rng.randint(2, 4)):
             actor.stop_at("working")
             if polite:
                 context.progress("working", done, 4)
+        if fruitless:
+            _end_badly(rng.random())
+            storage.remove_staging(staging)
+            return Finished({})
         finished = staging / "bundle"
         finished.write_bytes(context.lease_token.bytes)
         actor.stop_at("before publish")

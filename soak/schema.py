@@ -67,7 +67,7 @@ CROSS JOIN LATERAL (VALUES
     (running <> (status = 'processing')::int, 'a running attempt other than exactly while processing'),
     (status = 'processing' AND NOT coalesce(mine, false), 'the running attempt has another token'),
     (completed <> (status = 'completed')::int, 'a completed attempt other than exactly when completed'),
-    (made <> (status = 'completed')::int, 'a result other than exactly when completed'),
+    (made <> (status = 'completed' AND result <> '{}')::int, 'a result other than exactly when completed with one'),
     (retry_count > max_retries, 'more failed attempts than the limit')) AS checked (broken, fault)
 WHERE broken
 UNION ALL

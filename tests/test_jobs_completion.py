@@ -16,6 +16,7 @@ from custody import chain
 from custody.models import Event
 from custody.principal import SYSTEM
 from jobs import queue, registry, services
+from jobs.claimant import Claimant
 from jobs.completion import settle
 from jobs.errors import LeaseLostError, OutcomeUnknownError
 from jobs.models import Job
@@ -94,7 +95,7 @@ def cutter() -> Iterator[Cutter]:
 def job() -> Job:
     registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
-    claimed = queue.claim("worker", ["t"])
+    claimed = queue.claim(Claimant("worker", ["t"]))
     assert claimed is not None
     return claimed
 
@@ -110,8 +111,9 @@ def finished(discarded: list[str]) -> Finished:
 def test_a_commit_without_an_answer_ends_in_one_outcome_and_keeps_the_file(cutter, job, cut):
     discarded: list[str] = []
     cutter.cut = cut
-    done = settle(job, finished(discarded), None, patience_s=20)
+    settle(job, finished(discarded), None, patience_s=20)
     assert cutter.cut == ""
+    done = Job.objects.get(job_id=job.job_id)
     assert (done.status, done.result) == ("completed", {"made": 1})
     assert discarded == []
     assert Event.objects.filter(action="bundle.published").count() == 1
@@ -203,5 +205,6 @@ def test_a_session_that_the_server_ended_during_registration_is_tried_again(job)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    assert settle(job, Finished({}, cut_once, made.discard), None, patience_s=20).status == "completed"
+    settle(job, Finished({}, cut_once, made.discard), None, patience_s=20)
+    assert Job.objects.get(job_id=job.job_id).status == "completed"
     assert (len(calls), discarded, Event.objects.count()) == (2, [], 1)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from custody.principal import SYSTEM
 from jobs import queue, registry, waiting
+from jobs.claimant import Claimant
 from jobs.intake import POINT_S
 from jobs.models import Job
 from jobs.outcome import Finished
@@ -40,7 +41,7 @@ def ask(job_type: str = "t", **more: Any) -> Job:
 
 
 def claim(**more: Any) -> Job | None:
-    return queue.claim("worker", ["t", "other"], **more)
+    return queue.claim(Claimant("worker", ["t", "other"], **more))
 
 
 def age(job: Job, seconds: float) -> None:

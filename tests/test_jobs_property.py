@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from custody.principal import SYSTEM
 from jobs import queue, registry
+from jobs.claimant import Claimant
 from jobs.errors import JobError
 from jobs.models import Attempt, Job
 from jobs.outcome import Finished
@@ -61,7 +62,7 @@ class World:
             }[name]()
 
     def claim(self) -> None:
-        job = queue.claim(f"worker {len(self.claims)}", ["t"])
+        job = queue.claim(Claimant(f"worker {len(self.claims)}", ["t"]))
         if job is not None:
             self.claims.append(job)
 

@@ -23,6 +23,7 @@ from benchmarks.queue_app import NOOP  # noqa: E402
 from benchmarks.queue_sides import asking  # noqa: E402
 from custody.principal import SYSTEM  # noqa: E402
 from jobs import queue  # noqa: E402
+from jobs.claimant import Claimant  # noqa: E402
 from orchestrator_site import roles, session_age  # noqa: E402
 from orchestrator_site.launch import groundwork  # noqa: E402
 from orchestrator_site.session_store import SessionStore  # noqa: E402
@@ -47,11 +48,11 @@ def main(what: str, number: int) -> None:
 
 def _claim(number: int) -> None:
     """Claim `number` jobs one after the other; prints the seconds of each."""
-    queue.claim("bench", [NOOP])
+    queue.claim(Claimant("bench", [NOOP]))
     seconds = []
     for _ in range(number):
         started = time.perf_counter()
-        if queue.claim("bench", [NOOP]) is None:
+        if queue.claim(Claimant("bench", [NOOP])) is None:
             raise AssertionError("nothing to claim")
         seconds.append(time.perf_counter() - started)
     sys.stdout.write(json.dumps(seconds) + "\n")
