@@ -37,5 +37,8 @@ class AttemptFormatter(logging.Formatter):
 @contextlib.contextmanager
 def during(**names: object) -> Iterator[None]:
     """Let every line that this context logs say these names."""
-    with contextvars.bound_contextvars(**{name: str(value) for name, value in names.items()}):
+    before = contextvars.bind_contextvars(**{name: str(value) for name, value in names.items()})
+    try:
         yield
+    finally:
+        contextvars.reset_contextvars(**before)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import models
@@ -96,10 +98,13 @@ class Job(models.Model):
     @classmethod
     def of_json(cls, text: str) -> Job:
         """The job in a row that the server gave as JSON, whose keys are the columns."""
+        names, converted = _columns()
         row = json.loads(text)
-        fields = cls._meta.concrete_fields
-        values = [_of_json(field, row[field.attname]) for field in fields]  # columns are named as their fields
-        return cls.from_db("default", [field.attname for field in fields], values)
+        values = [row[name] for name in names]
+        for place, convert in converted:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return cls.from_db("default", names, values)
 
     @property
     def is_queued(self) -> bool:
@@ -127,12 +132,16 @@ class Job(models.Model):
         return Status.CANCELLED.value == self.status
 
 
-def _of_json(field: models.Field[Any, Any], value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(field, models.UUIDField):
-        return uuid.UUID(value)
-    return datetime.fromisoformat(value) if isinstance(field, models.DateTimeField) else value
+@cache
+def _columns() -> tuple[list[str], list[tuple[int, Callable[[str], Any]]]]:
+    """The names of a job's columns, as its fields have them, and what makes values of those that JSON has as text."""
+    fields = Job._meta.concrete_fields  # noqa: SLF001 # Django's documented API, whatever its name
+    makers: dict[type[models.Field[Any, Any]], Callable[[str], Any]] = {
+        models.UUIDField: uuid.UUID,
+        models.DateTimeField: datetime.fromisoformat,
+    }
+    converted = [(place, makers[type(field)]) for place, field in enumerate(fields) if type(field) in makers]
+    return [field.attname for field in fields], converted
 
 
 class Attempt(models.Model):

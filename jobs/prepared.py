@@ -35,7 +35,7 @@ def run(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
             cursor.execute(sql, values)
         else:
             name, prepare, execute = _texts(sql)
-            here = _prepared.setdefault(connection.connection, set())
+            here = _prepared.setdefault(cursor.cursor.connection, set())  # the driver's: soon found
             if name not in here:
                 cursor.execute(prepare)
                 here.add(name)  # it stays, also when the transaction is rolled back

@@ -32,8 +32,8 @@ class Pulse:
         self.job = job
         self.tracker = ProgressTracker(phases)
         self.stopping = stopping
-        self.lost = threading.Event()
-        self.cancelled = threading.Event()
+        self.lost = False
+        self.cancelled = False
         self._direct = direct
         self._lines: deque[Line] = deque(maxlen=joblog.KEPT_LINES)
         self._renewed_at = time.monotonic()
@@ -65,14 +65,14 @@ class Pulse:
             self.beat()
         if self.is_over():
             raise LeaseLostError("The lease is over; this attempt ends here.")
-        if self.cancelled.is_set():
+        if self.cancelled:
             raise CancelledError("Somebody asked for this job to be cancelled.")
         if self.stopping.is_set():
             raise StoppingError("The worker is shutting down.")
 
     def is_over(self) -> bool:
         """Whether the lease is over, as the database said or as this process's own clock must assume."""
-        return self.lost.is_set() or time.monotonic() - self._renewed_at > settings.ORCH_LEASE_SECONDS
+        return self.lost or time.monotonic() - self._renewed_at > settings.ORCH_LEASE_SECONDS
 
     def beat(self) -> None:
         """Renew the lease, store progress and log lines, look for a cancel request: each when it is due.
@@ -81,7 +81,7 @@ class Pulse:
             django.db.Error: the database did not answer; the next beat tries again.
         """
         with self._turn:
-            if self.lost.is_set():
+            if self.lost:
                 return
             now = time.monotonic()
             write = self.tracker.pending and now - self._wrote_at >= WRITE_SPACING_S
@@ -93,7 +93,7 @@ class Pulse:
                 elif now - self._looked_at >= LOOK_SPACING_S:
                     self._look(now)
             except LeaseLostError:
-                self.lost.set()
+                self.lost = True
                 return
             if self._lines and (write or now - self._wrote_at >= WRITE_SPACING_S):
                 self._wrote_at = now
@@ -120,7 +120,7 @@ class Pulse:
 
     def _notice(self, *, cancel_requested: bool) -> None:
         if cancel_requested:
-            self.cancelled.set()
+            self.cancelled = True
 
     def store_log(self) -> None:
         """Store the waiting log lines."""

@@ -5,6 +5,8 @@ Memory that a library leaks or the allocator never gives back then stays bounded
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 
 import psutil
@@ -14,17 +16,21 @@ EXIT_CODE = 75  # EX_TEMPFAIL: neither success nor a crash; tells the supervisor
 DRAINED_EXIT_CODE = 76  # likewise no crash; tells it to leave the seat empty until it is told to fill it
 
 
-@dataclass(frozen=True)
+LOOK_SPACING_S = 1.0  # between two looks at the memory: each costs as much as a short job
+
+
+@dataclass
 class Bounds:
     """How much one process may do and hold. Zero means without bound.
 
     Attributes:
         jobs: attempts in all.
-        memory_bytes: resident memory after a job.
+        memory_bytes: resident memory after a job; looked at after the first, and then once a second at most.
     """
 
     jobs: int
     memory_bytes: int
+    _looked_at: float = -math.inf
 
     def reached(self, jobs_done: int) -> str:
         """Why this process must make way; empty while it need not. Never before its first job."""
@@ -32,10 +38,11 @@ class Bounds:
             return ""
         if self.jobs and jobs_done >= self.jobs:
             return f"{jobs_done} jobs done"
-        resident = psutil.Process().memory_info().rss if self.memory_bytes else 0
-        if resident > self.memory_bytes:
-            return f"{resident // 2**20} MiB of memory"
-        return ""
+        if not self.memory_bytes or time.monotonic() - self._looked_at < LOOK_SPACING_S:
+            return ""
+        self._looked_at = time.monotonic()
+        resident = psutil.Process().memory_info().rss
+        return f"{resident // 2**20} MiB of memory" if resident > self.memory_bytes else ""
 
 
 def bounds_from_settings() -> Bounds:

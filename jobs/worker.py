@@ -95,11 +95,11 @@ class Worker:
         return self.drained or self._stop.event.is_set() or (most is not None and done >= most)
 
     def _bound_is_reached(self, done: int) -> bool:
-        reason = self._bounds.reached(done) if self._bounds is not None else ""
-        if reason and not self.makes_way:
+        reason = self._bounds.reached(done) if self._bounds is not None and not self.makes_way else ""
+        if reason:
             self.makes_way = True
             log.info("this worker process makes way for a fresh one", reason=reason)
-        return bool(reason)
+        return self.makes_way
 
     def _work(self, most: int | None) -> bool:
         """Claim a job and perform it, and those that come with the completion of one; whether there was any."""

@@ -194,7 +194,8 @@ def test_the_heart_renews_a_lease_and_sees_a_cancel_request_while_the_handler_co
     while not Job.objects.filter(job_id=job.job_id, lease_expires_at__gt=job.lease_expires_at).exists():
         time.sleep(0.02)
     queue.cancel(job.job_id)
-    assert pulse.cancelled.wait(timeout=10)
+    while not pulse.cancelled:
+        time.sleep(0.02)
     assert [worker.current_job for worker in services.workers(SYSTEM)] == [job.job_id]
     heart.rest()
     heart.stop()

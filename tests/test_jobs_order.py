@@ -133,7 +133,7 @@ def test_claims_that_race_keep_the_bound_and_none_of_them_fails(bound):
         together.wait(timeout=30)
         try:
             while Job.objects.filter(status="queued").exists():
-                job = claim(limits={"t": 2} if bound == "limit" else None)
+                job = claim(limits={"t": 2} if bound == "limit" else {})
                 if job is None:
                     continue
                 running.append(Job.objects.filter(status="processing").count())

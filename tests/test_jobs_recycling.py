@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from custody.principal import SYSTEM
-from jobs import services
+from jobs import recycling, services
 from jobs.models import Job
 from jobs.recycling import Bounds
 from tests.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, types_known_here
@@ -33,6 +33,19 @@ def test_no_bound_no_recycling_and_none_before_the_first_job():
     assert Bounds(jobs=2, memory_bytes=0).reached(1) == ""
     assert Bounds(jobs=2, memory_bytes=0).reached(2) == "2 jobs done"
     assert "MiB" in Bounds(jobs=0, memory_bytes=1).reached(1)
+
+
+def test_the_memory_is_looked_at_once_a_second_and_the_number_of_jobs_each_time(monkeypatch):
+    at = [100.0]
+    monkeypatch.setattr(recycling.time, "monotonic", lambda: at[0])
+    bounds = Bounds(jobs=9, memory_bytes=2**50)
+    assert bounds.reached(1) == ""
+    bounds.memory_bytes = 1
+    at[0] += 0.9
+    assert bounds.reached(2) == ""
+    assert bounds.reached(9) == "9 jobs done"
+    at[0] += 0.2
+    assert "MiB" in bounds.reached(3)
 
 
 @pytest.mark.parametrize(("variable", "most"), [("ORCH_WORKER_RECYCLE_JOBS", 2), ("ORCH_WORKER_RECYCLE_MEMORY_MB", 1)])
