@@ -14,7 +14,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 _prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # driver's connection → names prepared there
@@ -23,25 +23,39 @@ _prepared: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()  # driver's co
 def run(sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """Run a statement, prepared when it may be.
 
+    Django's cursor is used where somebody watches statements through it; making one for each statement takes a worker
+    longer than all else that it does between two short jobs, so otherwise the driver's own is.
+
     Args:
         sql: with parameters as `%(name)s` whose types PostgreSQL can tell from their use.
         values: of all parameters.
 
     Returns:
         The rows.
+
+    Raises:
+        django.db.Error: as from any cursor of Django's.
     """
-    with connection.cursor() as cursor:
-        if settings.ORCH_DB_POOLED:
-            cursor.execute(sql, values)
-        else:
-            name, prepare, execute = _texts(sql)
-            here = _prepared.setdefault(cursor.cursor.connection, set())  # the driver's: soon found
-            if name not in here:
-                cursor.execute(prepare)
-                here.add(name)  # it stays, also when the transaction is rolled back
-            cursor.execute(execute, values)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
+    session = connections[DEFAULT_DB_ALIAS]
+    if settings.ORCH_DB_POOLED or session.execute_wrappers or session.queries_logged:
+        with session.cursor() as cursor:
+            return _run(cursor, session.connection, sql, values)
+    session.ensure_connection()
+    session.validate_no_broken_transaction()
+    with session.wrap_database_errors, session.connection.cursor() as cursor:
+        return _run(cursor, session.connection, sql, values)
+
+
+def _run(cursor: Any, raw: Any, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    if not settings.ORCH_DB_POOLED:
+        name, prepare, sql = _texts(sql)
+        here = _prepared.setdefault(raw, set())
+        if name not in here:
+            cursor.execute(prepare)
+            here.add(name)  # it stays, also when the transaction is rolled back
+    cursor.execute(sql, values)
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 @cache
