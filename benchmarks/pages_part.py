@@ -75,8 +75,9 @@ def lines(report: dict[str, Any]) -> list[str]:
     """The report as Markdown."""
     rows = report["rows"]
     filled = (
-        f"{rows['jobs']:,} jobs, {rows['bundles']:,} bundles, {rows['alerts']:,} alerts, {rows['events']:,} timeline "
-        f"events, {rows['custody']:,} custody events; load average {report['load']:.1f}."
+        f"{rows['jobs']:,} jobs, {rows['bundles']:,} bundles with {rows['bundled']:,} artifacts, {rows['alerts']:,} "
+        f"alerts, {rows['events']:,} timeline events, {rows['custody']:,} custody events; "
+        f"load average {report['load']:.1f}."
     )
     found = [
         filled,

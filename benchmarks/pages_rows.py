@@ -23,6 +23,7 @@ class Counts:
     alerts: int = 1_000_000
     events: int = 200_000
     files: int = 20_000
+    bundled: int = 1_000_000
     custody: int = 300_000
 
     def scaled(self, share: float) -> Counts:

@@ -56,10 +56,17 @@ SELECT bundle_id, verified_at, verified_ok,
 
 INSERT INTO orchestrator_bundle_manifests (bundle_id, raw)
 SELECT bundle_id, convert_to(json_build_object('files', (
-    SELECT json_agg(json_build_object('path', 'artifacts/' || n || '/System.evtx', 'size', 1000 + n,
-                                      'sha256', pg_temp.digest_of(n::text)))
+    SELECT json_agg(json_build_object('path', 'artifacts/' || n || '/System-' || n || '.evtx', 'size', 1000 + n,
+                                      'sha256', pg_temp.digest_of(name || n)))
     FROM generate_series(1, CASE WHEN name = 'bundle_' || %(bundles)s || '.tar.zst' THEN %(files)s ELSE 3 END) AS n
 ))::text, 'UTF8') FROM orchestrator_bundles;
+
+-- As the search knows them: every file of the bundle with many, and of each other one more than its manifest lists.
+INSERT INTO orchestrator_bundle_artifacts (bundle_id, place, artifact_id, name, size, sha256)
+SELECT bundle_id, n - 1, n::text, 'System-' || n || '.evtx', 1000 + n, pg_temp.digest_of(name || n)
+FROM orchestrator_bundles
+CROSS JOIN LATERAL generate_series(1, CASE WHEN name = 'bundle_' || %(bundles)s || '.tar.zst' THEN %(files)s
+                                           ELSE %(bundled)s / %(bundles)s END) AS n;
 
 INSERT INTO orchestrator_restored_incidents
     (incident_id, restored_at, restored_by, bundle_sha256, content_digest, signature_checked, has_alerts, has_artifacts,

@@ -74,6 +74,7 @@ def addresses() -> dict[str, str]:
         "custody: nobody": f"{custody}?actor=nobody",
         "bundle: find a file": f"{found['bundle-page']}?find=9999",
         "find: digest": f"{reverse('find')}?{urlencode({'q': bundle.sha256})}",
+        "find: a name in many bundles": f"{reverse('find')}?q=system-9",
     }
 
 

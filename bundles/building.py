@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from bundles import held_copies, keys, measures, storage
+from bundles import artifact_index, held_copies, keys, measures, storage
 from bundles.errors import BundleError
 from bundles.format.cli import bundle_name
 from bundles.format.errors import CannotCheckError, FormatError, PayloadError
@@ -154,7 +154,7 @@ class _Made:
         }
 
     def register(self) -> None:
-        """Write the bundle's row, manifest, timeline, measures and custody line, in the completing transaction."""
+        """Write all rows of the bundle, its timeline, measures and custody line, in the completing transaction."""
         manifest = self.written.manifest
         bundle = Bundle.objects.create(
             bundle_id=self.bundle_id,
@@ -178,6 +178,7 @@ class _Made:
             counts=self.prepared.counts,
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
+        artifact_index.keep(bundle.bundle_id, manifest.files)
         keeping.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
         held_copies.keep(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)

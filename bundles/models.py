@@ -105,6 +105,35 @@ class Manifest(models.Model):
         return f"manifest of {self.bundle_id}"
 
 
+class BundledArtifact(models.Model):
+    """One artifact's file in one bundle, as its signed manifest lists it: what a search across all bundles reads.
+
+    It is derived from the manifest and says no more than that; the names' indexes are in migration 0005.
+    """
+
+    pk = models.CompositePrimaryKey("bundle_id", "place")
+    bundle = models.ForeignKey(Bundle, on_delete=models.CASCADE, related_name="artifacts", db_index=False)
+    place = models.IntegerField(help_text="which of the manifest's files, from 0")
+    artifact_id = models.TextField()
+    name = models.TextField(help_text="last part of the file's path in the bundle")
+    size = models.BigIntegerField(help_text="bytes")
+    sha256 = models.CharField(max_length=64, help_text="hex")
+
+    class Meta:
+        """Seen by whoever may see the bundle."""
+
+        db_table = "orchestrator_bundle_artifacts"
+        default_permissions = ()
+        indexes = (
+            models.Index(fields=["artifact_id"], name="bundled_artifact_by_id"),
+            models.Index(fields=["sha256"], name="bundled_artifact_by_digest"),
+        )
+
+    def __str__(self) -> str:
+        """Which artifact of which bundle."""
+        return f"{self.artifact_id} in {self.bundle_id}"
+
+
 class RangeDigests(models.Model):
     """SHA-256 of each range of a bundle's file, so that a copy elsewhere can be compared without being sent here."""
 

@@ -13,6 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from bundles import finding as bundles
+from bundles.artifact_finding import artifacts_in_bundles
 from bundles.format.paths import valid_incident_id
 from bundles.models import Bundle
 from custody.principal import of_request
@@ -37,6 +38,7 @@ def find(request: HttpRequest) -> HttpResponse:
         "incidents": rehydration.incidents_by_id(principal, text, **ask) if text else [],
         "jobs": jobs.jobs_by_id(principal, digits, **ask),
         "bundles": bundles.bundles_by(principal, text, hex_digits=digits, **ask),
+        "bundled": artifacts_in_bundles(principal, text, hex_digits=digits, **ask) if text else [],
         "artifacts": rehydration.artifacts_by(principal, text, hex_digits=digits, **ask) if text else [],
     }
     goal = _goal(text, digits, found)
@@ -72,7 +74,7 @@ def matched(bundle: Bundle, text: str, digits: str) -> str:
 
 def _goal(text: str, digits: str, found: dict[str, list[Any]]) -> HttpResponse | None:
     """Where to go: to the only thing that is named in full, or else to the only thing there is."""
-    everything = [*found["incidents"], *found["jobs"], *found["bundles"], *found["artifacts"]]
+    everything = [one for rows in found.values() for one in rows]
     exact = [one for one in everything if _is_exactly(one, text, digits)]
     if len(exact) == 1:
         return _page_of(exact[0])
@@ -90,7 +92,7 @@ def _is_exactly(thing: Any, text: str, digits: str) -> bool:
 
 
 def _page_of(thing: Any) -> HttpResponse | None:
-    """The page of one thing; an artifact is shown as found, since its incident's page would not say why."""
+    """The page of one thing; an artifact is shown as found, since no page would say why it is there."""
     if isinstance(thing, str):
         return redirect("incident-page", incident_id=thing)
     if isinstance(thing, Job):

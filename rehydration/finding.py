@@ -1,6 +1,6 @@
 """Incidents and restored artifacts by what people know of them: an id, a name, the beginning of a digest.
 
-Each way to find an artifact has an index (migration 0201), so that one among millions costs as much as one among ten.
+Each way to find an artifact has an index (migration 0003); `bundles.artifact_ways` tells the ways.
 """
 
 from __future__ import annotations
@@ -9,18 +9,16 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from bundles.finding import digest_range
+from bundles import artifact_ways
 from custody.principal import Principal
 from rehydration import known_incidents
 
-NAME_FROM = 3  # characters
-NAME_SHOWN_TO_THE_INDEX = 200  # the expressions below are those of migration 0201, letter for letter
-
-_BY_DIGEST = "SELECT id, 'digest' FROM orchestrator_artifact_records WHERE sha256 BETWEEN %(low)s AND %(high)s"
-_BY_ID = "SELECT id, 'id' FROM orchestrator_artifact_records WHERE artifact_id = %(text)s"
-_BY_START = "SELECT id, 'name' FROM orchestrator_artifact_records WHERE lower(left(name, 200)) LIKE lower(%(start)s)"
-_BY_LAST_PART = r"""SELECT id, 'name' FROM orchestrator_artifact_records
-    WHERE lower(left(regexp_replace(name, '^.*[/\\]', ''), 200)) LIKE lower(%(start)s)"""
+_TABLE = "orchestrator_artifact_records"
+# The expressions are those of migration 0003, letter for letter.
+_BY_NAME = (
+    "lower(left(name, 200)) LIKE lower(%(start)s)",
+    r"lower(left(regexp_replace(name, '^.*[/\\]', ''), 200)) LIKE lower(%(start)s)",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +54,11 @@ def artifacts_by(principal: Principal, text: str, *, hex_digits: str, limit: int
     """
     if not principal.may("rehydration.view_restoredincident"):
         return []
-    ways = [_BY_ID]
-    values: dict[str, str | int] = {"text": text, "limit": limit}
-    bounds = digest_range(hex_digits)
-    if bounds:
-        ways.append(_BY_DIGEST)
-        values |= {"low": bounds[0], "high": bounds[1]}
-    if len(text) >= NAME_FROM:
-        ways += [_BY_START, _BY_LAST_PART]
-        values["start"] = _escaped(text[:NAME_SHOWN_TO_THE_INDEX]) + "%"
-    united = " UNION ALL ".join(f"({way} LIMIT %(limit)s)" for way in ways)
+    hits, values = artifact_ways.hits(_TABLE, "id", _BY_NAME, text=text, name=text, hex_digits=hex_digits, limit=limit)
     # Which rows, first, with each way bounded; only then what they hold.
     query = (
-        "SELECT incident_id, artifact_id, name, size, sha256, matched FROM"  # noqa: S608 # of our own parts alone
-        f" (SELECT id, min(matched) AS matched FROM ({united}) AS hit (id, matched) GROUP BY id) AS found"
-        " JOIN orchestrator_artifact_records USING (id) ORDER BY incident_id, name, artifact_id LIMIT %(limit)s"
+        f"SELECT incident_id, artifact_id, name, size, sha256, matched FROM ({hits}) AS found"  # noqa: S608 # of our own parts alone
+        f" JOIN {_TABLE} USING (id) ORDER BY incident_id, name, artifact_id LIMIT %(limit)s"
     )
     with connection.cursor() as cursor:
         cursor.execute(query, values)
@@ -79,8 +67,3 @@ def artifacts_by(principal: Principal, text: str, *, hex_digits: str, limit: int
         FoundArtifact(incident_id=row[0], artifact_id=row[1], name=row[2], size=row[3], sha256=row[4], matched=row[5])
         for row in rows
     ]
-
-
-def _escaped(text: str) -> str:
-    """`text` for LIKE, where nothing of it is a wildcard."""
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

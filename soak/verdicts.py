@@ -13,7 +13,8 @@ from django.conf import settings
 
 from bundles import keys, storage
 from bundles.format.report import check_bundle
-from bundles.models import Bundle, Manifest
+from bundles.manifest_files import artifacts_of
+from bundles.models import Bundle, BundledArtifact, Manifest
 from custody.models import Event
 from jobs import sweeps
 from jobs.models import ACTIVE, Attempt, Job, Status
@@ -44,7 +45,7 @@ def of_job(job: Job) -> Iterator[str]:
 
 
 def of_bundle_job(job: Job) -> Iterator[str]:
-    """A completed job has one bundle, its manifest and one line of custody; any other has none."""
+    """A completed job has one bundle, its manifest, its artifacts and one line of custody; any other has none."""
     found = list(Bundle.objects.filter(job_id=job.job_id))
     if len(found) != int(job.is_completed):
         yield f"{job} has {len(found)} bundles"
@@ -53,6 +54,8 @@ def of_bundle_job(job: Job) -> Iterator[str]:
             yield f"{job} answers with another bundle than {made.name}"
         if not Manifest.objects.filter(bundle=made).exists():
             yield f"{made.name} has no manifest"
+        elif BundledArtifact.objects.filter(bundle=made).count() != artifacts_of(made, offset=0, limit=0)[1]:
+            yield f"{made.name} is searched by other artifacts than its manifest lists"
         if Event.objects.filter(action="bundle.published", object_id=str(made.bundle_id)).count() != 1:
             yield f"{made.name} is not told once in custody"
 

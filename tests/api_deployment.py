@@ -22,6 +22,7 @@ from django.db import connection
 from django.utils import timezone
 from knox.models import AuthToken
 
+from bundles import artifact_index
 from bundles.format.folder import folder_payloads
 from bundles.format.signing import SigningKey
 from bundles.format.writer import write_bundle
@@ -121,6 +122,7 @@ def make_bundle(orch: Orchestrator, incident_id: str = INCIDENT, content: bytes 
         total_bytes=sum(entry.size for entry in manifest.files),
     )
     Manifest.objects.create(bundle=bundle, raw=written.manifest_bytes)
+    artifact_index.keep(bundle.bundle_id, manifest.files)
     return bundle
 
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from bundles.format.errors import STEPS
-from bundles.models import Bundle, Verification
+from bundles.models import Bundle, BundledArtifact, Verification
 from jobs.models import Attempt, Job, JobLogLine, Worker
 from orchestrator_site.roles import assign_role
 
@@ -93,6 +93,12 @@ def bundle(incident_id: str = INCIDENT, **fields: Any) -> Bundle:
         "total_bytes": 4_900_000,
     }
     return Bundle.objects.create(**{**values, **fields})
+
+
+def in_bundle(of: Bundle, name: str, artifact_id: str = "a-1", **fields: Any) -> BundledArtifact:
+    """An artifact that `of` holds, as the search knows it."""
+    values = {"place": of.artifacts.count(), "size": 1 << 20, "sha256": sha(name)}
+    return BundledArtifact.objects.create(bundle=of, name=name, artifact_id=artifact_id, **{**values, **fields})
 
 
 def verification(of: Bundle, *, ok: bool = True) -> Verification:

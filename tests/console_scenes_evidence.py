@@ -176,8 +176,22 @@ def findable(name: str = "abcdef.evtx") -> Arguments:
     return []
 
 
+def bundled(name: str = "abcdef.evtx") -> Arguments:
+    """The same artifacts in bundles of every verdict, more of them than a search shows, and one restored here."""
+    whole = rows.bundle()
+    rows.verification(whole)
+    for at in range(9):
+        rows.in_bundle(whole, name, f"a-{at}")
+    for of in (rows.bundle(complete=False, missing=MISSING), rows.bundle(state="lost"), rows.bundle()):
+        rows.in_bundle(of, name, size=3 << 30)
+    artifact(name, "a-1")
+    return []
+
+
 def hostile_find() -> Arguments:
-    """Artifacts whose names an attacker chose."""
+    """Artifacts whose names an attacker chose, in a bundle and restored."""
+    made = rows.bundle(sha256=COMMON + "4" * 58)
+    rows.in_bundle(made, f"{COMMON}{EVIL[:200]}")
     return findable(f"{COMMON}{rows.HOSTILE}")
 
 

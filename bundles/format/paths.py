@@ -40,6 +40,11 @@ def must_escape(character: str) -> bool:
     return character == "\\" or character in BIDI_CONTROLS or unicodedata.category(character) in {"Cc", "Cs"}
 
 
+def escaped(text: str) -> str:
+    """`text` with each character that `must_escape` names as `%XX` of its UTF-8 bytes, as stored names have it."""
+    return "".join(_pieces(text))
+
+
 def safe_name(true_name: str) -> str:
     """The name under which an artifact is stored.
 
@@ -53,8 +58,7 @@ def safe_name(true_name: str) -> str:
     last = true_name.rsplit("/", 1)[-1]
     if last in {".", ".."}:
         return last.replace(".", "%2E")
-    pieces = [_escaped(character) if must_escape(character) else character for character in last]
-    return _cut(pieces) or "unnamed"
+    return _cut(_pieces(last)) or "unnamed"
 
 
 def artifact_path(artifact_id: str, true_name: str) -> str:
@@ -93,6 +97,10 @@ def path_fault(path: str, *, max_bytes: int = 1024) -> str:
     if not plain and any(must_escape(character) for character in name):
         return "its name has characters that writers escape"
     return ""
+
+
+def _pieces(text: str) -> list[str]:
+    return [_escaped(character) if must_escape(character) else character for character in text]
 
 
 def _escaped(character: str) -> str:
