@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 
 from custody.principal import SYSTEM
-from jobs import recycling, services
+from jobs import services
 from jobs.models import Job
 from jobs.recycling import Bounds
 from tests.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, types_known_here
@@ -37,7 +37,7 @@ def test_no_bound_no_recycling_and_none_before_the_first_job():
 
 def test_the_memory_is_looked_at_once_a_second_and_the_number_of_jobs_each_time(monkeypatch):
     at = [100.0]
-    monkeypatch.setattr(recycling.time, "monotonic", lambda: at[0])
+    monkeypatch.setattr("jobs.recycling.time.monotonic", lambda: at[0])
     bounds = Bounds(jobs=9, memory_bytes=2**50)
     assert bounds.reached(1) == ""
     bounds.memory_bytes = 1
