@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -19,26 +20,30 @@ class Claimant:
     Attributes:
         worker_id: who will hold the lease; never empty.
         job_types: the types that it can do.
-        room: bytes that jobs of a type may take on its host's disk; no bound for types that it does not name.
+        room: tells how many bytes jobs of a type may take on its host's disk; no bound for types that it does not name.
         limits: how many jobs of a type may run at once, on all hosts; no bound for types that it does not name.
     """
 
     worker_id: str
-    job_types: Sequence[str]
-    room: Mapping[str, int] = field(default_factory=dict)
+    job_types: tuple[str, ...]
+    room: Callable[[], Mapping[str, int]] = dict
     limits: Mapping[str, int] = field(default_factory=dict)
 
-    def values(self) -> dict[str, Any]:
-        """The parameters of the statements that claim."""
-        return {
-            "worker": self.worker_id,
-            "types": list(self.job_types),
-            "room": json.dumps(dict(self.room)),
-            "limits": json.dumps(dict(self.limits)),
-            "lease_s": settings.ORCH_LEASE_SECONDS,
-        }
+    def now(self) -> dict[str, Any]:
+        """The parameter of the statements that claim which changes from claim to claim."""
+        return {"room": json.dumps(dict(self.room()))}
+
+    @cached_property
+    def always(self) -> tuple[tuple[str, Any], ...]:
+        """Those that do not."""
+        return (
+            ("worker", self.worker_id),
+            ("types", self.job_types),
+            ("limits", json.dumps(dict(self.limits))),
+            ("lease_s", settings.ORCH_LEASE_SECONDS),
+        )
 
 
 def of_this_host(worker_id: str) -> Claimant:
-    """A worker of this process: every type that is known here, by the room that the host has now."""
-    return Claimant(worker_id, [one.name for one in registry.all()], registry.room(), registry.limits())
+    """A worker of this process: every type that is known here, by the room that the host has at each claim."""
+    return Claimant(worker_id, tuple(one.name for one in registry.all()), registry.room, registry.limits())

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from custody.principal import Principal
-from jobs import registry, wakeup
+from jobs import prepared, registry, wakeup
 from jobs.errors import IdempotencyKeyReusedError, InvalidRequestError
 from jobs.models import Job
 from jobs.storable import refuse_unstorable, storable_text
@@ -38,7 +38,7 @@ WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key
 
 POINT_KEY_AT = """
 UPDATE orchestrator_idempotency SET job_id = %(job_id)s
-WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s"""
+WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s RETURNING job_id"""
 
 # The row comes as one JSON text, and the workers' notice goes out with it (`wakeup.announce` in words of its own): a
 # request has one statement here.
@@ -50,11 +50,11 @@ INSERT INTO orchestrator_jobs
      worker_id, error_code, error_message)
 VALUES
     (%(job_id)s, %(job_type)s, 'queued', %(payload)s::jsonb, %(key)s, clock_timestamp(),
-     COALESCE(%(run_after)s, clock_timestamp()), %(priority)s, %(incident_id)s, %(requested_by)s,
+     COALESCE(%(run_after)s::timestamptz, clock_timestamp()), %(priority)s, %(incident_id)s, %(requested_by)s,
      %(active_key)s, %(exclusive_key)s, %(needs_bytes)s,
-     clock_timestamp() - make_interval(secs => %(priority)s * %(point_s)s), 3, 0, 0, '{}', false, '', '', '')
+     clock_timestamp() - make_interval(secs => %(priority)s::int * %(point_s)s), 3, 0, 0, '{}', false, '', '', '')
 ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *)
-SELECT to_json(made)::text, CASE WHEN %(channel)s <> '' THEN pg_notify(%(channel)s, '') END FROM made"""
+SELECT to_json(made)::text, CASE WHEN %(channel)s::text <> '' THEN pg_notify(%(channel)s, '') END FROM made"""
 
 ACTIVE_JOB = """
 SELECT * FROM orchestrator_jobs WHERE active_key = %(active_key)s AND status IN ('queued', 'processing')"""
@@ -117,8 +117,8 @@ def enqueue(
     values: dict[str, Any] = {
         "job_id": uuid.uuid4(), "job_type": job_type, "payload": json.dumps(payload), "key": idempotency_key,
         "run_after": run_after, "priority": priority, "incident_id": incident_id, "active_key": active_key,
-        "exclusive_key": exclusive_key, "needs_bytes": needs_bytes, "point_s": POINT_S,
-        "requested_by": storable_text(principal.name), "operation": operation, "channel": wakeup.channel(),
+        "exclusive_key": exclusive_key, "needs_bytes": needs_bytes,
+        "requested_by": storable_text(principal.name), "operation": operation,
         "request_hash": hashlib.sha256(json.dumps(same, sort_keys=True).encode("ascii")).hexdigest(),
     }  # fmt: skip
     if not idempotency_key:
@@ -153,18 +153,16 @@ def _known_key(values: dict[str, Any]) -> tuple[str, str] | None:
 
 def _insert(values: dict[str, Any]) -> Enqueued:
     while True:
-        made = _execute(INSERT_JOB, values)
-        if made is not None:
-            return Enqueued(Job.of_json(made[0]), created=True)
+        made = prepared.run(INSERT_JOB, values, (("channel", wakeup.channel()), ("point_s", POINT_S)))
+        if made:
+            return Enqueued(Job.of_json(made[0][0]), created=True)
         for job in Job.objects.raw(ACTIVE_JOB, values):
             return Enqueued(job, created=False)
         # The one that was in the way ended between the two statements: the way is free now.
 
 
 def _execute(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return cursor.fetchone() if cursor.description else None
+    return next(iter(prepared.run(sql, values)), None)
 
 
 def _refuse_odd_priority(priority: Any) -> None:

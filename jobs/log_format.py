@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
-
-from structlog import contextvars
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
 
 from jobs.redaction import redact_text
 
+_names: ContextVar[Mapping[str, object]] = ContextVar("names", default=MappingProxyType({}))
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -26,7 +27,7 @@ class AttemptFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 # the base class's name
         """The line without a traceback."""
         line = super().formatMessage(record)
-        bound = [f"{name}={value}" for name, value in sorted(contextvars.get_contextvars().items())]
+        bound = [f"{name}={value}" for name, value in sorted(_names.get().items())]
         return " ".join([line, *(words for words in bound if words not in line)])
 
     def format(self, record: logging.LogRecord) -> str:
@@ -37,8 +38,8 @@ class AttemptFormatter(logging.Formatter):
 @contextlib.contextmanager
 def during(**names: object) -> Iterator[None]:
     """Let every line that this context logs say these names."""
-    before = contextvars.bind_contextvars(**{name: str(value) for name, value in names.items()})
+    before = _names.set({**_names.get(), **names})
     try:
         yield
     finally:
-        contextvars.reset_contextvars(**before)
+        _names.reset(before)

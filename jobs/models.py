@@ -160,7 +160,7 @@ class Attempt(models.Model):
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="history", db_index=False)
     number = models.IntegerField()
     worker_id = models.TextField()
-    lease_token = models.UUIDField(unique=True)
+    lease_token = models.UUIDField(primary_key=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     outcome = models.TextField(choices=Outcome.choices, default=Outcome.RUNNING)

@@ -41,13 +41,13 @@ def claim(claimant: Claimant) -> Job | None:
     """
     while True:
         try:
-            found = _rows(transitions.CLAIM, **claimant.values())
+            rows = prepared.run(transitions.CLAIM, claimant.now(), claimant.always)
         except IntegrityError as error:
             # Another claim took the last place, or a job with the same key, at the same moment: look again.
             if not _was_taken_meanwhile(error):
                 raise
             continue
-        return found[0] if found else None
+        return Job.of_json(rows[0][0]) if rows else None
 
 
 def heartbeat(job: Job, progress: dict[str, Any] | None = None, *, renew: bool = True) -> Job:
@@ -104,7 +104,8 @@ def succeed(job: Job, finished: Finished, claimant: Claimant, progress: dict[str
         LeaseLostError: the lease is over; nothing was written and nothing claimed.
     """
     try:
-        rows = prepared.run(transitions.SUCCEED, _fruit(job, finished, progress) | claimant.values())
+        values = _fruit(job, finished, progress) | claimant.now()
+        rows = prepared.run(transitions.SUCCEED, values, claimant.always)
     except IntegrityError as error:
         if not _was_taken_meanwhile(error):
             raise

@@ -52,6 +52,7 @@ class Worker:
         self._stop = Stop()
         self._presence = Presence()
         self._heart = Heart(self._presence, self._stop.event)
+        self._claimant = of_this_host(self._presence.worker_id)
         self._job: Job | None = None
 
     def serve(self) -> None:
@@ -104,7 +105,7 @@ class Worker:
     def _work(self, most: int | None) -> bool:
         """Claim a job and perform it, and those that come with the completion of one; whether there was any."""
         with session.answers_within(claim_answer_s()):
-            job = queue.claim(of_this_host(self._presence.worker_id))
+            job = queue.claim(self._claimant)
         if job is None:
             return False
         while job is not None:
@@ -120,8 +121,7 @@ class Worker:
 
         def claimant() -> Claimant | None:
             done = self._presence.jobs_done + 1
-            leaves = self._is_over(most, done) or self._bound_is_reached(done)
-            return None if leaves else of_this_host(self._presence.worker_id)
+            return None if self._is_over(most, done) or self._bound_is_reached(done) else self._claimant
 
         try:
             return perform(job, pulse, rest=self._heart.rest, claimant=claimant)

@@ -112,7 +112,7 @@ def test_the_sweep_leaves_a_published_file_whose_row_exists(orch, sources):
 
 def test_the_sweep_leaves_the_folder_of_an_attempt_that_holds_its_lease(orch):
     bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT)
-    claimed = queue.claim(Claimant("w", ["bundle_create"]))
+    claimed = queue.claim(Claimant("w", ("bundle_create",)))
     assert claimed is not None
     assert claimed.lease_token is not None
     mine, before = (storage.make_staging(claimed.job_id, token) for token in (claimed.lease_token, uuid4()))

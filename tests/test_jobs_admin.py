@@ -46,7 +46,7 @@ def operator() -> Client:
 
 def stuck_job() -> Job:
     queue.enqueue("t", {}, principal=SYSTEM, operation="test", incident_id="incident-1", priority=500)
-    job = queue.claim(Claimant("worker", ["t"]))
+    job = queue.claim(Claimant("worker", ("t",)))
     assert job is not None
     Job.objects.filter(job_id=job.job_id).update(lease_expires_at=timezone.now() - timedelta(hours=1))
     return job
@@ -54,7 +54,7 @@ def stuck_job() -> Job:
 
 def running_job() -> Job:
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
-    job = queue.claim(Claimant("worker", ["t"]))
+    job = queue.claim(Claimant("worker", ("t",)))
     assert job is not None
     return job
 
@@ -158,7 +158,7 @@ def test_a_job_that_another_connection_holds_with_a_running_lease_is_neither_fre
 
     def hold() -> None:
         try:
-            job = queue.claim(Claimant("elsewhere", ["t"]))
+            job = queue.claim(Claimant("elsewhere", ("t",)))
             assert job is not None
             held.append(queue.heartbeat(job))
             claimed.set()

@@ -185,7 +185,7 @@ def test_the_heart_renews_a_lease_and_sees_a_cancel_request_while_the_handler_co
     settings.ORCH_LEASE_SECONDS, settings.ORCH_HEARTBEAT_SECONDS = 2, 1
     handle(lambda _: Finished({}))
     presence, stopping = Presence(), threading.Event()
-    job = queue.claim(Claimant(presence.worker_id, ["t"]))
+    job = queue.claim(Claimant(presence.worker_id, ("t",)))
     assert job is not None
     heart, pulse = Heart(presence, stopping), Pulse(job, ("packing",), stopping=stopping, direct=False)
     heart.watch(pulse)

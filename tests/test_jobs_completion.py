@@ -95,7 +95,7 @@ def cutter() -> Iterator[Cutter]:
 def job() -> Job:
     registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
-    claimed = queue.claim(Claimant("worker", ["t"]))
+    claimed = queue.claim(Claimant("worker", ("t",)))
     assert claimed is not None
     return claimed
 

@@ -33,7 +33,7 @@ def ask(number: int) -> None:
 def test_the_sweeps_note_the_longest_queue_of_the_half_hour():
     ask(3)
     sweeps.run_all()
-    queue.claim(Claimant("worker", ["t"]))
+    queue.claim(Claimant("worker", ("t",)))
     sweeps.run_all()
     assert DepthSample.objects.get().queued == 3
     assert services.counts() == {"queued": 2, "processing": 1}

@@ -48,7 +48,7 @@ def pulse(settings) -> Iterator[Pulse]:
     registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
     presence, stopping = Presence(), threading.Event()
-    job = queue.claim(Claimant(presence.worker_id, ["t"]))
+    job = queue.claim(Claimant(presence.worker_id, ("t",)))
     assert job is not None
     made, heart = Pulse(job, ("one",), stopping=stopping, direct=False), Heart(presence, stopping)
     with connection.cursor() as cursor:

@@ -62,7 +62,7 @@ class World:
             }[name]()
 
     def claim(self) -> None:
-        job = queue.claim(Claimant(f"worker {len(self.claims)}", ["t"]))
+        job = queue.claim(Claimant(f"worker {len(self.claims)}", ("t",)))
         if job is not None:
             self.claims.append(job)
 

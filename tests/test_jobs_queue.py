@@ -37,7 +37,7 @@ def ask(**more: Any) -> Job:
 
 
 def claim() -> Job:
-    job = queue.claim(Claimant("worker", ["t"]))
+    job = queue.claim(Claimant("worker", ("t",)))
     assert job is not None
     return job
 
@@ -75,7 +75,7 @@ def in_state(wanted: str) -> Job:
 def test_higher_priority_is_claimed_first_then_the_older():
     low, old, young, high = ask(priority=1), ask(), ask(), ask(priority=500)
     assert [claim().job_id for _ in range(4)] == [high.job_id, old.job_id, young.job_id, low.job_id]
-    assert queue.claim(Claimant("worker", ["t"])) is None
+    assert queue.claim(Claimant("worker", ("t",))) is None
 
 
 def test_a_claim_counts_the_attempt_and_gives_a_lease_from_the_database_clock():
@@ -91,10 +91,10 @@ def test_a_claim_counts_the_attempt_and_gives_a_lease_from_the_database_clock():
 
 def test_a_job_of_a_type_the_worker_does_not_know_or_one_not_yet_due_is_not_claimed():
     ask(run_after=timezone.now() + timedelta(hours=1))
-    assert queue.claim(Claimant("worker", ["t"])) is None
+    assert queue.claim(Claimant("worker", ("t",))) is None
     ask()
-    assert queue.claim(Claimant("worker", ["another"])) is None
-    assert queue.claim(Claimant("worker", [])) is None
+    assert queue.claim(Claimant("worker", ("another",))) is None
+    assert queue.claim(Claimant("worker", ())) is None
 
 
 def test_a_failed_attempt_goes_back_with_growing_delay_and_fails_after_three():
@@ -105,7 +105,7 @@ def test_a_failed_attempt_goes_back_with_growing_delay_and_fails_after_three():
         assert failed.status == "queued"
         assert failed.error_code == "source_unavailable"
         delays.append((failed.run_after - timezone.now()).total_seconds())
-        assert queue.claim(Claimant("worker", ["t"])) is None
+        assert queue.claim(Claimant("worker", ("t",))) is None
         due(job)
     assert 1.9 < delays[0] < 6.1
     assert 3.9 < delays[1] < 12.1

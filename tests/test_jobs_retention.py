@@ -38,7 +38,7 @@ def ended(state: str, *, days_ago: float, key: str = "") -> Job:
     if state == "cancelled":
         queue.cancel(job.job_id)
     else:
-        claimed = queue.claim(Claimant("worker", ["t"]))
+        claimed = queue.claim(Claimant("worker", ("t",)))
         assert claimed is not None
         assert claimed.job_id == job.job_id
         JobLogLine.objects.create(job=claimed, at=timezone.now(), level="info", message="noted")
@@ -76,7 +76,7 @@ def test_the_sweep_removes_each_state_after_its_own_time_and_all_that_was_the_jo
 
 def test_jobs_that_have_not_ended_are_never_removed_however_old():
     waiting = queue.enqueue("t", {}, principal=SYSTEM, operation="test").job
-    claimed = queue.claim(Claimant("worker", ["t"]))
+    claimed = queue.claim(Claimant("worker", ("t",)))
     second = queue.enqueue("t", {}, principal=SYSTEM, operation="test").job
     assert claimed is not None
     assert claimed.job_id == waiting.job_id

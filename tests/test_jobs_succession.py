@@ -25,7 +25,7 @@ from jobs.models import Attempt, Job
 from jobs.outcome import Finished
 from jobs.pulse import Pulse
 
-WORKER = Claimant("worker", ["t"])
+WORKER = Claimant("worker", ("t",))
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_a_worker_whose_lease_is_over_completes_nothing_and_takes_nothing():
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("more", "claimant"),
-    [({"exclusive_key": "k"}, WORKER), ({}, Claimant("worker", ["t"], limits={"t": 1}))],
+    [({"exclusive_key": "k"}, WORKER), ({}, Claimant("worker", ("t",), limits={"t": 1}))],
     ids=["same key", "only place"],
 )
 def test_what_waited_for_this_job_to_end_is_left_for_the_next_claim(more, claimant):
@@ -108,7 +108,7 @@ def test_a_job_of_an_unknown_type_or_without_room_does_not_follow():
     ask(needs_bytes=10)
     known("other")
     queue.enqueue("other", {}, principal=SYSTEM, operation="test")
-    assert queue.succeed(running, Finished({}), Claimant("worker", ["t"], room={"t": 9})) is None
+    assert queue.succeed(running, Finished({}), Claimant("worker", ("t",), room=lambda: {"t": 9})) is None
     registry.unregister("other")
 
 
@@ -117,7 +117,7 @@ def test_a_job_of_an_unknown_type_or_without_room_does_not_follow():
 def test_successions_that_race_keep_the_bound_and_lose_no_completion(bound):
     for number in range(40):
         ask(**({"exclusive_key": f"k{number % 3}"} if bound == "key" else {}))
-    claimant = Claimant("worker", ["t"], limits={"t": 2} if bound == "limit" else {})
+    claimant = Claimant("worker", ("t",), limits={"t": 2} if bound == "limit" else {})
     together = threading.Barrier(4)
     followed = threading.Semaphore(0)
 

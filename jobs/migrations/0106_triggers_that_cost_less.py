@@ -1,7 +1,8 @@
 """The triggers of 0003, for less work of the server: which columns they watch is told by name, not by a condition.
 
 A condition is read anew, from its text, with each statement that writes; a list of columns is not. And a count goes to
-the row of the session's own number, so that sessions that count at the same time do not wait for each other.
+the row of the session's own number, so that sessions that count at the same time do not wait for each other; the row is
+nearly always there, so it is changed first and made when it was not.
 """
 
 from django.db import migrations
@@ -33,7 +34,12 @@ END $$;
 
 CREATE OR REPLACE FUNCTION orchestrator_jobs_count() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP = 'INSERT' OR NEW.status <> OLD.status THEN
+    IF TG_OP = 'UPDATE' AND NEW.status=OLD.status THEN
+        RETURN NULL;
+    END IF;
+    UPDATE orchestrator_job_totals SET count = count + 1
+    WHERE job_type=NEW.job_type AND status=NEW.status AND shard = pg_backend_pid() % 16;
+    IF NOT FOUND THEN
         INSERT INTO orchestrator_job_totals AS total (job_type, status, shard, count)
         VALUES (NEW.job_type, NEW.status, pg_backend_pid() % 16, 1)
         ON CONFLICT (job_type, status, shard) DO UPDATE SET count = total.count + 1;
