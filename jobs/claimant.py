@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +13,8 @@ from typing import Any
 from django.conf import settings
 
 from jobs import registry
+
+ROOM_HOLDS_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,5 +49,19 @@ class Claimant:
 
 
 def of_this_host(worker_id: str) -> Claimant:
-    """A worker of this process: every type that is known here, by the room that the host has at each claim."""
-    return Claimant(worker_id, tuple(one.name for one in registry.all()), registry.room, registry.limits())
+    """A worker of this process: every type that is known here, by the room that the host has now."""
+    return Claimant(worker_id, tuple(one.name for one in registry.all()), _lately(registry.room), registry.limits())
+
+
+def _lately(room: Callable[[], Mapping[str, int]]) -> Callable[[], Mapping[str, int]]:
+    """`room`, asked anew when its answer is older than half a second: asking the disk takes as long as a short job."""
+    told: Mapping[str, int] = {}
+    asked_at = -math.inf
+
+    def answer() -> Mapping[str, int]:
+        nonlocal told, asked_at
+        if time.monotonic() - asked_at > ROOM_HOLDS_S:
+            told, asked_at = room(), time.monotonic()
+        return told
+
+    return answer

@@ -65,7 +65,7 @@ class Process:
             self.pulse = None
 
     def _claimant(self) -> Claimant:
-        return Claimant(self.name, [JOB_TYPE])
+        return Claimant(self.name, (JOB_TYPE,))
 
     def _next(self) -> Claimant | None:
         return None if self.stopping.is_set() or self.worker.rng.random() < LEAVES else self._claimant()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from custody.principal import SYSTEM
 from jobs import queue, registry, waiting
-from jobs.claimant import Claimant
+from jobs.claimant import Claimant, of_this_host
 from jobs.intake import POINT_S
 from jobs.models import Job
 from jobs.outcome import Finished
@@ -184,6 +184,22 @@ def test_a_worker_asks_its_job_types_for_room_and_tells_it_in_its_row():
     presence = Presence()
     presence.announce()
     assert next(iter(live_workers())).room["t"] == 5
+
+
+def test_a_worker_asks_the_disk_again_once_what_it_knows_is_half_a_second_old(monkeypatch):
+    at, free = [100.0], [5]
+    monkeypatch.setattr("jobs.claimant.time.monotonic", lambda: at[0])
+    registry.register(
+        registry.JobType(name="t", title="t", phases=("one",), handler=lambda _: Finished({}), room=lambda: free[0])
+    )
+    claimant = of_this_host("worker")
+    assert claimant.room()["t"] == 5
+    free[0] = 4
+    at[0] += 0.4
+    assert claimant.room()["t"] == 5
+    at[0] += 0.2
+    assert claimant.room()["t"] == 4
+    assert of_this_host("another").room()["t"] == 4
 
 
 @pytest.fixture

@@ -48,11 +48,11 @@ def main(what: str, number: int) -> None:
 
 def _claim(number: int) -> None:
     """Claim `number` jobs one after the other; prints the seconds of each."""
-    queue.claim(Claimant("bench", [NOOP]))
+    queue.claim(Claimant("bench", (NOOP,)))
     seconds = []
     for _ in range(number):
         started = time.perf_counter()
-        if queue.claim(Claimant("bench", [NOOP])) is None:
+        if queue.claim(Claimant("bench", (NOOP,))) is None:
             raise AssertionError("nothing to claim")
         seconds.append(time.perf_counter() - started)
     sys.stdout.write(json.dumps(seconds) + "\n")
