@@ -27,11 +27,14 @@ from bundles.verifying import JOB_TYPE as VERIFY
 from custody import chain, keyset
 from custody.keyset import Page
 from custody.principal import Principal
-from jobs import queue
+from jobs import prepared, queue
 from jobs.queue import Enqueued
 
 SOURCES = ("live", "restored")
 COMPRESSIONS = ("zstd", "gzip")
+LARGEST_LATELY = """
+SELECT COALESCE(max(size), 0) FROM (
+    SELECT size FROM orchestrator_bundles WHERE incident_id = %(incident_id)s ORDER BY created_at DESC LIMIT 3) made"""
 LIST_ORDER = ("-created_at", "-bundle_id")
 
 
@@ -118,8 +121,8 @@ def _expected_size(incident_id: str) -> int:
 
     Of an incident without a bundle nothing is known: any room beyond the reserve will do.
     """
-    last = Bundle.objects.filter(incident_id=incident_id).order_by("-created_at").values_list("size", flat=True)[:3]
-    return max(last, default=0) * 11 // 10 or 1
+    ((largest,),) = prepared.run(LARGEST_LATELY, {"incident_id": incident_id})
+    return int(largest) * 11 // 10 or 1
 
 
 def request_verification(principal: Principal, bundle_id: UUID | str, *, idempotency_key: str = "") -> Enqueued:

@@ -19,16 +19,19 @@ from custody.models import Event
 from custody.principal import Principal
 
 GENESIS = "0" * 64
-APPEND_LOCK = 0x52454F43  # one number for the whole product: appends to the chain take turns on it
 HASHED_FIELDS = (
     "sequence", "at", "actor", "authenticated_by", "address", "action", "object_type", "object_id",
     "incident_id", "digest", "outcome", "details", "previous_hash",
 )  # fmt: skip
 COLUMNS = (*HASHED_FIELDS, "hash")
-LAST = "SELECT sequence, hash FROM orchestrator_custody ORDER BY sequence DESC LIMIT 1"
+# What whoever appends brings, in the order of the function that migration 0003 makes; the rest comes with their turn.
+BROUGHT = (
+    "actor", "authenticated_by", "address", "action", "object_type", "object_id", "incident_id", "digest", "outcome",
+    "details",
+)  # fmt: skip
 APPEND = f"""
-INSERT INTO orchestrator_custody ({", ".join(COLUMNS)})
-VALUES ({", ".join(f"%({column})s" for column in COLUMNS)})"""  # noqa: S608 # made of the names above alone
+SELECT sequence, at, previous_hash, hash FROM orchestrator_custody_append(
+    %(before_at)s, %(before_previous_hash)s, %(before_sequence)s, {", ".join(f"%({name})s" for name in BROUGHT)})"""  # noqa: S608 # made of the names above alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,31 +87,41 @@ def record(
     Returns:
         The event as stored.
     """
-    # Everybody else's appends wait from the lock to COMMIT, so these are three plain statements.
+    fields: dict[str, Any] = {
+        "actor": _storable(principal.name),
+        "authenticated_by": principal.authenticated_by,
+        "address": _storable(principal.address),
+        "action": action,
+        "object_type": object_type,
+        "object_id": _storable(object_id),
+        "incident_id": _storable(incident_id),
+        "digest": digest,
+        "outcome": outcome,
+        "details": json.dumps(dict(details or {}), sort_keys=True, separators=(",", ":")),
+    }
+    # Everybody else's appends wait from here to COMMIT, so this is one statement.
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s), clock_timestamp()", [APPEND_LOCK])
-        at: datetime = cursor.fetchone()[1]
-        cursor.execute(LAST)
-        last = cursor.fetchone()
-        sequence, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
-        fields: dict[str, Any] = {
-            "sequence": sequence,
-            "at": _timestamp(at),
-            "actor": _storable(principal.name),
-            "authenticated_by": principal.authenticated_by,
-            "address": _storable(principal.address),
-            "action": action,
-            "object_type": object_type,
-            "object_id": _storable(object_id),
-            "incident_id": _storable(incident_id),
-            "digest": digest,
-            "outcome": outcome,
-            "details": json.dumps(dict(details or {}), sort_keys=True, separators=(",", ":")),
-            "previous_hash": previous,
-        }
-        stored = {**fields, "at": at, "hash": event_hash(fields)}
-        cursor.execute(APPEND, stored)
-        return Event(**stored)
+        cursor.execute(APPEND, {**fields, **_around(fields)})
+        sequence, at, previous_hash, own_hash = cursor.fetchone()
+    return Event(**fields, sequence=sequence, at=at, previous_hash=previous_hash, hash=own_hash)
+
+
+def _around(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The canonical JSON of an event around the three values that it does not have yet.
+
+    Canonical JSON is in the order of the names, so a value's place is told by the marks that stand for them here.
+    """
+    marks = ("\x00at", "\x00previous", "\x00sequence")  # U+0000 is in no text that can be stored
+    body = {**fields, "at": marks[0], "previous_hash": marks[1], "sequence": marks[2]}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    before_at, rest = text.split(json.dumps(marks[0]))
+    before_previous_hash, rest = rest.split(json.dumps(marks[1]))
+    before_sequence, _ = rest.split(json.dumps(marks[2]))
+    return {
+        "before_at": f'{before_at}"',
+        "before_previous_hash": f'"{before_previous_hash}"',
+        "before_sequence": f'"{before_sequence}',
+    }
 
 
 def export(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
