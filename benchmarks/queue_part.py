@@ -13,6 +13,7 @@ from benchmarks.queue_lab import Lab, open_lab
 from benchmarks.queue_sides.known import BY_HAND, OURS, PEERS, Side, versions
 from benchmarks.queue_speed import Bench
 
+ASKED_EVERY_S = 0.1
 DRAINED, ASKED, READ, ENQUEUED = 5_000, 300, 100, 3_200
 
 
@@ -86,5 +87,11 @@ def _site(lab: Lab, share: float) -> dict[str, Any]:
             for name, (port, path) in site.reads().items():
                 pages[f"{name} / {database}"] = queue_report.percentiles(site.get(port, path, round(READ * share)))
             if database == queue_million.MILLION_DONE:
-                enqueued = queue_report.percentiles(site.enqueue(round(ENQUEUED * share)))
+                asked = round(ENQUEUED * share)
+                enqueued = {
+                    "without pause": queue_report.percentiles(site.enqueue(asked)),
+                    f"each {round(1 / ASKED_EVERY_S)} times a second": queue_report.percentiles(
+                        site.enqueue(asked, ASKED_EVERY_S)
+                    ),
+                }
     return {"pages": pages, "enqueued": enqueued}

@@ -54,8 +54,8 @@ def _alone(report: dict[str, Any]) -> list[str]:
     million = report["million"]
     rows = ["| ours alone | p50 | p95 | p99 |", "|---|---|---|---|"]
     measured = {f"claim, {STATES[name].format(million=million)}": values for name, values in report["claimed"].items()}
-    enqueue = f"`POST /bundle/create` with an idempotency key, {queue_site.CLIENTS} clients without pause"
-    measured[enqueue] = report["enqueued"]
+    enqueue = f"`POST /bundle/create` with an idempotency key, {queue_site.CLIENTS} clients"
+    measured |= {f"{enqueue} {pace}": figures for pace, figures in report["enqueued"].items()}
     for name, values in report["pages"].items():
         page, _, database = name.partition(" / ")
         state = "queued" if database == queue_million.MILLION_QUEUED else "done"

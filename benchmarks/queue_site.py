@@ -52,16 +52,23 @@ class Site:
         connection.close()
         return seconds[1:]
 
-    def enqueue(self, requests: int) -> list[float]:
-        """Seconds of each request for a bundle with an idempotency key, of `CLIENTS` clients at once, without pause."""
+    def enqueue(self, requests: int, every_s: float = 0.0) -> list[float]:
+        """Seconds of each request for a bundle with an idempotency key, of `CLIENTS` clients at once.
+
+        Args:
+            requests: how many in all.
+            every_s: the time from one request of a client to its next; without pause unless given.
+        """
         with ThreadPoolExecutor(CLIENTS) as pool:
-            parts = list(pool.map(lambda _: self._ask(requests // CLIENTS), range(CLIENTS)))
+            parts = list(pool.map(lambda n: self._ask(requests // CLIENTS, n, every_s), range(CLIENTS)))
         return [seconds for part in parts for seconds in part]
 
-    def _ask(self, requests: int) -> list[float]:
+    def _ask(self, requests: int, number: int, every_s: float) -> list[float]:
         connection = http.client.HTTPConnection("127.0.0.1", self.api_port, timeout=PATIENCE_S)
         seconds = []
-        for _ in range(requests):
+        begin = time.perf_counter() + every_s * number / CLIENTS
+        for request in range(requests):
+            time.sleep(max(0.0, begin + every_s * request - time.perf_counter()))
             name = uuid.uuid4().hex
             body = json.dumps({"incident_id": f"incident-{name}", "idempotency_key": name})
             started = time.perf_counter()

@@ -171,7 +171,7 @@ def checked(data: Any, serializer: type[S]) -> dict[str, Any]:
 
 @cache
 def _checker(serializer: type[StrictSerializer]) -> StrictSerializer:
-    """One instance for all requests: making its fields takes longer than checking a body, which changes nothing in it."""
+    """One for all requests: making its fields takes longer than checking a body, which changes nothing in it."""
     return serializer()
 
 
