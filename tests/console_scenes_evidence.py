@@ -170,7 +170,9 @@ def findable(name: str = "abcdef.evtx") -> Arguments:
     """An incident, jobs, bundles and artifacts whose ids or digests begin alike."""
     rows.job("failed", incident_id=f"case-{COMMON}", job_id=UUID(f"{COMMON}00-0000-4000-8000-000000000000"))
     rows.bundle(sha256=COMMON + "1" * 58)
-    rows.verification(rows.bundle(content_digest=COMMON + "2" * 58))
+    verified = rows.bundle(content_digest=COMMON + "2" * 58)
+    rows.verification(verified)
+    rows.in_bundle(verified, name)
     for at in range(12):
         artifact(name, f"a-{at}", sha256=f"{COMMON}{at:02}" + "3" * 56)
     return []

@@ -17,14 +17,16 @@ WIDTH, HEIGHT = 320, 72
 def area(values: Sequence[int | None], label: str) -> SafeString:
     """A line over time, oldest first, its area filled; `label` says it in words.
 
-    Values that are None at the beginning were not measured: no line there, but a hatched ground that says so.
+    Values that are None at the beginning were not measured: no line there, but a hatched ground that says so. One value
+    alone is no line and draws nothing: it is for words to say.
     """
-    numbers = list(values) or [0]
-    step = WIDTH / max(1, len(numbers) - 1)
-    known = [(place * step, number) for place, number in enumerate(numbers) if number is not None]
-    top = max(*(number for _, number in known), 1) * 1.15 if known else 1
+    step = WIDTH / max(1, len(values) - 1)
+    known = [(place * step, number) for place, number in enumerate(values) if number is not None]
+    if len(known) < 2:
+        return SafeString()
+    top = max(*(number for _, number in known), 1) * 1.15
     points = " ".join(f"{x:.1f},{HEIGHT - number / top * (HEIGHT - 2):.1f}" for x, number in known)
-    begins = known[0][0] if known else WIDTH
+    begins = known[0][0]
     not_measured = (
         format_html(
             '<rect class="unknown" x="0" y="0" width="{}" height="{}"><title>Not measured</title></rect>',
