@@ -48,7 +48,7 @@ def output_dir() -> Path:
 
 def room() -> int | None:
     """Bytes that a bundle may take in OUTPUT_DIR now; None when it cannot be told."""
-    return free_bytes(settings.OUTPUT_DIR)
+    return free_bytes(output_dir())
 
 
 def quarantine() -> Path:

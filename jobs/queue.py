@@ -41,13 +41,13 @@ def claim(claimant: Claimant) -> Job | None:
     """
     while True:
         try:
-            rows = prepared.run(transitions.CLAIM, claimant.now(), claimant.always)
+            found = _rows(transitions.CLAIM, claimant.always, **claimant.now())
         except IntegrityError as error:
             # Another claim took the last place, or a job with the same key, at the same moment: look again.
             if not _was_taken_meanwhile(error):
                 raise
             continue
-        return Job.of_json(rows[0][0]) if rows else None
+        return found[0] if found else None
 
 
 def heartbeat(job: Job, progress: dict[str, Any] | None = None, *, renew: bool = True) -> Job:
@@ -64,8 +64,7 @@ def heartbeat(job: Job, progress: dict[str, Any] | None = None, *, renew: bool =
     Raises:
         LeaseLostError: the lease is over. An expired lease is never renewed, even when nobody has taken the job yet.
     """
-    stored = None if progress is None else json.dumps(storable_json(progress))
-    return _mine(transitions.BEAT, job, progress=stored, renew=renew, lease_s=settings.ORCH_LEASE_SECONDS)
+    return _mine(transitions.BEAT, job, progress=_stored(progress), renew=renew, lease_s=settings.ORCH_LEASE_SECONDS)
 
 
 def report_progress(job: Job, progress: dict[str, Any]) -> Job:
@@ -201,9 +200,9 @@ def _recover(ids: list[UUID] | None, limit: int, message: str) -> list[Job]:
     return recovered
 
 
-def _rows(sql: str, **params: Any) -> list[Job]:
+def _rows(sql: str, fixed: prepared.Fixed = (), /, **params: Any) -> list[Job]:
     # Rows come as JSON texts: the driver takes longer to describe thirty columns than the server to find a row.
-    return [Job.of_json(row[0]) for row in prepared.run(sql, params)]
+    return [Job.of_json(row[0]) for row in prepared.run(sql, params, fixed)]
 
 
 def _mine(sql: str, job: Job, **params: Any) -> Job:
@@ -221,9 +220,13 @@ def _fruit(job: Job, finished: Finished, progress: dict[str, Any] | None) -> dic
     return {
         "job_id": job.job_id,
         "token": job.lease_token,
-        "result": json.dumps(storable_json(finished.result)),
-        "progress": None if progress is None else json.dumps(storable_json(progress)),
+        "result": _stored(finished.result),
+        "progress": _stored(progress),
     }
+
+
+def _stored(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(storable_json(value))
 
 
 def _was_taken_meanwhile(error: IntegrityError) -> bool:

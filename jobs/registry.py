@@ -43,19 +43,16 @@ class JobType:
 
 
 _types: dict[str, JobType] = {}
-_in_order: tuple[JobType, ...] = ()
 
 
 def register(job_type: JobType) -> None:
     """Make `job_type` known; the same name again takes the place of the one before."""
     _types[job_type.name] = job_type
-    _sort()
 
 
 def unregister(name: str) -> None:
     """Forget a job type; its jobs stay queued until some worker knows it again."""
     _types.pop(name, None)
-    _sort()
 
 
 def get(name: str) -> JobType:
@@ -83,9 +80,4 @@ def limits() -> dict[str, int]:
 
 def all() -> tuple[JobType, ...]:  # noqa: A001 # read as registry.all()
     """Every known job type, by name."""
-    return _in_order
-
-
-def _sort() -> None:  # when types come and go, not with each claim
-    global _in_order  # noqa: PLW0603 # the registry is this module
-    _in_order = tuple(_types[name] for name in sorted(_types))
+    return tuple(_types[name] for name in sorted(_types))

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 
-def free_bytes(directory: str | Path) -> int | None:
+def free_bytes(directory: Path) -> int | None:
     """Bytes that a job may take in the file system of `directory`; negative when the reserve is touched already.
 
     Returns:

@@ -7,10 +7,11 @@ gets Django's OperationalError, as for any other broken connection.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg2
@@ -61,25 +62,20 @@ def limit_statements(seconds: int) -> None:
     _limits.answer_s = seconds + 1
 
 
-class answers_within:  # noqa: N801 # read as a verb: with answers_within(5)
+@contextlib.contextmanager
+def answers_within(seconds: float, *, over: Callable[[], bool] | None = None) -> Iterator[None]:
     """Bound how long this thread waits for each answer of the database, on this side only.
 
     Args:
         seconds: the bound.
         over: looked at while waiting; once true, the answer is of no use any more and the wait ends.
     """
-
-    def __init__(self, seconds: float, *, over: Callable[[], bool] | None = None) -> None:
-        self._wanted = self._before = (seconds, over)
-
-    def __enter__(self) -> None:
-        """Bound it from here on."""
-        self._before = (_limits.answer_s, _limits.over)
-        _limits.answer_s, _limits.over = self._wanted
-
-    def __exit__(self, *_: object) -> None:
-        """Bound it as before."""
-        _limits.answer_s, _limits.over = self._before
+    before = (_limits.answer_s, _limits.over)
+    _limits.answer_s, _limits.over = seconds, over
+    try:
+        yield
+    finally:
+        _limits.answer_s, _limits.over = before
 
 
 def _limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:

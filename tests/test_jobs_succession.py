@@ -175,7 +175,6 @@ def test_each_job_that_follows_is_performed_as_itself_and_none_follows_one_that_
 
 @pytest.mark.django_db
 def test_whoever_leaves_takes_no_other_job_along():
-    known("t")
     ask()
     waiting = ask()
     running = claim()
