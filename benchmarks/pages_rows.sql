@@ -70,15 +70,15 @@ CROSS JOIN LATERAL generate_series(1, CASE WHEN name = 'bundle_' || %(bundles)s 
 
 INSERT INTO orchestrator_restored_incidents
     (incident_id, restored_at, restored_by, bundle_sha256, content_digest, signature_checked, has_alerts, has_artifacts,
-     missing, events, alerts, artifacts)
+     missing, left_out, events, alerts, artifacts)
 SELECT 'incident-' || n, now() - interval '30 days', 'operator', pg_temp.digest_of(n::text), pg_temp.digest_of((-n)::text), true, true, true,
-       '[]', %(events)s / 2 / CASE n WHEN 0 THEN 1 ELSE %(restored)s END,
+       '[]', '{}', %(events)s / 2 / CASE n WHEN 0 THEN 1 ELSE %(restored)s END,
        %(alerts)s / 2 / CASE n WHEN 0 THEN 1 ELSE %(restored)s END, 58
 FROM generate_series(0, %(restored)s - 1) AS n;
 
 -- Half of them belong to the largest incident.
-INSERT INTO orchestrator_alerts (incident_id, alert_id, timestamp, severity, title, record)
-SELECT 'incident-' || CASE WHEN n %% 2 = 0 THEN 0 ELSE (n / 2) %% %(restored)s END, 'alert-' || n,
+INSERT INTO orchestrator_alerts (incident_id, id_type, alert_id, occurrence, timestamp, severity, title, record)
+SELECT 'incident-' || CASE WHEN n %% 2 = 0 THEN 0 ELSE (n / 2) %% %(restored)s END, 'string', 'alert-' || n, 0,
        to_char(timestamptz '2026-01-01' + n * interval '1 second', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
        (ARRAY['low', 'medium', 'high', 'critical'])[1 + n %% 4], 'Suspicious PowerShell',
        format('{"alert_type":"execution","id":"alert-%%s","severity":"high","source":"edr","title":"Suspicious PowerShell"}', n)
@@ -117,8 +117,9 @@ FROM orchestrator_timelines t CROSS JOIN LATERAL generate_series(0, t.kept - 1) 
 
 UPDATE orchestrator_bundles SET counts = '{"events": 3700, "alerts": {"high": 400, "low": 20}, "artifacts": 58}';
 
-INSERT INTO orchestrator_artifact_records (incident_id, artifact_id, name, size, sha256, stored_path, record)
-SELECT 'incident-' || n %% %(restored)s, 'artifact-' || n, 'System-' || n || '.evtx', 1000, pg_temp.digest_of(n::text), '', '{}'
+INSERT INTO orchestrator_artifact_records
+    (incident_id, id_type, artifact_id, occurrence, name, size, sha256, stored_path, record)
+SELECT 'incident-' || n %% %(restored)s, 'string', 'artifact-' || n, 0, 'System-' || n || '.evtx', 1000, pg_temp.digest_of(n::text), '', '{}'
 FROM generate_series(1, %(restored)s * 58) AS n;
 
 INSERT INTO orchestrator_custody

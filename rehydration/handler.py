@@ -27,7 +27,8 @@ from jobs.models import Job
 from jobs.outcome import Finished
 from rehydration import bundle_paths, incident_lock, plan, reconcile, restore, staging
 from rehydration.errors import BundlePathInvalidError
-from rehydration.plan import EQUAL, NEW, Plan
+from rehydration.matching import EQUAL, NEW
+from rehydration.plan import Plan
 from rehydration.records import Contents
 
 JOB_TYPE = "rehydrate"
@@ -131,14 +132,14 @@ class _Attempt:
 
     def restore_files(self) -> None:
         """Put the new files in place."""
-        total = sum(file.entry.size for file in self.plan.files if file.verdict == NEW)
+        total = sum(file.entry.size for file in self.plan.files.values() if file.verdict == NEW)
         self.ctx.progress("restoring", 0, total)
         count = _Counter(lambda done: self.ctx.progress("restoring", done, total))
         restore.place_files(self.plan, self.contents, self.store, count)
 
     def reconcile(self) -> None:
         """Read every file again; refuse to record what is not there."""
-        total = sum(file.entry.size for file in self.plan.files)
+        total = sum(file.entry.size for file in self.plan.files.values())
         self.ctx.progress("reconciling", 0, total)
         count = _Counter(lambda done: self.ctx.progress("reconciling", done, total))
         self._refuse(reconcile.file_problems(self.plan, self.store, count))

@@ -169,7 +169,7 @@ def artifacts(view: IncidentView, place: str) -> dict[str, Any]:
     """
     if view.origin == RESTORED:
         rows = ArtifactRecord.objects.filter(incident_id=view.incident_id).defer("record")
-        page = keyset.page(rows, order=("artifact_id",), cursor=place, limit=ARTIFACTS_A_PAGE)
+        page = keyset.page(rows, order=("artifact_id", "id"), cursor=place, limit=ARTIFACTS_A_PAGE)
         return {"items": page.items, "next": page.next, "first": not place, "total": view.counts["artifacts"]}
     if view.bundle is None:
         return {"items": [], "next": "", "first": True, "total": None}

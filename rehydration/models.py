@@ -10,7 +10,8 @@ from django.db import models
 class RestoredIncident(models.Model):
     """An incident that was put back at least once, and what was found missing from it.
 
-    `bundle_sha256`, `content_digest`, `restored_at` and `restored_by` tell of the first restore. `has_alerts` and
+    `missing` is what no bundle restored so far has carried. `left_out` is what a bundle carried and a restore could not
+    put beside what was here: SHA-256 of the bundle → source → how many records and files. `bundle_sha256`, `content_digest`, `restored_at` and `restored_by` tell of the first restore. `has_alerts` and
     `has_artifacts` tell a list that was empty from one that no bundle carried.
     """
 
@@ -23,6 +24,7 @@ class RestoredIncident(models.Model):
     has_alerts = models.BooleanField()
     has_artifacts = models.BooleanField()
     missing = models.JSONField(default=list)
+    left_out = models.JSONField(default=dict)
     events = models.BigIntegerField(default=0)
     alerts = models.BigIntegerField(default=0)
     artifacts = models.BigIntegerField(default=0)
@@ -86,10 +88,15 @@ class TimelineEvent(models.Model):
 
 
 class Alert(models.Model):
-    """One alert; `timestamp`, `severity` and `title` are for lists, the record is what counts."""
+    """One alert; `timestamp`, `severity` and `title` are for lists, the record is what counts.
+
+    Ids are not unique: the key is the id with its JSON type, and which of its like the alert is.
+    """
 
     incident_id = models.TextField()
+    id_type = models.CharField(max_length=7, default="string", help_text="as in rehydration.records.Key")
     alert_id = models.TextField()
+    occurrence = models.IntegerField(default=0, help_text="0 for the first alert with this id, then 1, 2 …")
     timestamp = models.TextField(db_collation="C")
     severity = models.TextField(blank=True)
     title = models.TextField(blank=True)
@@ -101,7 +108,7 @@ class Alert(models.Model):
         db_table = "orchestrator_alerts"
         default_permissions = ()
         ordering = ("timestamp", "id")
-        constraints = (models.UniqueConstraint(fields=["incident_id", "alert_id"], name="alert_key"),)
+        constraints = (models.UniqueConstraint(fields=["incident_id", "alert_id", "id_type", "occurrence"], name="alert_key"),)
         indexes = (
             models.Index(fields=["incident_id", "timestamp", "id"], name="alert_order"),
             models.Index(fields=["incident_id", "severity"], name="alert_severity"),
@@ -113,10 +120,15 @@ class Alert(models.Model):
 
 
 class ArtifactRecord(models.Model):
-    """One artifact: its record and where its file lies in the artifact store, if a bundle carried the file."""
+    """One artifact: its record and where its file lies in the artifact store, if a bundle carried the file.
+
+    The key is as that of an alert. Two records of one artifact share its file.
+    """
 
     incident_id = models.TextField()
+    id_type = models.CharField(max_length=7, default="string", help_text="as in rehydration.records.Key")
     artifact_id = models.TextField()
+    occurrence = models.IntegerField(default=0, help_text="0 for the first record with this id, then 1, 2 …")
     name = models.TextField(help_text="the true name, what cannot be stored escaped")
     size = models.BigIntegerField(default=0, help_text="bytes of the file")
     sha256 = models.CharField(max_length=64, blank=True)
@@ -128,8 +140,12 @@ class ArtifactRecord(models.Model):
 
         db_table = "orchestrator_artifact_records"
         default_permissions = ()
-        ordering = ("artifact_id",)
-        constraints = (models.UniqueConstraint(fields=["incident_id", "artifact_id"], name="artifact_record_key"),)
+        ordering = ("artifact_id", "id")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["incident_id", "artifact_id", "id_type", "occurrence"], name="artifact_record_key"
+            ),
+        )
 
     def __str__(self) -> str:
         """Which artifact it is."""

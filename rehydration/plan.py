@@ -12,17 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.db.models import F, Func, QuerySet, TextField
-
 from bundles.format.canonical import canonical_json
 from bundles.format.manifest import FileEntry
 from rehydration import artifacts
 from rehydration.batches import batches
+from rehydration.matching import CONFLICT, EQUAL, NEW, Match, Matcher
 from rehydration.models import Alert, ArtifactRecord, TimelineEvent, TimelineHeader
 from rehydration.records import ArtifactRow, Contents
 
 TABLES = ("timeline", "events", "alerts", "artifacts", "files")
-NEW, EQUAL, CONFLICT = "new", "equal", "conflict"
 CONFLICTS_LISTED = 200
 
 Beat = Callable[[int], None]
@@ -30,10 +28,9 @@ Beat = Callable[[int], None]
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """One artifact file: its manifest entry, its place in the store, and whether something equal is there already."""
+    """One artifact file: its manifest entry, its place in the store, and what is there already."""
 
     entry: FileEntry
-    artifact_key: str
     stored_path: str
     verdict: str
 
@@ -47,8 +44,8 @@ class Plan:
         conflicts: the first 200, each `{table, key, reason}`.
         conflict_total: how many there are.
         digest: SHA-256 (hex) that stands for all of it.
-        files: the files to place (new) or to leave (equal), each with its record.
-        held_back: keys of artifact records that are not added since their file is in conflict.
+        files: the files to place (new) or to leave (equal), by the path in the bundle.
+        held_back: positions of artifact records that are not added since their file is in conflict.
         problems: why the bundle's own records and files do not belong together; nothing is restored then.
     """
 
@@ -56,8 +53,8 @@ class Plan:
     conflicts: list[dict[str, str]]
     conflict_total: int
     digest: str
-    files: list[PlannedFile]
-    held_back: frozenset[str]
+    files: dict[str, PlannedFile]
+    held_back: frozenset[int]
     problems: tuple[str, ...]
 
     @property
@@ -75,8 +72,8 @@ class _Ledger:
     )
     conflicts: list[dict[str, str]] = field(default_factory=list)
     conflict_total: int = 0
-    files: list[PlannedFile] = field(default_factory=list)
-    held_back: set[str] = field(default_factory=set)
+    files: dict[str, PlannedFile] = field(default_factory=dict)
+    held_back: set[int] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     digest: Any = field(default_factory=hashlib.sha256)
 
@@ -124,29 +121,19 @@ def compute(contents: Contents, bundle_sha256: str, store: Path, on_rows: Beat, 
     )
 
 
-def _with_digest(rows: QuerySet[Any, Any]) -> QuerySet[Any, Any]:
-    """`rows` with the SHA-256 of each record as `digest`, so that records stay in the database."""
-    sha256 = Func(F("record"), template="encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')")
-    sha256.output_field = TextField()
-    annotated: QuerySet[Any, Any] = rows.annotate(digest=sha256)
-    return annotated
-
-
 def _sha256(record: str) -> str:
     return hashlib.sha256(record.encode("ascii")).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """An artifact as the database has it."""
+def matcher_of_alerts(incident_id: str, contents: Contents) -> Matcher:
+    """What judges the bundle's alerts."""
+    return Matcher(Alert.objects.filter(incident_id=incident_id), "alert_id", contents.repeated_alerts())
 
-    digest: str
-    stored_path: str
-    sha256: str
 
-    def keeps(self, place: str, sha256: str) -> bool:
-        """Whether its file is this one, at this place."""
-        return (self.stored_path, self.sha256) == (place, sha256)
+def matcher_of_artifacts(incident_id: str, contents: Contents) -> Matcher:
+    """What judges the bundle's artifact records; `stored_path` and `sha256` of a stored one are told."""
+    rows = ArtifactRecord.objects.filter(incident_id=incident_id)
+    return Matcher(rows, "artifact_id", contents.repeated_artifacts(), ("stored_path", "sha256"))
 
 
 @dataclass
@@ -195,76 +182,70 @@ class _Planner:
 
     def alerts(self) -> None:
         """Judge the alerts."""
+        matcher = matcher_of_alerts(self.incident_id, self.contents)
         for batch in batches(self.contents.alerts()):
-            rows = Alert.objects.filter(incident_id=self.incident_id, alert_id__in=[row.key for row in batch])
-            stored = dict(_with_digest(rows).values_list("alert_id", "digest"))
-            for row in batch:
-                found = stored.get(row.key)
-                if row.repeated:
-                    reason = "the bundle holds more than one alert with this id; only the first is restored"
-                    self.ledger.note("alerts", row.key, CONFLICT, reason)
-                elif found is None:
-                    self.ledger.note("alerts", row.key, NEW)
-                elif found == _sha256(row.record):
-                    self.ledger.note("alerts", row.key, EQUAL)
-                else:
-                    reason = "the database holds another alert with this id; its own is kept"
-                    self.ledger.note("alerts", row.key, CONFLICT, reason, found)
+            for match in matcher.judge(batch):
+                reason = "the database holds another alert with this id; its own is kept"
+                self._note("alerts", match, reason)
             self.on_rows(len(batch))
 
     def artifacts(self) -> None:
         """Judge the artifact records with their files, then the files that no record tells of."""
-        told_of: set[str] = set()
+        matcher = matcher_of_artifacts(self.incident_id, self.contents)
+        judged: dict[str, str] = {}
         for batch in batches(self.contents.artifacts()):
-            keys = [row.key for row in batch]
-            rows = ArtifactRecord.objects.filter(incident_id=self.incident_id, artifact_id__in=keys)
-            found = _with_digest(rows).values_list("artifact_id", "digest", "stored_path", "sha256")
-            stored = {artifact_id: _Stored(*rest) for artifact_id, *rest in found}
-            for row in batch:
-                self._artifact(row, stored.get(row.key))
-                if row.file is not None:
-                    told_of.add(row.file.path)
+            for match in matcher.judge(batch):
+                self._artifact(match, judged)
             self.on_rows(len(batch))
         for entry in self.contents.artifact_files():
-            if entry.path not in told_of:
+            if entry.path not in judged:
                 reason = "no record in the bundle tells of this file; it is not restored"
                 self.ledger.note("files", entry.path, CONFLICT, reason)
 
-    def _artifact(self, row: ArtifactRow, stored: _Stored | None) -> None:
-        """Judge a record and its file together: a record is added only with its file, a file only for its record."""
-        if row.repeated:
-            reason = "the bundle holds more than one record with this id; only the first is restored"
-            self.ledger.note("artifacts", row.key, CONFLICT, reason)
-            return
-        verdict = NEW if stored is None else EQUAL if stored.digest == _sha256(row.record) else CONFLICT
-        entry = row.file
+    def _artifact(self, match: Match[ArtifactRow], judged: dict[str, str]) -> None:
+        """Judge a record and its file together: a record is added only with its file, a file only for its record.
+
+        Args:
+            match: the record.
+            judged: path in the bundle → verdict, of the files so far; a file that two records share is judged once.
+        """
+        row, entry = match.row, match.row.file
         if entry is None:
             if self.contents.manifest.complete:
                 self.ledger.problems.append(f"artifact {row.key} has a record but no file")
-            self._record(row.key, verdict, stored)
+            self._record(match)
             return
         if row.told_sha256 not in {"", entry.sha256}:
             self.ledger.problems.append(f"artifact {row.key}: its record tells of another SHA-256 than its file has")
+        if entry.path not in judged:
+            judged[entry.path] = self._file(match, entry)
+        if match.verdict == NEW and judged[entry.path] == CONFLICT:
+            self.ledger.held_back.add(row.position)
+            why = "its file is in conflict; the record is not added without it"
+            self.ledger.note("artifacts", str(row.key), CONFLICT, why)
+        else:
+            self._record(match)
+
+    def _file(self, match: Match[ArtifactRow], entry: FileEntry) -> str:
+        """Judge a file, for the first record that tells of it."""
         place = f"{self.incident_id}/{entry.artifact_id}/{entry.path.rsplit('/', 1)[-1]}"
         state = artifacts.state_of(self.store, place, entry.size, entry.sha256, self.on_bytes)
-        file_verdict, reason = state.verdict, state.reason
-        if stored and verdict == CONFLICT and file_verdict == NEW and not stored.keeps(place, entry.sha256):
-            file_verdict, reason = CONFLICT, "its record is in conflict; the file is not restored"
-        if verdict == NEW and file_verdict == CONFLICT:
-            self.ledger.held_back.add(row.key)
-            why = "its file is in conflict; the record is not added without it"
-            self.ledger.note("artifacts", row.key, CONFLICT, why)
-        else:
-            self._record(row.key, verdict, stored)
+        verdict, reason = state.verdict, state.reason
+        known = match.stored.columns if match.stored else ("", "")  # stored_path and sha256
+        if match.verdict == CONFLICT and verdict == NEW and known != (place, entry.sha256):
+            verdict, reason = CONFLICT, "its record is in conflict; the file is not restored"
         # A file that is there while its record does not know of it is news to the database.
-        known = stored is None or verdict != EQUAL or bool(stored.stored_path)
-        self.ledger.note("files", place, file_verdict if known else NEW, reason, state.sha256)
-        if file_verdict != CONFLICT or verdict == EQUAL:
-            self.ledger.files.append(PlannedFile(entry, row.key, place, file_verdict))
+        news = match.verdict == EQUAL and not known[0]
+        self.ledger.note("files", place, NEW if news else verdict, reason, state.sha256)
+        if verdict != CONFLICT or match.verdict == EQUAL:
+            self.ledger.files[entry.path] = PlannedFile(entry, place, verdict)
+        return verdict
 
-    def _record(self, key: str, verdict: str, stored: _Stored | None) -> None:
-        if verdict == CONFLICT and stored is not None:
-            reason = "the database holds another record with this id; its own is kept"
-            self.ledger.note("artifacts", key, CONFLICT, reason, stored.digest)
+    def _record(self, match: Match[ArtifactRow]) -> None:
+        self._note("artifacts", match, "the database holds another record with this id; its own is kept")
+
+    def _note(self, table: str, match: Match[Any], reason: str) -> None:
+        if match.verdict == CONFLICT and match.stored is not None:
+            self.ledger.note(table, str(match.row.key), CONFLICT, reason, match.stored.digest)
         else:
-            self.ledger.note("artifacts", key, verdict)
+            self.ledger.note(table, str(match.row.key), match.verdict)

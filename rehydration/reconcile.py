@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rehydration import artifacts
-from rehydration.plan import EQUAL, Plan
+from rehydration.matching import EQUAL
+from rehydration.plan import Plan
 
 PROBLEMS_TOLD = 50
 
@@ -23,7 +24,7 @@ def file_problems(plan: Plan, store: Path, on_bytes: Callable[[int], None]) -> l
         on_bytes: told how many bytes have just been read.
     """
     problems = []
-    for file in plan.files:
+    for file in plan.files.values():
         state = artifacts.state_of(store, file.stored_path, file.entry.size, file.entry.sha256, on_bytes)
         if state.verdict != EQUAL:
             problems.append(f"{file.stored_path}: {state.reason or 'the file is not there'}")

@@ -1,26 +1,43 @@
 """An extracted bundle read as rows: each record with the key that says which one it is.
 
-Each member is parsed once, into rows in a scratch file that are read one at a time as often as needed; only which keys
-occur more than once is held in memory. A row's `record` is the canonical line and nothing else decides equality.
+Each member is parsed once, into rows in a scratch file that are read one at a time as often as needed; only the keys
+that occur more than once are held in memory. A row's `record` is the canonical line and nothing else decides equality.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bundles.format import paths
 from bundles.format.canonical import canonical_json
 from bundles.format.manifest import FileEntry, Manifest
-from bundles.format.records import RecordSpool, iter_array, read_timeline
+from bundles.format.records import RecordSpool, iter_array, parse_record, read_timeline
 
 MAX_KEY_CHARS = 500  # PostgreSQL indexes about 2,700 bytes; incident id and four bytes a character must fit
 MAX_LISTED_CHARS = 300
+
+
+class Key(NamedTuple):
+    """Which record one is: `5` and `"5"` are two ids.
+
+    Attributes:
+        id_type: the JSON type of the id: string, number, boolean, array or object; `none` where there is no id.
+        text: the id's text; the SHA-256 of the record where there is no id, and of the text where it is too long.
+    """
+
+    id_type: str
+    text: str
+
+    def __str__(self) -> str:
+        """As a plan shows it."""
+        return self.text if self.id_type in {"string", "none"} else f"{self.text} ({self.id_type})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +57,26 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """One alert; `repeated` when the bundle has another alert of that id before it."""
+    """One alert."""
 
-    key: str
+    key: Key
+    digest: str
     timestamp: str
     severity: str
     title: str
     record: str
-    repeated: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
     """One artifact record, the SHA-256 it tells of, and its file in the manifest, if the bundle carries the file."""
 
-    key: str
+    key: Key
+    digest: str
+    position: int
     name: str
-    record: str
-    repeated: bool
     told_sha256: str
+    record: str
     file: FileEntry | None
 
 
@@ -95,20 +113,28 @@ class Contents:
 
     def events(self) -> Iterator[EventRow]:
         """The events in the order of the timeline."""
+        repeats = self._event_rows.repeats
         for position, (digest, record) in enumerate(_read(self._event_rows.path)):
-            yield EventRow(digest, self._event_rows.repeats.get(position, 0), position, record)
+            yield EventRow(digest, repeats.get(position, 0), position, record)
 
     def alerts(self) -> Iterator[AlertRow]:
         """The alerts in the order of the bundle."""
-        for position, (key, timestamp, severity, title, record) in enumerate(_read(self._alert_rows.path)):
-            yield AlertRow(key, timestamp, severity, title, record, position in self._alert_rows.repeats)
+        for key, *values in _read(self._alert_rows.path):
+            yield AlertRow(Key(*key.split(" ", 1)), *values)
 
     def artifacts(self) -> Iterator[ArtifactRow]:
         """The artifact records in the order of the bundle."""
-        for position, (key, name, told_sha256, record) in enumerate(_read(self._artifact_rows.path)):
-            repeated = position in self._artifact_rows.repeats
-            file = None if repeated else self._file_of(key, record)
-            yield ArtifactRow(key, name, record, repeated, told_sha256, file)
+        for position, (key, digest, name, told_sha256, record) in enumerate(_read(self._artifact_rows.path)):
+            made = Key(*key.split(" ", 1))
+            yield ArtifactRow(made, digest, position, name, told_sha256, record, self._file_of(made.text, record))
+
+    def repeated_alerts(self) -> Mapping[Key, Counter[str]]:
+        """How often each digest occurs, for each id that more than one alert has."""
+        return self._alert_rows.repeated
+
+    def repeated_artifacts(self) -> Mapping[Key, Counter[str]]:
+        """As `repeated_alerts`, of the artifact records."""
+        return self._artifact_rows.repeated
 
     def artifact_files(self) -> Iterator[FileEntry]:
         """Every artifact file that the bundle carries."""
@@ -116,30 +142,27 @@ class Contents:
 
     @cached_property
     def _event_rows(self) -> _Rows:
-        made = ([hashlib.sha256(line).hexdigest(), line.decode("ascii")] for line in self._event_lines())
-        return _keep(made, self.scratch / "events.rows")
+        made = ([_digest(line), line.decode("ascii")] for line in self._event_lines())
+        return _keep(made, self.scratch / "events.rows", by_id=False)
 
     @cached_property
     def _alert_rows(self) -> _Rows:
         listed = ("timestamp", "severity", "title")
         made = (
-            [_key(record.get("id"), line), *(_listed(record.get(name)) for name in listed), line.decode("ascii")]
+            [_key(record.get("id"), line), _digest(line), *(_listed(record.get(name)) for name in listed),
+             line.decode("ascii")]
             for record, line in self._array(paths.ALERTS)
-        )
-        return _keep(made, self.scratch / "alerts.rows")
+        )  # fmt: skip
+        return _keep(made, self.scratch / "alerts.rows", by_id=True)
 
     @cached_property
     def _artifact_rows(self) -> _Rows:
         made = (
-            [
-                _key(record.get("artifact_id"), line),
-                _listed(record.get("name")),
-                str(record.get("sha256") or "").lower(),
-                line.decode("ascii"),
-            ]
+            [_key(record.get("artifact_id"), line), _digest(line), _listed(record.get("name")),
+             str(record.get("sha256") or "").lower(), line.decode("ascii")]
             for record, line in self._array(paths.ARTIFACTS)
-        )
-        return _keep(made, self.scratch / "artifacts.rows")
+        )  # fmt: skip
+        return _keep(made, self.scratch / "artifacts.rows", by_id=True)
 
     def _event_lines(self) -> Iterator[bytes]:
         if self.has(paths.TIMELINE):
@@ -153,41 +176,60 @@ class Contents:
         """The file that the record tells of: the one at its name's path, or the only one of its id."""
         files = self._files_by_id.get(artifact_id, [])
         if len(files) > 1:
-            path = paths.artifact_path(artifact_id, str(json.loads(record).get("name") or ""))
+            path = paths.artifact_path(artifact_id, str(parse_record(record).get("name") or ""))
             files = [entry for entry in files if entry.path == path]
         return files[0] if files else None
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """A member's rows in a scratch file, one JSON array a line, key first; which positions repeat an earlier key."""
+    """A member's rows in a scratch file, one JSON array a line, and what of their keys occurs more than once.
+
+    Attributes:
+        path: the scratch file.
+        repeats: of events, position → how many of the same key stand before it, where there are any.
+        repeated: of records with ids, key → digest → how often, for keys of more than one record.
+    """
 
     path: Path
     repeats: dict[int, int]
+    repeated: dict[Key, Counter[str]]
 
 
-def _keep(rows: Iterable[list[str]], path: Path) -> _Rows:
-    """Write rows to a new file, and find the keys that occur more than once by sorting them on disk."""
+def _keep(rows: Iterable[list[str]], path: Path, *, by_id: bool) -> _Rows:
+    """Write rows to a new file, and find the keys that occur more than once by sorting them on disk.
+
+    A row begins with its key and, `by_id`, the record's digest.
+    """
     spool = RecordSpool(path.parent)
     with path.open("x", encoding="ascii") as file:
         for position, row in enumerate(rows):
             file.write(json.dumps(row) + "\n")
-            spool.add((row[0], f"{position:015d}"), canonical_json([row[0], position]))
+            spool.add((row[0], f"{position:015d}"), canonical_json([row[0], position, row[1] if by_id else ""]))
     ordered = path.with_suffix(".keys")
     spool.write_array(ordered)
-    repeats: dict[int, int] = {}
-    last, times = None, 0
-    with ordered.open("rb") as file_of_keys:
-        for line in file_of_keys:
-            if line[:2] != b'["':  # the brackets of the array itself
-                continue
-            key, position = json.loads(line.rstrip(b",\n"))
-            times = times + 1 if key == last else 0
-            last = key
-            if times:
-                repeats[position] = times
+    made = _Rows(path, {}, {})
+    first: tuple[str, str] | None = None  # the key that comes now, and the digest of its first record
+    times = 0
+    for key, position, digest in _sorted_keys(ordered):
+        if first is None or key != first[0]:
+            first, times = (key, digest), 0
+            continue
+        times += 1
+        if by_id:
+            made.repeated.setdefault(Key(*key.split(" ", 1)), Counter([first[1]]))[digest] += 1
+        else:
+            made.repeats[position] = times
     ordered.unlink()
-    return _Rows(path, repeats)
+    return made
+
+
+def _sorted_keys(ordered: Path) -> Iterator[tuple[str, int, str]]:
+    with ordered.open("rb") as lines:
+        for line in lines:
+            if line[:2] == b'["':  # not the brackets of the array itself
+                key, position, digest = json.loads(line.rstrip(b",\n"))
+                yield key, position, digest
 
 
 def _read(path: Path) -> Iterator[list[str]]:
@@ -204,14 +246,23 @@ def storable(text: str) -> bool:
         return False
 
 
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
 def _key(value: Any, line: bytes) -> str:
-    """The text that stands for a record's id: the id itself, escaped or hashed where no column could hold it."""
+    """The type and the text of a record's id, with a blank between; escaped or hashed where no column could hold it."""
     if value is None:
-        return "sha256:" + hashlib.sha256(line).hexdigest()
+        return f"none sha256:{_digest(line)}"
     text = value if isinstance(value, str) and storable(value) else canonical_json(value).decode("ascii")
     if len(text) > MAX_KEY_CHARS:
-        return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-    return text
+        text = "sha256:" + _digest(text.encode())
+    return f"{_json_type(value)} {text}"
+
+
+def _json_type(value: Any) -> str:
+    names = ((str, "string"), (bool, "boolean"), (list, "array"), (dict, "object"))
+    return next((name for python, name in names if isinstance(value, python)), "number")
 
 
 def _listed(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,14 @@ from bundles.timelines.reading import SEVERITIES, severity_of
 from jobs.errors import RetryableError
 from rehydration import artifacts
 from rehydration.batches import HasRecord, batches
+from rehydration.matching import CONFLICT, EQUAL, NEW
 from rehydration.models import Alert, RestoredIncident, TimelineEvent
-from rehydration.plan import NEW, Plan
+from rehydration.plan import Plan, matcher_of_alerts, matcher_of_artifacts
 from rehydration.records import Contents
 
+LEFT_OUT_OF = {
+    "timeline": "timeline", "events": "timeline", "alerts": "alerts", "artifacts": "artifacts", "files": "artifacts",
+}  # fmt: skip
 IN_THE_WAY = frozenset({errno.EEXIST, errno.ELOOP, errno.ENOTDIR})
 
 _HEADER = """
@@ -37,20 +41,24 @@ INSERT INTO orchestrator_timeline_events (incident_id, event_digest, occurrence,
 SELECT %s, * FROM unnest(%s::text[], %s::integer[], %s::bigint[], %s::text[])
 ON CONFLICT (incident_id, event_digest, occurrence) DO NOTHING"""
 _ALERTS = """
-INSERT INTO orchestrator_alerts (incident_id, alert_id, timestamp, severity, title, record)
-SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-ON CONFLICT (incident_id, alert_id) DO NOTHING"""
+INSERT INTO orchestrator_alerts (incident_id, id_type, alert_id, occurrence, timestamp, severity, title, record)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::text[], %s::text[])
+ON CONFLICT (incident_id, alert_id, id_type, occurrence) DO NOTHING"""
 _ARTIFACTS = """
-INSERT INTO orchestrator_artifact_records (incident_id, artifact_id, name, record, size, sha256, stored_path)
-SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])
-ON CONFLICT (incident_id, artifact_id) DO NOTHING"""
+INSERT INTO orchestrator_artifact_records
+    (incident_id, id_type, artifact_id, occurrence, name, record, size, sha256, stored_path)
+SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[],
+    %s::text[])
+ON CONFLICT (incident_id, artifact_id, id_type, occurrence) DO NOTHING"""
 # A record that came from a partial bundle without its file gets the file from a fuller one.
 _FILES_FOUND = """
 UPDATE orchestrator_artifact_records SET size = found.size, sha256 = found.sha256, stored_path = found.stored_path
-FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[]) AS found (artifact_id, size, sha256, stored_path)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[])
+    AS found (id_type, artifact_id, record, size, sha256, stored_path)
 WHERE orchestrator_artifact_records.incident_id = %s
     AND orchestrator_artifact_records.artifact_id = found.artifact_id
-    AND orchestrator_artifact_records.stored_path = '' AND orchestrator_artifact_records.record = ANY(%s)"""
+    AND orchestrator_artifact_records.id_type = found.id_type
+    AND orchestrator_artifact_records.record = found.record AND orchestrator_artifact_records.stored_path = ''"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +77,7 @@ def place_files(plan: Plan, contents: Contents, store: Path, on_file: Callable[[
         RetryableError: `target_changed`: something took a file's place since the plan was made.
         OSError: the disk refused.
     """
-    for file in plan.files:
+    for file in plan.files.values():
         if file.verdict != NEW:
             continue
         try:
@@ -88,7 +96,6 @@ def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
         RetryableError: `target_changed`: other rows were added than planned; the caller's transaction must not commit.
     """
     incident_id = contents.manifest.incident_id
-    stored_paths = {file.artifact_key: file.stored_path for file in plan.files}
     header = contents.header()
     planned = {table: count[NEW] for table, count in plan.counts.items()}
     added = dict.fromkeys(("timeline", "events", "alerts", "artifacts"), 0)
@@ -98,24 +105,51 @@ def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
         columns: tuple[str, ...] = ("digest", "occurrence", "position", "record")
         added["events"] = _insert(_EVENTS, incident_id, contents.events(), columns)
     if planned["alerts"]:
-        alerts = (row for row in contents.alerts() if not row.repeated)
-        added["alerts"] = _insert(_ALERTS, incident_id, alerts, ("key", "timestamp", "severity", "title", "record"))
+        columns = ("id_type", "id_text", "occurrence", "timestamp", "severity", "title", "record")
+        added["alerts"] = _insert(_ALERTS, incident_id, _alerts(incident_id, contents), columns)
     if planned["artifacts"]:
-        columns = ("key", "name", "record", "size", "sha256", "stored_path")
-        added["artifacts"] = _insert(_ARTIFACTS, incident_id, _artifact_rows(contents, plan, stored_paths), columns)
+        columns = ("id_type", "id_text", "occurrence", "name", "record", "size", "sha256", "stored_path")
+        rows = (row for row in _artifacts(incident_id, contents, plan) if row.new)
+        added["artifacts"] = _insert(_ARTIFACTS, incident_id, rows, columns)
     for table, count in added.items():
         if count != planned[table]:
             raise RetryableError("target_changed", f"The database changed while the restore ran (table {table}).")
-    _complete_records(incident_id, contents, plan, stored_paths)
-    _tell_incident(contents, origin, added)
+    _complete_records(incident_id, contents, plan)
+    _tell_incident(plan, contents, origin, added)
     _keep_timeline(incident_id, changed=bool(added["events"]))
 
 
 @dataclass(frozen=True)
-class _ArtifactValues:
-    """The columns of one artifact record."""
+class _AlertValues:
+    """The columns of one alert."""
 
-    key: str
+    id_type: str
+    id_text: str
+    occurrence: int
+    timestamp: str
+    severity: str
+    title: str
+    record: str
+
+
+def _alerts(incident_id: str, contents: Contents) -> Iterator[_AlertValues]:
+    """The new alerts, as the database has it now."""
+    matcher = matcher_of_alerts(incident_id, contents)
+    for batch in batches(contents.alerts()):
+        for match in matcher.judge(batch):
+            if match.verdict == NEW:
+                row = match.row
+                yield _AlertValues(*row.key, match.occurrence, row.timestamp, row.severity, row.title, row.record)
+
+
+@dataclass(frozen=True)
+class _ArtifactValues:
+    """The columns of one artifact record, and whether the row is to be added."""
+
+    new: bool
+    id_type: str
+    id_text: str
+    occurrence: int
     name: str
     record: str
     size: int
@@ -123,26 +157,32 @@ class _ArtifactValues:
     stored_path: str
 
 
-def _artifact_rows(contents: Contents, plan: Plan, stored_paths: dict[str, str]) -> Iterable[_ArtifactValues]:
-    for row in contents.artifacts():
-        if row.repeated or row.key in plan.held_back:
-            continue
-        size, sha256 = (row.file.size, row.file.sha256) if row.file else (0, "")
-        yield _ArtifactValues(row.key, row.name, row.record, size, sha256, stored_paths.get(row.key, ""))
+def _artifacts(incident_id: str, contents: Contents, plan: Plan) -> Iterator[_ArtifactValues]:
+    """The records that are new or equal, as the database has it now, with the files that are in place for them."""
+    matcher = matcher_of_artifacts(incident_id, contents)
+    for batch in batches(contents.artifacts()):
+        for match in matcher.judge(batch):
+            row = match.row
+            if match.verdict == CONFLICT or row.position in plan.held_back:
+                continue
+            placed = plan.files.get(row.file.path) if row.file else None
+            size, sha256 = (row.file.size, row.file.sha256) if row.file else (0, "")
+            yield _ArtifactValues(
+                match.verdict == NEW, *row.key, match.occurrence, row.name, row.record, size, sha256,
+                placed.stored_path if placed else "",
+            )  # fmt: skip
 
 
-def _complete_records(incident_id: str, contents: Contents, plan: Plan, stored_paths: dict[str, str]) -> None:
-    if not (plan.counts["artifacts"]["equal"] and plan.counts["files"][NEW]):
+def _complete_records(incident_id: str, contents: Contents, plan: Plan) -> None:
+    if not (plan.counts["artifacts"][EQUAL] and plan.counts["files"][NEW]):
         return
-    for batch in batches(row for row in _artifact_rows(contents, plan, stored_paths) if row.stored_path):
-        _execute(
-            _FILES_FOUND,
-            [*_columns(batch, ("key", "size", "sha256", "stored_path")), incident_id, [row.record for row in batch]],
-        )
+    columns = ("id_type", "id_text", "record", "size", "sha256", "stored_path")
+    for batch in batches(row for row in _artifacts(incident_id, contents, plan) if row.stored_path and not row.new):
+        _execute(_FILES_FOUND, [*_columns(batch, columns), incident_id])
 
 
-def _tell_incident(contents: Contents, origin: Origin, added: dict[str, int]) -> None:
-    """Keep the incident's own row true: what it holds, and what no bundle restored so far has brought."""
+def _tell_incident(plan: Plan, contents: Contents, origin: Origin, added: dict[str, int]) -> None:
+    """Keep the incident's own row true: what it holds, what no bundle has brought so far, and what was left out."""
     manifest = contents.manifest
     row = RestoredIncident.objects.select_for_update().filter(pk=manifest.incident_id).first()
     missing = [dict(gap) for gap in manifest.missing]
@@ -162,12 +202,23 @@ def _tell_incident(contents: Contents, origin: Origin, added: dict[str, int]) ->
     row.has_alerts = row.has_alerts or contents.has(paths.ALERTS)
     row.has_artifacts = row.has_artifacts or contents.has(paths.ARTIFACTS)
     row.missing = missing
+    row.left_out.pop(origin.bundle_sha256, None)
+    if left_out := _left_out(plan):
+        row.left_out[origin.bundle_sha256] = left_out
     row.events += added["events"]
     row.alerts += added["alerts"]
     row.artifacts += added["artifacts"]
     if added["alerts"] or row.alerts_by_severity is None:
         row.alerts_by_severity = _alerts_by_severity(manifest.incident_id)
     row.save()
+
+
+def _left_out(plan: Plan) -> dict[str, int]:
+    """Source → how many of its records and files are in the bundle and not here."""
+    found: Counter[str] = Counter()
+    for table, count in plan.counts.items():
+        found[LEFT_OUT_OF[table]] += count[CONFLICT]
+    return {source: count for source, count in found.items() if count}
 
 
 def _alerts_by_severity(incident_id: str) -> dict[str, int]:

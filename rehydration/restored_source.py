@@ -7,7 +7,6 @@ incident has the content digest of the bundle it was restored from. What no rest
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +17,14 @@ from typing import Any, BinaryIO, cast
 from django.conf import settings
 
 from bundles.format import paths
-from bundles.format.records import ALERT_ORDER, ARTIFACT_ORDER, RecordSpool, sort_key, write_timeline
+from bundles.format.records import (
+    ALERT_ORDER,
+    ARTIFACT_ORDER,
+    RecordSpool,
+    parse_record,
+    sort_key,
+    write_timeline,
+)
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.store import NotPlainError, StoredReader, open_beneath
 from bundles.sources.trace import Tally
@@ -28,6 +34,8 @@ from rehydration.models import Alert, ArtifactRecord, RestoredIncident, Timeline
 
 ROWS_AT_ONCE = 1000
 SOURCE_OF = {paths.TIMELINE: "timeline", paths.ALERTS: "alerts", paths.ARTIFACTS: "artifacts"}
+PARTS = {"timeline": "parts of the timeline", "alerts": "alerts", "artifacts": "artifact records and files"}
+LEFT_OUT = "were in conflict with what was here and left out"
 NEVER_CARRIED = "no bundle that was restored here carried it"
 
 
@@ -50,9 +58,9 @@ class RestoredSource:
                 raise PermanentError("incident_unknown", f"Restored: no incident {incident_id} was restored here.")
             missing = _missing(incident)
             if missing and not allow_partial:
-                what = missing[0].get("path") or missing[0].get("source")
+                what, why = missing[0].get("path") or missing[0].get("source"), missing[0]["reason"]
                 raise PermanentError(
-                    "source_invalid", f"Restored: the incident is not complete here ({what} is missing)."
+                    "source_invalid", f"Restored: the incident is not complete here ({what}: {why})."
                 )
             members: dict[str, Path] = {}
             counts: dict[str, int] = {}
@@ -60,7 +68,7 @@ class RestoredSource:
             if header is not None:
                 members[paths.TIMELINE] = staging / paths.TIMELINE
                 events = _lines(TimelineEvent.objects.filter(incident_id=incident_id), tally, "events", counts)
-                write_timeline(members[paths.TIMELINE], json.loads(header.record), events)
+                write_timeline(members[paths.TIMELINE], parse_record(header.record), events)
             if incident.has_alerts:
                 lines = _lines(Alert.objects.filter(incident_id=incident_id), tally, "alerts", counts)
                 members[paths.ALERTS] = _write_array(staging, paths.ALERTS, lines, ALERT_ORDER)
@@ -104,14 +112,15 @@ def _lines(rows: Any, tally: Tally, what: str, counts: dict[str, int]) -> Iterat
 def _write_array(staging: Path, member: str, lines: Iterable[bytes], order: tuple[str, str]) -> Path:
     spool = RecordSpool(staging)
     for line in lines:
-        spool.add(sort_key(json.loads(line), order), line)
+        spool.add(sort_key(parse_record(line), order), line)
     spool.write_array(staging / member)
     return staging / member
 
 
 def _rows_with_file(incident_id: str) -> Iterator[ArtifactRecord]:
+    """One row for each file: two records of one artifact share it."""
     rows = ArtifactRecord.objects.filter(incident_id=incident_id).exclude(stored_path="").defer("record")
-    return rows.iterator(chunk_size=ROWS_AT_ONCE)
+    return rows.order_by("stored_path", "id").distinct("stored_path").iterator(chunk_size=ROWS_AT_ONCE)
 
 
 def _artifact(row: ArtifactRecord) -> Artifact:
@@ -153,9 +162,18 @@ def _missing(incident: RestoredIncident) -> list[dict[str, str]]:
     gaps.update({subject: gap for subject, gap in told.items() if subject not in stored})
     for row in ArtifactRecord.objects.filter(incident_id=incident.pk, stored_path=""):
         if paths.valid_artifact_id(row.artifact_id):
-            path = paths.artifact_path(row.artifact_id, str(json.loads(row.record).get("name") or ""))
+            path = paths.artifact_path(row.artifact_id, str(parse_record(row.record).get("name") or ""))
             gaps.setdefault(path, {"path": path, "reason": NEVER_CARRIED})
-    return list(gaps.values())
+    return list(gaps.values()) + _left_out(incident)
+
+
+def _left_out(incident: RestoredIncident) -> list[dict[str, str]]:
+    """What restored bundles carried and what was here before stood against."""
+    return [
+        {"source": source, "reason": f"{count} {PARTS[source]} of bundle {bundle_sha256[:16]} {LEFT_OUT}"}
+        for bundle_sha256, counts in sorted(incident.left_out.items())
+        for source, count in sorted(counts.items())
+    ]
 
 
 def _provenance(incident_id: str, members: dict[str, Path], counts: dict[str, int]) -> dict[str, Any]:

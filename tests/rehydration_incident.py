@@ -62,6 +62,8 @@ class Incident:
     )
     files: dict[str, tuple[str, bytes]] = field(default_factory=lambda: dict(FILES))
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    more_records: list[dict[str, Any]] = field(default_factory=list)
+    unrecorded: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     missing: list[dict[str, str]] = field(default_factory=list)
 
@@ -77,11 +79,15 @@ class Incident:
         }
 
     def bundle(self, orch: Any, name: str) -> WrittenBundle:
-        """Write the bundle `name` into OUTPUT_DIR; `without` names members and artifact ids whose files stay out."""
+        """Write the bundle `name` into OUTPUT_DIR.
+
+        `without` names members and artifact ids whose files stay out, `unrecorded` artifact ids without a record.
+        """
         staging = Path(tempfile.mkdtemp(dir=orch.root))
         write_timeline(staging / paths.TIMELINE, self.header, [canonical_record(event) for event in self.events])
         _array(staging, paths.ALERTS, self.alerts, ALERT_ORDER)
-        _array(staging, paths.ARTIFACTS, [self.record_of(one) for one in self.files], ARTIFACT_ORDER)
+        records = [self.record_of(one) for one in self.files if one not in self.unrecorded]
+        _array(staging, paths.ARTIFACTS, records + self.more_records, ARTIFACT_ORDER)
         payloads = [Payload.of_file(one, staging / one) for one in paths.DATA_MEMBERS if one not in self.without]
         for artifact_id, (true_name, content) in self.files.items():
             (staging / artifact_id).write_bytes(content)

@@ -191,7 +191,7 @@ BROKEN_RECORDS = [
     b"", b" ", b"[", b"]", b"[\n", b"[\n]x", b"{}", b"null", b"7", b'"text"', b"[1]", b"[\n1\n]", b"[[]]", b"[null]",
     b"[\n{}\n]\n{}", b"[\n{},\n]", b"[\n{},\n{}", b"[\n{}\n{}\n]", b"[\n{},\n{\n]", b"[\n{},\n1\n]",
     b"[\n{},,\n{}\n]", b"[\n,\n{}\n]", b"[\n{}\n],\n]", b'[\n{"a":1,"a":2}\n]', b'[\n{},\n{"a":1,"a":2}\n]',
-    b'[\n{"x":NaN}\n]', b'[\n{},\n{"x":Infinity}\n]', b'[\n{"x":1e999}\n]', b'[\n{"x":"\xff"}\n]',
+    b'[\n{"x":NaN}\n]', b'[\n{},\n{"x":Infinity}\n]', b'[\n{"x":01}\n]', b'[\n{"x":"\xff"}\n]',
     b"\xef\xbb\xbf[\n{}\n]", b"[\n{}\n]\0", b"[\r\n{}\r\n", b"[" * 100_000, b'{"a":' * 100_000,
 ]  # fmt: skip
 

@@ -27,15 +27,39 @@ ARTIFACT_ORDER = ("collected_at", "artifact_id")
 EVENTS = "events"
 
 __all__ = [
-    "ALERT_ORDER", "ARTIFACT_ORDER", "RecordSpool", "Timeline", "canonical_record", "iter_array", "read_timeline",
-    "sort_key", "write_timeline",
+    "ALERT_ORDER", "ARTIFACT_ORDER", "RecordSpool", "Timeline", "canonical_record", "iter_array", "parse_record",
+    "read_timeline", "sort_key", "write_timeline",
 ]  # fmt: skip
 
 
 def sort_key(record: dict[str, Any], order: tuple[str, str]) -> tuple[str, str]:
-    """Where a record stands in its array: the texts of two of its fields, empty where it lacks one."""
+    """Where a record stands in its array: the texts of two of its fields, empty where it lacks one.
+
+    The text of a field that is no string is its canonical JSON.
+    """
     first, second = (record.get(name) for name in order)
-    return ("" if first is None else str(first), "" if second is None else str(second))
+    return _text(first), _text(second)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else canonical_json(value).decode("ascii")
+
+
+def parse_record(line: bytes | str) -> dict[str, Any]:
+    """Parse one canonical line, with every number's own text kept.
+
+    Raises:
+        RecordError: it is not one JSON object.
+    """
+    try:
+        record = strict_loads(line, floats=True)
+    except ValueError as error:
+        raise RecordError(f"a record is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise RecordError("a record is not an object")
+    return record
 
 
 class RecordSpool:
@@ -226,12 +250,7 @@ def _lines(file: IO[bytes], limits: Limits) -> Iterator[tuple[dict[str, Any], by
 
 
 def _record(line: bytes) -> tuple[dict[str, Any], bytes]:
-    try:
-        record = strict_loads(line, floats=True)
-    except ValueError as error:
-        raise RecordError(f"a record is not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise RecordError("a record is not an object")
+    record = parse_record(line)
     return record, canonical_record(record)
 
 

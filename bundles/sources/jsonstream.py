@@ -1,7 +1,8 @@
 """Strict JSON from a stream of bytes, one value at a time, so that a long list never has to fit into memory.
 
 Refused: duplicate keys, NaN and infinities, control characters in strings, bytes that are not UTF-8, values that nest
-too deeply or are too large, anything behind the end. Kept: lone surrogates, as evidence can hold them.
+too deeply or are too large, anything behind the end. Kept: lone surrogates, as evidence can hold them, and every
+number's own text.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import json
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from bundles.format.canonical import RECORD_DEPTH, depth_exceeds
+from bundles.format.canonical import RECORD_DEPTH, depth_exceeds, fraction_of, integer_of
 
 _BLANKS = " \t\n\r"
 _REFILL_CHARACTERS = 64 * 1024
 _WORDS = ("true", "false", "null", "-")
+_NUMBER_GOES_ON = frozenset(".eE+-")
 _ESCAPE_CHARACTERS = len(r"\u1234")
 
 
@@ -42,7 +44,12 @@ class JsonStream:
         self._text = ""
         self._at = 0
         self._ended = False
-        self._decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        self._decoder = json.JSONDecoder(
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=fraction_of,
+            parse_int=integer_of,
+        )
 
     def peek(self) -> str:
         """The next character that is not blank; empty at the end."""
@@ -71,10 +78,10 @@ class JsonStream:
             except json.JSONDecodeError as error:
                 self._grow_or_fail(error, max_characters)
                 continue
-            except (ValueError, RecursionError) as error:
+            except (MalformedError, RecursionError) as error:
                 raise MalformedError(_in_our_words(error)) from None
-            if end == len(self._text) and self._text[-1] not in '"}]' and self._fill(1):
-                continue  # a number may go on
+            if _may_go_on(self._text, end) and self._fill(1):
+                continue
             if end - self._at > max_characters:
                 raise MalformedError(f"it has a value larger than {max_characters} characters")
             self._at = end
@@ -161,6 +168,12 @@ class JsonStream:
         return count > 0
 
 
+def _may_go_on(text: str, end: int) -> bool:
+    """Whether the value that ends there may be the beginning of a longer number: `1` of `1.5`, cut behind the point."""
+    rest = text[end : end + 3]
+    return len(rest) < 3 and text[end - 1] not in '"}]' and _NUMBER_GOES_ON.issuperset(rest)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
@@ -182,6 +195,4 @@ def _is_cut(message: str, rest: str) -> bool:
 
 
 def _in_our_words(error: Exception) -> str:
-    if isinstance(error, MalformedError):
-        return str(error)
-    return "it nests too deeply" if isinstance(error, RecursionError) else "it holds a number that is too long"
+    return str(error) if isinstance(error, MalformedError) else "it nests too deeply"
