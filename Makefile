@@ -2,7 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONDONTWRITEBYTECODE ?= 1
+# Bytecode is kept: without it every process of a test run compiles all modules again, and pytest rewrites all tests.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup lint format test run demo screens bench fuzz soak clean
 
@@ -30,7 +31,7 @@ format: setup ## Rewrite code and templates in the house style
 	$(BIN)/djlint --quiet --reformat templates
 
 test: lint ## Lint, then every test
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 # `make run` is the development profile: loopback callers may use the API without a token, as an operator.
 run: export ORCH_PROFILE ?= development

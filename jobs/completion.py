@@ -15,6 +15,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from jobs import queue, session
 from jobs.claimant import Claimant
 from jobs.errors import LeaseLostError, OutcomeUnknownError
+from jobs.joblog import log
 from jobs.models import Attempt, Job
 from jobs.outcome import Finished
 
@@ -64,6 +65,7 @@ def settle(
                 if finished.discard is not None:
                     finished.discard()
                 raise
+            log.warning("completing was interrupted; asking what became of it", error=str(error).strip())
             _forget_connection()
             committing = False
             if time.monotonic() > give_up_at:
@@ -73,7 +75,8 @@ def settle(
 
 def _complete(job: Job, finished: Finished, progress: dict[str, Any] | None, claimant: Claimant | None) -> Job | None:
     if claimant is None or finished.register is not None:
-        queue.complete(job, finished, progress)
+        with session.answers_within(session.STATEMENT_S):  # a large record may take long, as the server bounds it
+            queue.complete(job, finished, progress)
         return None
     with session.answers_within(claim_answer_s()):
         return queue.succeed(job, finished, claimant, progress)

@@ -14,8 +14,7 @@ class Finished:
     Attributes:
         result: a JSON object, kept in the job's row.
         register: runs inside the transaction that completes the job, so that the job is completed exactly when what
-            it made is registered. It only writes rows, and without delay: it may run again when the transaction was
-            rolled back, and the server ends a transaction that stays idle for a third of a lease.
+            it made is registered. It only writes rows, and may run again when the transaction was rolled back.
         discard: removes what was published outside the database. Called only when it is certain that the job was
             not completed by this attempt.
     """

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from jobs import prepared, transitions, wakeup
+from jobs import prepared, session, transitions, wakeup
 from jobs.claimant import Claimant
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.intake import Enqueued, enqueue
@@ -86,7 +86,7 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
         _hold(job, prepared.run(transitions.COMPLETE, values | {"idle_ms": "0"}))
         return
     # Inside a caller's transaction there is no limit: the setting would outlive this call.
-    idle_ms = "0" if connection.in_atomic_block else str(settings.ORCH_LEASE_SECONDS * 1000 // 3)
+    idle_ms = "0" if connection.in_atomic_block else str(session.idle_in_completion_s() * 1000)
     with transaction.atomic():
         _hold(job, prepared.run(transitions.COMPLETE, values | {"idle_ms": idle_ms}))
         finished.register()
@@ -184,17 +184,22 @@ def retry(job_id: UUID) -> Job:
 
 def recover_expired(limit: int = 100) -> list[Job]:
     """Return jobs whose lease has expired to the queue, or fail them as `poison` once their tries are used up."""
-    return _recover(None, limit, "The worker died, froze or was cut off: its lease expired.")
+    died = "The worker died, froze or was cut off from the database: its lease expired."
+    lives = "The lease expired, although the worker process lives: it was held up for longer than the lease."
+    return _recover(None, limit, died, lives)
 
 
 def free_stuck(job_ids: Iterable[UUID] | None = None) -> list[Job]:
     """As `recover_expired`, for the given jobs (`None`: all); a job whose lease still runs is left alone."""
     ids = None if job_ids is None else list(job_ids)
-    return _recover(ids, 10_000, "Freed by a person: the worker's lease had expired.")
+    freed = "Freed by a person: the worker's lease had expired."
+    return _recover(ids, 10_000, freed, freed)
 
 
-def _recover(ids: list[UUID] | None, limit: int, message: str) -> list[Job]:
-    recovered = _rows(transitions.RECOVER, ids=ids, limit=limit, message=message)
+def _recover(ids: list[UUID] | None, limit: int, died: str, lives: str) -> list[Job]:
+    recovered = _rows(
+        transitions.RECOVER, ids=ids, limit=limit, died=died, lives=lives, lease_s=settings.ORCH_LEASE_SECONDS
+    )
     if recovered:
         wakeup.announce()
     return recovered

@@ -24,6 +24,7 @@ from psycopg2 import extensions
 CONNECT_S = 5.0
 ANSWER_S = 60.0
 STATEMENT_S = 600
+IDLE_LEASES = 20
 LOOK_S = 0.5
 CONNECTED = (extensions.STATUS_READY, extensions.STATUS_BEGIN, extensions.STATUS_PREPARED)
 
@@ -34,6 +35,15 @@ KEEPALIVE = {
     "keepalives_interval": 3,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
+}
+
+
+# The server's half of it, so that it ends the session, and the locks, of a host that is gone.
+SERVER_KEEPALIVE = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15000",
 }
 
 
@@ -54,6 +64,15 @@ def prepare() -> None:
     connection_created.connect(_limit_session, dispatch_uid="jobs.session")
     extensions.set_wait_callback(_wait)
     connection.close()
+
+
+def idle_in_completion_s() -> int:
+    """How long the server lets a session be silent inside the transaction that completes a job, in seconds.
+
+    A large record or a busy machine makes a sound worker silent for long, so the limit is far above what either takes.
+    Frozen workers are ended by their supervisor, and the sessions of lost hosts by keepalives, long before.
+    """
+    return max(STATEMENT_S, IDLE_LEASES * int(settings.ORCH_LEASE_SECONDS))
 
 
 def limit_statements(seconds: int) -> None:
@@ -88,10 +107,15 @@ def _limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
         return
     with connection.cursor() as cursor:
         # The interval makes the server end a statement whose client has closed the connection meanwhile.
+        chosen = {
+            "statement_timeout": str(_limits.statement_s * 1000),
+            "client_connection_check_interval": "2s",
+            "enable_seqscan": "off",
+            **SERVER_KEEPALIVE,
+        }
         cursor.execute(
-            "SELECT set_config('statement_timeout', %s, false),"
-            " set_config('client_connection_check_interval', '2s', false), set_config('enable_seqscan', 'off', false)",
-            [str(_limits.statement_s * 1000)],
+            "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS chosen (name, value)",
+            [list(chosen), list(chosen.values())],
         )
 
 

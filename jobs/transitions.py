@@ -66,8 +66,8 @@ COMPLETING = f"""
         progress = {PROGRESS}, error_code = '', error_message = '', {UNLEASED}
     WHERE {MINE} RETURNING job_id, attempts"""
 
-# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job:
-# the server ends its session after a third of a lease.
+# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job. Its
+# supervisor kills it, and keepalives end the session of a host that is gone; the server's limit is for the rest.
 COMPLETE = f"""
 WITH done AS ({COMPLETING}),
 {CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")}
@@ -128,9 +128,15 @@ SET status = 'queued', retry_count = 0, run_after = clock_timestamp(), completed
 WHERE job_id = %(job_id)s AND status IN ('failed', 'cancelled') RETURNING to_json(orchestrator_jobs)::text"""
 
 # Walks jobs_leased. SKIP LOCKED passes over a job whose worker is just writing to it, completing it above all.
+# The reason says what is known: a worker that was heard of within a lease has not died.
 RECOVER = f"""
 WITH expired AS (
-    SELECT job_id FROM orchestrator_jobs
+    SELECT job_id, CASE WHEN EXISTS (
+        SELECT FROM orchestrator_workers worker
+        WHERE worker.worker_id = orchestrator_jobs.worker_id AND worker.state <> 'stopped'
+            AND worker.heartbeat_at > statement_timestamp() - make_interval(secs => %(lease_s)s)
+        ) THEN %(lives)s ELSE %(died)s END AS reason
+    FROM orchestrator_jobs
     WHERE status = 'processing' AND lease_expires_at <= statement_timestamp()
         AND (%(ids)s::uuid[] IS NULL OR job_id = ANY(%(ids)s::uuid[]))
     ORDER BY job_id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED),
@@ -141,7 +147,7 @@ moved AS (
         completed_at = CASE WHEN cancel_requested OR retry_count + 1 >= max_retries THEN clock_timestamp() END,
         error_code = CASE WHEN retry_count + 1 >= max_retries AND NOT cancel_requested THEN 'poison'
                           ELSE 'lease_expired' END,
-        error_message = %(message)s, retry_count = retry_count + 1, run_after = clock_timestamp(), {UNLEASED}
+        error_message = reason, retry_count = retry_count + 1, run_after = clock_timestamp(), {UNLEASED}
     FROM expired WHERE job.job_id = expired.job_id RETURNING job.*),
-{CLOSE_ATTEMPT.format(of="moved", outcome="'lost'", code="'lease_expired'", message="%(message)s")}
+{CLOSE_ATTEMPT.format(of="moved", outcome="'lost'", code="'lease_expired'", message="moved.error_message")}
 SELECT to_json(moved)::text FROM moved"""

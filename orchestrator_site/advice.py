@@ -97,8 +97,8 @@ BY_CODE = {
         "Do not use this bundle. Bundle the incident again with a key in force.",
     ),
     "poison": (
-        "The worker vanished",
-        "The job was tried as often as it may. Look at the workers and their host, then retry.",
+        "The lease ran out in every attempt",
+        "Each attempt says whether its worker died or was held up. Look at the workers and their host, then retry.",
     ),
 }
 REJECTED = (

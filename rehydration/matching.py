@@ -112,7 +112,9 @@ class Matcher:
 
     def judge(self, batch: Sequence[R]) -> list[Match[R]]:
         """Judge the next records."""
-        brought = {row.key: self._repeated.get(row.key) or {row.digest: 1} for row in batch if row.key not in self._kept}
+        brought = {
+            row.key: self._repeated.get(row.key) or {row.digest: 1} for row in batch if row.key not in self._kept
+        }
         groups = {key: _Group() for key in brought}
         names = ("id_type", self._name, "occurrence", "digest", *self._columns)
         ids = [key.text for key in brought]

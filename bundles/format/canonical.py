@@ -167,4 +167,3 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _refuse_float(number: str) -> NoReturn:
     raise ValueError(f"{number[:40]} is not a whole number")
-

@@ -1,8 +1,9 @@
 """Bundling a folder: one laid out as an incident, or any at all.
 
 An incident folder has `timeline.json`, `alerts.json`, `artifacts.json` and `artifacts/<artifact_id>/<name>`; an
-artifact that has no record gets one made from its file. With `any_folder`, each file is an artifact whose id comes from
-its relative path, and whose record keeps that path. Links and special files are refused, not followed.
+artifact that has no record gets one made from its file. Nothing is left out in silence: what lies beside this layout,
+and records that name another incident, are refused. With `any_folder`, each file is an artifact whose id comes from its
+relative path, and whose record keeps that path. Links and special files are refused, not followed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from bundles.format.records import (
     write_timeline,
 )
 
+PATHS_NAMED = 20
+
 
 @dataclass(frozen=True)
 class _File:
@@ -45,19 +48,22 @@ def folder_payloads(folder: Path, incident_id: str, staging: Path, *, any_folder
 
     Args:
         folder: what to bundle.
-        incident_id: put into the timeline of `any_folder`.
+        incident_id: which the folder's records must not contradict; put into the timeline of `any_folder`.
         staging: an empty directory of ours.
         any_folder: take any folder, not only one laid out as an incident.
 
     Raises:
-        CannotWriteError: `input_invalid`: a link or special file, an unreadable record, two records for one artifact.
+        CannotWriteError: `input_invalid`: a link or special file, an unreadable record, two records for one artifact,
+            a file that the layout has no place for, a record of another incident.
     """
     try:
-        artifacts = _any_members(folder, incident_id, staging) if any_folder else _incident_members(folder, staging)
+        make = _any_members if any_folder else _incident_members
+        artifacts = make(folder, incident_id, staging)
     except RecordError as error:
         raise CannotWriteError("input_invalid", error.detail) from error
     except OSError as error:
-        raise CannotWriteError("input_invalid", f"The folder cannot be read: {error.strerror}.") from error
+        what = Path(os.fsdecode(error.filename)).name if error.filename else "a file"
+        raise CannotWriteError("input_invalid", f"The folder cannot be read: {what!r}: {error.strerror}.") from error
     return [Payload.of_file(name, staging / name) for name in paths.DATA_MEMBERS] + artifacts
 
 
@@ -74,23 +80,61 @@ def _any_members(folder: Path, incident_id: str, staging: Path) -> list[Payload]
     return payloads
 
 
-def _incident_members(folder: Path, staging: Path) -> list[Payload]:
+def _incident_members(folder: Path, incident_id: str, staging: Path) -> list[Payload]:
+    _refuse_what_the_layout_has_no_place_for(folder)
     for name in paths.DATA_MEMBERS:
         if os.path.lexists(folder / name) and not stat.S_ISREG((folder / name).lstat().st_mode):
             raise CannotWriteError("input_invalid", f"{name} is a link or no regular file.")
     timeline = read_timeline(folder / paths.TIMELINE)
+    _refuse_another_incident(timeline.header, "incident_id", incident_id, paths.TIMELINE)
     write_timeline(staging / paths.TIMELINE, timeline.header, (line for _, line in timeline.events))
     alerts = RecordSpool(staging)
     for record, line in iter_array(folder / paths.ALERTS):
+        _refuse_another_incident(record, "correlation_id", incident_id, paths.ALERTS)
         alerts.add(sort_key(record, ALERT_ORDER), line)
     alerts.write_array(staging / paths.ALERTS)
-    return _artifact_members(folder, staging)
+    return _artifact_members(folder, incident_id, staging)
 
 
-def _artifact_members(folder: Path, staging: Path) -> list[Payload]:
+def _refuse_what_the_layout_has_no_place_for(folder: Path) -> None:
+    known = {*paths.DATA_MEMBERS, paths.ARTIFACT_FOLDER}
+    beside = [path for name in sorted(os.listdir(folder)) if name not in known for path in _paths_below(folder, name)]
+    if (folder / paths.ARTIFACT_FOLDER).is_dir():
+        held = sorted((folder / paths.ARTIFACT_FOLDER).iterdir())
+        beside += [f"{paths.ARTIFACT_FOLDER}/{one.name}/" for one in held if one.is_dir() and not any(one.iterdir())]
+    if beside:
+        named = ", ".join(map(repr, beside[:PATHS_NAMED]))
+        more = f" and {len(beside) - PATHS_NAMED} more" if len(beside) > PATHS_NAMED else ""
+        what = f"These would not be in the bundle: {named}{more}."
+        advice = "Put them into artifacts/<artifact_id>/, or take the folder as it is with --any."
+        raise CannotWriteError("input_invalid", f"{what} {advice}")
+
+
+def _paths_below(folder: Path, name: str) -> list[str]:
+    """The files of an entry, relative to `folder`; the entry itself where it is a file, a link or holds none."""
+    top = folder / name
+    if top.is_symlink() or not top.is_dir():
+        return [name]
+    found = [
+        (Path(directory) / one).relative_to(folder).as_posix()
+        for directory, _, names in os.walk(top, onerror=_raise)
+        for one in names
+    ]
+    return sorted(found) or [f"{name}/"]
+
+
+def _refuse_another_incident(record: dict[str, Any], field: str, incident_id: str, member: str) -> None:
+    named = record.get(field)
+    if named is not None and named != incident_id:
+        shown = str(named)[:128]
+        raise CannotWriteError("input_invalid", f"{member} is of incident {shown!r}, not of {incident_id!r}.")
+
+
+def _artifact_members(folder: Path, incident_id: str, staging: Path) -> list[Payload]:
     files = _artifact_files(folder)
     spool, payloads = RecordSpool(staging), []
     for record, line in _records(folder / paths.ARTIFACTS):
+        _refuse_another_incident(record, "incident_id", incident_id, paths.ARTIFACTS)
         artifact_id = record.get("artifact_id")
         file = files.pop(artifact_id, None) if isinstance(artifact_id, str) else None
         if not paths.valid_artifact_id(artifact_id) or file is None:

@@ -3,7 +3,10 @@
 from django.db import migrations, models
 
 ID_TYPE = "as in rehydration.records.Key"
-TABLES = (("alert", "alert_id", "alert_key", "alert"), ("artifactrecord", "artifact_id", "artifact_record_key", "record"))
+TABLES = (
+    ("alert", "alert_id", "alert_key", "alert"),
+    ("artifactrecord", "artifact_id", "artifact_record_key", "record"),
+)
 
 
 class Migration(migrations.Migration):
