@@ -20,9 +20,11 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from bundles.format import paths
+from bundles.format.canonical import strict_loads
 from bundles.format.records import iter_array, read_timeline
 from bundles.models import KeptTimeline
-from bundles.timelines.reading import SEVERITIES, UNDATED, Point, point_of, severity_of
+from bundles.timelines.reading import SEVERITIES, Point, point_of, severity_of
+from bundles.timelines.times import UNDATED
 
 T = TypeVar("T")
 
@@ -109,7 +111,7 @@ def keep_restored(incident_id: str, records: Iterable[str], events: int) -> None
         events: how many there are.
     """
     _lock(incident_id, KeptTimeline.Origin.RESTORED)
-    points = (point_of(json.loads(record)) for record in islice(records, MOST_EVENTS))
+    points = (point_of(strict_loads(record, floats=True)) for record in islice(records, MOST_EVENTS))
     _replace(incident_id, KeptTimeline.Origin.RESTORED, points, events)
 
 
