@@ -125,7 +125,7 @@ def _event_row(point: TimelinePoint) -> dict[str, Any]:
         "at": at,
         "iso": iso_of(point.at_us) if at else "",
         "told": timeline_drawing.marked(point.time),
-        "is_told_beside": not _is_same(at, point.time),
+        "has_text_beside": not _is_same(at, point.time),
         "phase": phase_words(point.phase),
         "severity": SEVERITIES[point.severity],
         "shape": timeline_drawing.shape_of(point.severity),
@@ -139,7 +139,7 @@ def _shown(at: datetime) -> str:
 
 
 def _is_same(at: str, told: str) -> bool:
-    """Whether the original text is the shown time in the same figures, so that writing it beside would say nothing new."""
+    """Whether the original text is the shown time in the same figures, which need not stand twice."""
     figures, in_utc, rest = told.partition("Z")
     if not in_utc:
         figures, in_utc, rest = told.partition("+00:00")

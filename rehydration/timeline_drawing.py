@@ -15,12 +15,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from bundles.timelines.reading import MEDIUM, SEVERITIES
-from rehydration.timeline_axis import BUCKETS, Axis
+from bundles.timelines.stretch import MARKS
 from rehydration.timeline_filter import NO_PHASE, Filter, iso_of, moment_at, phase_words
-from rehydration.timeline_view import Cluster, Gathered, bucket_range, severity_rows
+from rehydration.timeline_view import Axis, Cluster, Gathered, bucket_range, severity_rows
 
 LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1004, 24, 36
-BUCKET_WIDTH = (RIGHT - LEFT) / BUCKETS
+BUCKET_WIDTH = (RIGHT - LEFT) / MARKS
 SMALLEST, LARGEST = 4.6, 12.5
 TICKS = 5
 EDGE_HEIGHT = 26
@@ -149,7 +149,7 @@ class _Links:
     def to(self, cluster: Cluster) -> str:
         """Zoom to the cluster's stretch of the axis; to its own events' times where that would show the same again."""
         start, end = bucket_range(self.gathered, cluster.bucket)
-        if (start, end) == (self.wanted.since_us, self.wanted.until_us) or end - start < BUCKETS:
+        if (start, end) == (self.wanted.since_us, self.wanted.until_us) or end - start < MARKS:
             start, end = cluster.first_us, cluster.last_us
         target = "events" if cluster.first_us == cluster.last_us else "kill-chain"
         joint = "&" if self.stays != "?" else ""
@@ -172,9 +172,10 @@ def _edges(gathered: Gathered, wanted: Filter, origin: str) -> Iterator[Edge]:
 def _ticks(axis: Axis) -> Iterator[Tick]:
     span = axis.end_us - axis.start_us
     if span <= 0:
-        yield Tick(f"{LEFT + BUCKET_WIDTH / 2:.0f}", "middle", _exact(moment_at(axis.start_us), "second"))
+        yield Tick(f"{LEFT + BUCKET_WIDTH / 2:.0f}", "middle", _exact(moment_at(axis.start_us), "moment"))
         return
-    unit = "day" if span > 4 * 86_400e6 * TICKS else "minute" if span > 60e6 * TICKS else "second"
+    least = {"day": 4 * 86_400e6, "minute": 60e6, "second": 1e6, "microsecond": 0}  # between two ticks
+    unit = next(name for name, step in least.items() if span > step * TICKS)
     for number in range(TICKS):
         at = moment_at(axis.start_us + span * number // (TICKS - 1))
         x = LEFT + (RIGHT - LEFT) * number / (TICKS - 1)
@@ -183,8 +184,15 @@ def _ticks(axis: Axis) -> Iterator[Tick]:
 
 
 def _exact(at: datetime, unit: str) -> str:
-    forms = {"day": "{at.day} {at:%b} {at.year:04}", "minute": "{at.day} {at:%b} {at.year:04} {at:%H:%M}"}
-    return forms.get(unit, "{at.year:04}-{at:%m-%d %H:%M:%S.%f}").format(at=at)
+    """Short enough for five to stand side by side; a moment alone is told in full."""
+    day = f"{at.day} {at:%b} {at.year:04}"
+    forms = {
+        "day": day,
+        "minute": f"{day} {at:%H:%M}",
+        "second": f"{day} {at:%H:%M:%S}",
+        "microsecond": f"{at:%H:%M:%S.%f}",
+    }
+    return forms.get(unit, f"{day} {at:%H:%M:%S.%f}")
 
 
 def _day(at_us: int) -> str:

@@ -1,7 +1,7 @@
 """One look at an incident's timeline: which events, gathered by phase and time for the drawing, and page by page.
 
 The database gathers; what comes back is bounded by phases times buckets, however many events there are. Every event
-that the filter lets through is counted once: in a cluster of the axis or beyond its ends, or among those without a time.
+that the filter lets through is counted once: in a cluster on the axis or beside it, or among those without a time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from django.db.models import QuerySet
 
 from bundles.models import KeptTimeline, TimelinePoint
 from bundles.timelines.reading import PHASES, SEVERITIES, UNASSIGNED
+from bundles.timelines.stretch import MARKS
 from bundles.timelines.times import UNDATED
 from custody import keyset
 from custody.keyset import Page
-from rehydration.timeline_axis import BUCKETS, Axis, axis_of
 from rehydration.timeline_filter import Filter
 
 NO_TIME, EARLIER, LATER = -1, -2, -3  # stretches beside the axis
@@ -50,6 +50,28 @@ FROM stretch CROSS JOIN LATERAL (
     ) AS of_kind GROUP BY phase, severity
 ) AS gathered
 """
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The time that a drawing covers, and the time that was asked for; microseconds since 1970, all included.
+
+    Attributes:
+        first_us: where the asked time begins, no earlier than the timeline.
+        start_us: where the drawing begins.
+        end_us: where it ends; before its start when what was asked for and the timeline never meet.
+        last_us: where the asked time ends, no later than the timeline.
+    """
+
+    first_us: int
+    start_us: int
+    end_us: int
+    last_us: int
+
+    @property
+    def width_us(self) -> int:
+        """How much time a mark covers."""
+        return max(1, -(-(self.end_us - self.start_us + 1) // MARKS))
 
 
 @dataclass
@@ -154,11 +176,11 @@ class Gathered:
 
 def gather(kept: KeptTimeline, wanted: Filter) -> Gathered:
     """Gather the events of a timeline by phase, severity and time, in one query."""
-    axis = axis_of(kept, wanted)
+    axis = _axis(kept, wanted)
     narrowed, values = _narrowed(wanted)
     values |= {
         "timeline": kept.pk, "first": axis.first_us, "start": axis.start_us, "end": axis.end_us, "last": axis.last_us,
-        "width": axis.width_us, "buckets": BUCKETS, "undated": UNDATED, "with_undated": not wanted.has_times,
+        "width": axis.width_us, "buckets": MARKS, "undated": UNDATED, "with_undated": not wanted.has_times,
         "no_time": NO_TIME, "earlier": EARLIER, "later": LATER,
     }  # fmt: skip
     with connection.cursor() as cursor:
@@ -181,6 +203,15 @@ def bucket_range(gathered: Gathered, bucket: int) -> tuple[int, int]:
     axis = gathered.axis
     start = axis.start_us + bucket * axis.width_us
     return start, min(start + axis.width_us - 1, axis.end_us)
+
+
+def _axis(kept: KeptTimeline, wanted: Filter) -> Axis:
+    """From one asked end to the other; an end that nobody asked for is that of the timeline's main stretch."""
+    first = max(kept.first_us or 0, -UNDATED if wanted.since_us is None else wanted.since_us)
+    last = min(kept.last_us or 0, UNDATED if wanted.until_us is None else wanted.until_us)
+    start = first if wanted.since_us is not None else max(first, kept.main_first_us or 0)
+    end = last if wanted.until_us is not None else min(last, kept.main_last_us or 0)
+    return Axis(first, start, end, last) if start <= end else Axis(first, first, last, last)
 
 
 def _narrowed(wanted: Filter) -> tuple[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from bundles.models import Bundle, KeptTimeline, TimelinePoint
 from bundles.samples import incident
 from bundles.timelines import keeping
 from bundles.timelines.reading import SEVERITIES
+from bundles.timelines.stretch import MARKS
 from rehydration import timeline_view
 from rehydration.timeline_filter import Filter, FilterForm
 from tests import console_rows as rows
@@ -239,7 +240,7 @@ def test_events_of_one_minute_are_told_apart_though_some_are_of_other_centuries(
     kept(tmp_path / "t", timelines.far_apart())
     text = shown(operator, PAGE)
     plain = " ".join(text.split())
-    assert len(marks(text)) >= timeline_view.BUCKETS
+    assert len(marks(text)) >= MARKS
     assert sum(int(label.split()[0]) for label in labels(text)) == 50
     assert "← 2 events earlier, 1 Jan 0001 to 1 Jan 1601" in plain
     assert "1 event later, 31 Dec 9999 →" in plain
@@ -335,7 +336,7 @@ def test_a_large_timeline_needs_few_queries_and_a_bounded_page(
         with django_assert_max_num_queries(MOST_QUERIES):
             text = shown(operator, PAGE + query)
         assert "of 3,700 events" in text
-        assert len(marks(text)) <= len(timeline_view.LANES) * timeline_view.BUCKETS
+        assert len(marks(text)) <= len(timeline_view.LANES) * MARKS
         assert text.count("<tr>") < 150
 
 

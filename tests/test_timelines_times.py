@@ -25,7 +25,7 @@ MORE = [
     ("20210130", NONE),
     ("20210130100000", NONE),
     ("01543921747", NONE),
-    ("１５４３９２１７４７", NONE),
+    ("\uff11543921747", NONE),
     (10**400, NONE),
     (float("inf"), NONE),
     (float("nan"), NONE),
@@ -85,12 +85,11 @@ def test_a_time_is_read_as_it_says_or_not_at_all(value: Any, right: str) -> None
     assert read(value)[0] == (UNDATED if right == NONE else us(datetime.fromisoformat(right).replace(tzinfo=UTC)))
 
 
-epoch_moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 12, 31, 23, 59, 59, 999999), timezones=st.just(UTC))
+epoch_us = st.integers(us(datetime(1990, 1, 1, tzinfo=UTC)), us(datetime(2101, 1, 1, tzinfo=UTC)) - 1)
 
 
-@given(epoch_moments)
-def test_digits_in_any_unit_are_the_same_moment_as_number_and_as_text(moment: datetime) -> None:
-    at = us(moment)
+@given(epoch_us)
+def test_digits_in_any_unit_are_the_same_moment_as_number_and_as_text(at: int) -> None:
     assert {read(at)[0], read(str(at))[0], read(at * 1000 + 999)[0], read(str(at * 1000))[0]} == {at}
     seconds, fraction = divmod(at, 10**6)
     assert read(seconds)[0] == read(f"{seconds}")[0] == at - fraction
@@ -130,7 +129,11 @@ def test_no_text_is_more_than_undated(text: str) -> None:
     ("event", "right", "text"),
     [
         (
-            {"EventTime": "2020-05-01 22:55:23", "UtcTime": "2020-05-02 02:55:23.551", "@timestamp": "2020-05-02T02:55:25Z"},
+            {
+                "EventTime": "2020-05-01 22:55:23",
+                "UtcTime": "2020-05-02 02:55:23.551",
+                "@timestamp": "2020-05-02T02:55:25Z",
+            },
             "2020-05-02T02:55:23.551",
             "UtcTime 2020-05-02 02:55:23.551; @timestamp 2020-05-02T02:55:25Z; EventTime 2020-05-01 22:55:23",
         ),
@@ -140,7 +143,7 @@ def test_no_text_is_more_than_undated(text: str) -> None:
             "datetime 2015-07-24T19:01:01+00:00; timestamp 123456789",
         ),
         ({"timestamp": 1435789661000000, "datetime": " "}, "2015-07-01T22:27:41", "1435789661000000"),
-        ({"timestamp": "", "datetime": "2015-07-25 02:01:01+00:00"}, "2015-07-25T02:01:01", "2015-07-25 02:01:01+00:00"),
+        ({"timestamp": "", "datetime": "2015-07-25 02:01:01Z"}, "2015-07-25T02:01:01", "2015-07-25 02:01:01Z"),
         (
             {"datetime": "2026-02-18T13:36:00+00:00", "timestamp": 1771421760000000},
             "2026-02-18T13:36:00",

@@ -4,7 +4,7 @@ They are derived from the evidence. A bundle's is kept again when it is verified
 its bundle; until then the incident's page says that it was not read yet, and which step reads it.
 """
 
-from django.db import migrations
+from django.db import migrations, models
 
 FORGET = """
 DELETE FROM orchestrator_timeline_points;
@@ -16,4 +16,16 @@ UPDATE orchestrator_bundles SET counts = NULL WHERE counts IS NOT NULL;
 class Migration(migrations.Migration):
     dependencies = [("bundles", "0005_bundled_artifacts")]
 
-    operations = [migrations.RunSQL(FORGET, migrations.RunSQL.noop)]
+    operations = [
+        migrations.AddField(
+            model_name="kepttimeline",
+            name="main_first_us",
+            field=models.BigIntegerField(help_text="earliest time but for a few events far away", null=True),
+        ),
+        migrations.AddField(
+            model_name="kepttimeline",
+            name="main_last_us",
+            field=models.BigIntegerField(help_text="latest time but for a few events far away", null=True),
+        ),
+        migrations.RunSQL(FORGET, migrations.RunSQL.noop),
+    ]

@@ -106,20 +106,20 @@ def severity_of(value: Any) -> int:
 
 
 def time_of(event: dict[str, Any]) -> tuple[int, str]:
-    """When it happened: microseconds since 1970 in UTC, or `UNDATED`; and the original text, as `Point.time` holds it."""
-    told = [_TimeTold(name, event[name]) for name in TIME_FIELDS if name in event]
-    told = [one for one in told if not one.is_empty] or told[:1]
-    if not told:
+    """When it happened, and what it says of that: `at_us` and `time` of its `Point`."""
+    fields = [_TimeField(name, event[name]) for name in TIME_FIELDS if name in event]
+    fields = [one for one in fields if not one.is_empty] or fields[:1]
+    if not fields:
         return UNDATED, ""
-    told.sort(key=lambda one: (one.at_us == UNDATED, not one.has_zone))
-    chosen, *others = told
+    fields.sort(key=lambda one: (one.at_us == UNDATED, not one.has_zone))
+    chosen, *others = fields
     differing = [one for one in others if one.at_us != chosen.at_us or one.at_us == UNDATED]
     if not differing:
         return chosen.at_us, chosen.text
     return chosen.at_us, "; ".join(f"{one.name} {one.text}" for one in (chosen, *differing))[:LISTED_CHARS]
 
 
-class _TimeTold:
+class _TimeField:
     """What one field of an event says of its time."""
 
     def __init__(self, name: str, value: Any) -> None:

@@ -27,15 +27,11 @@ UNITS = (  # how many make a second; how many seconds before 1970 the count begi
 LONGEST = 64
 NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d\d?)?", re.ASCII | re.IGNORECASE)
 ZONE = r"(?: ?(?P<zone>Z|UTC|GMT|[+-]00:?00 UTC|(?P<sign>[+-])(?P<off_hour>\d\d)(?::?(?P<off_minute>\d\d))?))?"
-CALENDARS = tuple(
-    re.compile(form, re.ASCII | re.IGNORECASE)
-    for form in (
-        r"(?P<year>\d{4})(?P<dash>[-/])(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
-        rf"(?:[T ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?{ZONE})?",
-        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"
-        rf"T(?P<hour>\d\d)(?P<minute>\d\d)(?:(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?)?{ZONE}",
-    )
-)
+SECOND = r"(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?"
+DAY = r"(?P<year>\d{4})(?P<dash>[-/])(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+WITH_SIGNS = DAY + rf"(?:[T ](?P<hour>\d\d):(?P<minute>\d\d)(?::{SECOND})?{ZONE})?"
+WITHOUT_SIGNS = rf"(?P<year>\d{{4}})(?P<month>\d\d)(?P<day>\d\d)T(?P<hour>\d\d)(?P<minute>\d\d)(?:{SECOND})?{ZONE}"
+CALENDARS = tuple(re.compile(form, re.ASCII | re.IGNORECASE) for form in (WITH_SIGNS, WITHOUT_SIGNS))
 
 
 def read(value: Any) -> tuple[int, bool]:
@@ -80,7 +76,7 @@ def _calendar(parts: dict[str, str | None]) -> int:
     except (ValueError, OverflowError):
         return UNDATED
     if second == 60:
-        # A leap second is the last of a month in UTC. No count since 1970 holds it; what is read is the moment after it.
+        # A leap second is the last of a month in UTC. No count since 1970 has it: read is the moment after it.
         return _since_1970(moment) if (moment.day, moment.hour, moment.minute) == (1, 0, 0) else UNDATED
     return _since_1970(moment) + fraction_us
 
