@@ -200,6 +200,8 @@ class KeptTimeline(models.Model):
     dated = models.BigIntegerField(default=0, help_text="of those, with a time that can be read")
     first_us = models.BigIntegerField(null=True, help_text="earliest time, microseconds since 1970, UTC")
     last_us = models.BigIntegerField(null=True, help_text="latest time")
+    main_first_us = models.BigIntegerField(null=True, help_text="earliest time but for a few events far away")
+    main_last_us = models.BigIntegerField(null=True, help_text="latest time but for a few events far away")
 
     class Meta:
         """Table and key; it is seen by whoever may see bundles."""

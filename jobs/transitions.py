@@ -66,8 +66,8 @@ COMPLETING = f"""
         progress = {PROGRESS}, error_code = '', error_message = '', {UNLEASED}
     WHERE {MINE} RETURNING job_id, attempts"""
 
-# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job. Its
-# supervisor kills it, and keepalives end the session of a host that is gone; the server's limit is for the rest.
+# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job.
+# Its supervisor kills it, and keepalives end the session of a host that is gone; the server's limit is for the rest.
 COMPLETE = f"""
 WITH done AS ({COMPLETING}),
 {CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -11,7 +12,8 @@ from django.views.decorators.http import require_GET, require_safe
 from bundles import services as bundle_services
 from bundles.errors import BundleNotFoundError
 from bundles.models import TimelinePoint
-from bundles.timelines.reading import SEVERITIES, UNDATED
+from bundles.timelines.reading import SEVERITIES
+from bundles.timelines.times import UNDATED
 from custody import exports, keyset
 from custody.models import Event
 from custody.principal import of_request
@@ -117,17 +119,32 @@ def _timeline(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
 
 
 def _event_row(point: TimelinePoint) -> dict[str, Any]:
-    at = None if point.at_us == UNDATED else moment_at(point.at_us)
+    at = "" if point.at_us == UNDATED else _shown(moment_at(point.at_us))
     return {
         "point": point,
-        "at": at.replace(tzinfo=None).isoformat(" ", "milliseconds") if at else "",
+        "at": at,
         "iso": iso_of(point.at_us) if at else "",
         "told": timeline_drawing.marked(point.time),
+        "has_text_beside": not _is_same(at, point.time),
         "phase": phase_words(point.phase),
         "severity": SEVERITIES[point.severity],
         "shape": timeline_drawing.shape_of(point.severity),
         "kind": point.kind.replace("_", " "),
     }
+
+
+def _shown(at: datetime) -> str:
+    """To the millisecond, or to the microsecond where the event tells it."""
+    return at.replace(tzinfo=None).isoformat(" ", "microseconds" if at.microsecond % 1000 else "milliseconds")
+
+
+def _is_same(at: str, told: str) -> bool:
+    """Whether the original text is the shown time in the same figures, which need not stand twice."""
+    figures, in_utc, rest = told.partition("Z")
+    if not in_utc:
+        figures, in_utc, rest = told.partition("+00:00")
+    whole = figures.replace("T", " ") + ("" if "." in figures else ".")
+    return bool(in_utc) and not rest and whole.rstrip("0") == at.rstrip("0")
 
 
 def _phase_row(lane: timeline_view.Lane, wanted: Filter, origin: str) -> dict[str, Any]:
@@ -151,9 +168,11 @@ def _ways_out(wanted: Filter, view: IncidentView, gathered: timeline_view.Gather
     if wanted.phase is not None:
         ways["all_phases"] = wanted.query(view.origin, phase=None) + "#kill-chain"
     if wanted.has_times and kept.first_us is not None and kept.last_us is not None:
-        span = max(gathered.end_us - gathered.start_us, 1_000_000)
-        since, until = gathered.start_us - span * (ZOOM_OUT - 1) // 2, gathered.end_us + span * (ZOOM_OUT - 1) // 2
-        covers = since <= kept.first_us and until >= kept.last_us
+        start, end = gathered.axis.start_us, max(gathered.axis.end_us, gathered.axis.start_us)
+        span = max(end - start, 1_000_000)
+        since = max(start - span * (ZOOM_OUT - 1) // 2, kept.first_us)
+        until = min(end + span * (ZOOM_OUT - 1) // 2, kept.last_us)
+        covers = (since, until) == (kept.first_us, kept.last_us)
         times: dict[str, int | None] = {"since_us": None if covers else since, "until_us": None if covers else until}
         ways["zoom_out"] = wanted.query(view.origin, **times) + "#kill-chain"
     return ways

@@ -11,8 +11,9 @@ class RestoredIncident(models.Model):
     """An incident that was put back at least once, and what was found missing from it.
 
     `missing` is what no bundle restored so far has carried. `left_out` is what a bundle carried and a restore could not
-    put beside what was here: SHA-256 of the bundle → source → how many records and files. `bundle_sha256`, `content_digest`, `restored_at` and `restored_by` tell of the first restore. `has_alerts` and
-    `has_artifacts` tell a list that was empty from one that no bundle carried.
+    put beside what was here: SHA-256 of the bundle → source → how many records and files. `bundle_sha256`,
+    `content_digest`, `restored_at` and `restored_by` tell of the first restore. `has_alerts` and `has_artifacts` tell a
+    list that was empty from one that no bundle carried.
     """
 
     incident_id = models.TextField(primary_key=True)

@@ -15,13 +15,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from bundles.timelines.reading import MEDIUM, SEVERITIES
+from bundles.timelines.stretch import MARKS
 from rehydration.timeline_filter import NO_PHASE, Filter, iso_of, moment_at, phase_words
-from rehydration.timeline_view import BUCKETS, Cluster, Gathered, bucket_range, severity_rows
+from rehydration.timeline_view import Axis, Cluster, Gathered, bucket_range, severity_rows
 
 LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1004, 24, 36
-BUCKET_WIDTH = (RIGHT - LEFT) / BUCKETS
+BUCKET_WIDTH = (RIGHT - LEFT) / MARKS
 SMALLEST, LARGEST = 4.6, 12.5
 TICKS = 5
+EDGE_HEIGHT = 26
 SHAPES = {
     "critical": '<path class="mark critical" d="M{x} {top}l{d} {d}l-{d} {d}l-{d} -{d}z"/>',
     "high": '<rect class="mark" x="{left}" y="{up}" width="{w}" height="{w}" rx="1.5"/>',
@@ -58,6 +60,16 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Edge:
+    """What lies beside the axis, said at its end; the link shows those events alone."""
+
+    x: int
+    anchor: str
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
 class Drawing:
     """The whole picture, `width` by `height` in its own units."""
 
@@ -69,12 +81,15 @@ class Drawing:
     label: str
     lanes: list[LaneShape]
     ticks: list[Tick]
+    edges: list[Edge]
+    edges_y: int
 
 
 def draw(gathered: Gathered, wanted: Filter, origin: str) -> Drawing:
     """Lay out what was gathered; links keep the filter and the origin of the events."""
     most = max((cluster.events for lane in gathered.lanes for cluster in lane.clusters), default=1)
     links = _Links(gathered, wanted, wanted.query(origin, phase=None, since_us=None, until_us=None))
+    edges = list(_edges(gathered, wanted, origin))
     lanes = []
     for place, lane in enumerate(gathered.lanes):
         y = TOP + place * LANE_HEIGHT
@@ -82,9 +97,11 @@ def draw(gathered: Gathered, wanted: Filter, origin: str) -> Drawing:
         href = wanted.query(origin, phase=lane.phase) + "#kill-chain"
         lanes.append(LaneShape(y, y + 4, phase_words(lane.phase), lane.events, href, marks))
     height = TOP + len(lanes) * LANE_HEIGHT
-    span = f"{_day(gathered.start_us)} to {_day(gathered.end_us)}"
-    label = f"Kill chain, {gathered.events - gathered.undated:,} events in {len(lanes)} phases, {span}"
-    return Drawing(RIGHT + 16, height + 10, LEFT, RIGHT, height, label, lanes, list(_ticks(gathered)))
+    axis, drawn = gathered.axis, gathered.events - gathered.undated - gathered.beside
+    label = f"Kill chain, {drawn:,} events in {len(lanes)} phases, {_day(axis.start_us)} to {_day(axis.end_us)}"
+    edges_y = height + (EDGE_HEIGHT if edges else 0)
+    ticks = list(_ticks(axis))
+    return Drawing(RIGHT + 16, edges_y + 10, LEFT, RIGHT, height, label, lanes, ticks, edges, edges_y)
 
 
 def sentence(cluster: Cluster) -> str:
@@ -132,7 +149,7 @@ class _Links:
     def to(self, cluster: Cluster) -> str:
         """Zoom to the cluster's stretch of the axis; to its own events' times where that would show the same again."""
         start, end = bucket_range(self.gathered, cluster.bucket)
-        if (start, end) == (self.wanted.since_us, self.wanted.until_us) or end - start < BUCKETS:
+        if (start, end) == (self.wanted.since_us, self.wanted.until_us) or end - start < MARKS:
             start, end = cluster.first_us, cluster.last_us
         target = "events" if cluster.first_us == cluster.last_us else "kill-chain"
         joint = "&" if self.stays != "?" else ""
@@ -140,22 +157,42 @@ class _Links:
         return f"{self.stays}{joint}phase={phase}&since={iso_of(start)}&until={iso_of(end)}#{target}"
 
 
-def _ticks(gathered: Gathered) -> Iterator[Tick]:
-    span = gathered.end_us - gathered.start_us
-    if not span:
-        yield Tick(f"{LEFT + BUCKET_WIDTH / 2:.0f}", "middle", _exact(moment_at(gathered.start_us), "second"))
+def _edges(gathered: Gathered, wanted: Filter, origin: str) -> Iterator[Edge]:
+    for clusters, is_earlier in ((gathered.earlier, True), (gathered.later, False)):
+        if not clusters:
+            continue
+        first, last = min(one.first_us for one in clusters), max(one.last_us for one in clusters)
+        events = sum(one.events for one in clusters)
+        days = _day(first) if _day(first) == _day(last) else f"{_day(first)} to {_day(last)}"
+        told = f"{events:,} event{'' if events == 1 else 's'} {'earlier' if is_earlier else 'later'}, {days}"
+        href = wanted.query(origin, since_us=first, until_us=last) + "#kill-chain"
+        yield Edge(LEFT, "start", f"← {told}", href) if is_earlier else Edge(RIGHT, "end", f"{told} →", href)
+
+
+def _ticks(axis: Axis) -> Iterator[Tick]:
+    span = axis.end_us - axis.start_us
+    if span <= 0:
+        yield Tick(f"{LEFT + BUCKET_WIDTH / 2:.0f}", "middle", _exact(moment_at(axis.start_us), "moment"))
         return
-    unit = "day" if span > 4 * 86_400e6 * TICKS else "minute" if span > 60e6 * TICKS else "second"
+    least = {"day": 4 * 86_400e6, "minute": 60e6, "second": 1e6, "microsecond": 0}  # between two ticks
+    unit = next(name for name, step in least.items() if span > step * TICKS)
     for number in range(TICKS):
-        at = moment_at(gathered.start_us + span * number // (TICKS - 1))
+        at = moment_at(axis.start_us + span * number // (TICKS - 1))
         x = LEFT + (RIGHT - LEFT) * number / (TICKS - 1)
         anchor = "start" if number == 0 else "end" if number == TICKS - 1 else "middle"
         yield Tick(f"{x:.0f}", anchor, _exact(at, unit))
 
 
 def _exact(at: datetime, unit: str) -> str:
-    forms = {"day": "{at.day} {at:%b} {at.year}", "minute": "{at.day} {at:%b} {at.year} {at:%H:%M}"}
-    return forms.get(unit, "{at.year}-{at:%m-%d %H:%M:%S.%f}").format(at=at)
+    """Short enough for five to stand side by side; a moment alone is told in full."""
+    day = f"{at.day} {at:%b} {at.year:04}"
+    forms = {
+        "day": day,
+        "minute": f"{day} {at:%H:%M}",
+        "second": f"{day} {at:%H:%M:%S}",
+        "microsecond": f"{at:%H:%M:%S.%f}",
+    }
+    return forms.get(unit, f"{day} {at:%H:%M:%S.%f}")
 
 
 def _day(at_us: int) -> str:

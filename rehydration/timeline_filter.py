@@ -10,18 +10,8 @@ from urllib.parse import urlencode
 from django import forms
 from django.db.models import Q
 
-from bundles.timelines.reading import (
-    CRITICAL,
-    EPOCH,
-    HIGH,
-    LOW,
-    MEDIUM,
-    PHASES,
-    SEVERITIES,
-    UNASSIGNED,
-    UNDATED,
-    microseconds_of,
-)
+from bundles.timelines.reading import CRITICAL, HIGH, LOW, MEDIUM, PHASES, SEVERITIES, UNASSIGNED
+from bundles.timelines.times import EPOCH, UNDATED, read
 
 NO_PHASE = "unassigned"
 SEVERITY_CHOICES = (
@@ -152,10 +142,10 @@ def _microseconds(text: str, *, end: bool = False) -> int | None:
     text = text.strip().upper().removesuffix("UTC").strip()
     if not text:
         return None
-    at_us = microseconds_of(text)
+    at_us, _ = read(text)
     if at_us == UNDATED:
         raise forms.ValidationError("Write a time like 2026-01-31 12:00, in UTC.")
-    if not end:
+    if not end or text[4] not in "-/":
         return at_us
     named = {10: timedelta(days=1), 16: timedelta(minutes=1), 19: timedelta(seconds=1)}.get(len(text.removesuffix("Z")))
     return at_us if named is None else at_us + named // timedelta(microseconds=1) - 1

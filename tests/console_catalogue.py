@@ -150,6 +150,8 @@ CATALOGUE = (
     Shown("incident-page", "bundle and restored", rows.INCIDENT, evidence.both_origins),
     Shown("incident-page", "as restored", rows.INCIDENT, evidence.both_origins, query="origin=restored"),
     Shown("incident-page", "hostile timeline", rows.INCIDENT, evidence.hostile_timeline, hostile=True),
+    Shown("incident-page", "odd times", rows.INCIDENT, evidence.odd_times),
+    Shown("incident-page", "far times", rows.INCIDENT, evidence.far_times),
     Shown("incident-page", "not found", "Not found", lambda: ["never-seen"], status=404),
     Shown("incident-page", "hostile", scenes.LONGEST_ID, scenes.hostile_incident, hostile=True),
     Shown("new-bundle", "empty", ASKED),

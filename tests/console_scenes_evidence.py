@@ -53,6 +53,18 @@ def hostile_timeline() -> Arguments:
     return [made.incident_id]
 
 
+def odd_times() -> Arguments:
+    """Events whose times are written in every way that sources have, some of them in none that can be read."""
+    odd = [timelines.event(n, timestamp=at) for n, (at, _) in enumerate(timelines.REPORTED_TIMES)]
+    two = {"datetime": "2020-05-02T02:55:23.551+00:00", "timestamp": 123456789}
+    return [timelines.kept(_folder(), [*odd, timelines.event(28, **two)]).incident_id]
+
+
+def far_times() -> Arguments:
+    """50 events of one minute, and some of other centuries."""
+    return [timelines.kept(_folder(), timelines.far_apart()).incident_id]
+
+
 def both_origins() -> Arguments:
     """An incident that was bundled and restored here, with other numbers in each."""
     records = [json.dumps(timelines.event(number)) for number in range(300)]

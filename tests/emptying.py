@@ -29,10 +29,8 @@ BEGIN
         END IF;
     END LOOP;
 END $$"""
-STATE = "SELECT " + ", ".join(
-    f"(SELECT md5(string_agg(t::text, ',' ORDER BY t.id)) FROM {table} t)"  # noqa: S608 # of constants
-    for table in FILLED_BY_MIGRATIONS
-)
+CONTENT = "(SELECT md5(string_agg(t::text, ',' ORDER BY t.id)) FROM {} t)"
+STATE = "SELECT " + ", ".join(CONTENT.format(table) for table in FILLED_BY_MIGRATIONS)
 
 
 class Emptying:

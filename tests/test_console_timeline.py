@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from bundles.models import Bundle, KeptTimeline, TimelinePoint
 from bundles.samples import incident
 from bundles.timelines import keeping
 from bundles.timelines.reading import SEVERITIES
+from bundles.timelines.stretch import MARKS
 from rehydration import timeline_view
 from rehydration.timeline_filter import Filter, FilterForm
 from tests import console_rows as rows
@@ -55,7 +57,7 @@ def asked(**fields: str) -> Filter:
 
 def counted(gathered: timeline_view.Gathered) -> tuple[int, int, int]:
     """Clusters and undated added up, in three ways."""
-    clusters = sum(cluster.events for lane in gathered.lanes for cluster in lane.clusters)
+    clusters = sum(cluster.events for lane in gathered.lanes for cluster in lane.dated)
     return clusters + gathered.undated, gathered.events, sum(gathered.severities.values())
 
 
@@ -171,11 +173,120 @@ def test_events_without_phase_or_time_are_counted_and_listed(operator: Client, t
     given = [event(0), event(1, metadata={}), event(2, timestamp="whenever"), event(3, timestamp=None, metadata={})]
     kept(tmp_path / "t", given)
     text = shown(operator, PAGE)
-    assert "<b>4</b> of 4 events; <b>2</b> of them tell no time" in " ".join(text.split())
+    assert "<b>4</b> of 4 events; <b>2</b> without a time" in " ".join(text.split())
     assert "Only unassigned, 2 events" in text
     assert "whenever" in text
     assert text.count("no time</span>") == 2
     assert sum(int(label.split()[0]) for label in labels(text)) == 2
+
+
+def test_every_event_of_odd_times_is_listed_with_its_original_text_and_none_with_a_wrong_date(
+    operator: Client, tmp_path: Path
+) -> None:
+    given = [event(n, timestamp=at, alert_type=f"t{n}") for n, (at, _) in enumerate(timelines.REPORTED_TIMES)]
+    kept(tmp_path / "t", given)
+    listed = rows_of(operator, PAGE)
+    assert len(listed) == len(given)
+    for number, (value, right) in enumerate(timelines.REPORTED_TIMES):
+        cell = listed[f"t{number}"]
+        if right == timelines.NONE:
+            assert "no time" in cell
+            assert (value if isinstance(value, str) and value else json.dumps(value)) in cell
+        else:
+            assert f'datetime="{datetime.fromisoformat(right).isoformat(timespec="microseconds")}Z"' in cell
+            assert str(value) in cell
+    beside = {name for name, cell in listed.items() if '<span class="sub">' in cell}
+    assert beside == {f"t{n}" for n in range(28) if n != 9}  # only there does the original say the same in figures
+
+
+def rows_of(client: Client, address: str) -> dict[str, str]:
+    """Kind of each listed event → its cell with the time, of all pages."""
+    found, query = {}, ""
+    while True:
+        text = shown(client, address + query)
+        for cell, kind in re.findall(r'<td class="at">(.*?)</td>.*?<td class="name"><bdi>(\w+)', text, re.DOTALL):
+            found[kind] = unescape(cell)
+        more = re.search(r'href="([^"#]+)#events" rel="next">More events', text)
+        if more is None:
+            return found
+        query = unescape(more[1])
+
+
+@pytest.mark.parametrize(
+    ("fields", "beside"),
+    [
+        ({"timestamp": "2026-01-12T08:00:00Z"}, False),
+        ({"timestamp": "2026-01-12T08:00:00.120Z"}, False),
+        ({"timestamp": "2026-01-12T08:00:00.123456+00:00"}, False),
+        ({"timestamp": "2026-01-12T08:00:00.1234567Z"}, True),
+        ({"timestamp": "2026-01-12T08:00:00"}, True),
+        ({"timestamp": "2026-01-12T09:00:00+01:00"}, True),
+        ({"timestamp": "2026-01-11T24:00:00Z"}, True),
+        ({"timestamp": "2026-01-12T08:00:00Z", "datetime": "2026-01-12T08:00:01Z"}, True),
+    ],
+)
+def test_the_original_text_stands_beside_unless_it_says_the_shown_time_in_the_same_figures(
+    operator: Client, tmp_path: Path, fields: dict[str, str], beside: bool
+) -> None:
+    kept(tmp_path / "t", [event(0, alert_type="x", **fields)])
+    (cell,) = rows_of(operator, PAGE).values()
+    assert all(text in cell for text in fields.values())
+    assert ('<span class="sub">' in cell) is beside
+
+
+def test_events_of_one_minute_are_told_apart_though_some_are_of_other_centuries(
+    operator: Client, tmp_path: Path
+) -> None:
+    kept(tmp_path / "t", timelines.far_apart())
+    text = shown(operator, PAGE)
+    plain = " ".join(text.split())
+    assert len(marks(text)) >= MARKS
+    assert sum(int(label.split()[0]) for label in labels(text)) == 50
+    assert "← 2 events earlier, 1 Jan 0001 to 1 Jan 1601" in plain
+    assert "1 event later, 31 Dec 9999 →" in plain
+    assert "<b>54</b> of 54 events; <b>1</b> without a time" in plain
+    assert "<b>3</b> far from all others" in plain
+    assert "0001-01-01 00:00:00 UTC" in plain
+    assert "9999-12-31 23:59:59 UTC" in plain
+    seen = {PAGE}
+    for found in re.findall(r'href="(\?[^"#]*)', text):
+        address = PAGE + unescape(found)
+        if address not in seen:
+            seen.add(address)
+            shown(operator, address)
+    for edge, events in (("2 events earlier", 2), ("1 event later", 1)):
+        href = next(
+            unescape(h) for h, words in re.findall(r'<a href="([^"]+)"><text[^>]*>([^<]*)', text) if edge in words
+        )
+        beside = shown(operator, PAGE + href.split("#")[0])
+        assert f"<b>{events}</b> of 54 events" in beside
+        assert sum(int(label.split()[0]) for label in labels(beside)) == events
+    zoom = PAGE + "?since=2026-01-12+08:00:10&until=2026-01-12+08:00:20"
+    for _ in range(40):
+        out = re.findall(r'<a href="([^"]+)">Zoom out', shown(operator, zoom))
+        if not out:
+            break
+        zoom = PAGE + unescape(out[0]).split("#")[0]
+    assert zoom == PAGE + "?origin=bundle"
+
+
+@pytest.mark.parametrize("given", [{}, {"since": "1500-01-01"}, {"until": "3000-01-01"}, {"phase": "unassigned"},
+                                   {"severity": "high+"}, {"since": "0001-01-01", "until": "9999-12-31"}])  # fmt: skip
+def test_what_lies_beside_the_axis_is_counted_once_too(tmp_path: Path, given: dict[str, str]) -> None:
+    kept(tmp_path / "t", timelines.far_apart())
+    timeline, wanted = timelines.timeline(), asked(**given)
+    gathered = timeline_view.gather(timeline, wanted)
+    assert set(counted(gathered)) == {TimelinePoint.objects.filter(wanted.condition(), timeline=timeline).count()}
+    assert (gathered.beside > 0) is ("until" not in given or "since" not in given)
+
+
+def test_an_axis_leaves_nothing_out_where_events_are_spread_or_a_long_quiet_time_is_part_of_the_story(
+    tmp_path: Path,
+) -> None:
+    burst = [event(n, timestamp=(timelines.BEGAN + timedelta(milliseconds=n)).isoformat()) for n in range(300)]
+    tail = [event(n, timestamp=(timelines.BEGAN + timedelta(days=30 * n)).isoformat()) for n in range(1, 40)]
+    kept(tmp_path / "t", [*burst, *tail])
+    assert timeline_view.gather(timelines.timeline(), Filter()).beside == 0
 
 
 def test_an_incident_whose_events_all_lack_a_time_has_a_table_and_no_drawing(operator: Client, tmp_path: Path) -> None:
@@ -225,7 +336,7 @@ def test_a_large_timeline_needs_few_queries_and_a_bounded_page(
         with django_assert_max_num_queries(MOST_QUERIES):
             text = shown(operator, PAGE + query)
         assert "of 3,700 events" in text
-        assert len(marks(text)) <= len(timeline_view.LANES) * timeline_view.BUCKETS
+        assert len(marks(text)) <= len(timeline_view.LANES) * MARKS
         assert text.count("<tr>") < 150
 
 

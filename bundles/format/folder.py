@@ -98,7 +98,8 @@ def _incident_members(folder: Path, incident_id: str, staging: Path) -> list[Pay
 
 def _refuse_what_the_layout_has_no_place_for(folder: Path) -> None:
     known = {*paths.DATA_MEMBERS, paths.ARTIFACT_FOLDER}
-    beside = [path for name in sorted(os.listdir(folder)) if name not in known for path in _paths_below(folder, name)]
+    others = sorted(one.name for one in folder.iterdir() if one.name not in known)
+    beside = [path for name in others for path in _paths_below(folder, name)]
     if (folder / paths.ARTIFACT_FOLDER).is_dir():
         held = sorted((folder / paths.ARTIFACT_FOLDER).iterdir())
         beside += [f"{paths.ARTIFACT_FOLDER}/{one.name}/" for one in held if one.is_dir() and not any(one.iterdir())]

@@ -22,7 +22,9 @@ from django.db.models.functions import Now
 from bundles.format import paths
 from bundles.format.records import iter_array, parse_record, read_timeline
 from bundles.models import KeptTimeline
-from bundles.timelines.reading import SEVERITIES, UNDATED, Point, point_of, severity_of
+from bundles.timelines.reading import SEVERITIES, Point, point_of, severity_of
+from bundles.timelines.stretch import main_stretch
+from bundles.timelines.times import UNDATED
 
 T = TypeVar("T")
 
@@ -135,9 +137,12 @@ def _replace(incident_id: str, origin: str, points: Iterable[Point], events: int
             if times:
                 first, last = min(first, *times), max(last, *times) if dated else max(times)
                 dated += len(times)
-    KeptTimeline.objects.filter(pk=kept.pk).update(
-        kept=position, dated=dated, first_us=first if dated else None, last_us=last if dated else None
-    )
+    KeptTimeline.objects.filter(pk=kept.pk).update(kept=position)
+    if dated:
+        start, end = main_stretch(kept.pk, dated, first, last)
+        KeptTimeline.objects.filter(pk=kept.pk).update(
+            dated=dated, first_us=first, last_us=last, main_first_us=start, main_last_us=end
+        )
 
 
 def _watched(records: Iterator[T], check: Callable[[], None]) -> Iterator[T]:

@@ -6,11 +6,12 @@ nothing is guessed from other fields, and no event is left out.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bundles.format.canonical import canonical_json
+from bundles.timelines.times import UNDATED, read
 
 # MITRE ATT&CK's tactics in their order; the steps of the Lockheed Martin kill chain that ATT&CK does not have stand
 # where they happen.
@@ -36,8 +37,11 @@ UNRATED, INFO, LOW, MEDIUM, HIGH, CRITICAL = range(6)
 SEVERITIES = ("unrated", "info", "low", "medium", "high", "critical")
 SAME_SEVERITY = {"informational": INFO, "information": INFO, "moderate": MEDIUM}
 
-UNDATED = 2**63 - 1
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Where an event has several of these, the first that says its zone counts, else the first that can be read. When a
+# collector received it (`@timestamp`) is the last resort.
+TIME_FIELDS = ("UtcTime", "datetime", "timestamp", "eventTime", "EventTime", "@timestamp")
+IN_UTC_BY_NAME = "UtcTime"
+
 LISTED_CHARS = 200
 WORDS_CHARS = 1800
 
@@ -48,7 +52,8 @@ class Point:
 
     Attributes:
         at_us: microseconds since 1970 in UTC; `UNDATED` when its time cannot be read.
-        time: the time as the event has it.
+        time: the time as the event writes it; all its times with their names, the one that counts first, where they
+            are not the same moment.
         phase: one of `PHASES`, or `UNASSIGNED`.
         severity: 0 (unrated) to 5 (critical).
         kind: what was seen.
@@ -77,10 +82,11 @@ def point_of(event: dict[str, Any]) -> Point:
     technique = _technique(event, metadata)
     source, target = listed(event.get("source")), listed(event.get("target"))
     told = _phase_told(event, metadata)
+    at_us, time = time_of(event)
     words = (kind, technique, source, target, event.get("title"), told, metadata.get("file"), metadata.get("channel"))
     return Point(
-        at_us=microseconds_of(event.get("timestamp")),
-        time=listed(event.get("timestamp")),
+        at_us=at_us,
+        time=time,
         phase=_phase(told),
         severity=severity_of(event.get("severity")),
         kind=kind,
@@ -99,25 +105,32 @@ def severity_of(value: Any) -> int:
     return SEVERITIES.index(word) if word in SEVERITIES else SAME_SEVERITY.get(word, UNRATED)
 
 
-def microseconds_of(value: Any) -> int:
-    """A time of ISO 8601, or seconds or milliseconds since 1970, in microseconds; one without a zone is read as UTC."""
-    try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value.strip())
-            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = value / 1000 if abs(value) > 1e11 else value
-            moment = EPOCH + timedelta(seconds=seconds)
+def time_of(event: dict[str, Any]) -> tuple[int, str]:
+    """When it happened, and what it says of that: `at_us` and `time` of its `Point`."""
+    fields = [_TimeField(name, event[name]) for name in TIME_FIELDS if name in event]
+    fields = [one for one in fields if not one.is_empty] or fields[:1]
+    if not fields:
+        return UNDATED, ""
+    fields.sort(key=lambda one: (one.at_us == UNDATED, not one.has_zone))
+    chosen, *others = fields
+    differing = [one for one in others if one.at_us != chosen.at_us or one.at_us == UNDATED]
+    if not differing:
+        return chosen.at_us, chosen.text
+    return chosen.at_us, "; ".join(f"{one.name} {one.text}" for one in (chosen, *differing))[:LISTED_CHARS]
+
+
+class _TimeField:
+    """What one field of an event says of its time."""
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name = name
+        self.is_empty = value is None or (isinstance(value, str) and not value.strip())
+        self.at_us, has_zone = read(value)
+        self.has_zone = has_zone or name == IN_UTC_BY_NAME
+        if self.is_empty or isinstance(value, bool):
+            self.text = listed(json.dumps(value))  # null, true, "": no text of its own, and yet something was written
         else:
-            return UNDATED
-    except (ValueError, OverflowError):
-        return UNDATED
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def moment_of(at_us: int) -> datetime:
-    """The moment of a dated event."""
-    return EPOCH + timedelta(microseconds=at_us)
+            self.text = listed(value if isinstance(value, str | list | dict) else str(value))
 
 
 def listed(value: Any) -> str:

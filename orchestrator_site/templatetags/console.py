@@ -123,8 +123,8 @@ def exact(moment: datetime | str | None) -> SafeString | str:
     in_utc = at.astimezone(UTC)
     return format_html(
         '<time class="nowrap" datetime="{}">{}</time>',
-        in_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        in_utc.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        in_utc.replace(tzinfo=None).isoformat(timespec="seconds") + "Z",  # strftime writes the year 1 as 1
+        in_utc.replace(tzinfo=None).isoformat(" ", "seconds") + " UTC",
     )
 
 

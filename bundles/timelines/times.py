@@ -1,0 +1,85 @@
+"""When an event happened, as its fields say it: read exactly, or not at all.
+
+A wrong date is worse than none, so only forms with one meaning are read; `docs/timelines.md` lists them. Numbers are
+read from their digits and never pass through a float.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNDATED = 2**63 - 1
+
+# Digits alone count one of these units since a day, if that puts them into the years 1990 to 2100. No number fits two.
+FIRST_OF_EPOCHS_US, END_OF_EPOCHS_US = 631_152_000 * 10**6, 4_133_980_800 * 10**6
+UNITS = (  # how many make a second; how many seconds before 1970 the count begins
+    (1, 0),
+    (10**3, 0),
+    (10**6, 0),
+    (10**9, 0),
+    (10**7, 11_644_473_600),  # FILETIME of Windows, since 1601
+)
+
+LONGEST = 64
+NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d\d?)?", re.ASCII | re.IGNORECASE)
+ZONE = r"(?: ?(?P<zone>Z|UTC|GMT|[+-]00:?00 UTC|(?P<sign>[+-])(?P<off_hour>\d\d)(?::?(?P<off_minute>\d\d))?))?"
+SECOND = r"(?P<second>\d\d)(?:[.,](?P<fraction>\d+))?"
+DAY = r"(?P<year>\d{4})(?P<dash>[-/])(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+WITH_SIGNS = DAY + rf"(?:[T ](?P<hour>\d\d):(?P<minute>\d\d)(?::{SECOND})?{ZONE})?"
+WITHOUT_SIGNS = rf"(?P<year>\d{{4}})(?P<month>\d\d)(?P<day>\d\d)T(?P<hour>\d\d)(?P<minute>\d\d)(?:{SECOND})?{ZONE}"
+CALENDARS = tuple(re.compile(form, re.ASCII | re.IGNORECASE) for form in (WITH_SIGNS, WITHOUT_SIGNS))
+
+
+def read(value: Any) -> tuple[int, bool]:
+    """Read one value of JSON: a text, or a number of any class whose `str()` is the number's own text.
+
+    Returns:
+        Microseconds since 1970 in UTC, what is finer cut off, or `UNDATED`; and whether it says its zone, as digits do.
+    """
+    if value is None or isinstance(value, bool | list | dict):
+        return UNDATED, False
+    text = str(value).strip()
+    if len(text) > LONGEST:
+        return UNDATED, False
+    if NUMBER.fullmatch(text):
+        return _epoch(Fraction(text)), True
+    for calendar in CALENDARS:
+        if parts := calendar.fullmatch(text):
+            return _calendar(parts.groupdict()), parts["zone"] is not None
+    return UNDATED, False
+
+
+def _epoch(count: Fraction) -> int:
+    for in_a_second, seconds_before_1970 in UNITS:
+        at_us = count.numerator * 10**6 // (count.denominator * in_a_second) - seconds_before_1970 * 10**6
+        if FIRST_OF_EPOCHS_US <= at_us < END_OF_EPOCHS_US:
+            return at_us
+    return UNDATED
+
+
+def _calendar(parts: dict[str, str | None]) -> int:
+    """A date with or without a time of day; without a zone it is UTC."""
+    names = ("year", "month", "day", "hour", "minute", "second", "off_hour", "off_minute")
+    year, month, day, hour, minute, second, off_hour, off_minute = (int(parts[name] or 0) for name in names)
+    fraction_us = int(((parts["fraction"] or "") + "000000")[:6])
+    is_end_of_day = hour == 24 and not (minute or second or int(parts["fraction"] or 0))
+    if not (hour < 24 or is_end_of_day) or minute > 59 or second > 60 or off_hour > 23 or off_minute > 59:
+        return UNDATED
+    offset = timedelta(hours=off_hour, minutes=off_minute) * (-1 if parts["sign"] == "-" else 1)
+    since_midnight = timedelta(hours=hour, minutes=minute, seconds=second) - offset
+    try:
+        moment = datetime(year, month, day, tzinfo=UTC) + since_midnight
+    except (ValueError, OverflowError):
+        return UNDATED
+    if second == 60:
+        # A leap second is the last of a month in UTC. No count since 1970 has it: read is the moment after it.
+        return _since_1970(moment) if (moment.day, moment.hour, moment.minute) == (1, 0, 0) else UNDATED
+    return _since_1970(moment) + fraction_us
+
+
+def _since_1970(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
