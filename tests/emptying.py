@@ -37,7 +37,7 @@ class Emptying:
     """Takes the place of Django's flush in transactional tests of one session."""
 
     def __init__(self) -> None:
-        self._django = TransactionTestCase._fixture_teardown
+        self._django: Any = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
         self._tables: list[str] = []
         self._before: Any = None
 
@@ -52,7 +52,7 @@ class Emptying:
         def teardown(case: TransactionTestCase) -> None:
             emptying.empty(case)
 
-        TransactionTestCase._fixture_teardown = teardown  # type: ignore[method-assign]
+        TransactionTestCase._fixture_teardown = teardown  # type: ignore[attr-defined]
 
     def empty(self, case: TransactionTestCase) -> None:
         """Leave the database as migrations made it."""

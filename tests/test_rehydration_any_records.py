@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -13,7 +14,6 @@ from bundles.format.canonical import canonical_record
 from bundles.format.records import parse_record
 from bundles.models import Bundle
 from custody.principal import SYSTEM
-from jobs.models import Job
 from rehydration.models import Alert, ArtifactRecord
 from tests.rehydration_incident import Incident, restore, run
 
@@ -34,8 +34,8 @@ def records(written: list[dict[str, str]]) -> list[dict[str, object]]:
     return [parse_record("{" + ",".join(f'"{key}":{value}' for key, value in one.items()) + "}") for one in written]
 
 
-def bundled_again(incident_id: str, **asked: object) -> Job:
-    bundle_services.request_bundle(SYSTEM, incident_id=incident_id, source="restored", **asked)
+def bundled_again(incident_id: str, *, allow_partial: bool = False) -> Any:
+    bundle_services.request_bundle(SYSTEM, incident_id=incident_id, source="restored", allow_partial=allow_partial)
     return run()
 
 
