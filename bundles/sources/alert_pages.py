@@ -4,9 +4,9 @@ An empty page ends the list, and so does a short one when the total says that no
 page is asked for behind a short one, as a service may send fewer alerts than asked for. Three answers are possible:
 
 - nothing new, or the same page again from a service that knows no offset: the list has ended;
-- more alerts, and the short page has as many as before when it is asked for again: the service caps its pages;
-- more alerts, and the short page has another length by now: the list ended there and is changing. It is followed no
-  further, as that could last for ever; the next reading shows whether anything was lost.
+- more alerts, and the short page is no longer when it is asked for again: the service caps its pages;
+- more alerts, and the short page, asked for again, has more behind those that it had: the list ended there and has
+  grown since. It is followed no further, as that could last for ever; the next reading shows whether anything was lost.
 
 Alerts are told apart by their bytes, never by their ids: two with one id, or two equal ones on one page, are two. Equal
 ones on two pages are one alert that was seen twice, as when another one came in front of it in between.
@@ -45,6 +45,7 @@ class Pass:
         in_previous: how many of them the reading before had, too.
         answers: pages that brought a new alert.
         ended: whether an empty page or the total showed the end.
+        echoed: whether the same page, sent twice, was taken for the end, as a service without offsets sends it.
         first_total: what the service said at first; None if nothing.
         last_total: what it said with its last page.
         strays: alerts seen twice otherwise than because the end of one page is the beginning of the next.
@@ -57,6 +58,7 @@ class Pass:
     in_previous: int = 0
     answers: int = 0
     ended: bool = False
+    echoed: bool = False
     first_total: int | None = None
     last_total: int | None = None
     strays: int = 0
@@ -70,7 +72,7 @@ class Pass:
 
     @property
     def counted(self) -> bool:
-        """Whether the pages hold as many alerts as the last total says and no fewer than the first; or none was given."""
+        """Whether the pages hold as many alerts as the last total says, if any, and no fewer than the first."""
         return self.last_total in {None, self.slots} and self.slots >= (self.first_total or 0)
 
     @property
@@ -81,7 +83,7 @@ class Pass:
     @property
     def orderly(self) -> bool:
         """Whether no alert moved, unless others came in front of it, and none is short of the first total."""
-        return self.counted and not self.strays and self.distinct >= (self.first_total or 0)
+        return self.counted and not self.strays and not self.echoed and self.distinct >= (self.first_total or 0)
 
     def add(self, page: list[bytes], before: list[bytes], seen: dict[bytes, int]) -> bool:
         """Take in one page; whether it brought a new alert.
@@ -121,7 +123,7 @@ class PageReader:
     """
 
     def __init__(
-        self, client: SourceClient, incident_id: str, trace: Trace, found: Pass, seen: dict[bytes, int], keep: Keep
+        self, client: SourceClient, incident_id: str, *, trace: Trace, found: Pass, seen: dict[bytes, int], keep: Keep
     ) -> None:
         self._client = client
         self._incident_id = incident_id
@@ -140,7 +142,7 @@ class PageReader:
         """
         found = self._found
         before: list[bytes] = []
-        short: tuple[int, int] | None = None  # where the last page began and how many alerts it had, if it was short
+        short: int | None = None  # where the last page began, if it was a short one
         while True:
             offset = found.slots
             page, total = self._ask(offset)
@@ -152,14 +154,14 @@ class PageReader:
             if len(self._seen) > self._client.limits.alerts or found.slots > self._client.limits.alerts:
                 raise self._invalid(f"it sends more than {self._client.limits.alerts} alerts.")
             if short is not None and new:
-                if self._changed_length(*short):
+                if self._has_grown(short, before):
                     return
-                self._full = short[1]
+                self._full = len(before)
             if len(page) < self._full:
                 found.ended = not page or (total is not None and found.slots >= total)
                 if found.ended or not new:
                     return
-            short = (offset, len(page)) if len(page) < self._full and total is None else None
+            short = offset if len(page) < self._full and total is None else None
             before = page
 
     def _bound(self, page: list[bytes], offset: int, total: int | None) -> None:
@@ -175,12 +177,14 @@ class PageReader:
     def _confirm_echo(self, page: list[bytes], total: int | None) -> None:
         """Take the same page twice for the end of the list, if that can be."""
         self._found.ended = total == self._found.slots
-        if not self._found.ended and len(page) >= self._full:
+        self._found.echoed = not self._found.ended
+        if self._found.echoed and len(page) >= self._full:
             raise self._invalid("it sends the same alerts again and again.")
 
-    def _changed_length(self, offset: int, length: int) -> bool:
-        page, _ = self._ask(offset, keep=False)
-        return len(page) != length
+    def _has_grown(self, offset: int, page: list[bytes]) -> bool:
+        """Whether the page at `offset` is what it was and has more alerts behind that by now."""
+        again, _ = self._ask(offset, keep=False)
+        return len(again) > len(page) and again[: len(page)] == page
 
     def _ask(self, offset: int, *, keep: bool = True) -> tuple[list[bytes], int | None]:
         """Ask for the page at `offset`; its alerts' identities in order, and the total."""

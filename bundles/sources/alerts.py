@@ -1,23 +1,23 @@
 """All alerts of an incident from the Alerts DB, or a fault that says how the list changed; never fewer in silence.
 
-A page by its offset is right only while the list stands still: when an alert leaves in front, the first alert of the next
-page moves into the page before it and is never sent, and when one comes at the same time, even the total agrees. So a
-list is believed by this rule:
+Pages by offset are right only while the list stands still. When an alert leaves in front, the first alert of the next
+page moves into a page that was read already and is never sent; if another one comes at the end, even the total agrees.
+So a list is believed by this rule:
 
-- **One answer** that holds all alerts is one moment of the list; an empty page behind it, or a total equal to its number
-  of alerts, shows that it holds all. It is read once.
-- **Several pages** are read again, until a reading has lost nothing against the one before: every alert of the earlier one is in
-  the later one. Had an alert slipped through the earlier reading, one in front of it would have left, and the later one
-  would lack that. The earlier reading also has to be orderly: its count fits the totals, and no alert came twice but
-  where the beginning of a page repeats the end of the one before (others came in front). Or both readings are equal in content and
-  order; then the list stood still.
+- **One answer** with all alerts is the list at one moment. A total equal to their number, or an empty page behind them,
+  shows that it has all. It is read once.
+- **Several pages** are read again, until every alert of one reading is in the next one. Had an alert slipped through
+  the earlier reading, one in front of it would have left, and the later reading would lack that one. The earlier
+  reading must be orderly, too: it has as many alerts as the totals say, and an alert came twice only where a page
+  begins with the end of the one before, as when others came in front. Two readings equal in content and order need
+  only the count.
 
-The earlier of the two is kept: the list as of when that reading began (`fetched_at`), with at least everything that was in it
-then; what came later is in the next bundle. `sha256` is that of all answers of that reading, one after the other.
+The earlier reading of the two is kept. It has every alert that the list had when the reading began (`fetched_at`), and
+what came while it lasted; what came later is left to the next bundle. `sha256` is that of all its answers in order.
 
-After `SourceLimits.alert_readings` readings the list is given up as changing; when two agree and the total still differs,
-it is the total that is wrong. Where a partial bundle is allowed, every alert that any reading had is kept, and the fault is
-named beside it; `fetched_at` is the first reading's beginning then, and `sha256` that of all answers.
+After `SourceLimits.alert_readings` readings the list is given up as changing. If it stands still and the total differs
+all the same, the total is wrong. Where a partial bundle is allowed, every alert of every reading is kept, with the
+fault beside it; `fetched_at` is then the beginning of the first reading, and `sha256` that of the answers to all.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class _Readings:
             if self._all is not None and not known:
                 self._all.add(key, line)
 
-        PageReader(self._client, self._incident_id, trace, found, self._seen, keep).read()
+        PageReader(self._client, self._incident_id, trace=trace, found=found, seen=self._seen, keep=keep).read()
         member = self._staging / f"{MEMBER}.{found.number}"
         spool.write_array(member)
         self.ended = found.number
@@ -130,7 +130,7 @@ class _Readings:
         return Part(member, part.provenance, part.count)
 
     def _with_repeats(self, part: Part, found: Pass) -> Part:
-        """The part with the equal alerts on different pages of a list that stood still: its total counts each of them."""
+        """The part with every copy of equal alerts on different pages, as the total of a still list counts them."""
         if not found.repeats:
             return part
         spool = RecordSpool(self._staging)
