@@ -35,10 +35,10 @@ TRY_AGAIN = "Retry the job. If it fails again, give the code and the job's id be
 # code → what happened in a few words, what to do.
 BY_CODE = {
     "source_unavailable": (
-        "A source did not answer",
+        "A source did not answer, or changed while it was read",
         (
-            "Check that service, then retry. To go on without it, make a partial bundle: it says in its signed "
-            "manifest what is missing."
+            "Check that service, then retry; if its list of alerts keeps changing, when it is quieter. To go on "
+            "without it, make a partial bundle: it says in its signed manifest what is missing."
         ),
     ),
     "source_rejected": (

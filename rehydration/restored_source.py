@@ -153,9 +153,8 @@ def _missing(incident: RestoredIncident) -> list[dict[str, str]]:
         if not present[member]:
             gap = told.pop(member, None) or told.pop(source, None) or {"source": source, "reason": NEVER_CARRIED}
             gaps[gap.get("path") or gap["source"]] = gap
-        else:
+        else:  # what is said of its source stays: every bundle restored so far lacked something of it
             told.pop(member, None)
-            told.pop(source, None)
     stored = {f"{paths.ARTIFACT_FOLDER}/{row.stored_path.partition('/')[2]}" for row in _rows_with_file(incident.pk)}
     gaps.update({subject: gap for subject, gap in told.items() if subject not in stored})
     for row in ArtifactRecord.objects.filter(incident_id=incident.pk, stored_path=""):

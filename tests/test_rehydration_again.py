@@ -76,6 +76,17 @@ def test_a_partial_bundle_restores_what_it_has_and_says_what_is_missing(orch):
     assert sorted(again.result["missing"], key=str) == sorted([GAP, FILE_GAP], key=str)
 
 
+def test_alerts_that_came_with_a_gap_beside_them_are_not_complete_after_a_restore(orch):
+    written = Incident(missing=[GAP]).bundle(orch, "b.tar.zst")
+    restore("b.tar.zst")
+    assert bundle_again().error_code == "source_invalid"
+    again = bundle_again(allow_partial=True)
+    assert (again.result["content_digest"], again.result["missing"]) == (written.manifest.content_digest, [GAP])
+    Incident().bundle(orch, "whole.tar.zst")
+    restore("whole.tar.zst")
+    assert bundle_again().result["missing"] == []
+
+
 def test_a_full_bundle_completes_what_a_partial_one_began(orch):
     Incident(without=("alerts.json", "art-1"), missing=[GAP, FILE_GAP]).bundle(orch, "part.tar.zst")
     restore("part.tar.zst")

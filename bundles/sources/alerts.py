@@ -1,138 +1,161 @@
-"""All alerts of an incident, read in pages from the Alerts DB; never cut silently, never without an end."""
+"""All alerts of an incident from the Alerts DB, or a fault that says how the list changed; never fewer in silence.
+
+Pages by offset are right only while the list stands still. When an alert leaves in front, the first alert of the next
+page moves into a page that was read already and is never sent; if another one comes at the end, even the total agrees.
+So a list is believed by this rule:
+
+- **One answer** with all alerts is the list at one moment. A total equal to their number, or an empty page behind them,
+  shows that it has all. It is read once.
+- **Several pages** are read again, until every alert of one reading is in the next one. Had an alert slipped through
+  the earlier reading, one in front of it would have left, and the later reading would lack that one. The earlier
+  reading must be orderly, too: it has as many alerts as the totals say, and an alert came twice only where a page
+  begins with the end of the one before, as when others came in front. Two readings equal in content and order need
+  only the count.
+
+The earlier reading of the two is kept. It has every alert that the list had when the reading began (`fetched_at`), and
+what came while it lasted; what came later is left to the next bundle. `sha256` is that of all its answers in order.
+
+After `SourceLimits.alert_readings` readings the list is given up as changing. If it stands still and the total differs
+all the same, the total is wrong. Where a partial bundle is allowed, every alert of every reading is kept, with the
+fault beside it; `fetched_at` is then the beginning of the first reading, and `sha256` that of the answers to all.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
-from bundles.format.records import ALERT_ORDER, RecordSpool, canonical_record, sort_key
+from bundles.format.records import ALERT_ORDER, RecordSpool, iter_array, sort_key
 from bundles.sources import faults
+from bundles.sources.alert_pages import PATH, PageReader, Pass, digest_of
 from bundles.sources.client import SourceClient
-from bundles.sources.jsonstream import MalformedError
+from bundles.sources.faults import SourceFault
 from bundles.sources.trace import Part, Tally, Trace
+from jobs.errors import PermanentError, RetryableError
 
 MEMBER = "alerts.json"
-PATH = "/query/alerts"
-MAX_ID_CHARACTERS = 256
 
 
-def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -> Part:
-    """Read every page and write `alerts.json` into `staging`.
+def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally, *, allow_partial: bool) -> Part:
+    """Read the list as the rule of this module says and write `alerts.json` into `staging`.
+
+    Args:
+        client: of the Alerts DB.
+        incident_id: whose alerts.
+        staging: where the member and scratch files go.
+        tally: counts the alerts.
+        allow_partial: give what was read, with the fault beside it, once one reading came to its end.
 
     Raises:
-        jobs.errors.RetryableError: another try can help, also when the alerts changed while they were read.
+        jobs.errors.RetryableError: another try can help, also when the list changed while it was read.
         jobs.errors.PermanentError: the answers are not pages of this incident's alerts.
     """
-    trace = Trace(client.source, client.url(PATH), tally)
-    reading = _Reading(client, incident_id, RecordSpool(staging), trace)
-    while reading.page():
-        pass
-    member = staging / MEMBER
-    reading.spool.write_array(member)
-    return Part(member, trace.provenance(), trace.records)
+    reading = _Readings(client, incident_id, staging, tally, keep_all=allow_partial)
+    try:
+        return reading.agreed()
+    except SourceFault as fault:
+        if not allow_partial or reading.ended == 0:
+            raise
+        return reading.everything(fault)
 
 
-class _Reading:
-    """The pages read so far.
+class _Readings:
+    """The readings of one list."""
 
-    A page shorter than asked for ends the list. As a service may cap its pages below what was asked for, one more is
-    asked for behind a short one, unless the service told the total: an empty page, or the same page again from a
-    service that knows no offset, confirms the end.
-    """
-
-    def __init__(self, client: SourceClient, incident_id: str, spool: RecordSpool, trace: Trace) -> None:
+    def __init__(self, client: SourceClient, incident_id: str, staging: Path, tally: Tally, *, keep_all: bool) -> None:
         self._client = client
         self._incident_id = incident_id
-        self.spool = spool
-        self._trace = trace
-        self._seen: dict[str, bytes] = {}
-        self._offset = 0
-        self._total: int | None = None
-        self._last_page: list[str] = []
+        self._staging = staging
+        self._tally = tally
+        self._whole = Trace(client.source, client.url(PATH), tally)
+        self._all = RecordSpool(staging) if keep_all else None
+        self._seen: dict[bytes, int] = {}
+        self.ended = 0
 
-    def page(self) -> bool:
-        """Read one page; whether there may be another."""
-        known = len(self._seen)
-        ids = self._request()
-        new = len(self._seen) - known
-        limit = self._client.limits.page_records
-        if len(ids) > limit:
-            raise self._invalid(f"it sent {len(ids)} alerts in a page of {limit}.")
-        self._offset += len(ids)
-        if not ids:
-            return self._ended()
-        if not new:
-            if ids == self._last_page and len(ids) < limit:
-                return self._ended()
-            raise self._invalid("it sends the same alerts again and again.")
-        self._last_page = ids
-        if self._total is not None and len(self._seen) >= self._total and len(ids) < limit:
-            return self._ended()
-        return True
+    def agreed(self) -> Part:
+        """Read until a reading is proved; it.
 
-    def _ended(self) -> bool:
-        if self._total is not None and self._total != len(self._seen):
-            raise self._invalid(f"it sent {len(self._seen)} alerts, which is not what its total says.")
-        return False
+        Raises:
+            jobs.errors.RetryableError, jobs.errors.PermanentError: as `fetch`.
+        """
+        previous, part = self._read()
+        if previous.answers <= 1 and previous.ended and previous.orderly:
+            return self._chosen(part)
+        while True:
+            current, later = self._read()
+            still = current.order == previous.order
+            if still and previous.counted:
+                return self._chosen(self._with_repeats(part, previous) if previous.last_total is not None else part)
+            if previous.orderly and current.in_previous == previous.distinct:
+                return self._chosen(part)
+            if still and previous.one_total is not None and previous.one_total == current.one_total:
+                raise faults.invalid(self._client.source, _miscounted(current))
+            if current.number >= self._client.limits.alert_readings:
+                raise faults.unavailable(self._client.source, _changing(previous, current))
+            part.member.unlink()
+            previous, part = current, later
 
-    def _request(self) -> list[str]:
-        """Ask for the page at the offset; its alerts' ids, in order."""
-        limits = self._client.limits
-        query = {"correlation_id": self._incident_id, "limit": limits.page_records, "offset": self._offset}
-        ids: list[str] | None = None
-        with self._client.document(
-            "POST", PATH, max_bytes=limits.page_bytes, trace=self._trace, json=query
-        ) as document:
-            for key in document.members():
-                if key == "alerts":
-                    ids = [self._keep(alert) for alert in document.elements(limits.record_bytes)]
-                elif key in {"total", "total_count"}:
-                    self._told(document.value(limits.record_bytes))
-                else:
-                    document.value(limits.record_bytes)
-            document.end()
-            if ids is None:
-                raise MalformedError("it has no list of alerts")
-        return ids
+    def everything(self, fault: RetryableError | PermanentError) -> Part:
+        """Every alert that any reading had, with the fault that kept the list from being proved."""
+        if self._all is None:
+            raise fault
+        member = self._staging / MEMBER
+        self._whole.records = self._all.count
+        self._all.write_array(member)
+        return Part(member, self._whole.provenance(), self._whole.records, fault)
 
-    def _told(self, total: object) -> None:
-        if isinstance(total, bool) or not isinstance(total, int):
-            raise MalformedError("its total is not a whole number")
-        if self._total not in {None, total}:
-            raise self._changed()
-        self._total = total
+    def _read(self) -> tuple[Pass, Part]:
+        """Read the list once more."""
+        found = Pass(self.ended + 1)
+        trace = Trace(self._client.source, self._client.url(PATH), self._tally, within=self._whole)
+        spool = RecordSpool(self._staging)
 
-    def _keep(self, alert: object) -> str:
-        """Spool an alert unless it came before; its id."""
-        if not isinstance(alert, dict):
-            raise MalformedError("an alert is not an object")
-        alert_id = _id_of(alert)
-        if alert.get("correlation_id") not in {None, self._incident_id}:
-            raise MalformedError("it sent an alert of another incident")
-        line = canonical_record(alert)
-        digest = hashlib.blake2b(line, digest_size=16).digest()
-        before = self._seen.setdefault(alert_id, digest)
-        if before != digest:
-            raise self._changed()
-        if len(self._seen) > self.spool.count:
-            self.spool.add(sort_key(alert, ALERT_ORDER), line)
-            self._trace.record()
-            if self.spool.count > self._client.limits.alerts:
-                raise self._invalid(f"it sends more than {self._client.limits.alerts} alerts.")
-        return alert_id
+        def keep(key: tuple[str, str], line: bytes, identity: bytes) -> None:
+            spool.add(key, line)
+            known = identity in self._seen
+            trace.record(again=known)
+            if self._all is not None and not known:
+                self._all.add(key, line)
 
-    def _changed(self) -> Exception:
-        return faults.unavailable(self._client.source, "its alerts changed while they were read.")
+        PageReader(self._client, self._incident_id, trace=trace, found=found, seen=self._seen, keep=keep).read()
+        member = self._staging / f"{MEMBER}.{found.number}"
+        spool.write_array(member)
+        self.ended = found.number
+        return found, Part(member, trace.provenance(), trace.records)
 
-    def _invalid(self, what: str) -> Exception:
-        return faults.invalid(self._client.source, what)
+    def _chosen(self, part: Part) -> Part:
+        """The part under the member's name; the other readings' files go."""
+        member = part.member.rename(self._staging / MEMBER)
+        for other in self._staging.glob(f"{MEMBER}.*"):
+            other.unlink()
+        return Part(member, part.provenance, part.count)
+
+    def _with_repeats(self, part: Part, found: Pass) -> Part:
+        """The part with every copy of equal alerts on different pages, as the total of a still list counts them."""
+        if not found.repeats:
+            return part
+        spool = RecordSpool(self._staging)
+        left = found.repeats.copy()
+        for record, line in iter_array(part.member):
+            for _ in range(1 + left.pop(digest_of(line), 0)):
+                spool.add(sort_key(record, ALERT_ORDER), line)
+        member = self._staging / f"{MEMBER}.counted"
+        spool.write_array(member)
+        return Part(member, {**part.provenance, "record_count": spool.count}, spool.count)
 
 
-def _id_of(alert: dict[str, Any]) -> str:
-    alert_id = alert.get("id")
-    if isinstance(alert_id, int) and not isinstance(alert_id, bool):
-        alert_id = str(alert_id)
-    if not isinstance(alert_id, str) or not 0 < len(alert_id) <= MAX_ID_CHARACTERS or not alert_id.isprintable():
-        raise MalformedError("an alert has no usable id")
-    return alert_id
+def _miscounted(found: Pass) -> str:
+    return f"it sent {found.slots} alerts, and its total says {found.first_total}."
+
+
+def _changing(previous: Pass, current: Pass) -> str:
+    """How the list changed from one reading to the next, in numbers."""
+    left, came = previous.distinct - current.in_previous, current.distinct - current.in_previous
+    what = f"its list of alerts changed while it was read, {current.number} times in a row; of the last two readings, "
+    what += f"the first had {left} alerts that the second had not, and the second {came} that the first had not"
+    if current.strays:
+        what += f"; {current.strays} came on more than one page"
+    if not current.counted:
+        what += (
+            f"; {current.slots} came in all, where the total went from {current.first_total} to {current.last_total}"
+        )
+    return what + "."

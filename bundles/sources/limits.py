@@ -20,6 +20,7 @@ class SourceLimits:
         artifact_list_bytes: the list of artifact records.
         record_bytes: one event, alert or artifact record.
         alerts: alerts of one incident.
+        alert_readings: how often a list of alerts that fills several pages is read until two readings agree.
         artifacts: artifact records of one incident; a manifest holds 200,000 files in all.
         artifact_bytes: one artifact's content.
         page_records: alerts asked for at a time.
@@ -35,6 +36,7 @@ class SourceLimits:
     artifact_list_bytes: int = 256 * MIB
     record_bytes: int = 8 * MIB
     alerts: int = 1_000_000
+    alert_readings: int = 4
     artifacts: int = 199_000
     artifact_bytes: int = 4096 * GIB
     page_records: int = 500

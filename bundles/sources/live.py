@@ -65,7 +65,7 @@ class LiveSource:
         with self._client(TIMELINE) as client, found.or_missing(source=TIMELINE.key):
             found.parts[TIMELINE] = timeline.fetch(client, incident_id, staging, tally)
         with self._client(ALERTS) as client, found.or_missing(source=ALERTS.key):
-            found.parts[ALERTS] = alerts.fetch(client, incident_id, staging, tally)
+            found.add(ALERTS, alerts.fetch(client, incident_id, staging, tally, allow_partial=allow_partial))
         records: list[ArtifactRecord] = []
         with self._client(ARTIFACTS) as client, found.or_missing(source=ARTIFACTS.key):
             found.parts[ARTIFACTS], records = artifacts.fetch(client, incident_id, staging, tally)
@@ -92,6 +92,13 @@ class _Findings:
         self._missing: list[dict[str, str]] = []
         self.parts: dict[Source, Part] = {}
         self.artifacts: list[Artifact] = []
+
+    def add(self, source: Source, part: Part) -> None:
+        """Keep a part; a fault that it has is listed beside it."""
+        self.parts[source] = part
+        if part.fault is not None:
+            with self.or_missing(source=source.key):
+                raise part.fault
 
     @contextmanager
     def or_missing(self, **what: str) -> Iterator[None]:

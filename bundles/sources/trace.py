@@ -10,6 +10,7 @@ from typing import Any
 
 from bundles.sources.collect import Check, Progress
 from bundles.sources.faults import Source
+from jobs.errors import PermanentError, RetryableError
 
 
 class Tally:
@@ -38,12 +39,14 @@ class Trace:
         source: which.
         url: where it is read from, without credentials.
         tally: counts its records.
+        within: the trace of several readings that this one is part of; it learns the same bytes.
     """
 
-    def __init__(self, source: Source, url: str, tally: Tally) -> None:
+    def __init__(self, source: Source, url: str, tally: Tally, *, within: Trace | None = None) -> None:
         self._source = source
         self._url = url
         self._tally = tally
+        self._within = within
         self._hash = hashlib.sha256()
         self._fetched_at = datetime.now(UTC)
         self.records = 0
@@ -52,13 +55,17 @@ class Trace:
 
     def read(self, piece: bytes) -> None:
         """Hash bytes of a response; responses of several pages are hashed as one."""
-        self._tally.check()
         self._hash.update(piece)
+        if self._within is not None:
+            self._within.read(piece)
+        else:
+            self._tally.check()
 
-    def record(self) -> None:
-        """Count one record."""
+    def record(self, *, again: bool = False) -> None:
+        """Count one record; `again` when progress has counted it in an earlier reading."""
         self.records += 1
-        self._tally.add(self._source.title)
+        if not again:
+            self._tally.add(self._source.title)
 
     def provenance(self) -> dict[str, Any]:
         """What the manifest says of this source."""
@@ -72,8 +79,16 @@ class Trace:
 
 @dataclass(frozen=True)
 class Part:
-    """One source, read to its end: its member, written, and where it came from."""
+    """One source, read to its end: its member, written, and where it came from.
+
+    Attributes:
+        member: the file.
+        provenance: for the manifest.
+        count: records in it.
+        fault: why something may be missing from it; only where a partial bundle is allowed.
+    """
 
     member: Path
     provenance: dict[str, Any]
     count: int
+    fault: RetryableError | PermanentError | None = None

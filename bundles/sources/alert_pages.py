@@ -1,0 +1,255 @@
+"""One reading of the list of alerts, page by page to its end. Whether it can be believed is decided in `alerts`.
+
+An empty page ends the list, and so does a short one when the total says that nothing follows. Without a total, one more
+page is asked for behind a short one, as a service may send fewer alerts than asked for. Three answers are possible:
+
+- nothing new, or the same page again from a service that knows no offset: the list has ended;
+- more alerts, and the short page is no longer when it is asked for again: the service caps its pages;
+- more alerts, and the short page, asked for again, has more behind those that it had: the list ended there and has
+  grown since. It is followed no further, as that could last for ever; the next reading shows whether anything was lost.
+
+Alerts are told apart by their bytes, never by their ids: two with one id, or two equal ones on one page, are two. Equal
+ones on two pages are one alert that was seen twice, as when another one came in front of it in between.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bundles.format.records import ALERT_ORDER, canonical_record, sort_key
+from bundles.sources import faults
+from bundles.sources.client import SourceClient
+from bundles.sources.jsonstream import MalformedError
+from bundles.sources.trace import Trace
+
+PATH = "/query/alerts"
+MAX_ID_CHARACTERS = 256
+DIGEST_BYTES = 16
+COPY_BYTES = 4
+
+Keep = Callable[[tuple[str, str], bytes, bytes], None]
+
+
+@dataclass
+class Pass:
+    """What one reading of the list has shown.
+
+    Attributes:
+        number: 1 for the first reading.
+        slots: alerts in its pages, those seen twice counted twice.
+        distinct: alerts without those.
+        in_previous: how many of them the reading before had, too.
+        answers: pages that brought a new alert.
+        ended: whether an empty page or the total showed the end.
+        echoed: whether the same page, sent twice, was taken for the end, as a service without offsets sends it.
+        first_total: what the service said at first; None if nothing.
+        last_total: what it said with its last page.
+        strays: alerts seen twice otherwise than because the end of one page is the beginning of the next.
+        repeats: digest of an alert's line → on how many pages after its first one it came again.
+    """
+
+    number: int
+    slots: int = 0
+    distinct: int = 0
+    in_previous: int = 0
+    answers: int = 0
+    ended: bool = False
+    echoed: bool = False
+    first_total: int | None = None
+    last_total: int | None = None
+    strays: int = 0
+    repeats: Counter[bytes] = field(default_factory=Counter)
+    _order: Any = field(default_factory=hashlib.sha256)
+
+    @property
+    def order(self) -> str:
+        """A digest of all alerts in the order served."""
+        return str(self._order.hexdigest())
+
+    @property
+    def counted(self) -> bool:
+        """Whether the pages hold as many alerts as the last total says, if any, and no fewer than the first."""
+        return self.last_total in {None, self.slots} and self.slots >= (self.first_total or 0)
+
+    @property
+    def one_total(self) -> int | None:
+        """The total that the service kept to; None if there was none or several."""
+        return self.first_total if self.last_total in {None, self.first_total} else None
+
+    @property
+    def orderly(self) -> bool:
+        """Whether no alert moved, unless others came in front of it, and none is short of the first total."""
+        return self.counted and not self.strays and not self.echoed and self.distinct >= (self.first_total or 0)
+
+    def add(self, page: list[bytes], before: list[bytes], seen: dict[bytes, int]) -> bool:
+        """Take in one page; whether it brought a new alert.
+
+        Args:
+            page: the identities of its alerts.
+            before: those of the page before it.
+            seen: identity → the last reading that had it; kept up to date.
+        """
+        again = [seen.get(identity) == self.number for identity in page]
+        overlap = again.index(False) if False in again else len(page)
+        explained = overlap if overlap and before[-overlap:] == page[:overlap] else 0
+        self.strays += sum(again[explained:])
+        self.slots += len(page)
+        for identity, repeated in zip(page, again, strict=True):
+            self._order.update(identity)
+            if repeated:
+                self.repeats[identity[:DIGEST_BYTES]] += 1
+                continue
+            self.distinct += 1
+            self.in_previous += seen.get(identity, 0) == self.number - 1 > 0
+            seen[identity] = self.number
+        self.answers += not all(again)
+        return not all(again)
+
+
+class PageReader:
+    """Reads the list once.
+
+    Args:
+        client: of the Alerts DB.
+        incident_id: whose alerts.
+        trace: learns the bytes read.
+        found: is filled in.
+        seen: identity → the last reading that had it, shared by all readings.
+        keep: called with sort key, line and identity of every alert that this reading did not have before.
+    """
+
+    def __init__(
+        self, client: SourceClient, incident_id: str, *, trace: Trace, found: Pass, seen: dict[bytes, int], keep: Keep
+    ) -> None:
+        self._client = client
+        self._incident_id = incident_id
+        self._trace = trace
+        self._found = found
+        self._seen = seen
+        self._keep = keep
+        self._full = client.limits.page_records
+
+    def read(self) -> None:
+        """Read to the end.
+
+        Raises:
+            jobs.errors.RetryableError: another try can help.
+            jobs.errors.PermanentError: the answers are not pages of this incident's alerts.
+        """
+        found = self._found
+        before: list[bytes] = []
+        short: int | None = None  # where the last page began, if it was a short one
+        while True:
+            offset = found.slots
+            page, total = self._ask(offset)
+            self._bound(page, offset, total)
+            if page and page == before:
+                self._confirm_echo(page, total)
+                return
+            new = found.add(page, before, self._seen)
+            if len(self._seen) > self._client.limits.alerts or found.slots > self._client.limits.alerts:
+                raise self._invalid(f"it sends more than {self._client.limits.alerts} alerts.")
+            if short is not None and new:
+                if self._has_grown(short, before):
+                    return
+                self._full = len(before)
+            if len(page) < self._full:
+                found.ended = not page or (total is not None and found.slots >= total)
+                if found.ended or not new:
+                    return
+            short = offset if len(page) < self._full and total is None else None
+            before = page
+
+    def _bound(self, page: list[bytes], offset: int, total: int | None) -> None:
+        """Refuse a page longer than asked for, unless it is the first one and the total says that it holds all."""
+        limit = self._client.limits.page_records
+        holds_all = total == len(page) and offset in {
+            0,
+            len(page),
+        }  # the second time where offsets are not known either
+        if len(page) > limit and not holds_all:
+            raise self._invalid(f"it sent {len(page)} alerts in a page of {limit}.")
+
+    def _confirm_echo(self, page: list[bytes], total: int | None) -> None:
+        """Take the same page twice for the end of the list, if that can be."""
+        self._found.ended = total == self._found.slots
+        self._found.echoed = not self._found.ended
+        if self._found.echoed and len(page) >= self._full:
+            raise self._invalid("it sends the same alerts again and again.")
+
+    def _has_grown(self, offset: int, page: list[bytes]) -> bool:
+        """Whether the page at `offset` is what it was and has more alerts behind that by now."""
+        again, _ = self._ask(offset, keep=False)
+        return len(again) > len(page) and again[: len(page)] == page
+
+    def _ask(self, offset: int, *, keep: bool = True) -> tuple[list[bytes], int | None]:
+        """Ask for the page at `offset`; its alerts' identities in order, and the total."""
+        limits = self._client.limits
+        query = {"correlation_id": self._incident_id, "limit": limits.page_records, "offset": offset}
+        page: list[bytes] | None = None
+        total: int | None = None
+        with self._client.document(
+            "POST", PATH, max_bytes=limits.page_bytes, trace=self._trace, json=query
+        ) as document:
+            for key in document.members():
+                if key == "alerts":
+                    copies: Counter[bytes] = Counter()
+                    page = [self._take(alert, copies, keep=keep) for alert in document.elements(limits.record_bytes)]
+                elif key in {"total", "total_count"}:
+                    total = self._total(document.value(limits.record_bytes), total)
+                else:
+                    document.value(limits.record_bytes)
+            document.end()
+            if page is None:
+                raise MalformedError("it has no list of alerts")
+        if total is not None:
+            self._found.first_total = total if self._found.first_total is None else self._found.first_total
+        self._found.last_total = total
+        return page, total
+
+    def _total(self, told: object, other: int | None) -> int | None:
+        """The total, None where it is null; a page may give it under two names, but only one number."""
+        if told is None:
+            return other
+        if isinstance(told, bool) or not isinstance(told, int):
+            raise MalformedError("its total is not a whole number")
+        if other not in {None, told}:
+            raise MalformedError("its total and its total_count differ")
+        return told
+
+    def _take(self, alert: object, copies: Counter[bytes], *, keep: bool) -> bytes:
+        """Check an alert and keep it unless this reading has it already; its identity.
+
+        The identity is the digest of its line and the number of equal alerts before it on its page.
+        """
+        if not isinstance(alert, dict):
+            raise MalformedError("an alert is not an object")
+        _check_id(alert.get("id"))
+        if alert.get("correlation_id") not in {None, self._incident_id}:
+            raise MalformedError("it sent an alert of another incident")
+        line = canonical_record(alert)
+        digest = digest_of(line)
+        identity = digest + copies[digest].to_bytes(COPY_BYTES, "big")
+        copies[digest] += 1
+        if keep and self._seen.get(identity) != self._found.number:
+            self._keep(sort_key(alert, ALERT_ORDER), line, identity)
+        return identity
+
+    def _invalid(self, what: str) -> Exception:
+        return faults.invalid(self._client.source, what)
+
+
+def digest_of(line: bytes) -> bytes:
+    """What an alert's canonical line is known by."""
+    return hashlib.blake2b(line, digest_size=DIGEST_BYTES).digest()
+
+
+def _check_id(alert_id: object) -> None:
+    if isinstance(alert_id, int) and not isinstance(alert_id, bool):
+        return
+    if not isinstance(alert_id, str) or not 0 < len(alert_id) <= MAX_ID_CHARACTERS or not alert_id.isprintable():
+        raise MalformedError("an alert has no usable id")
