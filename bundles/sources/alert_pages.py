@@ -167,10 +167,8 @@ class PageReader:
     def _bound(self, page: list[bytes], offset: int, total: int | None) -> None:
         """Refuse a page longer than asked for, unless it is the first one and the total says that it holds all."""
         limit = self._client.limits.page_records
-        holds_all = total == len(page) and offset in {
-            0,
-            len(page),
-        }  # the second time where offsets are not known either
+        # Asked for once more, a service that knows no offsets sends the same again.
+        holds_all = total == len(page) and offset in {0, len(page)}
         if len(page) > limit and not holds_all:
             raise self._invalid(f"it sent {len(page)} alerts in a page of {limit}.")
 
