@@ -15,7 +15,6 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Page, expect
 
 from bundles.models import Bundle, KeptTimeline, TimelinePoint
 from bundles.samples import incident
@@ -441,29 +440,3 @@ def test_a_stranger_and_a_user_without_a_role_see_no_timeline(tmp_path: Path) ->
     assert Client().get(PAGE)["Location"].startswith(reverse("sign-in"))
     assert "permission_denied" in shown(signed_in(""), PAGE, status=403)
     assert "<b>3</b> of 3 events" in shown(signed_in("viewer"), PAGE)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_cluster_is_opened_by_keyboard_and_the_page_fits_a_narrow_screen(
-    live_server: Any, page: Page, tmp_path: Path
-) -> None:
-    kept(tmp_path / "t", timelines.events(700), artifacts=["x" * 200])
-    client = signed_in("operator")
-    cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}
-    page.context.add_cookies([cookie])  # type: ignore[list-item] # the shape that Playwright documents
-    page.goto(live_server.url + PAGE)
-    page.get_by_role("link", name="Skip the drawing").press("Enter")
-    expect(page).to_have_url(re.compile("#events$"))
-    mark = page.get_by_role("link", name=re.compile(r"^\d+ events, impact")).first
-    events = re.match(r"\d+", mark.get_attribute("aria-label") or "")
-    assert events is not None
-    mark.press("Enter")
-    expect(page).to_have_url(re.compile(r"phase=impact&since=.*&until="))
-    expect(page.locator("#kill-chain")).to_contain_text(f"{events[0]} of 700 events")
-    page.get_by_role("link", name="Back to all 700 events").press("Enter")
-    expect(page.locator("#kill-chain")).to_contain_text("700 of 700 events")
-    page.get_by_label("Severity", exact=True).select_option("Critical")
-    page.get_by_role("button", name="Show events").press("Enter")
-    expect(page.locator("#kill-chain")).to_contain_text("140 of 700 events, 560 left out by the filter")
-    page.set_viewport_size({"width": 320, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
