@@ -61,8 +61,18 @@ def test_a_change_with_its_hash_made_right_is_found_at_the_next_event():
     assert (report.intact, report.last_sequence) == (False, 2)
 
 
+def test_a_chain_whose_end_was_cut_off_is_intact_and_only_its_last_hash_shows_it():
+    whole = tell()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # as the database's owner may
+        cursor.execute("DELETE FROM orchestrator_custody WHERE sequence > 2")
+    report = chain.verify()
+    assert (report.intact, report.last_sequence) == (True, 2)
+    assert report.last_hash != whole[-1]["hash"]
+
+
 @pytest.mark.parametrize("gone", [0, 1, 2])
-def test_a_missing_event_is_found(gone):
+def test_a_missing_event_before_the_last_is_found(gone):
     events = tell()
     del events[gone]
     report = chain.verify_exported(events)

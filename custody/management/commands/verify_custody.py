@@ -17,7 +17,7 @@ from custody import chain
 class Command(BaseCommand):
     """Exit 0 when the chain is intact, 1 when it is not, 2 when it could not be read."""
 
-    help = "Check the custody chain: every event's hash, and that none is missing."
+    help = "Check the custody chain: every event's hash, and that none is missing before the last one."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
