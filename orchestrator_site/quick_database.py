@@ -48,8 +48,8 @@ def quick_cursor(give_up_s: int = GIVE_UP_S) -> Iterator[Cursor]:
             options=f"-c statement_timeout={give_up_s}s -c default_transaction_read_only=on",
         )
     except psycopg2.OperationalError as error:
-        # libpq tells a timeout from a refusal in words only, and those are translated.
-        if time.monotonic() - began >= give_up_s:
+        # libpq tells a timeout from a refusal in words only, and those are translated. It counts in whole seconds.
+        if time.monotonic() - began >= give_up_s - 1:
             raise NoAnswerError(str(error)) from error
         raise
     try:
