@@ -1,6 +1,7 @@
 """What every page of the console shares: who may come in, and how a refusal looks.
 
-A view wrapped in `page` is reached only by a signed-in user; an error of ours becomes a page with its code. Apps write plain views; `console_urls` wraps them all, so that none can be forgotten.
+A view wrapped in `page` is reached only by a signed-in user; an error of ours becomes a page with its code. Apps write
+plain views; `console_urls` wraps them all, so that none can be forgotten.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Under which host names this site answers: those of ORCH_ALLOWED_HOSTS, and `/health` and `/ready` under any from here.
+"""Under which host names this site answers: those of ORCH_ALLOWED_HOSTS; `/health` and `/ready` from here under any.
 
 A probe on this machine asks `http://127.0.0.1:8012/ready`, a name under which no person comes and which production does
 not list. Neither answer uses the name or tells more under another one, so a caller on this machine may use any. All

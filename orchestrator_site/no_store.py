@@ -1,8 +1,8 @@
 """What a browser or a proxy may keep of our answers: nothing. The one place that says so.
 
-Every answer names incidents, evidence, or who may see them, and most depend on who asked. So each one says `no-store`:
-API, console, admin, errors and downloads alike, whoever asked. Static files are served before this middleware is reached;
-they are the same for everybody and may be kept. A view may add to the header (`no-transform`) but not take from it.
+Most answers name incidents and evidence and depend on who asked. So each one says `no-store`: API, console, admin,
+errors and downloads alike, whoever asked. Static files are served before this middleware is reached; they are the same
+for everybody and may be kept. A view may add to the header (`no-transform`) but not take from it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Asking the parts of a deployment side by side, and what their states are called: well, slow or down.
 
-*Slow* is an answer that took `SLOW_FROM_S`, or one that is still awaited when `ask` must answer. *Down* needs proof: the
-part refused, or was silent for `DOWN_AFTER_S`. A busy machine is slow, and work goes on. `ask` itself never hangs, and a
-part that hangs is never asked twice at once: the answer that is awaited counts for the next `ask`.
+*Slow* is an answer that took `SLOW_FROM_S`, or one that is still awaited when `ask` must answer. *Down* needs proof:
+the part refused, or was silent for `DOWN_AFTER_S`. A busy machine is slow, and work goes on. `ask` itself never hangs,
+and a part that hangs is never asked twice at once: the answer that is awaited counts for the next `ask`.
 """
 
 from __future__ import annotations

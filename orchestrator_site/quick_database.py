@@ -1,7 +1,7 @@
 """A database connection for probes, apart from Django's own; it ends after a limit, and says why there is no answer.
 
-A server that is only slow is not down. So the limit is generous by default; who needs an answer sooner (a page, a health
-check) says "slow" meanwhile instead of cutting the probe short. Nothing is written through such a connection.
+A server that is only slow is not down. So the limit is generous by default; whoever needs an answer sooner says "slow"
+meanwhile instead of cutting the probe short. Nothing is written through such a connection.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ CSRF_COOKIE_SAMESITE = "Lax"
 # Loopback development speaks plain HTTP; everywhere else TLS ends in front of the service.
 SESSION_COOKIE_SECURE = not ENV.is_development
 CSRF_COOKIE_SECURE = not ENV.is_development
-# Said over TLS alone: gunicorn believes X-Forwarded-Proto of a proxy on this machine, and ends TLS itself with MTLS_ENABLED.
+# Said over TLS alone: behind a proxy on this machine, whose X-Forwarded-Proto gunicorn believes, and with MTLS_ENABLED.
 # Subdomains are not ours to speak for.
 SECURE_HSTS_SECONDS = 0 if ENV.is_development else 365 * 24 * 3600
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -1,6 +1,6 @@
 """`python -m bundles.samples PORTS FOLDER…`, which `manage.py serve_sample_sources` becomes: serves until a signal.
 
-PORTS is JSON: service → port, 0 for any free one. Waiting costs nothing: no thread wakes until a request or a signal comes.
+PORTS is JSON: service → port, 0 for any free one. No thread wakes until a request or a signal comes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def main(ports: str, *folders: str) -> int:
         sys.stderr.write(f"CommandError: Cannot listen: {error.strerror}.\n")
         return 1
     for name in services.ports:
-        print(f"{name} {services.url(name)}")
-    print("incidents", *services.folders.incident_ids(), flush=True)
+        sys.stdout.write(f"{name} {services.url(name)}\n")
+    sys.stdout.write(f"incidents {' '.join(services.folders.incident_ids())}\n")
+    sys.stdout.flush()
     signal.sigwait(STOPS)
     services.stop()
     return 0

@@ -114,7 +114,7 @@ def _accept(servers: Sequence[ThreadingHTTPServer], stop: socket.socket) -> None
     with selectors.DefaultSelector() as selector, stop:
         selector.register(stop, selectors.EVENT_READ)
         for server in servers:
-            server.socket.setblocking(False)  # a caller may be gone again before it is accepted
+            server.socket.settimeout(0)  # a caller may be gone again before it is accepted
             server.timeout = 0
             selector.register(server, selectors.EVENT_READ, server)
         while True:

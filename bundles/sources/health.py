@@ -57,14 +57,14 @@ def reachability(wait_s: float = PAGE_WAITS_S) -> list[SourceHealth]:
         wait_s: how long to wait for each answer, in seconds; a job's patience at most.
     """
     patience_s = float(settings.ORCH_SOURCE_TIMEOUT_SECONDS)
-    asked = [
+    asked: list[tuple[Source, str]] = [
         (TIMELINE, settings.KILLCHAIN_API_URL),
         (ALERTS, settings.DB_API_URL),
         (ARTIFACTS, settings.FORENSIC_API_URL),
         (CORE, settings.CORE_API_URL),
     ]
     with ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="reachability") as pool:
-        return list(pool.map(lambda one: _ask(*one, min(wait_s, patience_s), patience_s), asked))
+        return list(pool.map(lambda one: _ask(one[0], one[1], min(wait_s, patience_s), patience_s), asked))
 
 
 def _ask(source: Source, url: str, wait_s: float, patience_s: float) -> SourceHealth:

@@ -115,9 +115,8 @@ class Keeper:
                 if time.monotonic() - said_at >= SAY_EVERY_S:
                     said_at = time.monotonic()
                     for one in missing:
-                        last = self._children.last_line(one.child)
-                        log = f"; the last line of its log: {last}" if last else "; it has written nothing yet"
-                        say(f"still starting, {said_at - began:.0f} s: {one.words} ({one.child}{log})")
+                        last = self._children.last_line(one.child) or "nothing written yet"
+                        say(f"still starting, {said_at - began:.0f} s: {one.words} ({one.child}.log: {last})")
                 self._waking.wait(LOOK_EVERY_S)
         finally:
             readiness.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 # In /proc/PID/stat, counted behind the process's name, which may hold anything: see proc_pid_stat(5).
@@ -21,11 +20,11 @@ def processor_ticks(session: int) -> int:
         Clock ticks, mostly hundredths of a second.
     """
     total = 0
-    for name in os.listdir("/proc"):
-        if not name.isdecimal():
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal():
             continue
         try:
-            fields = Path("/proc", name, "stat").read_bytes().rpartition(b")")[2].split()
+            fields = (process / "stat").read_bytes().rpartition(b")")[2].split()
         except OSError:  # it has just ended
             continue
         if int(fields[SESSION]) == session:

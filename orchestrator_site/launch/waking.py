@@ -27,7 +27,7 @@ class Waking:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # blocked while nobody could handle them
 
     def wait(self, for_s: float | None = None) -> None:
-        """Sleep until a signal comes, for `for_s` seconds at most; returns at once when one came since the last wait."""
+        """Sleep until a signal comes, for `for_s` seconds at most; one that came since the last wait counts."""
         if select.select([self._woken], [], [], for_s)[0]:
             os.read(self._woken, 4096)
 

@@ -23,7 +23,6 @@ from bundles import services as bundle_services
 from custody import principal
 from jobs import services as job_services
 from jobs import waiting
-from jobs.intake import Enqueued
 from jobs.models import ENDED, Job
 from orchestrator_site.env import BASE_DIR
 from rehydration import services as restore_services
@@ -64,7 +63,7 @@ class Walk:
     failure: str = ""
 
 
-Ended = Callable[[Enqueued], dict[str, Any]]
+Ended = Callable[[Job], dict[str, Any]]
 STEPS = ("bundle", "verify", "tamper", "restore", "again", "rebundle")
 
 
@@ -79,7 +78,7 @@ def walk(incident_id: str, say: Callable[[str], None], fault: Callable[[], str] 
     result = Walk(incident_id)
     started = time.monotonic()
     try:
-        for step, line in _steps(result, lambda enqueued: _ended(enqueued.job, say, fault)):
+        for step, line in _steps(result, lambda job: _ended(job, say, fault)):
             result.held.append(step)
             say(line)
     except WalkthroughError as error:
@@ -90,7 +89,7 @@ def walk(incident_id: str, say: Callable[[str], None], fault: Callable[[], str] 
 
 def _steps(result: Walk, ended: Ended) -> Iterator[tuple[str, str]]:
     who = principal.shell(os.environ.get("USER", "root"))
-    made = ended(bundle_services.request_bundle(who, incident_id=result.incident_id))
+    made = ended(bundle_services.request_bundle(who, incident_id=result.incident_id).job)
     result.size, result.bundle = made["size"], made["path"]
     result.content_digest = made["content_digest"]
     yield "bundle", f"bundled {result.incident_id}: {made['files']} files, {made['size']:,} bytes, {made['path']}"
@@ -103,7 +102,7 @@ def _steps(result: Walk, ended: Ended) -> Iterator[tuple[str, str]]:
     _hold(code == 1, f"one changed byte was not refused (exit {code}): {output}")
     yield "tamper", f"one changed byte: refused, exit 1 ({output.splitlines()[1].strip() if output else ''})"
 
-    restored = ended(restore_services.request_restore(who, bundle_id=made["bundle_id"]))
+    restored = ended(restore_services.request_restore(who, bundle_id=made["bundle_id"]).job)
     result.alerts, result.events, result.artifacts = (
         sum(restored["plan"][table][verdict] for verdict in ("new", "equal"))
         for table in ("alerts", "events", "artifacts")
@@ -113,11 +112,11 @@ def _steps(result: Walk, ended: Ended) -> Iterator[tuple[str, str]]:
     counts = f"{result.alerts} alerts, {result.events} events, {result.artifacts} artifacts"
     yield "restore", f"restored: {counts}; database and files agree"
 
-    again = ended(restore_services.request_restore(who, bundle_id=made["bundle_id"]))
+    again = ended(restore_services.request_restore(who, bundle_id=made["bundle_id"]).job)
     _hold(again["changed"] is False, "restoring again changed something")
     yield "again", "restored again: nothing changed"
 
-    remade = ended(bundle_services.request_bundle(who, incident_id=result.incident_id, source="restored"))
+    remade = ended(bundle_services.request_bundle(who, incident_id=result.incident_id, source="restored").job)
     _hold(remade["content_digest"] == result.content_digest, "the restored incident has another content digest")
     yield "rebundle", f"bundled what was restored: same content digest {result.content_digest}"
 

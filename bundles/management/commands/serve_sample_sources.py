@@ -46,10 +46,10 @@ class Command(BaseCommand):
             DB: settings.DB_API_URL,
         }
         ports = {name: _port(options[f"{name}_port"], url) for name, url in defaults.items()}
-        # The same process goes on without Django, which serving folders does not need and which takes most of the memory.
+        # The same process goes on without Django, which serving folders does not need.
         folders = [str(folder.absolute()) for folder in options["data"]]
         os.chdir(settings.BASE_DIR)
-        os.execv(sys.executable, [sys.executable, "-m", "bundles.samples", json.dumps(ports), *folders])
+        os.execv(sys.executable, [sys.executable, "-m", "bundles.samples", json.dumps(ports), *folders])  # noqa: S606 # no shell
 
 
 def _port(chosen: int | None, url: str) -> int:

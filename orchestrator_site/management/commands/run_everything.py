@@ -58,7 +58,8 @@ class Command(BaseCommand):
             raise
         connections.close_all()
         os.chdir(settings.BASE_DIR)
-        os.execv(sys.executable, [sys.executable, "-m", "orchestrator_site.launch.keeper", plan.as_argument()])
+        keeper = [sys.executable, "-m", "orchestrator_site.launch.keeper", plan.as_argument()]
+        os.execv(sys.executable, keeper)  # noqa: S606 # no shell
 
     def _places(self) -> list[Source]:
         """The sources in whose place sample services are to listen, once every port that is needed is free.
