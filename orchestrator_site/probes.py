@@ -10,10 +10,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any
+
+from bundles import in_background
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class _Asked:
 
 
 class Probes:
-    """Asks every part at once, in threads that are kept.
+    """Asks every part at once, each in a thread of its own.
 
     Args:
         parts: name → a function that looks, and gives `ok`, `detail` and whatever else is to be shown.
@@ -43,7 +46,6 @@ class Probes:
     def __init__(self, parts: Mapping[str, Callable[[], Part]], informational: frozenset[str]) -> None:
         self.parts = parts
         self.informational = informational
-        self._pool: ThreadPoolExecutor | None = None  # made by the process that asks, as threads do not survive a fork
         self._asked: dict[str, _Asked] = {}
         self._last: dict[str, Part] = {}
         self._lock = Lock()
@@ -51,11 +53,9 @@ class Probes:
     def ask(self) -> dict[str, Part]:
         """Each part's state, in `DEADLINE_S` at the latest."""
         with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(max_workers=len(self.parts), thread_name_prefix="ready")
             for name, probe in self.parts.items():
                 if name not in self._asked or self._asked[name].answer.done():
-                    self._asked[name] = _Asked(time.monotonic(), self._pool.submit(self._look, name, probe))
+                    self._asked[name] = _Asked(time.monotonic(), in_background.ask(partial(self._look, name, probe)))
             asked = dict(self._asked)
         wait([one.answer for one in asked.values()], timeout=DEADLINE_S)
         return {name: self._state(name, one) for name, one in asked.items()}

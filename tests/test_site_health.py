@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ import requests
 from django.db import connection
 
 from orchestrator_site import health, probes
+from orchestrator_site.env import BASE_DIR
 from orchestrator_site.probes import Probes
 from orchestrator_site.quick_database import NoAnswerError, quick_cursor
 from tests.site_deployment import free_ports
@@ -154,6 +157,11 @@ def test_a_database_is_down_when_it_is_silent_beyond_the_limit_or_refuses(held_u
     parts = until(lambda parts: not parts["database"]["ok"] and not parts["workers"]["ok"], asked_anew.ask)
     assert parts["database"] == {"ok": False, "detail": "down: it refuses the connection or cannot be reached"}
     assert parts["workers"] == {"ok": False, "detail": "not known: the database is down", "live": None}
+
+
+def test_a_part_that_hangs_does_not_hold_up_the_end_of_the_process():
+    code = "import threading; from bundles import in_background; in_background.ask(threading.Event().wait)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, check=False, timeout=120).returncode == 0
 
 
 def test_a_probe_of_the_database_ends_at_its_limit_connecting_or_asking(held_up):

@@ -7,11 +7,12 @@ A service that is only slow is not down. Down is one that refuses, fails, or is 
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 
+from bundles import in_background
 from bundles.sources.client import Dropped, Silent, SourceClient
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
 from bundles.sources.limits import SourceLimits
@@ -63,8 +64,9 @@ def reachability(wait_s: float = PAGE_WAITS_S) -> list[SourceHealth]:
         (ARTIFACTS, settings.FORENSIC_API_URL),
         (CORE, settings.CORE_API_URL),
     ]
-    with ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="reachability") as pool:
-        return list(pool.map(lambda one: _ask(one[0], one[1], min(wait_s, patience_s), patience_s), asked))
+    wait_s = min(wait_s, patience_s)
+    answers = [in_background.ask(partial(_ask, source, url, wait_s, patience_s)) for source, url in asked]
+    return [answer.result() for answer in answers]
 
 
 def _ask(source: Source, url: str, wait_s: float, patience_s: float) -> SourceHealth:
