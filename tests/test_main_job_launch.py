@@ -170,6 +170,14 @@ def test_run_starts_everything_reuses_it_and_leaves_nothing_behind(var, variable
         assert untold not in said  # the sample incident is not whole where two sources are not ours
     assert of(var) == []
 
+    (tmp_path / "sign.pem").write_text("no key")
+    third = start("run_everything", {**variables, "ORCH_SIGN_KEY_PATH": str(tmp_path / "sign.pem")}, tmp_path / "third")
+    assert third.wait(PATIENCE_S) == 1
+    said = (tmp_path / "third").read_text()
+    end = said.split("CommandError: web ended by itself (exit code 2); the end of ")[1]
+    assert "ORCH_SIGN_KEY_PATH" in end
+    assert of(var) == []
+
 
 @contextmanager
 def busy_cores() -> Iterator[None]:
@@ -183,18 +191,6 @@ def busy_cores() -> Iterator[None]:
         for one in loops:
             one.kill()
             one.wait()
-
-
-def test_a_child_that_cannot_start_is_named_with_its_last_lines_after_the_passwords(var, variables, tmp_path):
-    variables["ORCH_VERIFY_KEY_PATH"] = str(tmp_path / "nowhere")
-    run = start("run_everything", variables, tmp_path / "said.txt")
-    assert run.wait(PATIENCE_S) == 1
-    said = (tmp_path / "said.txt").read_text()
-    assert "operator  " in said
-    name, end = said.split("CommandError: ")[1].split(" ended by itself (exit code 2); the end of ")
-    assert name in {"web", "workers"}
-    assert "orch.E004 ORCH_VERIFY_KEY_PATH" in end
-    assert of(var) == []
 
 
 @contextmanager
