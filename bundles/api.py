@@ -134,7 +134,7 @@ class BundleManifestView(APIView):
     def get(self, request: Request, bundle_id: str) -> HttpResponse:
         """The manifest."""
         manifest = services.manifest_of(principal_of(request), bundle_id)
-        return HttpResponse(manifest, content_type="application/json", headers={"Cache-Control": "private"})
+        return HttpResponse(manifest, content_type="application/json")
 
 
 class BundleVerifyView(APIView):
@@ -210,6 +210,6 @@ def _with_headers(response: HttpResponseBase, sha256: str, etag: str) -> HttpRes
     response["ETag"] = etag
     response["Accept-Ranges"] = "bytes"
     response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode('ascii')}:"
-    response["Cache-Control"] = "private, no-transform"
+    response["Cache-Control"] = "no-store, no-transform"  # a proxy that compressed it would change the signed bytes
     response["X-Content-Type-Options"] = "nosniff"
     return response

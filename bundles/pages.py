@@ -164,7 +164,7 @@ def sources_state() -> dict[str, Any]:
     needed = [source for source in found if not source.informational]
     return {
         "rows": found,
-        "down": [source for source in needed if not source.ok],
+        "down": [source for source in needed if source.down],
         "asked_ms": round((time.monotonic() - began) * 1000),
     }
 

@@ -140,18 +140,21 @@ def _address(request: Request) -> str:
     return str(request.META.get("REMOTE_ADDR") or "")
 
 
-def _is_local(request: HttpRequest) -> bool:
-    """Whether peer and Host are this host and no proxy speaks for somebody else."""
+def comes_from_this_host(request: HttpRequest) -> bool:
+    """Whether the peer is this host and no proxy speaks for somebody else."""
     try:
         peer = ipaddress.ip_address(request.META.get("REMOTE_ADDR") or "")
     except ValueError:
         return False
     mapped = getattr(peer, "ipv4_mapped", None)
+    return (mapped or peer).is_loopback and not any(header in request.META for header in FORWARDED)
+
+
+def _is_local(request: HttpRequest) -> bool:
+    """Whether the request comes from this host and names it."""
     host = request.get_host()
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    return (
-        (mapped or peer).is_loopback and name in LOCAL_NAMES and not any(header in request.META for header in FORWARDED)
-    )
+    return name in LOCAL_NAMES and comes_from_this_host(request)
 
 
 def _refuse_other_sites(request: HttpRequest) -> None:

@@ -1,7 +1,7 @@
-"""What every page of the console shares: who may come in, what a browser may keep, how a refusal looks.
+"""What every page of the console shares: who may come in, and how a refusal looks.
 
-A view wrapped in `page` is reached only by a signed-in user; its answers are never stored; an error of ours becomes a
-page with its code. Apps write plain views; `console_urls` wraps them all, so that none can be forgotten.
+A view wrapped in `page` is reached only by a signed-in user; an error of ours becomes a page with its code. Apps write
+plain views; `console_urls` wraps them all, so that none can be forgotten.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ def page(view: View, *, needs: str = "") -> View:
             response = checked(request, *args, **kwargs)
         except problems.OURS as error:
             response = refusal(request, error)
-        response["Cache-Control"] = "no-store"
         return response
 
     return guarded
@@ -81,13 +80,12 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     ended = getattr(request, "session_ended", "")
     is_part = bool(request.headers.get("HX-Request"))
     if is_part and not ended:
-        return HttpResponse(status=204, headers={"HX-Refresh": "true", "Cache-Control": "no-store"})
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     response: HttpResponse = redirect_to_login(_page_of(request) if is_part else request.get_full_path())
     if ended:
         response["Location"] += f"&ended={ended}"
     if is_part:
         response = HttpResponse(status=204, headers={"HX-Redirect": response["Location"]})
-    response["Cache-Control"] = "no-store"
     return response
 
 

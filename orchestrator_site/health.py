@@ -1,19 +1,14 @@
 """`GET /health`: this process answers. `GET /ready`: it can do its work, part by part.
 
-Neither asks who is calling, so neither tells more than names of parts, counts and free bytes. Neither hangs: parts
-are looked at side by side, each answer is awaited for `DEADLINE_S`, and a part that hangs is never asked twice at once.
+Neither asks who is calling, so neither tells more than names of parts, counts and free bytes. What each part's state is
+called, and how long a slow one is waited for, is `orchestrator_site.probes`.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import requests
 from django.conf import settings
@@ -24,14 +19,11 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from orchestrator_site import host_checks
-from orchestrator_site.quick_database import DatabaseError, quick_cursor
+from orchestrator_site.probes import DOWN_AFTER_S, Part, Probes
+from orchestrator_site.quick_database import DatabaseError, NoAnswerError, quick_cursor
 
-log = logging.getLogger(__name__)
-
-DEADLINE_S = 5
-CORE_TIMEOUT_S = 2
-
-Part = dict[str, Any]
+SILENT = f"down: no answer in {DOWN_AFTER_S} s"
+REFUSED = "down: it refuses the connection or cannot be reached"
 
 
 @csrf_exempt  # nothing is ever changed here: another method is refused as such, with 405
@@ -39,7 +31,7 @@ Part = dict[str, Any]
 def health(request: HttpRequest) -> HttpResponse:
     """200 as long as this process answers; no database is asked."""
     del request
-    return _uncached(JsonResponse({"alive": True}))
+    return JsonResponse({"alive": True})
 
 
 @csrf_exempt
@@ -49,20 +41,22 @@ def ready(request: HttpRequest) -> HttpResponse:
     del request
     parts = PROBES.ask()
     well = all(part["ok"] for part in parts.values() if not part.get("informational"))
-    return _uncached(JsonResponse({"ready": well, "parts": parts}, status=200 if well else 503))
+    return JsonResponse({"ready": well, "parts": parts}, status=200 if well else 503)
 
 
 def database() -> Part:
     """It answers, and every migration of this version has been applied."""
     try:
-        with quick_cursor() as cursor:
+        with quick_cursor(DOWN_AFTER_S) as cursor:
             cursor.execute("SELECT to_regclass('django_migrations') IS NOT NULL")
             applied: set[tuple[str, str]] = set()
             if cursor.fetchone() == (True,):
                 cursor.execute("SELECT app, name FROM django_migrations")
                 applied = set(cursor.fetchall())
+    except NoAnswerError:
+        return {"ok": False, "detail": SILENT}
     except DatabaseError:
-        return {"ok": False, "detail": "does not answer"}
+        return {"ok": False, "detail": REFUSED}
     missing = len(_known_migrations() - applied)
     if missing:
         return {"ok": False, "detail": f"{missing} migrations are not applied: run `manage.py migrate`"}
@@ -98,7 +92,7 @@ def keys() -> Part:
 def workers() -> Part:
     """At least one worker said within a lease's length that it lives."""
     try:
-        with quick_cursor() as cursor:
+        with quick_cursor(DOWN_AFTER_S) as cursor:
             cursor.execute(
                 "SELECT count(*) FROM orchestrator_workers"
                 " WHERE heartbeat_at > now() - make_interval(secs => %s) AND state IN ('idle', 'busy')",
@@ -106,7 +100,7 @@ def workers() -> Part:
             )
             row = cursor.fetchone()
     except DatabaseError:
-        return {"ok": False, "detail": "not known: the database does not answer", "live": None}
+        return {"ok": False, "detail": "not known: the database is down", "live": None}
     live = int(row[0]) if row else 0
     return {"ok": live > 0, "detail": f"{live} live", "live": live}
 
@@ -119,45 +113,14 @@ def core() -> Part:
         with requests.Session() as session:
             session.trust_env = False
             answer = session.get(
-                f"{settings.CORE_API_URL}/health", timeout=CORE_TIMEOUT_S, allow_redirects=False, stream=True
+                f"{settings.CORE_API_URL}/health", timeout=DOWN_AFTER_S, allow_redirects=False, stream=True
             )
             answer.close()
+    except requests.Timeout:
+        return {"ok": False, "detail": SILENT}
     except requests.RequestException:
-        return {"ok": False, "detail": "does not answer"}
+        return {"ok": False, "detail": REFUSED}
     return {"ok": answer.status_code < 300, "detail": f"answers with HTTP {answer.status_code}"}
-
-
-class Probes:
-    """Asks every part at once, in threads that are kept; a part that still hangs from before counts as not well."""
-
-    def __init__(self, parts: Mapping[str, Callable[[], Part]], informational: frozenset[str]) -> None:
-        self.parts = parts
-        self.informational = informational
-        self._pool: ThreadPoolExecutor | None = None  # made by the process that asks, as threads do not survive a fork
-        self._asked: dict[str, Future[Part]] = {}
-        self._lock = Lock()
-
-    def ask(self) -> dict[str, Part]:
-        """Each part's state, in `DEADLINE_S` at the latest."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(max_workers=len(self.parts), thread_name_prefix="ready")
-            for name, probe in self.parts.items():
-                if name not in self._asked or self._asked[name].done():
-                    self._asked[name] = self._pool.submit(probe)
-            asked = dict(self._asked)
-        wait(asked.values(), timeout=DEADLINE_S)
-        return {name: self._state(name, future) for name, future in asked.items()}
-
-    def _state(self, name: str, asked: Future[Part]) -> Part:
-        if not asked.done():
-            part: Part = {"ok": False, "detail": f"no answer in {DEADLINE_S} s"}
-        elif error := asked.exception():
-            log.error("the state of %s cannot be told", name, exc_info=error)
-            part = {"ok": False, "detail": "cannot be told; the log has the reason"}
-        else:
-            part = asked.result()
-        return {**part, "informational": True} if name in self.informational else part
 
 
 PROBES = Probes(
@@ -171,8 +134,3 @@ def _known_migrations() -> set[tuple[str, str]]:
     loader = MigrationLoader(None)
     replaced = {key for migration in loader.disk_migrations.values() for key in migration.replaces}
     return {key for key, migration in loader.disk_migrations.items() if key not in replaced and not migration.replaces}
-
-
-def _uncached(response: HttpResponse) -> HttpResponse:
-    response["Cache-Control"] = "no-store"
-    return response

@@ -118,7 +118,6 @@ def problem(
     if errors:
         body["errors"] = errors
     answer = HttpResponse(json.dumps(body), status=number, content_type=MEDIA_TYPE)
-    answer["Cache-Control"] = "no-store"
     for name, value in (headers or {}).items():
         answer[name] = value
     return answer
@@ -155,8 +154,7 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
 class ProblemsMiddleware:
     """Makes problem documents of the error pages that Django itself answers with on addresses of the API.
 
-    Those are addresses that lead nowhere, hosts that are not served, methods that plain views refuse, and exceptions
-    outside of API views.
+    Those are addresses that lead nowhere, methods that plain views refuse, and exceptions outside of API views.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -170,7 +168,10 @@ class ProblemsMiddleware:
             return response
         code = _OF_PAGES.get(response.status_code, "internal_error")
         headers = {name: response[name] for name in ("Allow",) if name in response}
-        return problem(code, f"{PROBLEMS[code][1]}.", headers=headers)
+        answer = problem(code, f"{PROBLEMS[code][1]}.", headers=headers)
+        # Django's mark that the log has this answer; without it a second line would follow.
+        answer._has_been_logged = getattr(response, "_has_been_logged", False)  # type: ignore[attr-defined] # noqa: SLF001
+        return answer
 
 
 def is_api(request: HttpRequest) -> bool:

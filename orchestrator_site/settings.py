@@ -88,10 +88,12 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "orchestrator_site.request_id.RequestIdMiddleware",
-    "orchestrator_site.problems.ProblemsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "orchestrator_site.no_store.NoStoreMiddleware",  # inside of it: static files alone may be kept
     "csp.middleware.CSPMiddleware",
+    "orchestrator_site.problems.ProblemsMiddleware",  # inside of these, so that errors carry their headers too
+    "orchestrator_site.hosts.HostMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -184,6 +186,9 @@ CSRF_COOKIE_SAMESITE = "Lax"
 # Loopback development speaks plain HTTP; everywhere else TLS ends in front of the service.
 SESSION_COOKIE_SECURE = not ENV.is_development
 CSRF_COOKIE_SECURE = not ENV.is_development
+# Said over TLS alone: behind a proxy on this machine, whose X-Forwarded-Proto gunicorn believes, and with MTLS_ENABLED.
+# Subdomains are not ours to speak for.
+SECURE_HSTS_SECONDS = 0 if ENV.is_development else 365 * 24 * 3600
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -254,8 +259,9 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"callers": {"()": "orchestrator_site.log_filter.WithoutCallersTracebacks"}},
     "formatters": {"plain": {"()": "jobs.log_format.AttemptFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["callers"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.server": {"level": "WARNING"},

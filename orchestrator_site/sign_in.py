@@ -13,8 +13,6 @@ from django.contrib.auth.views import LoginView, LogoutView, redirect_to_login
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.decorators import method_decorator
-from django.views.decorators.cache import never_cache
 
 from custody import chain
 from custody.errors import AccessDeniedError
@@ -33,7 +31,6 @@ class SignInForm(AuthenticationForm):
     error_messages = {"invalid_login": REFUSED, "inactive": REFUSED}
 
 
-@method_decorator(never_cache, name="dispatch")
 class SignInView(LoginView):
     """Asks who it is, then goes on to the page that was wanted."""
 
@@ -75,7 +72,6 @@ class SignOutView(LogoutView):
         return super().post(request, *args, **kwargs)
 
 
-@never_cache
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
     """The Django admin's sign-in is ours, with its throttle; who is signed in already lacks the role for the admin."""
     if request.user.is_authenticated:

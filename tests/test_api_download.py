@@ -44,7 +44,7 @@ def test_a_download_is_the_file_with_its_digest_and_cannot_be_mistaken_for_a_pag
         "ETag": f'"{sha256.hexdigest()}"',
         "Repr-Digest": f"sha-256=:{base64.b64encode(sha256.digest()).decode()}:",
         "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-transform",
+        "Cache-Control": "no-store, no-transform",
         "X-Content-Type-Options": "nosniff",
     }
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="bundle_')

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import requests
 from django.db import connection
 
+from orchestrator_site import health, probes
+from orchestrator_site.env import BASE_DIR
+from orchestrator_site.probes import Probes
+from orchestrator_site.quick_database import NoAnswerError, quick_cursor
 from tests.site_deployment import free_ports
+from tests.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orch")]
 
@@ -85,14 +96,80 @@ def test_it_tells_migrations_that_are_not_applied(live_server):
     assert database["detail"].startswith("1 migrations are not applied")
 
 
-def test_it_does_not_hang_on_a_database_that_accepts_and_says_nothing(live_server, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        monkeypatch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
-        monkeypatch.setitem(connection.settings_dict, "PORT", str(mute.getsockname()[1]))
-        parts = ready(live_server).json()["parts"]
-    assert parts["database"] == {"ok": False, "detail": "does not answer"}
-    assert (parts["workers"]["ok"], parts["workers"]["live"]) == (False, None)
-    assert parts["storage"]["ok"] is True
+@pytest.fixture
+def asked_anew(monkeypatch) -> Probes:
+    """Probes that nobody has asked yet, whose caller is not kept waiting."""
+    fresh = Probes(health.PROBES.parts, health.PROBES.informational)
+    monkeypatch.setattr(health, "PROBES", fresh)
+    monkeypatch.setattr(probes, "DEADLINE_S", 0.2)
+    return fresh
+
+
+@pytest.fixture
+def held_up(monkeypatch) -> Iterator[threading.Event]:
+    """A database whose connections lead nowhere until the event is set; then they are as ever."""
+    go_on, at = threading.Event(), connection.get_connection_params()
+
+    def connect() -> socket.socket:
+        go_on.wait()
+        to = socket.socket(socket.AF_UNIX)
+        to.connect(f"{at['host']}/.s.PGSQL.{at['port']}")
+        return to
+
+    proxy = Proxy(connect)
+    monkeypatch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
+    monkeypatch.setitem(connection.settings_dict, "PORT", str(proxy.port))
+    yield go_on
+    go_on.set()
+    proxy.close()
+
+
+def until(met: Callable[[dict[str, Any]], bool], ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    give_up_at = time.monotonic() + 120
+    while not met(parts := ask()):
+        assert time.monotonic() < give_up_at, parts
+    return parts
+
+
+def test_a_database_that_is_slow_is_called_slow_and_never_down(held_up, asked_anew, monkeypatch):
+    monkeypatch.setattr(probes, "SLOW_FROM_S", 0)
+    for _ in range(3):
+        first = asked_anew.ask()
+        for name in ("database", "workers"):
+            assert first[name]["ok"] is False  # nothing is known of it so far
+            assert first[name]["detail"].startswith("slow: no answer in ")
+        assert first["storage"]["ok"] is True
+    held_up.set()
+    answered = until(lambda parts: parts["database"]["ok"], asked_anew.ask)
+    assert answered["database"]["detail"].startswith("slow: answered after ")
+    held_up.clear()
+    waiting = until(lambda parts: "so far" in parts["database"]["detail"], asked_anew.ask)
+    assert waiting["database"]["ok"] is True  # as it was last
+
+
+def test_a_database_is_down_when_it_is_silent_beyond_the_limit_or_refuses(held_up, asked_anew, monkeypatch):
+    monkeypatch.setattr(probes, "DOWN_AFTER_S", 0)
+    assert asked_anew.ask()["database"]["detail"].startswith("down: no answer in ")
+    assert asked_anew.ask()["database"]["ok"] is False
+    held_up.set()
+    until(lambda parts: parts["database"]["ok"], asked_anew.ask)
+    monkeypatch.setitem(connection.settings_dict, "PORT", str(free_ports(1)[0]))
+    parts = until(lambda parts: not parts["database"]["ok"] and not parts["workers"]["ok"], asked_anew.ask)
+    assert parts["database"] == {"ok": False, "detail": "down: it refuses the connection or cannot be reached"}
+    assert parts["workers"] == {"ok": False, "detail": "not known: the database is down", "live": None}
+
+
+def test_a_part_that_hangs_does_not_hold_up_the_end_of_the_process():
+    code = "import threading; from bundles import in_background; in_background.ask(threading.Event().wait)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, check=False, timeout=120).returncode == 0
+
+
+def test_a_probe_of_the_database_ends_at_its_limit_connecting_or_asking(held_up):
+    with pytest.raises(NoAnswerError), quick_cursor(2):
+        pass
+    held_up.set()
+    with pytest.raises(NoAnswerError), quick_cursor(2) as cursor:
+        cursor.execute("SELECT pg_sleep(600)")
 
 
 def test_a_core_service_that_is_down_changes_nothing_else(live_server, settings):
@@ -100,6 +177,8 @@ def test_a_core_service_that_is_down_changes_nothing_else(live_server, settings)
     settings.CORE_API_URL = f"http://127.0.0.1:{free_ports(1)[0]}"
     answer = ready(live_server)
     assert answer.status_code == 200
-    assert answer.json()["parts"]["core"] == {"ok": False, "detail": "does not answer", "informational": True}
+    assert answer.json()["parts"]["core"] == {
+        "ok": False, "detail": "down: it refuses the connection or cannot be reached", "informational": True
+    }  # fmt: skip
     settings.CORE_API_URL = live_server.url  # whose /health answers like a core service's
     assert ready(live_server).json()["parts"]["core"]["ok"] is True

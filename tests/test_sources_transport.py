@@ -164,10 +164,27 @@ def test_reachability_tells_which_services_answer(upstreams, settings):
     assert "500" in told["alerts"].detail
 
 
-def test_reachability_does_not_wait_for_a_service_that_is_silent(settings):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        settings.KILLCHAIN_API_URL = settings.DB_API_URL = settings.FORENSIC_API_URL = settings.CORE_API_URL = url
-        told = health.reachability()
-    assert [one.ok for one in told] == [False] * 4
-    assert all("Not reachable" in one.detail for one in told)
+def test_a_silent_service_is_slow_while_a_job_would_still_wait_and_down_after_that(settings):
+    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as gone:
+        url, refusing = (f"http://127.0.0.1:{one.getsockname()[1]}" for one in (silent, gone))
+        gone.close()
+        settings.KILLCHAIN_API_URL = settings.DB_API_URL = settings.CORE_API_URL = url
+        settings.FORENSIC_API_URL = refusing
+        settings.ORCH_SOURCE_TIMEOUT_SECONDS = 30
+        asked = health.reachability(wait_s=0.2)
+        settings.ORCH_SOURCE_TIMEOUT_SECONDS = 1
+        asked_for_as_long_as_a_job = health.reachability()
+    assert [(one.ok, one.slow, one.down) for one in asked] == [
+        (False, True, False), (False, True, False), (False, False, True), (False, True, False),
+    ]  # fmt: skip
+    assert asked[0].detail.startswith("Slow: no answer")
+    assert [one.down for one in asked_for_as_long_as_a_job] == [True] * 4
+    assert all("Not reachable" in one.detail for one in asked_for_as_long_as_a_job)
+
+
+def test_a_service_that_answers_late_is_slow_and_not_down(upstreams, settings, monkeypatch):
+    settings.KILLCHAIN_API_URL = settings.DB_API_URL = settings.FORENSIC_API_URL = upstreams.url("killchain")
+    settings.CORE_API_URL = ""
+    monkeypatch.setattr(health, "SLOW_FROM_S", 0)
+    told = health.reachability()
+    assert [(one.ok, one.slow, one.down) for one in told] == [(True, True, False)] * 3 + [(False, False, False)]

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bundles.format import paths
 from bundles.sources import store
 
 KEPT_INCIDENTS = 8
+_NAME = re.compile(r"[^/\0\ud800-\udfff]+")  # whether an id is one by the format's rules is not for a source to say
+
+
+def _is_one_name(text: object) -> bool:
+    """Whether `text` names one thing in a folder, and never the folder itself or what is around it."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None and text not in {".", ".."}
 
 
 class Folders:
@@ -37,13 +43,13 @@ class Folders:
             for root in self._roots
             if root.is_dir()
             for entry in root.iterdir()
-            if paths.valid_incident_id(entry.name) and (entry / "timeline.json").is_file()
+            if (entry / "timeline.json").is_file()
         }
         return sorted(found)
 
     def open(self, incident_id: str, *parts: str) -> BinaryIO | None:
         """A file of an incident, or None when there is none (or it is a link)."""
-        if not paths.valid_incident_id(incident_id):
+        if not _is_one_name(incident_id):
             return None
         for root in self._roots:
             try:
@@ -69,7 +75,7 @@ class Folders:
 
     def artifact(self, artifact_id: str) -> BinaryIO | None:
         """The content of an artifact of any incident, or None."""
-        if not paths.valid_artifact_id(artifact_id):
+        if not _is_one_name(artifact_id):
             return None
         for incident_id in self.incident_ids():
             listing = self.open(incident_id, "artifacts.json")

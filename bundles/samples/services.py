@@ -1,15 +1,18 @@
 """The three upstream services on loopback, served from folders of incidents, in threads of one process.
 
 HTTP/1.1 with connections kept, pages, ranges and streamed bodies, so that the live source is exercised as by real
-services. `intercept` is there for tests, which override it to make a service misbehave.
+services. One thread waits for connections to all of them and sleeps until one comes; nothing polls. Neither Django nor
+settings are needed. `intercept` is there for tests, which override it to make a service misbehave.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import selectors
+import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -18,7 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from bundles import byte_ranges
 from bundles.samples.folder import Folders
 
-KILLCHAIN, FORENSIC, DB = "killchain", "forensic", "db"
+SERVICES = KILLCHAIN, FORENSIC, DB = "killchain", "forensic", "db"
 BLOCK_BYTES = 256 * 1024
 MAX_QUERY_BYTES = 64 * 1024
 MAX_PAGE = 1000
@@ -27,18 +30,22 @@ ARTIFACTS_PATH = "/api/v1/artifacts"
 
 
 class SampleServices:
-    """Three servers on 127.0.0.1.
+    """Three servers on 127.0.0.1, or some of them.
 
     Args:
         data_dirs: folders of incidents.
         ports: service → port; 0, or a service not named, for one that the system chooses.
+        only: the services to start.
     """
 
-    def __init__(self, data_dirs: Sequence[Path], ports: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, data_dirs: Sequence[Path], ports: dict[str, int] | None = None, *, only: Collection[str] = SERVICES
+    ) -> None:
         self.folders = Folders(data_dirs)
         self._servers: dict[str, ThreadingHTTPServer] = {}
-        self._threads: list[threading.Thread] = []
-        self._wanted = {KILLCHAIN: 0, FORENSIC: 0, DB: 0} | (ports or {})
+        self._thread: threading.Thread | None = None
+        self._stopping: socket.socket | None = None  # closing it ends the thread
+        self._wanted = {name: (ports or {}).get(name, 0) for name in only}
 
     @property
     def ports(self) -> dict[str, int]:
@@ -61,21 +68,20 @@ class SampleServices:
         except OSError:
             self.stop()
             raise
-        for name, server in self._servers.items():
-            thread = threading.Thread(target=server.serve_forever, args=(0.02,), name=f"sample-{name}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._stopping, stop = socket.socketpair()
+        servers = list(self._servers.values())
+        self._thread = threading.Thread(target=_accept, args=(servers, stop), name="samples", daemon=True)
+        self._thread.start()
         return self
 
     def stop(self) -> None:
         """Stop listening; exchanges in progress are let go."""
+        if self._thread is not None and self._stopping is not None:
+            self._stopping.close()
+            self._thread.join()
         for server in self._servers.values():
-            if self._threads:
-                server.shutdown()
             server.server_close()
-        for thread in self._threads:
-            thread.join()
-        self._servers, self._threads = {}, []
+        self._servers, self._thread, self._stopping = {}, None, None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -101,6 +107,21 @@ class _Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is no event."""
+
+
+def _accept(servers: Sequence[ThreadingHTTPServer], stop: socket.socket) -> None:
+    """Hand each connection to a thread of its own until the other end of `stop` is closed."""
+    with selectors.DefaultSelector() as selector, stop:
+        selector.register(stop, selectors.EVENT_READ)
+        for server in servers:
+            server.socket.settimeout(0)  # a caller may be gone again before it is accepted
+            server.timeout = 0
+            selector.register(server, selectors.EVENT_READ, server)
+        while True:
+            for key, _ in selector.select():
+                if key.data is None:
+                    return
+                key.data.handle_request()
 
 
 class Exchange(BaseHTTPRequestHandler):

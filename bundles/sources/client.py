@@ -30,6 +30,10 @@ class Dropped(Exception):  # noqa: N818 -- a signal within this package, for a r
     """The connection failed or was too slow; the message says how, in our words."""
 
 
+class Silent(Dropped):
+    """There was no answer in time; the service may only be slow."""
+
+
 class SourceClient:
     """A session with one service.
 
@@ -91,7 +95,7 @@ class SourceClient:
                 method, self._base_url + path, stream=True, allow_redirects=False, timeout=timeout, **request
             )
         except requests.Timeout:
-            raise Dropped("it did not answer in time.") from None
+            raise Silent("it did not answer in time.") from None
         except requests.RequestException:
             raise Dropped("it cannot be reached.") from None
         with response:

@@ -1,18 +1,24 @@
-"""Whether the services answer, asked all at once and briefly; informs people, decides nothing."""
+"""Whether the services answer, asked all at once; informs people, decides nothing.
+
+A service that is only slow is not down. Down is one that refuses, fails, or is silent for as long as a job would wait
+(ORCH_SOURCE_TIMEOUT_SECONDS). A page does not wait that long: what has not answered it by then is slow.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 
-from bundles.sources.client import Dropped, SourceClient
+from bundles import in_background
+from bundles.sources.client import Dropped, Silent, SourceClient
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
 from bundles.sources.limits import SourceLimits
 
-TIMEOUT_S = 2.0
-LIMITS = SourceLimits(connect_s=1.0, total_factor=1)
+PAGE_WAITS_S = 5.0
+SLOW_FROM_S = 2.0
 CORE = Source("core", "Core service")
 PATHS = ("/health", "/")
 
@@ -26,6 +32,7 @@ class SourceHealth:
         title: for people.
         url: its base URL; empty when it is not configured.
         ok: it answered with less than HTTP 500, whatever it was.
+        slow: it took long to answer, or has not answered yet; in neither case is it down.
         detail: one sentence.
         informational: nothing depends on it.
     """
@@ -36,35 +43,66 @@ class SourceHealth:
     ok: bool
     detail: str
     informational: bool
+    slow: bool = False
+
+    @property
+    def down(self) -> bool:
+        """Whether it is configured and known not to answer."""
+        return bool(self.url) and not self.ok and not self.slow
 
 
-def reachability() -> list[SourceHealth]:
-    """Ask the three sources and the core service; takes a few seconds at most."""
-    asked = [
+def reachability(wait_s: float = PAGE_WAITS_S) -> list[SourceHealth]:
+    """Ask the three sources and the core service.
+
+    Args:
+        wait_s: how long to wait for each answer, in seconds; a job's patience at most.
+    """
+    patience_s = float(settings.ORCH_SOURCE_TIMEOUT_SECONDS)
+    asked: list[tuple[Source, str]] = [
         (TIMELINE, settings.KILLCHAIN_API_URL),
         (ALERTS, settings.DB_API_URL),
         (ARTIFACTS, settings.FORENSIC_API_URL),
         (CORE, settings.CORE_API_URL),
     ]
-    with ThreadPoolExecutor(max_workers=len(asked), thread_name_prefix="reachability") as pool:
-        return list(pool.map(lambda one: _ask(*one), asked))
+    wait_s = min(wait_s, patience_s)
+    answers = [in_background.ask(partial(_ask, source, url, wait_s, patience_s)) for source, url in asked]
+    return [answer.result() for answer in answers]
 
 
-def _ask(source: Source, url: str) -> SourceHealth:
+def _ask(source: Source, url: str, wait_s: float, patience_s: float) -> SourceHealth:
+    informational = source is CORE
     if not url:
         return SourceHealth(source.key, source.title, "", ok=False, detail="Not configured.", informational=True)
-    detail = ""
-    ok = False
-    with SourceClient(source, url, TIMEOUT_S, LIMITS) as client:
+    began = time.monotonic()
+    ok, slow = False, False
+    try:
+        code = _status(source, url, wait_s)
+        took_s = time.monotonic() - began
+        ok = code < 500
+        slow = ok and took_s >= SLOW_FROM_S
+        after = f" after {took_s:.1f} s" if slow else ""
+        detail = f"Answers (HTTP {code}){after}." if ok else f"HTTP {code}."
+    except Silent:
+        slow = wait_s < patience_s
+        more = f" so far; a job waits {patience_s:.0f} s" if slow else ""
+        detail = f"{'Slow' if slow else 'Not reachable'}: no answer in {wait_s:.0f} s{more}."
+    except Dropped as drop:
+        detail = f"Not reachable: {drop}"
+    return SourceHealth(source.key, source.title, url, ok, detail, informational, slow)
+
+
+def _status(source: Source, url: str, wait_s: float) -> int:
+    """The HTTP status of the first path that does not fail, or of the last one.
+
+    Raises:
+        Dropped: there is no answer.
+    """
+    code = 0
+    with SourceClient(source, url, wait_s, SourceLimits(connect_s=wait_s, total_factor=1)) as client:
         for path in PATHS:
             client.allow()
-            try:
-                with client.send("GET", path) as response:
-                    ok = response.status_code < 500
-                    detail = f"Answers (HTTP {response.status_code})." if ok else f"HTTP {response.status_code}."
-            except Dropped as drop:
-                detail = f"Not reachable: {drop}"
+            with client.send("GET", path) as response:
+                code = response.status_code
+            if code < 500:
                 break
-            if ok:
-                break
-    return SourceHealth(source.key, source.title, url, ok=ok, detail=detail, informational=source is CORE)
+    return code

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import transaction
 
 from orchestrator_site import roles
 from orchestrator_site.env import BASE_DIR, ROLES
@@ -50,19 +52,18 @@ def secret_key() -> Path:
     return path
 
 
-def users() -> dict[str, str]:
-    """One user a role, named like it.
+def users() -> Iterator[tuple[str, str]]:
+    """Make one user a role, named like it, where there is none.
 
-    Returns:
-        The names and passwords of those that were made now; nobody can be told a password again.
+    Yields:
+        The name and password of each as soon as it is kept: whoever sees it knows it, whatever happens afterwards.
     """
-    made = {}
     for role in ROLES:
         if not User.objects.filter(username=role).exists():
             password = secrets.token_urlsafe(12)
-            roles.assign_role(User.objects.create_user(role, password=password), role)
-            made[role] = password
-    return made
+            with transaction.atomic():
+                roles.assign_role(User.objects.create_user(role, password=password), role)
+            yield role, password
 
 
 def sample_data() -> list[Path]:

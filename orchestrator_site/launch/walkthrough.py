@@ -22,12 +22,14 @@ from django.conf import settings
 from bundles import services as bundle_services
 from custody import principal
 from jobs import services as job_services
+from jobs import waiting
 from jobs.models import ENDED, Job
 from orchestrator_site.env import BASE_DIR
 from rehydration import services as restore_services
 
-JOB_TIMEOUT_S = 900.0
 POLL_S = 0.05
+LOOK_EVERY_S = 1.0
+SAY_EVERY_S = 10.0
 
 
 class WalkthroughError(Exception):
@@ -61,20 +63,22 @@ class Walk:
     failure: str = ""
 
 
+Ended = Callable[[Job], dict[str, Any]]
 STEPS = ("bundle", "verify", "tamper", "restore", "again", "rebundle")
 
 
-def walk(incident_id: str, say: Callable[[str], None]) -> Walk:
+def walk(incident_id: str, say: Callable[[str], None], fault: Callable[[], str] = str) -> Walk:
     """Walk the main job through one incident; workers and sources must be running.
 
     Args:
         incident_id: which incident.
-        say: is told each step as it holds, in one line.
+        say: is told each step as it holds, in one line, and now and then what is waited for.
+        fault: says why a job that is waited for will never end; empty while it may.
     """
     result = Walk(incident_id)
     started = time.monotonic()
     try:
-        for step, line in _steps(result):
+        for step, line in _steps(result, lambda job: _ended(job, say, fault)):
             result.held.append(step)
             say(line)
     except WalkthroughError as error:
@@ -83,9 +87,9 @@ def walk(incident_id: str, say: Callable[[str], None]) -> Walk:
     return result
 
 
-def _steps(result: Walk) -> Iterator[tuple[str, str]]:
+def _steps(result: Walk, ended: Ended) -> Iterator[tuple[str, str]]:
     who = principal.shell(os.environ.get("USER", "root"))
-    made = _finished(bundle_services.request_bundle(who, incident_id=result.incident_id).job)
+    made = ended(bundle_services.request_bundle(who, incident_id=result.incident_id).job)
     result.size, result.bundle = made["size"], made["path"]
     result.content_digest = made["content_digest"]
     yield "bundle", f"bundled {result.incident_id}: {made['files']} files, {made['size']:,} bytes, {made['path']}"
@@ -98,7 +102,7 @@ def _steps(result: Walk) -> Iterator[tuple[str, str]]:
     _hold(code == 1, f"one changed byte was not refused (exit {code}): {output}")
     yield "tamper", f"one changed byte: refused, exit 1 ({output.splitlines()[1].strip() if output else ''})"
 
-    restored = _restore(who, made["bundle_id"])
+    restored = ended(restore_services.request_restore(who, bundle_id=made["bundle_id"]).job)
     result.alerts, result.events, result.artifacts = (
         sum(restored["plan"][table][verdict] for verdict in ("new", "equal"))
         for table in ("alerts", "events", "artifacts")
@@ -108,29 +112,32 @@ def _steps(result: Walk) -> Iterator[tuple[str, str]]:
     counts = f"{result.alerts} alerts, {result.events} events, {result.artifacts} artifacts"
     yield "restore", f"restored: {counts}; database and files agree"
 
-    again = _restore(who, made["bundle_id"])
+    again = ended(restore_services.request_restore(who, bundle_id=made["bundle_id"]).job)
     _hold(again["changed"] is False, "restoring again changed something")
     yield "again", "restored again: nothing changed"
 
-    remade = _finished(bundle_services.request_bundle(who, incident_id=result.incident_id, source="restored").job)
+    remade = ended(bundle_services.request_bundle(who, incident_id=result.incident_id, source="restored").job)
     _hold(remade["content_digest"] == result.content_digest, "the restored incident has another content digest")
     yield "rebundle", f"bundled what was restored: same content digest {result.content_digest}"
 
 
-def _restore(who: principal.Principal, bundle_id: str) -> dict[str, Any]:
-    return _finished(restore_services.request_restore(who, bundle_id=bundle_id).job)
-
-
-def _finished(job: Job) -> dict[str, Any]:
-    """The result of a job, once it has ended."""
-    deadline = time.monotonic() + JOB_TIMEOUT_S
-    while time.monotonic() < deadline:
+def _ended(job: Job, say: Callable[[str], None], fault: Callable[[], str]) -> dict[str, Any]:
+    """The result of a job, once it has ended, however long that takes."""
+    looked_at = said_at = time.monotonic()
+    while True:
         job = job_services.get(principal.SYSTEM, job.job_id)
         if job.status in ENDED:
             _hold(job.is_completed, f"{job.job_type} {job.status}: {job.error_message} [{job.error_code}]")
             return dict(job.result or {})
+        now = time.monotonic()
+        if now - looked_at >= LOOK_EVERY_S:
+            looked_at = now
+            failed = fault()
+            _hold(not failed, f"{job.job_type} {job.job_id} is {job.status}, but {failed}")
+        if now - said_at >= SAY_EVERY_S:
+            said_at = now
+            say(f"waiting: {job.job_type} {job.job_id} is {job.status}. {waiting.reason(job)}".rstrip())
         time.sleep(POLL_S)
-    raise WalkthroughError(f"{job.job_type} {job.job_id} has not ended after {JOB_TIMEOUT_S:.0f} s")
 
 
 def _hold(condition: bool, failure: str) -> None:  # noqa: FBT001 # an assertion with a message

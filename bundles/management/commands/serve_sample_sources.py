@@ -1,9 +1,13 @@
-"""`manage.py serve_sample_sources`: the three upstream services from folders, until a signal says stop."""
+"""`manage.py serve_sample_sources`: the three upstream services from folders, until a signal says stop.
+
+Here the ports are read from the settings; `python -m bundles.samples` serves.
+"""
 
 from __future__ import annotations
 
-import signal
-import threading
+import json
+import os
+import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
+from bundles.samples.services import DB, FORENSIC, KILLCHAIN
 
 SCHEME_PORTS = {"http": 80, "https": 443}
 
@@ -42,20 +46,10 @@ class Command(BaseCommand):
             DB: settings.DB_API_URL,
         }
         ports = {name: _port(options[f"{name}_port"], url) for name, url in defaults.items()}
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        services = SampleServices(options["data"], ports)
-        try:
-            services.start()
-        except OSError as error:
-            raise CommandError(f"Cannot listen: {error.strerror}.") from None
-        for name in ports:
-            self.stdout.write(f"{name} {services.url(name)}")
-        self.stdout.write("incidents " + " ".join(services.folders.incident_ids()))
-        self.stdout.flush()
-        stop.wait()
-        services.stop()
+        # The same process goes on without Django, which serving folders does not need.
+        folders = [str(folder.absolute()) for folder in options["data"]]
+        os.chdir(settings.BASE_DIR)
+        os.execv(sys.executable, [sys.executable, "-m", "bundles.samples", json.dumps(ports), *folders])  # noqa: S606 # no shell
 
 
 def _port(chosen: int | None, url: str) -> int:

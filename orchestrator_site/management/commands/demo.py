@@ -7,6 +7,8 @@ only when every step of every incident held.
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +68,17 @@ class Command(BaseCommand):
                 }
             )
             children.start("workers", ["run_orch_worker", f"--concurrency={WORKERS}"])
-            return self._walk_all(only or groundwork.incident_ids(folders))
+            fault = partial(children.fault, ("workers",))
+            return self._walk_all(only or groundwork.incident_ids(folders), fault)
         finally:
             children.stop()
             sources.stop()
 
-    def _walk_all(self, incident_ids: list[str]) -> list[Walk]:
+    def _walk_all(self, incident_ids: list[str], fault: Callable[[], str]) -> list[Walk]:
         walks = []
         for incident_id in incident_ids:
             self.stdout.write(f"\n{incident_id}")
-            walks.append(walk(incident_id, self._say))
+            walks.append(walk(incident_id, self._say, fault))
         return walks
 
     def _say(self, line: str) -> None:

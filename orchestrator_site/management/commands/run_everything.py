@@ -1,29 +1,35 @@
-"""`manage.py run_everything`, which `make run` calls: from nothing to a running system; Ctrl-C stops all of it."""
+"""`manage.py run_everything`, which `make run` calls: from nothing to a running system; Ctrl-C stops all of it.
+
+Here is what needs Django: tables, keys, users, sample data. Then `orchestrator_site.launch.keeper` takes the place of
+this process, without Django, and starts, watches and stops the rest.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
 
-from bundles.models import Bundle
 from orchestrator_site import embedded_postgres
 from orchestrator_site.env import ROLES
-from orchestrator_site.launch import groundwork
-from orchestrator_site.launch.children import Children
+from orchestrator_site.launch import groundwork, own_sources
+from orchestrator_site.launch.keeper import Plan
+from orchestrator_site.launch.own_sources import LOCAL_HOSTS, Source
 from orchestrator_site.launch.ports import Port, taken
-from orchestrator_site.launch.walkthrough import walk
+from orchestrator_site.launch.waking import STOPS
 
-READY_S = 60.0
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # nothing is bound here: how to reach what is
+
+
+class _StopAskedError(BaseException):
+    """SIGINT or SIGTERM came; as with KeyboardInterrupt, no handler of ordinary errors may swallow it."""
 
 
 class Command(BaseCommand):
@@ -33,126 +39,119 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: object, **options: Any) -> None:
-        """Prepare, start, show, wait, stop."""
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-        faults = taken(_ports())
-        if faults:
-            embedded_postgres.stop_if_started_here(settings.ENV.var_dir / "postgres")
-            raise CommandError("\n".join(faults))
-        children = Children(Path(settings.VAR_DIR) / "log")
+        """Prepare, then become the keeper."""
+        for number in STOPS:
+            signal.signal(number, _stop_asked)
+        self._is_alone = False
         try:
-            passwords, folders = self._prepare()
-            self._start(children, folders, stop)
-            if not stop.is_set():
-                self._show_main_job()
-                self._tell_how_to_sign_in(passwords)
-            while not stop.wait(0.5):
-                if name := children.ended():
-                    raise CommandError(f"{name} ended by itself; its log is {children.log_of(name)}")
-        finally:
+            samples = self._places()
+            self._is_alone = True  # nobody else runs on our ports, so the database is nobody else's
+            plan = self._prepare(samples)
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the keeper lets them in when it can handle them
+        except _StopAskedError:
             self._say("stopping")
-            children.stop()
-            if settings.ENV.uses_embedded_database:
-                embedded_postgres.stop(settings.ENV.var_dir / "postgres")
+            self._stop_database()
             self._say("stopped")
+            return
+        except BaseException:
+            self._stop_database()
+            raise
+        connections.close_all()
+        os.chdir(settings.BASE_DIR)
+        keeper = [sys.executable, "-m", "orchestrator_site.launch.keeper", plan.as_argument()]
+        os.execv(sys.executable, keeper)  # noqa: S606 # no shell
 
-    def _prepare(self) -> tuple[dict[str, str], list[Path]]:
+    def _places(self) -> list[Source]:
+        """The sources in whose place sample services are to listen, once every port that is needed is free.
+
+        Raises:
+            CommandError: one is not.
+        """
+        env = settings.ENV
+        if env.mtls_enabled:
+            raise CommandError("MTLS_ENABLED: everything at once runs without client certificates; start `serve` alone")
+        found = own_sources.sources(env)
+        samples = own_sources.to_be_served(found)
+        ports = [
+            Port(env.bind, env.api_port, "the console and API", "ORCH_API_PORT"),
+            Port(env.bind, env.metrics_port, "the metrics", "ORCH_METRICS_PORT"),
+            *(source.port for source in samples),
+        ]
+        if faults := taken(ports):
+            raise CommandError("\n".join(faults))
+        for source in found:
+            if source not in samples:
+                self._say(f"the {source.service} source is used where it is, {source.url}")
+        return samples
+
+    def _prepare(self, samples: list[Source]) -> Plan:
         started = time.monotonic()
         groundwork.directories()
         groundwork.tables()
         made_key = groundwork.signing_key()
-        passwords = groundwork.users()
-        folders = groundwork.sample_data()
-        self._say(f"database, tables, keys{' (new)' if made_key else ''}, users and sample data are there")
-        self._say(f"incidents at hand: {', '.join(groundwork.incident_ids(folders))}")
+        made_users = self._make_users()
+        folders = groundwork.sample_data() if samples else []
+        self._say(f"database, tables, keys{' (new)' if made_key else ''} and users are there")
+        if samples:
+            self._say(f"incidents of the sample sources: {', '.join(groundwork.incident_ids(folders))}")
         self._say(f"prepared in {time.monotonic() - started:.1f} s")
-        return passwords, folders
+        env = settings.ENV
+        # The sample incident is whole only where all three sources are ours.
+        are_all_ours = len(samples) == len(own_sources.sources(env))
+        return Plan(
+            log_dir=str(Path(settings.VAR_DIR) / "log"),
+            environ={"ORCH_SECRET_KEY_FILE": str(groundwork.secret_key())} if env.secret_key_is_generated else {},
+            sources={source.service: source.port.number for source in samples},
+            folders=[str(folder) for folder in folders],
+            address=(ANY_ADDRESS.get(env.bind, env.bind), env.api_port),
+            host=settings.ALLOWED_HOSTS[0].lstrip("*.") or "localhost",
+            main_job=groundwork.SAMPLE_INCIDENT if are_all_ours else "",
+            closing=_closing(made_users),
+            embedded_database=str(env.var_dir / "postgres") if env.uses_embedded_database else "",
+        )
 
-    def _start(self, children: Children, folders: list[Path], stop: threading.Event) -> None:
-        if settings.ENV.secret_key_is_generated:
-            children.environ({"ORCH_SECRET_KEY_FILE": str(groundwork.secret_key())})
-        if _sources_are_ours():
-            children.start("sources", ["serve_sample_sources", *(f"--data={folder}" for folder in folders)])
-        children.start("workers", ["run_orch_worker"])
-        children.start("web", ["serve"])
-        deadline = time.monotonic() + READY_S
-        last = "no answer"
-        while not stop.is_set():
-            if name := children.ended():
-                log = children.log_of(name)
-                raise CommandError(f"{name} did not start; the end of {log}:\n{_tail(log)}")
-            try:
-                answer = requests.get(_address("/ready"), timeout=10)
-                if answer.status_code == 200:
-                    self._say("ready: web, workers, storage and keys answer")
-                    return
-                last = ", ".join(name for name, part in answer.json()["parts"].items() if not part["ok"])
-            except requests.RequestException:
-                pass
-            if time.monotonic() > deadline:
-                raise CommandError(f"not ready after {READY_S:.0f} s ({last}); see {children.log_of('web').parent}")
-            stop.wait(0.2)
+    def _make_users(self) -> int:
+        """How many users were made; each password is shown at once, as nobody can be told it later."""
+        made = 0
+        for role, password in groundwork.users():
+            if not made:
+                self._say("sign in as one of these (passwords are shown only now):")
+            self._say(f"  {role:9} {password}")
+            made += 1
+        return made
 
-    def _show_main_job(self) -> None:
-        known = Bundle.objects.filter(incident_id=groundwork.SAMPLE_INCIDENT).order_by("-created_at").first()
-        if known is not None:
-            self._say(f"the main job ran before; its last bundle: {Path(settings.OUTPUT_DIR) / known.name}")
-            return
-        self._say(f"the main job, once, on {groundwork.SAMPLE_INCIDENT}:")
-        result = walk(groundwork.SAMPLE_INCIDENT, lambda line: self._say("  " + line))
-        if result.failure:
-            raise CommandError(f"the main job did not hold: {result.failure}")
-        self._say(f"  done in {result.seconds:.1f} s")
-
-    def _tell_how_to_sign_in(self, passwords: dict[str, str]) -> None:
-        self._say("")
-        self._say(f"console  {_address('/')}")
-        self._say(f"API      {_address('/docs')}")
-        self._say(f"metrics  http://{settings.ENV.bind}:{settings.ENV.metrics_port}/metrics")
-        if passwords:
-            self._say("sign in as one of these (passwords are shown only now):")
-            for role in ROLES:
-                if role in passwords:
-                    self._say(f"  {role:9} {passwords[role]}")
-        if len(passwords) < len(ROLES):
-            self._say("users made earlier keep their passwords; set a new one with: .venv/bin/python manage.py")
-            self._say("  changepassword NAME   (in the environment that `make run` uses; see the README)")
-        self._say("Ctrl-C stops everything.")
+    def _stop_database(self) -> None:
+        if settings.ENV.uses_embedded_database:
+            stop = embedded_postgres.stop if self._is_alone else embedded_postgres.stop_if_started_here
+            stop(settings.ENV.var_dir / "postgres")
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)
         self.stdout.flush()
-        sys.stdout.flush()
+
+
+def _stop_asked(number: int, frame: object) -> None:
+    del number, frame
+    raise _StopAskedError
 
 
 def _address(path: str) -> str:
-    host = "localhost" if settings.ENV.bind in LOCAL_HOSTS else settings.ENV.bind
-    return f"http://{host}:{settings.ENV.api_port}{path}"
-
-
-def _sources_are_ours() -> bool:
-    """Whether the sources are on this machine, where sample services can take their place."""
-    urls = (settings.KILLCHAIN_API_URL, settings.FORENSIC_API_URL, settings.DB_API_URL)
-    return all(urlsplit(url).hostname in LOCAL_HOSTS for url in urls)
-
-
-def _ports() -> list[Port]:
     env = settings.ENV
-    ports = [
-        Port(env.bind, env.api_port, "the console and API", "ORCH_API_PORT"),
-        Port(env.bind, env.metrics_port, "the metrics", "ORCH_METRICS_PORT"),
+    host = "localhost" if env.bind in LOCAL_HOSTS else f"[{env.bind}]" if ":" in env.bind else env.bind
+    return f"http://{host}:{env.api_port}{path}"
+
+
+def _closing(made_users: int) -> list[str]:
+    """What to say when all is ready."""
+    lines = [
+        "",
+        f"console  {_address('/')}",
+        f"API      {_address('/docs')}",
+        f"metrics  http://{settings.ENV.bind}:{settings.ENV.metrics_port}/metrics",
     ]
-    if _sources_are_ours():
-        for url, name in (
-            (settings.KILLCHAIN_API_URL, "KILLCHAIN"),
-            (settings.FORENSIC_API_URL, "FORENSIC"),
-            (settings.DB_API_URL, "DB"),
-        ):
-            ports.append(Port("127.0.0.1", urlsplit(url).port or 80, "a sample source", f"{name}_API_PORT"))
-    return ports
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+    if made_users:
+        lines.append("sign in with a name and password from above")
+    if made_users < len(ROLES):
+        lines.append("users made earlier keep their passwords; set a new one with: .venv/bin/python manage.py")
+        lines.append("  changepassword NAME   (in the environment that `make run` uses; see the README)")
+    return [*lines, "Ctrl-C stops everything."]
