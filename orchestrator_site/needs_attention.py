@@ -11,6 +11,7 @@ from datetime import datetime
 
 from django.conf import settings
 
+from bundles import stores
 from jobs import attention, room
 from jobs.models import Job, Worker
 
@@ -62,6 +63,18 @@ def failures(found: list[Job], since: datetime | None) -> tuple[Failures, int]:
     cut = len(found) == attention.COUNTED_UP_TO
     told = f"{earlier} or more" if cut and earlier else str(earlier) if earlier else ""
     return Failures(since=since, fresh=fresh[:SHOWN], more=max(0, len(fresh) - SHOWN), earlier=told), len(found)
+
+
+def wrong_stores(workers: Iterable[Worker], *, readable: bool) -> list[str]:
+    """What this host and those of live workers say of directories that are not the database's stores; each once.
+
+    Args:
+        workers: that live.
+        readable: whether this host's bundle store can be read at all; else Home says that already.
+    """
+    here = [words for kind, words in stores.mismatches().items() if readable or kind != stores.BUNDLES]
+    elsewhere = [words for worker in workers for words in worker.hindrances.values()]
+    return list(dict.fromkeys([*here, *elsewhere]))[:SHOWN]
 
 
 def no_room(workers: Iterable[Worker]) -> NoRoom | None:
