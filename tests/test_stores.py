@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,7 +97,7 @@ def test_a_host_with_another_bundle_store_neither_serves_nor_verifies_nor_calls_
         ):
             with pytest.raises(StoreMismatchError):
                 refused()
-        form = person.post(reverse("verify-file"), {"bundle_file": SimpleUploadedFile("x.zst", b"x")})
+        form = person.post(reverse("verify-file-send"), {"bundle_file": SimpleUploadedFile("x.zst", b"x")})
         assert (form.status_code, "store_mismatch" in form.content.decode()) == (503, True)
         job = bundle_services.request_verification(SYSTEM, made.bundle_id).job
         Presence().announce()
@@ -177,7 +178,7 @@ def test_a_process_that_dies_while_it_gives_a_store_its_id_is_followed_by_anothe
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    owner: Any = type(Store.objects) if dies_before == "bulk_create" else stores.os
+    owner: Any = type(Store.objects) if dies_before == "bulk_create" else os
     with monkeypatch.context() as patched:
         patched.setattr(owner, dies_before, die)
         with pytest.raises(KeyboardInterrupt):

@@ -62,6 +62,7 @@ class Command(BaseCommand):
         started = time.monotonic()
         groundwork.directories()
         groundwork.tables()
+        groundwork.known_stores()
         made_key = groundwork.signing_key()
         passwords = groundwork.users()
         folders = groundwork.sample_data()
