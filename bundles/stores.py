@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from bundles import store_marker
 from bundles.errors import StoreMismatchError
 from bundles.models import Store
 from custody import chain
@@ -33,10 +34,8 @@ from jobs.errors import RetryableError
 BUNDLES, ARTIFACTS = "bundles", "artifacts"
 VARIABLES = {BUNDLES: "OUTPUT_DIR", ARTIFACTS: "FORENSIC_STORAGE_PATH"}
 TITLES = {BUNDLES: "bundle store", ARTIFACTS: "artifact store"}
-MARKER = ".store-id"
-LONGEST_MARKER = 100
-UNREADABLE = "unreadable"
 KNOWN_SQL = "SELECT kind, store_id, host FROM orchestrator_stores"
+KNOWN_AS_JSON = "(SELECT json_agg(json_build_array(kind, store_id, host)) FROM orchestrator_stores)"  # part of a query
 HOLD_SQL = "SELECT kind, store_id, host FROM orchestrator_stores WHERE kind = ANY(%s) FOR SHARE"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -55,7 +54,7 @@ def root(kind: str) -> Path:
 
 
 def known_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, Known]:
-    """The rows of `KNOWN_SQL` by kind of store, for a reader with a connection of its own."""
+    """The rows of `KNOWN_SQL`, or of `KNOWN_AS_JSON`, by kind of store; for a reader with a query of its own."""
     return {str(kind): Known(UUID(str(store_id)), str(host)) for kind, store_id, host in rows}
 
 
@@ -77,21 +76,19 @@ def difference(kind: str, known: Known | None) -> str:
     except OSError as error:
         return _cannot_be_opened(kind, known, error)
     try:
-        return "" if known is None and not _read(folder) else _difference(kind, folder, known)
+        return "" if known is None and not store_marker.read(folder) else _difference(kind, folder, known)
     finally:
         os.close(folder)
 
 
-def differences() -> dict[str, str]:
-    """`difference` for each store of this host that differs, by kind."""
-    rows = known()
-    found = {kind: difference(kind, rows.get(kind)) for kind in VARIABLES}
-    return {kind: words for kind, words in found.items() if words}
+def mismatches(known: Mapping[str, Known]) -> dict[str, str]:
+    """For each store of this host that differs: its `difference`, this host's name and what to do, as an error says it.
 
-
-def mismatches() -> dict[str, str]:
-    """`differences` with this host's name and what to do, as an error says it."""
-    return {kind: str(_mismatch(kind, words)) for kind, words in differences().items()}
+    Args:
+        known: what the database knows, by kind.
+    """
+    found = {kind: difference(kind, known.get(kind)) for kind in VARIABLES}
+    return {kind: str(_mismatch(kind, words)) for kind, words in found.items() if words}
 
 
 def what_to_do(kind: str) -> str:
@@ -120,7 +117,7 @@ def opened(kind: str) -> Iterator[int]:
     except OSError as error:
         raise _mismatch(kind, _cannot_be_opened(kind, row, error)) from error
     try:
-        if row is None and not _read(folder):
+        if row is None and not store_marker.read(folder):
             row = _introduce(kind, folder)
         if words := _difference(kind, folder, row):
             raise _mismatch(kind, words)
@@ -193,7 +190,7 @@ def adopt(principal: Principal, kind: str) -> UUID:
     except OSError as error:
         raise _mismatch(kind, _cannot_be_opened(kind, None, error)) from error
     try:
-        details = {"kind": kind, "directory": str(root(kind)), "marker_before": _read(folder)}
+        details = {"kind": kind, "directory": str(root(kind)), "marker_before": store_marker.read(folder)}
         _propose(kind, folder, adopted)
         with transaction.atomic():
             row = Store.objects.select_for_update().filter(kind=kind).first()
@@ -214,7 +211,7 @@ def _introduce(kind: str, folder: int) -> Known:
     Store.objects.bulk_create([Store(kind=kind, **_row(proposed))], ignore_conflicts=True)
     row = known()[kind]
     if row.store_id != proposed:
-        os.unlink(_proposal(proposed), dir_fd=folder)
+        store_marker.withdraw(folder, proposed)
     return row
 
 
@@ -223,38 +220,20 @@ def _row(store_id: UUID) -> dict[str, Any]:
 
 
 def _propose(kind: str, folder: int, store_id: UUID) -> None:
-    """Write an id into the store's directory, durably; it counts once the database knows it."""
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        # Everybody may read it: the command that adopts a store may run as another user than the service.
-        descriptor = os.open(_proposal(store_id), flags, 0o644, dir_fd=folder)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{store_id}\n")
-            file.flush()
-            os.fsync(descriptor)
-        os.fsync(folder)
+        store_marker.propose(folder, store_id)
     except OSError as error:
         raise _mismatch(kind, f"{VARIABLES[kind]}: no store id can be written there ({error.strerror})") from error
 
 
-def _confirm(folder: int, store_id: UUID) -> bool:
-    """Make the proposal that the database knows the marker; whether there was one."""
-    try:
-        os.rename(_proposal(store_id), MARKER, src_dir_fd=folder, dst_dir_fd=folder)
-    except FileNotFoundError:
-        return False
-    os.fsync(folder)
-    return True
-
-
 def _difference(kind: str, folder: int, known: Known | None) -> str:
     """As `difference`, of an open directory."""
-    name, title, found = VARIABLES[kind], TITLES[kind], _read(folder)
+    name, title, found = VARIABLES[kind], TITLES[kind], store_marker.read(folder)
     if known is None:
         return f"{name}: {_found(found)}, of another database; this one knows no {title} yet"
     expected = str(known.store_id)
     try:
-        if expected == found or _confirm(folder, known.store_id) or expected == _read(folder):
+        if expected == found or store_marker.confirm(folder, known.store_id) or expected == store_marker.read(folder):
             return ""
     except OSError as error:
         return f"{name}: no store id can be written there ({error.strerror})"
@@ -263,36 +242,10 @@ def _difference(kind: str, folder: int, known: Known | None) -> str:
 
 def _found(text: str) -> str:
     if not text:
-        return f"no store id ({MARKER}) is there, as on a disk that is not mounted"
-    return f"its store id ({MARKER}) cannot be read" if text == UNREADABLE else f"this is store {text[:8]}"
-
-
-def _read(folder: int) -> str:
-    """The id in a store's marker; empty when there is none, `UNREADABLE` when it tells none."""
-    try:
-        descriptor = os.open(MARKER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
-    except FileNotFoundError:
-        return ""
-    except OSError:
-        return UNREADABLE
-    try:
-        text = os.read(descriptor, LONGEST_MARKER).decode("ascii", "replace").strip()
-    except OSError:
-        return UNREADABLE
-    finally:
-        os.close(descriptor)
-    return text if _is_id(text) else UNREADABLE
-
-
-def _is_id(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def _proposal(store_id: UUID) -> str:
-    return f"{MARKER}.{store_id}"
+        return f"no store id ({store_marker.NAME}) is there, as on a disk that is not mounted"
+    if text == store_marker.UNREADABLE:
+        return f"its store id ({store_marker.NAME}) cannot be read"
+    return f"this is store {text[:8]}"
 
 
 def _cannot_be_opened(kind: str, known: Known | None, error: OSError) -> str:

@@ -5,7 +5,7 @@ Each part is bounded: what is not listed is counted, and where even counting was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,14 +65,15 @@ def failures(found: list[Job], since: datetime | None) -> tuple[Failures, int]:
     return Failures(since=since, fresh=fresh[:SHOWN], more=max(0, len(fresh) - SHOWN), earlier=told), len(found)
 
 
-def wrong_stores(workers: Iterable[Worker], *, readable: bool) -> list[str]:
+def wrong_stores(workers: Iterable[Worker], known: Mapping[str, stores.Known], *, readable: bool) -> list[str]:
     """What this host and those of live workers say of directories that are not the database's stores; each once.
 
     Args:
         workers: that live.
+        known: the stores that the database knows.
         readable: whether this host's bundle store can be read at all; else Home says that already.
     """
-    here = [words for kind, words in stores.mismatches().items() if readable or kind != stores.BUNDLES]
+    here = [words for kind, words in stores.mismatches(known).items() if readable or kind != stores.BUNDLES]
     elsewhere = [words for worker in workers for words in worker.hindrances.values()]
     return list(dict.fromkeys([*here, *elsewhere]))[:SHOWN]
 

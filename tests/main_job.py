@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from bundles import services as bundle_services
-from bundles import storage, stores, uploads
+from bundles import storage, store_marker, uploads
 from bundles.models import Bundle
 from bundles.samples.services import SampleServices
 from custody.principal import SYSTEM
@@ -128,7 +128,7 @@ def job_of(made: Bundle) -> Job:
 def files_of(root: Path) -> list[str]:
     """Everything below `root` that is no directory, but the marker that makes it a store."""
     return sorted(
-        str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() and path.name != stores.MARKER
+        str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() and path.name != store_marker.NAME
     )
 
 

@@ -18,7 +18,7 @@ from django.test import Client
 from django.urls import reverse
 
 from bundles import services as bundle_services
-from bundles import single_files, storage, stores, uploads, verifying, verifying_upload
+from bundles import single_files, storage, store_marker, stores, uploads, verifying, verifying_upload
 from bundles.errors import BundleUnavailableError, StoreMismatchError
 from bundles.models import Bundle, Store
 from custody.models import Event
@@ -60,7 +60,7 @@ def elsewhere(orch: Orchestrator, settings: Any) -> Callable[[], Any]:
 
 
 def marker(folder: Path) -> str:
-    return (folder / stores.MARKER).read_text().strip()
+    return (folder / store_marker.NAME).read_text().strip()
 
 
 def known(kind: str = stores.BUNDLES) -> str:
@@ -142,7 +142,7 @@ def test_a_disk_that_is_not_mounted_is_not_made_a_store_anew_and_counts_again_on
     sweep_all()
     assert left_behind.is_dir(), "who owns it is told by another database's leases, perhaps"
     assert files_of(orch.root / "bundles") == []
-    assert not (orch.output_dir / stores.MARKER).exists()
+    assert not (orch.output_dir / store_marker.NAME).exists()
     left_behind.rmdir()
     left_behind.parent.rmdir()
     orch.output_dir.rmdir()
@@ -185,7 +185,7 @@ def test_a_process_that_dies_while_it_gives_a_store_its_id_is_followed_by_anothe
             stores.require(stores.BUNDLES)
     stores.require(stores.BUNDLES)
     assert marker(orch.output_dir) == known()
-    assert (orch.output_dir / stores.MARKER).stat().st_mode & 0o777 == 0o644
+    assert (orch.output_dir / store_marker.NAME).stat().st_mode & 0o777 == 0o644
 
 
 def test_a_store_of_another_database_is_not_touched_until_it_is_adopted(orch, capsys):
@@ -213,7 +213,7 @@ def test_a_store_of_another_database_is_not_touched_until_it_is_adopted(orch, ca
     assert event.authenticated_by == "shell"
     Store.objects.all().delete()
     Store.objects.bulk_create([Store(**row) for row in theirs])  # the other database refuses it from now on
-    assert set(stores.differences()) == {stores.BUNDLES, stores.ARTIFACTS}
+    assert set(stores.mismatches(stores.known())) == {stores.BUNDLES, stores.ARTIFACTS}
 
 
 def test_a_host_adopts_its_directory_on_purpose_and_is_told_before_what_it_lacks(orch, sources, elsewhere, capsys):
@@ -295,7 +295,7 @@ def test_checks_ready_and_home_name_the_wrong_store_and_serving_goes_on(orch, so
     person.force_login(rows.user("operator"))
     with elsewhere():
         Presence().announce()
-        words = stores.mismatches()[stores.BUNDLES]
+        words = stores.mismatches(stores.known())[stores.BUNDLES]
         assert "OUTPUT_DIR: no store id (.store-id) is there" in words
         page = person.get(reverse("home")).content.decode()
         assert page.count("Wrong store") == 2, "this host's two stores, and its worker says the same"
