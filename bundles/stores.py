@@ -117,8 +117,8 @@ def opened(kind: str) -> Iterator[int]:
     except OSError as error:
         raise _mismatch(kind, _cannot_be_opened(kind, row, error)) from error
     try:
-        if row is None and not store_marker.read(folder):
-            row = _introduce(kind, folder)
+        if row is None:  # where there is an id by now, another process may have given it since
+            row = known().get(kind) if store_marker.read(folder) else _introduce(kind, folder)
         if words := _difference(kind, folder, row):
             raise _mismatch(kind, words)
         yield folder
