@@ -11,7 +11,7 @@ class BundlesConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the job types, sweeps and the live source known."""
-        from bundles import again, building, source_watch, storage, uploads, verifying, verifying_upload
+        from bundles import again, building, source_watch, storage, stores, uploads, verifying, verifying_upload
         from bundles.sources import collect
         from bundles.sources.live import LiveSource
         from jobs import registry, sweeps
@@ -23,6 +23,7 @@ class BundlesConfig(AppConfig):
                 phases=building.PHASES,
                 handler=building.create,
                 room=storage.room,
+                hindrance=stores.any_hindrance,  # what was restored is read from the artifact store
                 again=again.bundle_again,
                 again_needs="bundles.create_bundle",
             )
@@ -33,6 +34,7 @@ class BundlesConfig(AppConfig):
                 title="Verify bundle",
                 phases=verifying.PHASES,
                 handler=verifying.verify,
+                hindrance=stores.bundles_hindrance,
                 again=again.verification_again,
                 again_needs="bundles.verify_bundle",
             )
@@ -43,6 +45,7 @@ class BundlesConfig(AppConfig):
                 title="Verify uploaded file",
                 phases=verifying_upload.PHASES,
                 handler=verifying_upload.verify,
+                hindrance=stores.bundles_hindrance,
             )
         )
         sweeps.register("bundles.staging", storage.sweep)

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from django.db import transaction
 
-from bundles import artifact_index, held_copies, keys, measures, storage
+from bundles import artifact_index, held_copies, keys, measures, storage, stores
 from bundles.errors import BundleError
 from bundles.format.cli import bundle_name
 from bundles.format.errors import CannotCheckError, FormatError, PayloadError
@@ -34,7 +34,9 @@ from jobs.outcome import Finished
 GAPS_TOLD = 20
 JOB_TYPE = "bundle_create"
 PHASES = ("fetching", "packing", "signing", "publishing")
-RETRYABLE = frozenset({"storage_full", "write_failed", "payload_truncated", "payload_longer", "payload_unreadable"})
+RETRYABLE = frozenset(
+    {"storage_full", "write_failed", "payload_truncated", "payload_longer", "payload_unreadable", "store_mismatch"}
+)
 
 
 def create(ctx: JobContext) -> Finished:
@@ -47,8 +49,9 @@ def create(ctx: JobContext) -> Finished:
     started = time.monotonic()
     try:
         key, signer = keys.signing()
+        stores.require(stores.ARTIFACTS)
         staging = storage.make_staging(ctx.job_id, ctx.lease_token)
-    except FormatError as error:
+    except (FormatError, BundleError) as error:
         raise job_error(error) from error
     try:
         ctx.progress("fetching")
@@ -155,6 +158,7 @@ class _Made:
 
     def register(self) -> None:
         """Write all rows of the bundle, its timeline, measures and custody line, in the completing transaction."""
+        stores.hold(stores.BUNDLES)
         manifest = self.written.manifest
         bundle = Bundle.objects.create(
             bundle_id=self.bundle_id,

@@ -41,6 +41,12 @@ class BundleUnavailableError(BundleError):
     code = "bundle_unavailable"
 
 
+class StoreMismatchError(BundleError):
+    """This host's directory is not the store that the database knows: what is absent there may be sound elsewhere."""
+
+    code = "store_mismatch"
+
+
 class UploadTooLargeError(BundleError):
     """The uploaded file is larger than this deployment takes."""
 

@@ -241,3 +241,22 @@ class TimelinePoint(models.Model):
     def __str__(self) -> str:
         """Which event it is."""
         return f"event {self.position} of timeline {self.timeline_id}"
+
+
+class Store(models.Model):
+    """The one directory of its kind that counts, whichever host it is mounted on; see `bundles.stores`."""
+
+    kind = models.TextField(primary_key=True, help_text="bundles or artifacts")
+    store_id = models.UUIDField(help_text="as in its marker file")
+    host = models.TextField(help_text="which used it first, or adopted it")
+    since = models.DateTimeField()
+
+    class Meta:
+        """Two rows."""
+
+        db_table = "orchestrator_stores"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The store in one line."""
+        return f"{self.kind}: {self.store_id}"

@@ -19,6 +19,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
+from bundles import stores
 from bundles.errors import BundleUnavailableError
 from bundles.format.errors import CannotWriteError
 from bundles.format.packing import write_error
@@ -52,7 +53,12 @@ def room() -> int | None:
 
 
 def quarantine() -> Path:
-    """The directory of uploads, made when missing."""
+    """The directory of uploads, made when missing.
+
+    Raises:
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
+    """
+    stores.require(stores.BUNDLES)
     directory = output_dir() / QUARANTINE
     directory.mkdir(mode=0o750, exist_ok=True)
     return directory
@@ -68,7 +74,9 @@ def make_staging(job_id: UUID, lease_token: UUID) -> Path:
 
     Raises:
         CannotWriteError: a code of the disk's.
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
     """
+    stores.require(stores.BUNDLES)
     try:
         directory = staging_of(job_id, lease_token)
         directory.parent.mkdir(mode=0o750, exist_ok=True)
@@ -137,8 +145,10 @@ def sweep() -> int:
     """Remove what attempts left behind whose lease is over, however they ended.
 
     Returns:
-        How many staging folders were removed.
+        How many staging folders were removed; none where this is not the database's store, which knows their leases.
     """
+    if stores.hindrance(stores.BUNDLES):
+        return 0
     try:
         folders = [entry.name for entry in os.scandir(output_dir() / STAGING)]
     except FileNotFoundError:
@@ -162,18 +172,35 @@ def open_bundle(name: str) -> BinaryIO:
 
     Raises:
         BundleUnavailableError: it is not there, or is no regular file.
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
     """
     unavailable = BundleUnavailableError("The bundle's file is not where it belongs. Its record is safe.")
     if "/" in name or name.startswith("."):
         raise unavailable
-    try:
-        descriptor = os.open(output_dir() / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise unavailable from error
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with stores.opened(stores.BUNDLES) as folder:
+        try:
+            descriptor = os.open(name, flags, dir_fd=folder)
+        except OSError as error:
+            raise unavailable from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise unavailable
     return os.fdopen(descriptor, "rb")
+
+
+def is_lost(name: str) -> bool:
+    """Whether a finished bundle's file is not there, in the store that the database knows.
+
+    Raises:
+        StoreMismatchError: this host's OUTPUT_DIR is another directory, which says nothing of the file.
+    """
+    with stores.opened(stores.BUNDLES) as folder:
+        try:
+            os.stat(name, dir_fd=folder)
+        except FileNotFoundError:
+            return True
+    return False
 
 
 def _set_aside(staging: Path) -> Path:

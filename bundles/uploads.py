@@ -16,7 +16,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.db import transaction
 
-from bundles import storage
+from bundles import storage, stores
 from bundles.errors import StorageFullError, UploadTooLargeError
 from bundles.format.limits import MIB
 from bundles.format.packing import write_error
@@ -82,8 +82,10 @@ def sweep() -> int:
     """Remove uploads of more than a week ago that no active job names.
 
     Returns:
-        How many were removed.
+        How many were removed; none where this is not the database's store, which knows the jobs that name them.
     """
+    if stores.hindrance(stores.BUNDLES):
+        return 0
     directory = storage.output_dir() / storage.QUARANTINE
     if not directory.is_dir():
         return 0

@@ -11,8 +11,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 
-from bundles import held_copies, keys, storage
+from bundles import held_copies, keys, storage, stores
 from bundles.building import job_error
+from bundles.errors import BundleError
 from bundles.format import paths
 from bundles.format.errors import STEPS, CannotCheckError, FormatError
 from bundles.format.ranges import range_lane
@@ -34,13 +35,17 @@ def verify(ctx: JobContext) -> Finished:
 
     Raises:
         PermanentError: nothing could be decided, such as when no key is readable.
+        RetryableError: `store_mismatch`: this host cannot say whether the file is there.
     """
     bundle = Bundle.objects.filter(bundle_id=ctx.payload["bundle_id"]).first()
     if bundle is None:
         raise PermanentError("bundle_not_found", "The bundle is no longer registered.")
     ctx.progress("verifying", 0, bundle.total_bytes)
     path = storage.output_dir() / bundle.name
-    lost = not path.exists()
+    try:
+        lost = storage.is_lost(bundle.name)
+    except BundleError as error:
+        raise job_error(error) from error
     ranges = ""
     if lost:
         report = _lost_report(bundle)
@@ -71,6 +76,7 @@ def verify(ctx: JobContext) -> Finished:
     prepared = _read_records(ctx, path) if uncounted else None
 
     def register() -> None:
+        stores.hold(stores.BUNDLES)
         ok = bool(report["verified"])
         verification = Verification.objects.create(
             bundle=bundle, at=Now(), ok=ok, report=report, job_id=ctx.job_id, requested_by=ctx.principal.name
@@ -115,7 +121,7 @@ def _read_records(ctx: JobContext, path: Path) -> keeping.Prepared | None:
                 continue
             members[member], hashes[member] = into / member, matched.entry.sha256
         return keeping.prepare(members, hashes, staging / "timeline.points", ctx.check)
-    except (FormatError, OSError) as error:
+    except (FormatError, BundleError, OSError) as error:
         ctx.log("warning", "the records could not be read for the incident's page", error=str(error))
         _clean_up(ctx)
         return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from bundles import keys, storage
 from bundles.building import job_error
+from bundles.errors import BundleError
 from bundles.format.errors import CannotCheckError
 from bundles.format.limits import MIB
 from bundles.format.report import check_bundle
@@ -54,8 +55,12 @@ def verify(ctx: JobContext) -> Finished:
 
     Raises:
         PermanentError: `upload_gone`, or nothing could be decided, such as when no key is readable.
+        RetryableError: `store_mismatch`: this host has not the quarantine that the file is in.
     """
-    path = storage.quarantine() / Path(ctx.payload["bundle_path"]).name
+    try:
+        path = storage.quarantine() / Path(ctx.payload["bundle_path"]).name
+    except BundleError as error:
+        raise job_error(error) from error
     if not path.is_file():
         raise PermanentError("upload_gone", "The uploaded file is no longer in quarantine. Upload it again.")
     ctx.progress("verifying", 0, None)

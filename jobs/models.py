@@ -209,6 +209,9 @@ class Worker(models.Model):
     room = models.JSONField(
         default=dict, db_default={}, help_text="free bytes on its host for each type that needs room"
     )
+    hindrances = models.JSONField(
+        default=dict, db_default={}, help_text="for each type that its host cannot do now, why not"
+    )
     drain_requested_at = models.DateTimeField(null=True, help_text="when it was asked to finish its job and leave")
     drain_requested_by = models.TextField(blank=True, default="", db_default="")
 

@@ -71,6 +71,7 @@ class Presence:
             "jobs_done": self.jobs_done,
             "rss_bytes": psutil.Process().memory_info().rss,
             "room": registry.room(),
+            "hindrances": registry.hindrances(),
         }
 
 

@@ -27,6 +27,7 @@ class JobType:
         title: for a person, such as "Create bundle".
         phases: the phases its progress goes through, in order.
         room: tells how many bytes its jobs may take on this host's disk, None when it cannot; no bound unless given.
+        hindrance: tells in words why this host cannot do its jobs now, nothing when it can; it can unless given.
         handler: does the work of one attempt. It runs in a worker process, outside any transaction, and must bear
             being run again after an attempt that ended anywhere.
         again: asks for the same work once more, with every check of a first request; None when it cannot be copied.
@@ -38,6 +39,7 @@ class JobType:
     phases: tuple[str, ...]
     handler: Callable[[JobContext], Finished]
     room: Callable[[], int | None] | None = None
+    hindrance: Callable[[], str] | None = None
     again: Callable[[Principal, Job], Enqueued] | None = None
     again_needs: str = ""
 
@@ -71,6 +73,14 @@ def room() -> dict[str, int]:
     """For each type that needs room on a disk, how many bytes its jobs may take on this host now."""
     told = {job_type.name: job_type.room() for job_type in all() if job_type.room is not None}
     return {name: free for name, free in told.items() if free is not None}
+
+
+def hindrances() -> dict[str, str]:
+    """For each type that this host cannot do now, why not, in words."""
+    # Types share their looks; each is done once.
+    asked = {look: look() for look in {job_type.hindrance for job_type in all()} if look is not None}
+    told = {job_type.name: asked[job_type.hindrance] for job_type in all() if job_type.hindrance is not None}
+    return {name: words for name, words in told.items() if words}
 
 
 def limits() -> dict[str, int]:

@@ -20,7 +20,7 @@ def reason(job: Job) -> str:
     """
     if job.status != Status.QUEUED:
         return ""
-    for look in (_later, _no_worker, _excluded, _no_place, _no_room):
+    for look in (_later, _no_worker, _hindered, _excluded, _no_place, _no_room):
         if found := look(job):
             return found
     return ""
@@ -38,6 +38,13 @@ def _no_worker(_job: Job) -> str:
     if live_workers().exists():
         return "Every live worker finishes its job and leaves. Nothing is lost; it starts when another one does."
     return "No worker is alive. Nothing is lost; it starts when one is."
+
+
+def _hindered(job: Job) -> str:
+    told = [worker.hindrances.get(job.job_type) for worker in live_workers().exclude(state=Worker.State.STOPPING)]
+    if not told or not all(told):
+        return ""
+    return f"No live worker's host can do it now. Nothing is lost; it starts when one can. {told[0]}"
 
 
 def _excluded(job: Job) -> str:

@@ -64,6 +64,13 @@ BY_CODE = {
         "The disk is full",
         "Make room in the bundle store or the artifact store, then retry.",
     ),
+    "store_mismatch": (
+        "The worker's host has not the store that the database knows",
+        (
+            "Have an administrator mount the right directory on the host that the message names, then retry. Nothing "
+            "was judged by what that host has."
+        ),
+    ),
     "write_failed": (
         "The bundle could not be written",
         "Have an administrator look at the bundle store (OUTPUT_DIR): is it there, writable, with room? Then retry.",

@@ -18,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Warning, register, run_check
 TAG = "orchestrator"
 SECRET_LENGTH = 50
 SECRET_VARIETY = 10
+WRONG_STORE = "orch.E016"
 PLACEHOLDERS = ("django-insecure-", "changeme", "change-me", "secret")
 
 
@@ -35,16 +36,18 @@ def findings() -> list[CheckMessage]:
 
 
 def require_ready() -> list[CheckMessage]:
-    """Pass when nothing of `findings` is an error.
+    """Pass when nothing of `findings` is an error that forbids serving.
+
+    A wrong store does not: the disk may come back, and until then the server refuses what needs it, and says so.
 
     Returns:
-        The warnings that are left.
+        The findings that are left.
 
     Raises:
         NotReadyError: there are errors.
     """
     found = findings()
-    errors = [one for one in found if one.level >= ERROR_LEVEL]
+    errors = [one for one in found if one.level >= ERROR_LEVEL and one.id != WRONG_STORE]
     if errors:
         raise NotReadyError([line_of(one) for one in errors])
     return found

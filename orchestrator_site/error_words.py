@@ -51,6 +51,10 @@ AFTER_A_REFUSAL = {
     ),
     "database_unavailable": "Wait a moment and try again. If it goes on, an administrator looks at the database.",
     "storage_full": "Have an administrator make room on the disk, then try again.",
+    "store_mismatch": (
+        "Have an administrator mount the right directory on the host that the message names, or correct the variable "
+        "there. Another host may serve you meanwhile."
+    ),
 }
 # Where a refusal leaves more to say of the evidence than that nothing was changed.
 SAFE_AFTER = {
@@ -60,6 +64,7 @@ SAFE_AFTER = {
     "outcome_unknown": "Yes. The request may have been taken: then it is done once, and the list of jobs has it.",
     "bundle_unavailable": "Not known for this bundle: its file is not where it belongs. All others are as they were.",
     "storage_full": "Yes. Nothing was kept of this request, and nothing else was changed.",
+    "store_mismatch": "Nothing speaks against it: this host does not see the store, so it cannot say what is in it.",
 }
 
 # code → what is wrong with a bundle that was refused. The steps are those of `bundles.format.errors`.

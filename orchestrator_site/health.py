@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from pathlib import Path
 
 import requests
 from django.conf import settings
@@ -18,6 +17,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from bundles import stores
 from orchestrator_site import host_checks
 from orchestrator_site.probes import DOWN_AFTER_S, Part, Probes
 from orchestrator_site.quick_database import DatabaseError, NoAnswerError, quick_cursor
@@ -64,20 +64,33 @@ def database() -> Part:
 
 
 def storage() -> Part:
-    """Both stores can be written to; with their free bytes."""
-    stores = {"bundles": settings.OUTPUT_DIR, "artifacts": settings.FORENSIC_STORAGE_PATH}
+    """Both stores are those that the database knows, and can be written to; with their free bytes."""
     free: dict[str, int | None] = {}
-    for name, path in stores.items():
+    for name in stores.VARIABLES:
+        path = stores.root(name)
         try:
             disk = os.statvfs(path)
         except OSError:
             free[name] = None
             continue
-        writable = Path(path).is_dir() and os.access(path, os.W_OK | os.X_OK) and not disk.f_flag & os.ST_RDONLY
+        writable = path.is_dir() and os.access(path, os.W_OK | os.X_OK) and not disk.f_flag & os.ST_RDONLY
         free[name] = disk.f_bavail * disk.f_frsize if writable else None
     unwritable = [name for name, free_bytes in free.items() if free_bytes is None]
-    detail = f"not writable: {', '.join(unwritable)}" if unwritable else "writable"
-    return {"ok": not unwritable, "detail": detail, "free_bytes": free}
+    wrong = [name for name in _wrong_stores() if name not in unwritable]
+    faults = [f"not writable: {', '.join(unwritable)}"] if unwritable else []
+    faults += [f"store_mismatch, not the store that the database knows: {', '.join(wrong)}"] if wrong else []
+    return {"ok": not faults, "detail": "; ".join(faults) or "writable", "free_bytes": free}
+
+
+def _wrong_stores() -> list[str]:
+    """The stores that are not those of the database; none where it does not answer, which is a part of its own."""
+    try:
+        with quick_cursor() as cursor:
+            cursor.execute(stores.KNOWN_SQL)
+            known = stores.known_of(cursor.fetchall())
+    except DatabaseError:
+        return []
+    return [kind for kind in stores.VARIABLES if stores.difference(kind, known.get(kind))]
 
 
 def keys() -> Part:

@@ -7,24 +7,27 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Max, Sum
+from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from bundles import key_watch
+from bundles import key_watch, stores
 from bundles.models import Bundle
 from bundles.verdicts import VERDICTS
 from custody.principal import of_request
 from jobs import attention, depth, lookouts, stepper, visits
-from jobs.models import Job
+from jobs.models import Job, Worker
 from jobs.pages import is_stuck
 from jobs.presence import live_workers
 from orchestrator_site import needs_attention
 
 SHOWN = 5
 LOW_DISK_SHARE = 0.05
+HELD_SQL = f"""
+SELECT COALESCE(sum(size), 0), COALESCE(max(size), 0), {stores.KNOWN_AS_JSON}
+FROM orchestrator_bundles WHERE state = 'ready'"""  # noqa: S608 # put together from constants
 
 
 @require_safe
@@ -33,16 +36,19 @@ def home(request: HttpRequest) -> HttpResponse:
     principal = of_request(request)
     is_live_part = bool(request.headers.get("HX-Request"))
     left = key_watch.days_left()
+    disk = storage()
     context: dict[str, Any] = {
         "here": "home",
-        "storage": storage(),
+        "storage": disk,
         "key_days_left": left,
         "key_days_late": -(left or 0),
     }
     if principal.may("jobs.view_job"):
         user_id = int(request.user.pk or 0)  # signed in: no page is reached without
         since = visits.last_visit(user_id) if is_live_part else visits.begin(user_id)
-        context |= _queue(since) | {"sources_down": lookouts.not_well()}
+        workers = list(live_workers())
+        context |= _queue(since, workers) | {"sources_down": lookouts.not_well()}
+        context["wrong_stores"] = needs_attention.wrong_stores(workers, disk["stores"], readable=disk["known"])
     if principal.may("bundles.view_bundle"):
         bad = Bundle.objects.filter(VERDICTS["failed"]).order_by("-verified_at")[:SHOWN]
         last = Bundle.objects.filter(state="ready").order_by("-created_at")[:SHOWN]
@@ -55,16 +61,22 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def storage() -> dict[str, Any]:
-    """The bundle store's disk in bytes: whole, free, taken by ready bundles and by all else; and whether it is low."""
-    held = Bundle.objects.filter(state="ready").aggregate(total=Sum("size"), largest=Max("size"))
-    bundles, largest = held["total"] or 0, held["largest"] or 0
+    """The bundle store's disk in bytes: whole, free, taken by ready bundles and by all else; and whether it is low.
+
+    With the stores that the database knows, in the same query.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(HELD_SQL)
+        total, largest, rows = cursor.fetchone()
+    bundles, known = int(total), stores.known_of(rows or [])
     try:
         disk = shutil.disk_usage(settings.OUTPUT_DIR)
     except OSError:
-        return {"known": False, "bundles": bundles}
+        return {"known": False, "bundles": bundles, "stores": known}
     other = max(0, disk.used - bundles)
     return {
         "known": True,
+        "stores": known,
         "total": disk.total,
         "free": disk.free,
         "bundles": bundles,
@@ -75,7 +87,7 @@ def storage() -> dict[str, Any]:
     }
 
 
-def _queue(since: datetime | None) -> dict[str, Any]:
+def _queue(since: datetime | None, workers: list[Worker]) -> dict[str, Any]:
     now = timezone.now()
     queued, running, over_a_day = depth.now_and_over_a_day()
     # Ordered by lease, the stuck ones come first; one query finds them, those that run, and those that have failed.
@@ -86,7 +98,6 @@ def _queue(since: datetime | None) -> dict[str, Any]:
         (job for job in found if job.is_processing and not is_stuck(job)), key=lambda job: job.started_at or now
     )
     failures, failed = needs_attention.failures([job for job in found if job.is_failed], since)
-    workers = list(live_workers())
     return {
         "stuck": [_named(job) for job in stuck[:SHOWN]],
         "stuck_words": _counted(len(stuck)) if len(stuck) > 1 else "",

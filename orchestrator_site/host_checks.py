@@ -15,10 +15,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 # Django's name
 
-from bundles import keys
+from bundles import keys, stores
 from bundles.format.errors import FormatError
 from bundles.format.signing import KeyRing
-from orchestrator_site import mtls
+from orchestrator_site import checks, mtls
 from orchestrator_site.checks import TAG
 from orchestrator_site.quick_database import DatabaseError, quick_cursor
 
@@ -146,3 +146,24 @@ def database_version(
     if row is not None and row[0] >= OLDEST_POSTGRESQL:
         return []
     return [Error("DB_HOST: the server is older than PostgreSQL 14", hint="Upgrade the server.", id="orch.E013")]
+
+
+@register(TAG, Tags.database, deploy=True)
+def known_stores(
+    app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Both directories are the stores that the database knows, and not those of this host alone."""
+    del app_configs, kwargs
+    if not databases:
+        return []
+    try:
+        with quick_cursor() as cursor:
+            cursor.execute(stores.KNOWN_SQL)
+            known = stores.known_of(cursor.fetchall())
+    except DatabaseError:
+        return []  # told by `database_version`, or no table is there yet
+    there = [kind for kind in stores.VARIABLES if stores.root(kind).is_dir()]  # else told by `directories`
+    words = {kind: stores.difference(kind, known.get(kind)) for kind in there}
+    return [
+        Error(told, hint=f"{stores.what_to_do(kind)}.", id=checks.WRONG_STORE) for kind, told in words.items() if told
+    ]

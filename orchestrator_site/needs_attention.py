@@ -5,12 +5,13 @@ Each part is bounded: what is not listed is counted, and where even counting was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
 
+from bundles import stores
 from jobs import attention, room
 from jobs.models import Job, Worker
 
@@ -62,6 +63,19 @@ def failures(found: list[Job], since: datetime | None) -> tuple[Failures, int]:
     cut = len(found) == attention.COUNTED_UP_TO
     told = f"{earlier} or more" if cut and earlier else str(earlier) if earlier else ""
     return Failures(since=since, fresh=fresh[:SHOWN], more=max(0, len(fresh) - SHOWN), earlier=told), len(found)
+
+
+def wrong_stores(workers: Iterable[Worker], known: Mapping[str, stores.Known], *, readable: bool) -> list[str]:
+    """What this host and those of live workers say of directories that are not the database's stores; each once.
+
+    Args:
+        workers: that live.
+        known: the stores that the database knows.
+        readable: whether this host's bundle store can be read at all; else Home says that already.
+    """
+    here = [words for kind, words in stores.mismatches(known).items() if readable or kind != stores.BUNDLES]
+    elsewhere = [words for worker in workers for words in worker.hindrances.values()]
+    return list(dict.fromkeys([*here, *elsewhere]))[:SHOWN]
 
 
 def no_room(workers: Iterable[Worker]) -> NoRoom | None:

@@ -67,6 +67,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "Something failed on our side"),
     "outcome_unknown": (503, "The outcome is not known yet"),
     "database_unavailable": (503, "The database cannot be reached"),
+    "store_mismatch": (503, "This host has not the store that the database knows"),
     "storage_full": (507, "The storage is full"),
 }
 

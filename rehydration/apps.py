@@ -11,6 +11,7 @@ class RehydrationConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell the apps below what this one adds; its modules need the models, so they are imported here."""
+        from bundles import stores
         from bundles.sources import collect
         from jobs import registry, sweeps
         from rehydration import again, handler, staging
@@ -22,6 +23,7 @@ class RehydrationConfig(AppConfig):
                 title="Restore bundle",
                 phases=handler.PHASES,
                 handler=handler.rehydrate,
+                hindrance=stores.any_hindrance,
                 again=again.preview_again,
                 again_needs="rehydration.restore_bundle",
             )

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 
+from bundles import stores
 from rehydration.errors import BundlePathInvalidError
 
 MAX_PATH_BYTES = 4096
@@ -27,6 +28,7 @@ def resolve(bundle_path: object) -> str:
 
     Raises:
         BundlePathInvalidError: it is anything else, or not there.
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
     """
     relative = "/".join(_components(bundle_path))
     with pinned(relative):
@@ -44,12 +46,11 @@ def pinned(relative: str) -> Iterator[Path]:
 
     Raises:
         BundlePathInvalidError: it does not lead to a regular file.
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
     """
     *folders, name = _components(relative)
-    try:
-        folder = os.open(settings.OUTPUT_DIR, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise BundlePathInvalidError from error
+    with stores.opened(stores.BUNDLES) as root:
+        folder = os.dup(root)
     try:
         try:
             for part in folders:

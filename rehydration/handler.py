@@ -16,7 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from bundles import keys
+from bundles import keys, stores
+from bundles.errors import StoreMismatchError
 from bundles.format.errors import BundleRejectedError, CannotCheckError, RecordError
 from bundles.format.extract import ExtractedBundle, extract_bundle
 from bundles.format.manifest import Manifest
@@ -146,6 +147,7 @@ class _Attempt:
 
     def register(self, cleanup: Callable[[], None]) -> None:
         """Add the rows and tell custody, in the transaction that completes the job."""
+        stores.hold(stores.BUNDLES, stores.ARTIFACTS)
         if not self.dry_run:
             origin = restore.Origin(
                 bundle_sha256=self.bundle_sha256,
@@ -194,6 +196,8 @@ class _Attempt:
         }  # fmt: skip
 
     def _refuse(self, problems: list[str]) -> None:
+        if problems:  # files that are missing because the disk is are no problem of the incident's
+            stores.require(stores.ARTIFACTS)
         for problem in problems[: reconcile.PROBLEMS_TOLD]:
             self.ctx.log("error", problem)
         if problems:
@@ -233,6 +237,8 @@ def _as_job_errors() -> Iterator[None]:
         yield
     except (BundleRejectedError, RecordError) as error:
         raise PermanentError(error.code, error.detail) from error
+    except StoreMismatchError as error:
+        raise RetryableError(error.code, str(error)) from error
     except BundlePathInvalidError as error:
         raise PermanentError(error.code, "The bundle file is no longer where the request found it.") from error
     except CannotCheckError as error:

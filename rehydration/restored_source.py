@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from django.conf import settings
-
+from bundles import stores
 from bundles.format import paths
 from bundles.format.records import (
     ALERT_ORDER,
@@ -134,7 +133,8 @@ def _artifact(row: ArtifactRecord) -> Artifact:
 
 def _open(stored_path: str, size: int, artifact_id: str) -> BinaryIO:
     try:
-        handle = open_beneath(Path(settings.FORENSIC_STORAGE_PATH), stored_path.split("/"))
+        with stores.opened(stores.ARTIFACTS) as root:
+            handle = open_beneath(Path(f"/proc/self/fd/{root}"), stored_path.split("/"))
     except (FileNotFoundError, NotPlainError) as error:
         what = f"Restored: the file of artifact {artifact_id} is not in the artifact store."
         raise PermanentError("source_invalid", what) from error

@@ -12,13 +12,19 @@ from uuid import UUID
 
 from django.conf import settings
 
+from bundles import stores
 from jobs.models import Job
 
 FOLDER = ".staging"  # no incident id starts with a dot
 
 
 def make(job_id: UUID, lease_token: UUID) -> Path:
-    """Make the attempt's own empty folder."""
+    """Make the attempt's own empty folder.
+
+    Raises:
+        StoreMismatchError: this host's FORENSIC_STORAGE_PATH is not the store that the database knows.
+    """
+    stores.require(stores.ARTIFACTS)
     above = Path(settings.FORENSIC_STORAGE_PATH) / FOLDER
     above.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = above / f"{job_id}_{lease_token}"
@@ -32,7 +38,9 @@ def remove(folder: Path) -> None:
 
 
 def sweep() -> int:
-    """Remove the folders of attempts that are over; returns how many."""
+    """Remove the folders of attempts that are over; returns how many: none where this is not the database's store."""
+    if stores.hindrance(stores.ARTIFACTS):
+        return 0
     above = Path(settings.FORENSIC_STORAGE_PATH) / FOLDER
     if not above.is_dir():
         return 0

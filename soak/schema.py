@@ -49,7 +49,7 @@ RESET = f"""
 SET session_replication_role = replica;
 DELETE FROM orchestrator_idempotency; DELETE FROM orchestrator_job_attempts; DELETE FROM orchestrator_job_log;
 DELETE FROM orchestrator_jobs; DELETE FROM orchestrator_job_totals; DELETE FROM orchestrator_bundles;
-DELETE FROM orchestrator_custody; DELETE FROM soak_moves;
+DELETE FROM orchestrator_custody; DELETE FROM orchestrator_stores; DELETE FROM soak_moves;
 SET session_replication_role = origin;
 SELECT setval('soak_clock', {START_US}), setval('soak_token', 1);
 """

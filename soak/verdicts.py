@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from bundles import keys, storage
+from bundles import keys, storage, store_marker
 from bundles.format.report import check_bundle
 from bundles.manifest_files import artifacts_of
 from bundles.models import Bundle, BundledArtifact, Manifest
@@ -92,5 +92,6 @@ def _difference(kind: str, files: list[str], rows: Iterable[str]) -> Iterator[st
 
 
 def _files(root: Path) -> list[str]:
-    """Every file below `root`, also what lies in staging and quarantine."""
-    return [str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()]
+    """Every file below `root` but the store's marker, also what lies in staging and quarantine."""
+    found = [path.relative_to(root) for path in root.rglob("*") if not path.is_dir()]
+    return [str(path) for path in found if str(path) != store_marker.NAME]

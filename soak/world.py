@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import connections
 
-from bundles import storage
+from bundles import storage, store_marker
 from soak import deeds
 from soak.actors import IDLE, Actor, Clock
 from soak.deeds import Process
@@ -232,7 +232,8 @@ class World:
 
     def published(self) -> set[str]:
         """The names of the files that are published."""
-        return {path.name for path in Path(storage.output_dir()).iterdir() if path.is_file()}
+        found = {path.name for path in Path(storage.output_dir()).iterdir() if path.is_file()}
+        return found - {store_marker.NAME}
 
     def close(self) -> None:
         """End every thread and every session."""

@@ -31,6 +31,7 @@ from custody.models import Event
 from jobs.models import Job
 from orchestrator_site.roles import assign_role
 from tests.conftest import Orchestrator
+from tests.main_job import files_of
 
 INCIDENT = "incident-123"
 ROLES = ("viewer", "analyst", "operator", "admin")
@@ -72,8 +73,7 @@ class Traces:
 
     @classmethod
     def now(cls, orch: Orchestrator) -> Traces:
-        files = sorted(str(path.relative_to(orch.root)) for path in orch.root.rglob("*") if not path.is_dir())
-        return cls(Job.objects.count(), Event.objects.count(), tuple(files))
+        return cls(Job.objects.count(), Event.objects.count(), tuple(files_of(orch.root)))
 
 
 def make_callers() -> dict[str, str]:

@@ -13,11 +13,11 @@ import pytest
 from django.db import connection
 
 from bundles import services as bundle_services
-from bundles import storage, uploads
+from bundles import storage, store_marker, uploads
 from bundles.models import Bundle
 from bundles.samples.services import SampleServices
 from custody.principal import SYSTEM
-from jobs import queue
+from jobs import queue, registry, waiting
 from jobs.models import ENDED, Job
 from jobs.worker import run_one
 from rehydration import services as restore_services
@@ -91,7 +91,9 @@ def run_to_its_end(job: Job) -> Job:
     """Run a job in this process, all its tries; the waiting between two is not waited for."""
     while True:
         Job.objects.filter(job_id=job.job_id).update(run_after=datetime(2000, 1, 1, tzinfo=UTC))
-        now = run_one() or Job.objects.get(job_id=job.job_id)
+        ran = run_one()
+        now = ran or Job.objects.get(job_id=job.job_id)
+        assert ran or not now.is_queued, f"nobody can claim it: {waiting.reason(now)} {registry.hindrances()}"
         if now.job_id == job.job_id and now.status in ENDED:
             return now
 
@@ -124,8 +126,10 @@ def job_of(made: Bundle) -> Job:
 
 
 def files_of(root: Path) -> list[str]:
-    """Everything below `root` that is no directory."""
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir())
+    """Everything below `root` that is no directory, but the marker that makes it a store."""
+    return sorted(
+        str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() and path.name != store_marker.NAME
+    )
 
 
 def sweep_all() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bundles import store_marker
 from bundles.format import paths
 from bundles.format.payload import Payload
 from bundles.format.records import (
@@ -132,5 +133,5 @@ def tree(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
-        if path.is_file() and ".staging" not in path.parts
+        if path.is_file() and ".staging" not in path.parts and path.name != store_marker.NAME
     }

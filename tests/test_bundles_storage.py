@@ -16,7 +16,7 @@ import pytest
 from django.utils import timezone
 
 from bundles import services as bundle_services
-from bundles import storage
+from bundles import storage, stores
 from bundles.errors import BundleUnavailableError
 from bundles.format.errors import CannotWriteError
 from bundles.models import Bundle
@@ -165,6 +165,7 @@ def test_only_a_plain_file_directly_in_the_directory_is_opened(orch, name):
 @contextmanager
 def files_no_larger_than(size_bytes: int) -> Iterator[None]:
     """A real limit of the kernel's: writing on past it fails, as on a full disk."""
+    stores.require(stores.BUNDLES, stores.ARTIFACTS)  # their ids were written while there was room
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:
@@ -206,6 +207,7 @@ def tiny_disk(orch) -> Iterator[Callable[[int], None]]:
         )
         if done.returncode:
             pytest.skip("mounting a file system is not allowed here")
+        stores.require(stores.BUNDLES)  # its id takes 4 KiB
 
     yield mount
     subprocess.run(["umount", str(orch.output_dir)], capture_output=True, check=False)
@@ -227,7 +229,7 @@ def test_an_attempt_that_fills_the_disk_leaves_it_as_empty_as_before_and_the_nex
     settings.ORCH_DISK_RESERVE_BYTES = 0
     tiny_disk(1024)
     theirs = orch.output_dir / "theirs"
-    theirs.write_bytes(b"x" * (1024 - 8) * 1024)
+    theirs.write_bytes(b"x" * (1024 - 12) * 1024)
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
     left = run_one()
     assert left is not None
@@ -245,7 +247,7 @@ def test_room_that_others_made_while_an_attempt_failed_is_not_what_the_next_one_
     settings.ORCH_DISK_RESERVE_BYTES = 0
     tiny_disk(1024)
     theirs = orch.output_dir / "theirs"
-    theirs.write_bytes(b"x" * (1024 - 8) * 1024)
+    theirs.write_bytes(b"x" * (1024 - 12) * 1024)
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
     withdraw = storage.withdraw
 
@@ -265,6 +267,6 @@ def test_room_that_others_made_while_an_attempt_failed_is_not_what_the_next_one_
 
 
 def test_a_directory_that_cannot_be_written_fails_the_job_by_name(orch, sources):
-    orch.output_dir.rename(orch.root / "elsewhere")
+    (orch.output_dir / storage.STAGING).write_bytes(b"where the staging folders belong")
     failed = run_to_its_end(bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job)
     assert (failed.status, failed.error_code, failed.attempts) == ("failed", "write_failed", 3)

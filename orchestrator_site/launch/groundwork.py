@@ -12,9 +12,11 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import transaction
 
+from bundles import stores
+from bundles.errors import StoreMismatchError
 from orchestrator_site import roles
 from orchestrator_site.env import BASE_DIR, ROLES
 
@@ -31,6 +33,18 @@ def directories() -> None:
 def tables() -> None:
     """Bring the database to the present shape."""
     call_command("migrate", verbosity=0, interactive=False)
+
+
+def known_stores() -> None:
+    """Give directories that are new their store ids.
+
+    Raises:
+        CommandError: they are not those that the database knows, such as after one of the two was removed.
+    """
+    try:
+        stores.require(stores.BUNDLES, stores.ARTIFACTS)
+    except StoreMismatchError as error:
+        raise CommandError(str(error)) from error
 
 
 def signing_key() -> bool:

@@ -55,6 +55,7 @@ class Command(BaseCommand):
     def _run(self, only: list[str]) -> list[Walk]:
         groundwork.directories()
         groundwork.tables()
+        groundwork.known_stores()
         groundwork.signing_key()
         folders = groundwork.sample_data()
         children = Children(Path(settings.VAR_DIR) / "log")

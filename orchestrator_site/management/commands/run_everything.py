@@ -88,6 +88,7 @@ class Command(BaseCommand):
         started = time.monotonic()
         groundwork.directories()
         groundwork.tables()
+        groundwork.known_stores()
         made_key = groundwork.signing_key()
         made_users = self._make_users()
         folders = groundwork.sample_data() if samples else []

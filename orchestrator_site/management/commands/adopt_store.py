@@ -1,0 +1,63 @@
+"""`manage.py adopt_store bundles|artifacts [--yes]`: make this host's directory the store that the database knows."""
+
+from __future__ import annotations
+
+import getpass
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from bundles import stores
+from bundles.errors import StoreMismatchError
+from bundles.models import Bundle
+from custody.principal import shell
+from rehydration.models import ArtifactRecord
+
+
+class Command(BaseCommand):
+    """Tells what it would do; does it only with --yes. Exit 0 when the directory is the store afterwards, else 1."""
+
+    help = (
+        "Make the directory that OUTPUT_DIR (bundles) or FORENSIC_STORAGE_PATH (artifacts) names on this host the one "
+        "store that the database knows, such as after a move to another disk or a restore from a backup. Whatever "
+        "the database names and this directory does not hold counts as lost from then on; every other directory is "
+        "refused."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("kind", choices=sorted(stores.VARIABLES), help="which store")
+        parser.add_argument("--yes", action="store_true", help="adopt it; without this, only tell")
+
+    def handle(self, *args: object, **options: Any) -> None:
+        """Tell, and adopt.
+
+        Raises:
+            CommandError: it was not adopted.
+        """
+        kind: str = options["kind"]
+        known = stores.known().get(kind)
+        words = stores.difference(kind, known)
+        if known is not None and not words:
+            self.stdout.write(f"{stores.root(kind)} is the {stores.TITLES[kind]} that the database knows already.")
+            return
+        self.stdout.write(f"{words or 'The database knows no ' + stores.TITLES[kind] + ' yet'}.")
+        named = list(_files_named(kind))
+        here = sum((stores.root(kind) / name).is_file() for name in named)
+        self.stdout.write(f"{here} of the {len(named)} files that the database names are in {stores.root(kind)}.")
+        if not options["yes"]:
+            raise CommandError("Nothing was changed. Run it again with --yes to adopt this directory.", returncode=1)
+        try:
+            adopted = stores.adopt(shell(getpass.getuser()), kind)
+        except StoreMismatchError as error:
+            raise CommandError(f"{error} ({error.code})", returncode=1) from error
+        self.stdout.write(f"Adopted: {stores.root(kind)} is the {stores.TITLES[kind]} {adopted} from now on.")
+
+
+def _files_named(kind: str) -> Iterator[str]:
+    """The files that must be in a store, relative to it."""
+    if kind == stores.BUNDLES:
+        return Bundle.objects.filter(state=Bundle.State.READY).values_list("name", flat=True).iterator()
+    return ArtifactRecord.objects.exclude(stored_path="").values_list("stored_path", flat=True).iterator()
