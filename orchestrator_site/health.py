@@ -64,7 +64,7 @@ def database() -> Part:
 
 
 def storage() -> Part:
-    """Both stores are those that the database knows, and can be written to; with their free bytes."""
+    """Both stores can be written to; with their free bytes."""
     free: dict[str, int | None] = {}
     for name in stores.VARIABLES:
         path = stores.root(name)
@@ -76,21 +76,23 @@ def storage() -> Part:
         writable = path.is_dir() and os.access(path, os.W_OK | os.X_OK) and not disk.f_flag & os.ST_RDONLY
         free[name] = disk.f_bavail * disk.f_frsize if writable else None
     unwritable = [name for name, free_bytes in free.items() if free_bytes is None]
-    wrong = [name for name in _wrong_stores() if name not in unwritable]
-    faults = [f"not writable: {', '.join(unwritable)}"] if unwritable else []
-    faults += [f"store_mismatch, not the store that the database knows: {', '.join(wrong)}"] if wrong else []
-    return {"ok": not faults, "detail": "; ".join(faults) or "writable", "free_bytes": free}
+    detail = f"not writable: {', '.join(unwritable)}" if unwritable else "writable"
+    return {"ok": not unwritable, "detail": detail, "free_bytes": free}
 
 
-def _wrong_stores() -> list[str]:
-    """The stores that are not those of the database; none where it does not answer, which is a part of its own."""
+def known_stores() -> Part:
+    """Both stores are those that the database knows; a part of its own, as it takes as long as the database."""
     try:
-        with quick_cursor() as cursor:
+        with quick_cursor(DOWN_AFTER_S) as cursor:
             cursor.execute(stores.KNOWN_SQL)
             known = stores.known_of(cursor.fetchall())
     except DatabaseError:
-        return []
-    return [kind for kind in stores.VARIABLES if stores.difference(kind, known.get(kind))]
+        return {"ok": False, "detail": "not known: the database is down"}
+    there = [kind for kind in stores.VARIABLES if stores.root(kind).is_dir()]  # else `storage` says so
+    wrong = [kind for kind in there if stores.difference(kind, known.get(kind))]
+    if wrong:
+        return {"ok": False, "detail": f"store_mismatch, not the store that the database knows: {', '.join(wrong)}"}
+    return {"ok": True, "detail": "those that the database knows"}
 
 
 def keys() -> Part:
@@ -137,7 +139,14 @@ def core() -> Part:
 
 
 PROBES = Probes(
-    {"database": database, "storage": storage, "keys": keys, "workers": workers, "core": core},
+    {
+        "database": database,
+        "storage": storage,
+        "stores": known_stores,
+        "keys": keys,
+        "workers": workers,
+        "core": core,
+    },  # fmt: skip
     informational=frozenset({"core"}),
 )
 

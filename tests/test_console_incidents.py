@@ -163,7 +163,7 @@ def test_a_bundle_whose_timeline_an_upgrade_dropped_is_read_when_it_is_verified(
     assert counts == {"events": 3, "alerts": {"unrated": main_job.ALERTS}, "artifacts": 5}
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a table with checks to come cannot be altered
-    call_command("migrate", "bundles", "0005", verbosity=0)
+    call_command("migrate", "bundles", "0006", verbosity=0)
     call_command("migrate", "bundles", verbosity=0)  # its timelines are to be read again, by the rules of today
     text = shown(operator, page_of(main_job.INCIDENT))
     assert "Not read yet" in text

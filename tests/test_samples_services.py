@@ -164,3 +164,13 @@ def test_the_command_refuses_a_folder_that_is_not_there(tmp_path):
     assert command.returncode == 1
     assert str(tmp_path / "none") in errors
     assert "Traceback" not in errors
+
+
+def test_alerts_are_served_as_their_file_writes_them(tmp_path, session):
+    alerts = ['{"id": "a", "v":1.10,  "t": 1486215887.584922537}', '{"id":"b","n":-0, "é": [1E400]}']
+    folder = small_incident(tmp_path / "data")
+    (folder / INCIDENT / "alerts.json").write_text(f"[ {' ,'.join(alerts)}\n]")
+    with SampleServices([folder]) as running:
+        query = {"correlation_id": INCIDENT, "limit": 5, "offset": 0}
+        served = session.post(running.url("db") + "/query/alerts", json=query).content.decode()
+    assert served == f'{{"alerts": [{",".join(alerts)}], "total": 2}}'

@@ -55,7 +55,7 @@ def test_it_is_ready_once_a_worker_lives_and_tells_the_free_bytes_but_no_path(li
     answer = ready(live_server)
     body = answer.json()
     assert (answer.status_code, body["ready"], body["parts"]["workers"]["live"]) == (200, True, 1)
-    assert set(body["parts"]) == {"database", "storage", "keys", "workers", "core"}
+    assert set(body["parts"]) == {"database", "storage", "stores", "keys", "workers", "core"}
     assert body["parts"]["storage"]["free_bytes"].keys() == {"bundles", "artifacts"}
     assert body["parts"]["core"]["informational"] is True
     assert str(orch.root) not in answer.text

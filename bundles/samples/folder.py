@@ -16,12 +16,28 @@ from typing import Any, BinaryIO
 from bundles.sources import store
 
 KEPT_INCIDENTS = 8
+_BLANKS, _COMMA = re.compile(r"\s*"), re.compile(r"\s*,?\s*")
 _NAME = re.compile(r"[^/\0\ud800-\udfff]+")  # whether an id is one by the format's rules is not for a source to say
 
 
 def _is_one_name(text: object) -> bool:
     """Whether `text` names one thing in a folder, and never the folder itself or what is around it."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None and text not in {".", ".."}
+
+
+def _elements(array: str) -> list[str]:
+    """The texts of a JSON array's elements: parsing and writing them anew would change numbers.
+
+    Raises:
+        ValueError: it is not an array.
+    """
+    decoder, found = json.JSONDecoder(), []
+    at = _BLANKS.match(array, array.index("[") + 1).end()  # type: ignore[union-attr] # it matches anything
+    while array[at] != "]":
+        _, end = decoder.raw_decode(array, at)
+        found.append(array[at:end])
+        at = _COMMA.match(array, end).end()  # type: ignore[union-attr]
+    return found
 
 
 class Folders:
@@ -34,7 +50,7 @@ class Folders:
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = [root.absolute() for root in roots]
         self._lock = threading.Lock()
-        self._alerts: dict[str, tuple[tuple[int, int], list[Any]]] = {}
+        self._alerts: dict[str, tuple[tuple[int, int], list[str]]] = {}
 
     def incident_ids(self) -> list[str]:
         """The ids of all incidents, sorted."""
@@ -58,8 +74,8 @@ class Folders:
                 continue
         return None
 
-    def alerts(self, incident_id: str) -> list[Any]:
-        """The alerts of an incident, in the order of their file; none when it is unknown."""
+    def alerts(self, incident_id: str) -> list[str]:
+        """The alerts of an incident as their file writes them, in its order; none when it is unknown."""
         file = self.open(incident_id, "alerts.json")
         if file is None:
             return []
@@ -70,7 +86,7 @@ class Folders:
             if kept is None or kept[0] != version:
                 if len(self._alerts) >= KEPT_INCIDENTS:
                     self._alerts.clear()
-                kept = self._alerts[incident_id] = version, json.load(file)
+                kept = self._alerts[incident_id] = version, _elements(file.read().decode())
             return kept[1]
 
     def artifact(self, artifact_id: str) -> BinaryIO | None:

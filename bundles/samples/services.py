@@ -202,7 +202,9 @@ class Exchange(BaseHTTPRequestHandler):
             self.send_json({"error": "correlation_id, limit and offset are required"}, 400)
             return
         alerts = self.services.folders.alerts(incident_id)
-        self.send_json({"alerts": alerts[offset : offset + limit], "total": len(alerts)})
+        body = f'{{"alerts": [{",".join(alerts[offset : offset + limit])}], "total": {len(alerts)}}}'.encode()
+        self.send_head(200, len(body), "application/json")
+        self.wfile.write(body)
 
     def _artifacts(self, incident_id: str) -> None:
         file = self.services.folders.open(incident_id, "artifacts.json")

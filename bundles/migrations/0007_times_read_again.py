@@ -14,7 +14,7 @@ UPDATE orchestrator_bundles SET counts = NULL WHERE counts IS NOT NULL;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("bundles", "0005_bundled_artifacts")]
+    dependencies = [("bundles", "0006_stores")]
 
     operations = [
         migrations.AddField(

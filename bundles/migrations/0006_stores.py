@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("bundles", "0006_times_read_again")]
+    dependencies = [("bundles", "0005_bundled_artifacts")]
     operations = [
         migrations.CreateModel(
             name="Store",
