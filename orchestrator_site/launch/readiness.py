@@ -60,11 +60,13 @@ class Readiness:
             return [Missing(WEB, f"the web server answers /ready with HTTP {answer.status}")]
         finally:
             connection.close()
-        return [] if answer.status == http.HTTPStatus.OK else missing_of(said)
+        return missing_of(said if isinstance(said, dict) else {})
 
 
 def missing_of(said: dict[str, Any]) -> list[Missing]:
     """The parts that are not well, as `/ready` tells them; never one that is there for information."""
+    if said.get("ready") is True:
+        return []
     if "parts" not in said:
         return [Missing(WEB, f"the web server answers /ready with {said.get('detail', said)}")]
     return [
