@@ -146,7 +146,7 @@ PROBES = Probes(
         "keys": keys,
         "workers": workers,
         "core": core,
-    },  # fmt: skip
+    },
     informational=frozenset({"core"}),
 )
 

@@ -312,7 +312,7 @@ def test_the_processes_of_a_host_with_stores_of_its_own_say_so_and_do_nothing(or
         more = {"OUTPUT_DIR": str(own / "bundles"), "FORENSIC_STORAGE_PATH": str(own / "forensic")}
         assert [one.id for one in checks.findings() if one.is_serious()] == [checks.WRONG_STORE] * 2
         checks.require_ready()
-        assert health.storage()["ok"] is False
+        assert health.known_stores()["ok"] is False
     check = manage("check", "--deploy", "--tag", checks.TAG, "--database", "default", env=environment(orch, **more))
     assert check.returncode == 1
     assert "(orch.E016) OUTPUT_DIR: no store id" in check.stderr
@@ -327,4 +327,4 @@ def test_the_processes_of_a_host_with_stores_of_its_own_say_so_and_do_nothing(or
         assert str(own) not in answer.text
         assert "orch.E016 OUTPUT_DIR" in served.log.read_text()
     assert files_of(own) == []
-    assert health.storage()["ok"] is True
+    assert health.known_stores()["ok"] is True
