@@ -89,7 +89,7 @@ def started(*command: Any, cwd: Path = ROOT, **environment: str) -> tuple[int, s
 def test_the_four_commands_work_as_a_process(incident, private, keys, tmp_path):
     module = [sys.executable, "-m", "bundles.format"]
     bundle = tmp_path / "b"
-    code, _, errors = started(*module, "create", incident, "--incident-id", "i-1", "--key", private, "-o", bundle)
+    code, _, errors = started(*module, "create", incident, "--incident-id", "incident-7", "--key", private, "-o", bundle)
     assert (code, errors) == (0, "")
     for command, more in (("verify", []), ("list", []), ("extract", [tmp_path / "out"])):
         code, out, errors = started(*module, command, bundle, *more, "--key", keys)
@@ -103,10 +103,10 @@ def test_the_four_commands_work_as_a_process(incident, private, keys, tmp_path):
 
 def test_create_tells_as_json_what_it_made(run, incident, private, keys, tmp_path):
     output = tmp_path / "new.tar.zst"
-    code, out, _ = run("create", incident, "--incident-id", "i-1", "--key", private, "-o", output, "--json")
+    code, out, _ = run("create", incident, "--incident-id", "incident-7", "--key", private, "-o", output, "--json")
     made = json.loads(out)
     assert (code, set(made)) == (0, CREATED)
-    assert (made["bundle"], made["incident_id"], made["key_id"]) == (str(output), "i-1", signer().key_id)
+    assert (made["bundle"], made["incident_id"], made["key_id"]) == (str(output), "incident-7", signer().key_id)
     assert (made["sha256"], made["size"]) == (sha256(output.read_bytes()), output.stat().st_size)
     code, out, _ = run("verify", output, "--key", keys, "--json")
     report = json.loads(out)
@@ -187,11 +187,11 @@ def test_extract_reports_and_names_its_folder(run, bundle, keys, tmp_path):
 def test_in_a_directory_the_bundle_gets_a_name_of_its_own(options, run, incident, private, tmp_path):
     keys, suffix = key_folder(tmp_path / "keys"), ".tar.gz" if options else ".tar.zst"
     (tmp_path / "room").mkdir()
-    usual = ["create", incident, "--incident-id", "i-1", "--key", private, "-o", tmp_path / "room", *options]
+    usual = ["create", incident, "--incident-id", "incident-7", "--key", private, "-o", tmp_path / "room", *options]
     assert [run(*usual)[0], run(*usual)[0]] == [0, 0]
     made = sorted((tmp_path / "room").iterdir())
     assert len(made) == 2
-    assert all(file.name.startswith("i-1-") and file.name.endswith(suffix) for file in made)
+    assert all(file.name.startswith("incident-7-") and file.name.endswith(suffix) for file in made)
     assert made[0].read_bytes()[:2] == (b"\x1f\x8b" if options else b"\x28\xb5")
     assert [run("verify", file, "--key", keys)[0] for file in made] == [0, 0]
 
@@ -200,7 +200,7 @@ def test_a_file_that_exists_is_never_overwritten(run, incident, private, tmp_pat
     (tmp_path / "mine").write_bytes(b"mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name, told in (("mine", "name_taken"), ("link", "name_taken"), ("none/new", "write_failed")):
-        code, _, errors = run("create", incident, "--incident-id", "i", "--key", private, "-o", tmp_path / name)
+        code, _, errors = run("create", incident, "--incident-id", "incident-7", "--key", private, "-o", tmp_path / name)
         assert code == 1
         assert f"[{told}]" in errors
     assert (tmp_path / "mine").read_bytes() == b"mine"
@@ -212,10 +212,10 @@ def test_without_a_signing_key_nothing_is_made_and_that_is_exit_2(run, incident,
     weak = tmp_path / "weak.pem"
     weak.write_bytes(signer("weak", 2048).pem)
     for key, told in ((tmp_path / "none.pem", "key_unreadable"), (weak, "key_unsuitable")):
-        code, _, errors = run("create", incident, "--incident-id", "i", "--key", key, "-o", tmp_path / "room")
+        code, _, errors = run("create", incident, "--incident-id", "incident-7", "--key", key, "-o", tmp_path / "room")
         assert code == 2
         assert f"[{told}]" in errors
-    assert run("create", incident, "--incident-id", "i", "-o", tmp_path / "room")[0] == 2
+    assert run("create", incident, "--incident-id", "incident-7", "-o", tmp_path / "room")[0] == 2
     assert list((tmp_path / "room").iterdir()) == []
 
 
@@ -223,7 +223,7 @@ def test_a_link_in_the_folder_is_refused_and_leaves_nothing(run, incident, priva
     (tmp_path / "room").mkdir()
     (incident / "artifacts/a-9").mkdir()
     (incident / "artifacts/a-9/passwd").symlink_to("/etc/passwd")
-    code, _, errors = run("create", incident, "--incident-id", "i", "--key", private, "-o", tmp_path / "room")
+    code, _, errors = run("create", incident, "--incident-id", "incident-7", "--key", private, "-o", tmp_path / "room")
     assert code == 1
     assert "[input_invalid]" in errors
     assert list((tmp_path / "room").iterdir()) == []
@@ -234,7 +234,7 @@ def test_any_folder_becomes_artifacts_whose_records_keep_their_paths(run, privat
     for path, data in files.items():
         (tmp_path / "any" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "any" / path).write_bytes(data)
-    usual = ["--incident-id", "i", "--key", private, "-o", tmp_path / "b"]
+    usual = ["--incident-id", "incident-7", "--key", private, "-o", tmp_path / "b"]
     assert run("create", tmp_path / "any", *usual, "--any")[0] == 0
     assert run("extract", tmp_path / "b", tmp_path / "out", "--key", keys)[0] == 0
     records = json.loads((tmp_path / "out/artifacts.json").read_bytes())
@@ -250,7 +250,7 @@ def test_any_folder_becomes_artifacts_whose_records_keep_their_paths(run, privat
 
 def test_chunks_are_as_large_as_was_asked(run, incident, private, keys, tmp_path):
     (incident / "artifacts/a-3/disk.img").write_bytes(bytes(2 * 1024 * 1024 + 1))
-    usual = ["--incident-id", "i", "--key", private, "-o", tmp_path / "b", "--chunk-size-mb", "1"]
+    usual = ["--incident-id", "incident-7", "--key", private, "-o", tmp_path / "b", "--chunk-size-mb", "1"]
     assert run("create", incident, *usual)[0] == 0
     listed = json.loads(run("list", tmp_path / "b", "--key", keys, "--json")[1])
     (large,) = [entry for entry in listed["files"] if "chunks" in entry]
@@ -309,7 +309,7 @@ def test_without_zstandard_gzip_is_made_and_read_and_zstd_is_no_verdict(bundle, 
     room = tmp_path / "room"
     room.mkdir()
     code, out, errors = started(
-        *command, "create", incident, "--incident-id", "i", "--key", private, "-o", room, "--json"
+        *command, "create", incident, "--incident-id", "incident-7", "--key", private, "-o", room, "--json"
     )
     assert (code, errors) == (0, "")
     made = Path(json.loads(out)["bundle"])

@@ -24,17 +24,17 @@ from bundles.format import legacy, paths
 from bundles.format import manifest as manifests
 from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
 from bundles.format.container import BundleFile, Source, open_bundle, tar_blocks
-from bundles.format.errors import BundleRejectedError, CannotCheckError
+from bundles.format.contents import ContentCheck
+from bundles.format.errors import BundleRejectedError
 from bundles.format.fields import invalid
 from bundles.format.hashing import FileLanes, HashLane
 from bundles.format.limits import DEFAULT_LIMITS, MIB, Limits
-from bundles.format.manifest import FileEntry, Manifest
-from bundles.format.matching import Matcher
+from bundles.format.manifest import Manifest
 from bundles.format.memory import give_back_freed_pages
 from bundles.format.signature import Signature, check_signature, read_signature
 from bundles.format.signing import KeyRing, TrustedKey
 from bundles.format.sinks import NoSink, Sink
-from bundles.format.tarstream import Member, TarStream
+from bundles.format.tarstream import TarStream
 
 LARGE_MANIFEST_BYTES = 8 * MIB
 _VERIFICATION: Final = object()
@@ -124,7 +124,7 @@ def verify_bundle(
         verified = authenticate(file, keys, require=require, limits=limits)
         if on_manifest is not None:
             on_manifest(verified)
-        check = _ContentCheck(verified, sink or NoSink(), progress, lanes)
+        check = ContentCheck(verified, sink or NoSink(), progress, lanes)
 
         def raw(block: memoryview) -> None:
             whole.update(block)
@@ -233,77 +233,3 @@ def _authenticate(
         cosigners=signers[1:],
         _made_by=_VERIFICATION,
     )
-
-
-class _ContentCheck:
-    """Steps 6 and 7, by an authentic manifest."""
-
-    def __init__(
-        self,
-        verified: VerifiedManifest,
-        sink: Sink,
-        progress: Callable[[int, int], None] | None,
-        lanes: FileLanes,
-    ) -> None:
-        self._signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
-        self._manifest = verified.manifest
-        self._awaited = {entry.path: entry for entry in verified.manifest.files}
-        self._seen: set[str] = set()
-        self._sink = sink
-        self._progress = progress
-        self._done, self._total = 0, verified.manifest.total_size
-        self._matcher = Matcher(verified.manifest.chunk_size, lanes)
-
-    def run(self, stream: TarStream) -> None:
-        try:
-            self._read(stream)
-        except BundleRejectedError:
-            self._matcher.settle()  # a file in front of the fault that is not as signed is the fault to name
-            raise
-
-    def _read(self, stream: TarStream) -> None:
-        strict = self._manifest.version == manifests.VERSION
-        while (member := stream.next_member()) is not None:
-            if member.path in self._seen:
-                raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
-            self._seen.add(member.path)
-            if strict and not member.canonical:
-                raise BundleRejectedError(
-                    "tar_header_invalid", f"The header of {member.path} is not the prescribed one."
-                )
-            if member.path in self._signed:
-                self._check_signed(stream, member)
-            else:
-                self._check_payload(stream, member)
-        if not self._signed.keys() <= self._seen:
-            raise CannotCheckError("bundle_changed", "The file changed while it was read.")
-        if self._awaited:
-            raise BundleRejectedError("member_missing", f"{next(iter(self._awaited))} is listed but not in the bundle.")
-        self._matcher.settle()
-        stream.finish(zeros_allowed=not strict)
-
-    def _check_signed(self, stream: TarStream, member: Member) -> None:
-        expected = self._signed[member.path]
-        changed = CannotCheckError("bundle_changed", "The file changed while it was read.")
-        if member.size != len(expected) or b"".join(stream.data()) != expected:
-            raise changed
-        self._sink.begin(member.path)
-        self._sink.write(memoryview(expected))
-        self._sink.end()
-
-    def _check_payload(self, stream: TarStream, member: Member) -> None:
-        entry = self._awaited.pop(member.path, None)
-        if entry is None:
-            raise BundleRejectedError("member_unlisted", f"{member.path} is in the bundle but not in its manifest.")
-        if member.size != entry.size:
-            raise BundleRejectedError("size_mismatch", f"{member.path} has another size than was signed.")
-        self._sink.begin(entry.path)
-        self._check_bytes(stream, entry)
-        self._sink.end()
-
-    def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
-        for piece in self._matcher.pieces(stream.data(), entry):
-            self._sink.write(piece)
-            self._done += len(piece)
-            if self._progress is not None:
-                self._progress(self._done, self._total)

@@ -23,6 +23,7 @@ from bundles.format.manifest import Chunk, FileEntry, Manifest
 from bundles.format.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all
 from bundles.format.payload import Payload, PayloadHasher, expect_end, open_payload, read_into
 from bundles.format.signing import SigningKey, timestamp
+from bundles.format.timeline_incident import TimelineIncident
 
 GENERATOR = "ransomeye-orchestrator 1.0.0"
 DEFAULT_CHUNK_SIZE = 256 * MIB
@@ -205,6 +206,7 @@ class Writing:
         with FileLanes() as lanes:
             for payload in self.payloads:
                 hasher = PayloadHasher(payload, self.chunk_size, lanes)
+                incident = TimelineIncident(self.incident_id) if payload.path == paths.TIMELINE else None
                 packer.write(tarheader.member_header(payload.path, payload.size))
                 with open_payload(payload) as stream:
 
@@ -213,10 +215,13 @@ class Writing:
                         payload: Payload = payload,
                         hasher: PayloadHasher = hasher,
                         stream: Any = stream,
+                        incident: TimelineIncident | None = incident,
                     ) -> int:
                         nonlocal done
                         count = read_into(payload, stream, view)
                         hasher.update(view[:count])
+                        if incident is not None:
+                            incident.update(view[:count])
                         done += count
                         if self.progress is not None:
                             self.progress(done, total)
@@ -224,6 +229,10 @@ class Writing:
 
                     packer.fill(payload.size, read)
                     expect_end(payload, stream)
+                if incident is not None and incident.names_another:
+                    raise CannotWriteError(
+                        "input_invalid", f"timeline.json names another incident than {self.incident_id}."
+                    )
                 packer.write(bytes(tarheader.padding(payload.size)))
                 entries.append(hasher.entry())
         return entries
