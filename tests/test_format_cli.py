@@ -89,7 +89,9 @@ def started(*command: Any, cwd: Path = ROOT, **environment: str) -> tuple[int, s
 def test_the_four_commands_work_as_a_process(incident, private, keys, tmp_path):
     module = [sys.executable, "-m", "bundles.format"]
     bundle = tmp_path / "b"
-    code, _, errors = started(*module, "create", incident, "--incident-id", "incident-7", "--key", private, "-o", bundle)
+    code, _, errors = started(
+        *module, "create", incident, "--incident-id", "incident-7", "--key", private, "-o", bundle
+    )
     assert (code, errors) == (0, "")
     for command, more in (("verify", []), ("list", []), ("extract", [tmp_path / "out"])):
         code, out, errors = started(*module, command, bundle, *more, "--key", keys)
@@ -200,7 +202,9 @@ def test_a_file_that_exists_is_never_overwritten(run, incident, private, tmp_pat
     (tmp_path / "mine").write_bytes(b"mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name, told in (("mine", "name_taken"), ("link", "name_taken"), ("none/new", "write_failed")):
-        code, _, errors = run("create", incident, "--incident-id", "incident-7", "--key", private, "-o", tmp_path / name)
+        code, _, errors = run(
+            "create", incident, "--incident-id", "incident-7", "--key", private, "-o", tmp_path / name
+        )
         assert code == 1
         assert f"[{told}]" in errors
     assert (tmp_path / "mine").read_bytes() == b"mine"

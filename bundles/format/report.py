@@ -56,6 +56,7 @@ class VerificationReport:
             "created_at": said.created_at if said else None,
             "key_id": key.key_id if key else None,
             "signer": key.name if key else None,
+            "weak_keys": weak_keys(trusted) if trusted else None,
             "complete": said.complete if said else None,
             "missing": [dict(gap) for gap in said.missing] if said else None,
             "files": len(said.files) if said else None,
@@ -66,6 +67,11 @@ class VerificationReport:
             "error": {"code": self.error.code, "detail": self.error.detail} if self.error else None,
             "seconds": round(self.seconds, 3),
         }
+
+
+def weak_keys(manifest: VerifiedManifest) -> list[dict[str, str]]:
+    """What a report says of signers that count only because weak keys were allowed."""
+    return [{"key_id": key.key_id, "weakness": key.weakness} for key in manifest.weak_keys]
 
 
 def check_bundle(

@@ -66,6 +66,12 @@ class VerifiedManifest:
         if self._made_by is not _VERIFICATION:
             raise TypeError("only verification makes a VerifiedManifest")
 
+    @property
+    def weak_keys(self) -> tuple[TrustedKey, ...]:
+        """Those of its signers that count only because weak keys were allowed."""
+        signers = (self.key, *self.cosigners) if self.key else ()
+        return tuple(key for key in signers if key.weakness)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedBundle:
