@@ -94,8 +94,10 @@ BY_CODE = {
     ),
     "signer_weak": (
         "The bundle is signed by a key that is too weak",
-        "Have it signed again with an RSA key of 3,072 bits or more and an exponent of 65537. An older bundle is checked "
-        "on the command line with --allow-weak-keys.",
+        (
+            "Have it signed again with an RSA key of 3,072 bits or more. An older bundle is checked on the command "
+            "line, with --allow-weak-keys."
+        ),
     ),
     "signer_revoked": (
         "The bundle is signed by a key that was revoked",

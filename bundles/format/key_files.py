@@ -1,4 +1,4 @@
-"""Which files of a folder are public keys, and the one key in a file: whatever may be meant as a key is read or refused.
+"""Which files of a folder are public keys, and the one key in a file: what may be meant as a key is read or refused.
 
 A folder of keys holds one key a file, under any name, and keys that are revoked in its folder `revoked`. A revocation
 that is passed over in silence would be trust, so nothing that might be one is passed over: another folder, a link that

@@ -1,8 +1,8 @@
 """Whose timeline a `timeline.json` says it is, told while its bytes pass: it must be the manifest's incident.
 
 An `incident_id` counts in the outermost object, and in the object `timeline` there, which older bundles have around the
-rest. It may stand before or behind the events. Memory does not grow with the file. What is not JSON is passed over here;
-readers of records refuse it.
+rest. It may stand before or behind the events. Memory does not grow with the file. What is not JSON is passed over
+here; readers of records refuse it.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _before_half_an_escape(view: bytes, position: int, end: int) -> int:
 
 
 def _balance(piece: bytes, *, quoted: bool) -> tuple[int, int, bool]:
-    """How many brackets `piece` closes of those opened before it, how many it leaves open, and whether a string is open.
+    """How many brackets of before `piece` closes, how many it leaves open, and whether it ends within a string.
 
     Brackets in strings do not count. Each step is one pass over the bytes by compiled code.
     """

@@ -20,11 +20,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bundles.format import legacy, paths
+from bundles.format import canonical_manifest, legacy, paths
 from bundles.format import manifest as manifests
-from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
+from bundles.format.canonical import canonical_json, strict_loads
 from bundles.format.container import BundleFile, Source, open_bundle, tar_blocks
 from bundles.format.contents import ContentCheck
+from bundles.format.density import values_exceed
 from bundles.format.errors import BundleRejectedError
 from bundles.format.fields import invalid
 from bundles.format.hashing import FileLanes, HashLane
@@ -196,13 +197,42 @@ def _authenticate(
     raw: bytes, signature_raw: bytes, keys: KeyRing | None, require: int, limits: Limits
 ) -> VerifiedManifest:
     """Steps 3 to 5: strict JSON, signature, consistency; in this order, so that nobody unknown is listened to."""
-    if not raw.isascii() and 4 * len(raw) > limits.manifest_bytes:
-        raise BundleRejectedError("manifest_too_large", "manifest.json is too large for text beyond ASCII.")
-    most = limits.manifest_parts
-    if parts_exceed(raw, values=most + len(raw) // 24, containers=most + len(raw) // 64):
-        raise invalid("it has far more values than a manifest needs")
     if len(raw) > LARGE_MANIFEST_BYTES:
         give_back_freed_pages()
+    fault: BundleRejectedError | None = None
+    try:
+        found = canonical_manifest.read(raw, limits)
+    except BundleRejectedError as error:
+        found, fault = None, error
+    if found is None and fault is None:
+        manifest, signature, signers = _in_one_piece(raw, signature_raw, keys, require, limits)
+    else:
+        signature, signers = _signers(signature_raw, raw, keys, require)
+        if found is None:
+            raise fault or AssertionError("one of the two is there")
+        manifest = manifests.read(found.fields, limits, found.files, found.missing)
+        manifests.check_consistency(manifest, found.fields, found.own_hash)
+    if signature is not None and signature.manifest_hash != manifest.manifest_hash:
+        raise BundleRejectedError("manifest_hash_mismatch", "The signature names another manifest's hash.")
+    return VerifiedManifest(
+        manifest=manifest,
+        raw=raw,
+        signature_raw=signature_raw,
+        key=signers[0] if signers else None,
+        signature=signature,
+        cosigners=signers[1:],
+        _made_by=_VERIFICATION,
+    )
+
+
+def _in_one_piece(
+    raw: bytes, signature_raw: bytes, keys: KeyRing | None, require: int, limits: Limits
+) -> tuple[Manifest, Signature | None, tuple[TrustedKey, ...]]:
+    """The same for an older manifest, and for one that is not canonical, to tell what is wrong with it."""
+    if len(raw) > (limits.whole_manifest_bytes if raw.isascii() else limits.whole_manifest_bytes // 2):
+        raise BundleRejectedError("manifest_too_large", "manifest.json is too large for one that is not canonical.")
+    if values_exceed(raw, limits.manifest_values):
+        raise invalid("it has far more values than a manifest needs")
     try:
         fields: Any = strict_loads(raw, floats=False)
     except ValueError as error:
@@ -216,26 +246,24 @@ def _authenticate(
         canonical = canonical_json(fields)
     except (ValueError, RecursionError) as error:
         raise invalid("it cannot be written canonically") from error
-    signature, signers = None, tuple[TrustedKey, ...]()
-    if keys is not None:
-        signature = read_signature(signature_raw)
-        signers = check_signature(signature, canonical if version == legacy.VERSION else raw, keys, require=require)
+    signature, signers = _signers(signature_raw, canonical if version == legacy.VERSION else raw, keys, require)
     if version == manifests.VERSION and raw != canonical:
         raise BundleRejectedError("manifest_not_canonical", "manifest.json is not in canonical form.")
+    del canonical
     if version == manifests.VERSION:
         manifest = manifests.read(fields, limits)
         manifests.check_consistency(manifest, fields)
     else:
         manifest = legacy.read(fields, limits)
         legacy.check_consistency(manifest, fields)
-    if signature is not None and signature.manifest_hash != manifest.manifest_hash:
-        raise BundleRejectedError("manifest_hash_mismatch", "The signature names another manifest's hash.")
-    return VerifiedManifest(
-        manifest=manifest,
-        raw=raw,
-        signature_raw=signature_raw,
-        key=signers[0] if signers else None,
-        signature=signature,
-        cosigners=signers[1:],
-        _made_by=_VERIFICATION,
-    )
+    return manifest, signature, signers
+
+
+def _signers(
+    signature_raw: bytes, message: bytes, keys: KeyRing | None, require: int
+) -> tuple[Signature | None, tuple[TrustedKey, ...]]:
+    """Step 4: the signature, and who signed; neither where the signature is waived."""
+    if keys is None:
+        return None, ()
+    signature = read_signature(signature_raw)
+    return signature, check_signature(signature, message, keys, require=require)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bundles.format import canonical_manifest, paths, tarheader
 from bundles.format import manifest as manifests
-from bundles.format import paths, tarheader
 from bundles.format.canonical import canonical_json
 from bundles.format.errors import BundleRejectedError, CannotWriteError
 from bundles.format.hashing import FileLanes
@@ -173,10 +173,11 @@ class Writing:
         try:
             manifest = manifests.read(fields, DEFAULT_LIMITS)
             manifests.check_consistency(manifest, fields)
+            raw = canonical_json(fields)
+            readable = len(raw) <= DEFAULT_LIMITS.manifest_bytes and canonical_manifest.read(raw, DEFAULT_LIMITS)
         except BundleRejectedError as error:
             raise CannotWriteError("input_invalid", error.detail) from error
-        raw = canonical_json(fields)
-        if len(raw) > DEFAULT_LIMITS.manifest_bytes:
+        if not readable:
             raise CannotWriteError("input_invalid", "The manifest would be larger than readers accept.")
         return manifest, raw
 
