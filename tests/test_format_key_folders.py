@@ -21,12 +21,28 @@ def trusted(tmp_path: Path) -> Path:
 
 
 def put(path: Path, content: bytes | None = None) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(signer().public_pem if content is None else content)
 
 
 def in_form(encoding: serialization.Encoding, form: serialization.PublicFormat) -> bytes:
     return signer().private.public_key().public_bytes(encoding, form)
+
+
+def link(path: Path, target: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def link_to_key(path: Path, key: Path) -> None:
+    """A link to a key's file, or to the folder that it stands in."""
+    put(key)
+    link(path, key if path.suffix else key.parent)
+
+
+def pipe(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
 
 
 PKCS1 = serialization.PublicFormat.PKCS1
@@ -37,11 +53,11 @@ REVOKES: dict[str, Callable[[Path], object]] = {
     "a dot before the name": lambda keys: put(keys / "revoked/.k.pem"),
     "another encoding of the key": lambda keys: put(keys / "revoked/k.pem", in_form(serialization.Encoding.PEM, PKCS1)),
     "text around the key": lambda keys: put(keys / "revoked/k.pem", b"Stolen.\n" + signer().public_pem + b"\n"),
-    "a link to the key": lambda keys: (put(keys.parent / "k.pem"), link(keys / "revoked/k.pem", keys.parent / "k.pem")),
-    "a link to a folder": lambda keys: (put(keys.parent / "gone/k.pem"), link(keys / "revoked", keys.parent / "gone")),
+    "a link to the key": lambda keys: link_to_key(keys / "revoked/k.pem", keys.parent / "k.pem"),
+    "a link to a folder": lambda keys: link_to_key(keys / "revoked", keys.parent / "gone/k.pem"),
 }
 UNREADABLE: dict[str, Callable[[Path], object]] = {
-    "a folder in revoked": lambda keys: ((keys / "revoked").mkdir(), put(keys / "revoked/sub/k.pem")),
+    "a folder in revoked": lambda keys: put(keys / "revoked/sub/k.pem"),
     "an empty folder in revoked": lambda keys: (keys / "revoked/sub").mkdir(parents=True),
     "revoked with a capital": lambda keys: put(keys / "Revoked/k.pem"),
     "revoked behind a dot": lambda keys: put(keys / ".revoked/k.pem"),
@@ -50,8 +66,8 @@ UNREADABLE: dict[str, Callable[[Path], object]] = {
     "revoked as a link to itself": lambda keys: link(keys / "revoked", Path("revoked")),
     "revoked as the key's file": lambda keys: put(keys / "revoked"),
     "a key's file named as if revoked": lambda keys: put(keys / "signer-revoked.pem"),
-    "a dangling link in revoked": lambda keys: ((keys / "revoked").mkdir(), link(keys / "revoked/k", Path("none"))),
-    "a pipe in revoked": lambda keys: ((keys / "revoked").mkdir(), os.mkfifo(keys / "revoked/k")),
+    "a dangling link in revoked": lambda keys: link(keys / "revoked/k", Path("none")),
+    "a pipe in revoked": lambda keys: pipe(keys / "revoked/k"),
     "no key in revoked": lambda keys: put(keys / "revoked/k.txt", b"signer, see the ticket"),
     "a key in DER in revoked": lambda keys: put(
         keys / "revoked/k.der",
@@ -73,11 +89,6 @@ UNREADABLE: dict[str, Callable[[Path], object]] = {
     "a certificate": lambda keys: put(keys / "k.crt", b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"),
     "a file too long for a key": lambda keys: put(keys / "k.pem", signer().public_pem.ljust(70_000)),
 }
-
-
-def link(path: Path, target: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.symlink_to(target)
 
 
 @pytest.mark.parametrize("what", REVOKES)

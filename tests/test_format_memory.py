@@ -18,6 +18,7 @@ from tests.format_builders import (
     canonical,
     fields_of,
     frame,
+    gzipped,
     hashed,
     key_folder,
     member,
@@ -74,6 +75,10 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
     ),
     "RLE blocks": ("ratio_exceeded", streamed_bomb),
     "deflated zeros": ("tar_end_missing", deflate_bomb),
+    "empty deflate blocks": (
+        "corrupt_compression",
+        lambda: gzipped(b"")[:10] + b"\0\0\0\xff\xff" * 2_000_000 + gzipped(tar_of(signed(fields_of())))[10:],
+    ),
     "many small frames": (
         "corrupt_compression",
         lambda: frame(ustar(b"alerts.json", (1 << 33) - 1)) + frame(bytes(100)) * 900_000,
