@@ -138,10 +138,8 @@ def _lost_report(bundle: Bundle) -> dict[str, Any]:
         "verified": False,
         "bundle": bundle.name,
         **dict.fromkeys(
-            ("sha256", "size", "incident_id", "created_at", "key_id", "signer", "weak_keys", "complete", "missing")
+            ("sha256", "size", "incident_id", "created_at", "key_id", "signer", "complete", "missing", "files", "bytes")
         ),
-        "files": None,
-        "bytes": None,
         "content_digest": None,
         "manifest_hash": None,
         "checks": [{"name": name, "ok": None} for name in STEPS],

@@ -30,8 +30,8 @@ from tests.format_builders import (
 )
 
 FIELDS = [
-    "verified", "bundle", "sha256", "size", "incident_id", "created_at", "key_id", "signer", "weak_keys", "complete",
-    "missing", "files", "bytes", "content_digest", "manifest_hash", "checks", "error", "seconds",
+    "verified", "bundle", "sha256", "size", "incident_id", "created_at", "key_id", "signer", "complete", "missing",
+    "files", "bytes", "content_digest", "manifest_hash", "checks", "error", "seconds",
 ]  # fmt: skip
 
 
@@ -109,7 +109,6 @@ def test_a_report_of_a_sound_bundle_has_exactly_its_fields(tmp_path):
         "created_at": MOMENT,
         "key_id": signer().key_id,
         "signer": "signer",
-        "weak_keys": [],
         "complete": True,
         "missing": [],
         "files": len(SAMPLE),

@@ -178,7 +178,7 @@ def test_a_weak_cosigner_counts_by_the_option_alone(tmp_path):
     weak = signer("other", 2048)
     (tmp_path / "bundle").write_bytes(cosigned(weak))
     keys = ring(signer(), weak)
-    assert check_bundle(tmp_path / "bundle", keys).as_dict()["weak_keys"] == []
+    assert check_bundle(tmp_path / "bundle", keys).as_dict().get("weak_keys") is None
     refused = check_bundle(tmp_path / "bundle", keys, require=2).error
     assert refused is not None
     assert refused.code == "signatures_insufficient"

@@ -60,8 +60,8 @@ def show(options: argparse.Namespace) -> int:
                 "complete": manifest.complete,
                 "missing": [dict(gap) for gap in manifest.missing],
                 "files": [entry.as_dict() for entry in manifest.files],
-                "weak_keys": weak_keys(verified),
                 "payload_checked": False,
+                **weak_keys(verified),
             }
         )
         return VERIFIED
@@ -161,8 +161,8 @@ def _single_report(
         "created_at": manifest.manifest.created_at if manifest else None,
         "key_id": manifest.key.key_id if manifest and manifest.key else None,
         "signer": manifest.key.name if manifest and manifest.key else None,
-        "weak_keys": weak_keys(manifest) if manifest else None,
         "size": matched.entry.size if matched else None,
         "sha256": matched.entry.sha256 if matched else None,
         "error": {"code": refused.code, "detail": refused.detail} if refused else None,
+        **(weak_keys(manifest) if manifest else {}),
     }

@@ -28,8 +28,6 @@ GZIP_INPUT_BYTES = 256 * 1024
 TAIL_BYTES = 64
 GZIP_RESERVED, GZIP_NAME = 0xE0, 0x08  # flags of RFC 1952
 GZIP_HEAD_BYTES = 10
-GZIP_EXTRA_FLAGS = frozenset({0, 2, 4})
-GZIP_SYSTEMS = frozenset({*range(14), 255})
 GZIP_SPARE_BYTES = 4 * KIB
 BLOCK_BYTES = 2 * MIB
 
@@ -215,7 +213,7 @@ def _bounded(blocks: Generator[bytes, None, None], size: int, limits: Limits) ->
 
 
 def _check_gzip_header(head: bytes) -> None:
-    """Check that a gzip header (RFC 1952) has no field but a plain file name, and only values that RFC lists.
+    """Check that a gzip header (RFC 1952) has no optional field but a plain file name.
 
     Raises:
         BundleRejectedError: `reserved_bits`, `truncated` or `corrupt_compression`.
@@ -225,7 +223,7 @@ def _check_gzip_header(head: bytes) -> None:
     flags = head[3]
     if flags & GZIP_RESERVED:
         raise BundleRejectedError("reserved_bits", "The gzip header sets bits that must be zero.")
-    if flags & ~GZIP_NAME or head[8] not in GZIP_EXTRA_FLAGS or head[9] not in GZIP_SYSTEMS:
+    if flags & ~GZIP_NAME:
         raise BundleRejectedError("corrupt_compression", "The gzip header has fields that no bundle needs.")
     name, end, _ = head[GZIP_HEAD_BYTES:].partition(b"\0")
     if flags and not (end and _plain_name(name)):

@@ -56,7 +56,6 @@ class VerificationReport:
             "created_at": said.created_at if said else None,
             "key_id": key.key_id if key else None,
             "signer": key.name if key else None,
-            "weak_keys": weak_keys(trusted) if trusted else None,
             "complete": said.complete if said else None,
             "missing": [dict(gap) for gap in said.missing] if said else None,
             "files": len(said.files) if said else None,
@@ -66,12 +65,14 @@ class VerificationReport:
             "checks": [{"name": name, "ok": passed} for name, passed in self.checks],
             "error": {"code": self.error.code, "detail": self.error.detail} if self.error else None,
             "seconds": round(self.seconds, 3),
+            **(weak_keys(trusted) if trusted else {}),
         }
 
 
-def weak_keys(manifest: VerifiedManifest) -> list[dict[str, str]]:
-    """What a report says of signers that count only because weak keys were allowed."""
-    return [{"key_id": key.key_id, "weakness": key.weakness} for key in manifest.weak_keys]
+def weak_keys(manifest: VerifiedManifest) -> dict[str, list[dict[str, str]]]:
+    """The field `weak_keys` of a report: signers that count only because weak keys were allowed; none without any."""
+    found = [{"key_id": key.key_id, "weakness": key.weakness} for key in manifest.weak_keys]
+    return {"weak_keys": found} if found else {}
 
 
 def check_bundle(

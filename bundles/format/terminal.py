@@ -87,7 +87,7 @@ def say_report(report: dict[str, Any], cosigners: Iterable[TrustedKey] = ()) -> 
         say(f"  signed by       {printable(report['signer'])}, key {report['key_id']}")
     for key in cosigners:
         say(f"  co-signed by    {printable(key.name)}, key {key.key_id}")
-    say_weak_keys(report["weak_keys"])
+    say_weak_keys(report)
     if not report["complete"]:
         say(f"  NOT COMPLETE: {len(report['missing'])} missing")
         for gap in report["missing"]:
@@ -95,7 +95,7 @@ def say_report(report: dict[str, Any], cosigners: Iterable[TrustedKey] = ()) -> 
             say(f"    {printable(name)}: {printable(gap['reason'])}")
 
 
-def say_weak_keys(found: Iterable[dict[str, str]]) -> None:
+def say_weak_keys(report: dict[str, Any]) -> None:
     """Which signatures count only because the option was given."""
-    for key in found:
+    for key in report.get("weak_keys", ()):
         say(f"  WEAK KEY        {key['weakness']}: counts because of --allow-weak-keys; key {key['key_id']}")
