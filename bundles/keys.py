@@ -38,7 +38,7 @@ def standing(key_id: str) -> str:
         return ""
     if known is None:
         return "not trusted here any more"
-    return "revoked" if known.revoked else "trusted here"
+    return "revoked" if known.revoked else "too weak to be trusted here" if known.weakness else "trusted here"
 
 
 def public_pem(key_id: str) -> bytes:

@@ -41,7 +41,9 @@ class Signer:
     Attributes:
         key_id: SHA-256 of the public key's DER SubjectPublicKeyInfo, hex.
         name: of its file, or as its newest bundle names it.
-        state: `active` (signs new bundles), `trusted`, `revoked`, or `absent`: signed here and is not trusted any more.
+        state: `active` (signs new bundles), `trusted`, `weak` (too weak to be trusted), `revoked`, or `absent`: signed
+            here and is not trusted any more.
+        weakness: why it is weak, in a few words; empty otherwise.
         bits: its size; 0 when the key itself is not at hand.
         bundles: how many it signed, at most one more than `COUNTED_UP_TO`.
         last_at: when the newest of them was created.
@@ -53,6 +55,7 @@ class Signer:
     bits: int
     bundles: int
     last_at: datetime | None
+    weakness: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,7 @@ class Overview:
 
 
 def overview(principal: Principal) -> Overview:
-    """Every key, in the order active, trusted, revoked, absent; needs `bundles.view_bundle`."""
+    """Every key, in the order active, trusted, weak, revoked, absent; needs `bundles.view_bundle`."""
     principal.require("bundles.view_bundle")
     problems: list[str] = []
     active = ""
@@ -87,15 +90,21 @@ def overview(principal: Principal) -> Overview:
     ]
     if active and not any(one.state == "active" for one in found):
         problems.append("The key that signs now is not among the trusted keys in force: no bundle can be made with it.")
-    order = ("active", "trusted", "revoked", "absent")
+    order = ("active", "trusted", "weak", "revoked", "absent")
     return Overview(signers=sorted(found, key=lambda one: (order.index(one.state), one.name)), problems=problems)
 
 
 def _of_key(key: TrustedKey, active: str, signed: dict[str, tuple[int, datetime | None, str]]) -> Signer:
     count, last_at, _ = signed.get(key.key_id, (0, None, ""))
-    state = "revoked" if key.revoked else "active" if key.key_id == active else "trusted"
+    state = "weak" if key.weakness else "active" if key.key_id == active else "trusted"
     return Signer(
-        key_id=key.key_id, name=key.name, state=state, bits=key.public.key_size, bundles=count, last_at=last_at
+        key_id=key.key_id,
+        name=key.name,
+        state="revoked" if key.revoked else state,
+        bits=key.public.key_size,
+        bundles=count,
+        last_at=last_at,
+        weakness=key.weakness,
     )
 
 

@@ -38,7 +38,8 @@ class Judge:
     def __init__(self, path: Path, read: Callable[[Path, KeyRing], VerifiedBundle] = verify_bundle) -> None:
         self._path, self._read = path, read
         self._keys = KeyRing(
-            (TrustedKey(signer.key_id(), "fuzz", revoked=False, public=signer.private_key().public_key()),)
+            (TrustedKey(signer.key_id(), "fuzz", revoked=False, public=signer.private_key().public_key()),),
+            allow_weak=True,
         )
         self._idle_kib = peak_kib()
 

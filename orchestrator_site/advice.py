@@ -99,6 +99,13 @@ BY_CODE = {
         "The bundle is signed by a key that is not trusted here",
         "Ask whoever gave you the bundle for their public key, and have an administrator add it if it is right.",
     ),
+    "signer_weak": (
+        "The bundle is signed by a key that is too weak",
+        (
+            "Have it signed again with an RSA key of 3,072 bits or more. An older bundle is checked on the command "
+            "line, with --allow-weak-keys."
+        ),
+    ),
     "signer_revoked": (
         "The bundle is signed by a key that was revoked",
         "Do not use this bundle. Bundle the incident again with a key in force.",

@@ -56,7 +56,7 @@ def verify_keys(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
     try:
         ring = KeyRing.load([path])
     except FormatError as error:
-        hint = "Name a PEM public key (RSA), or a directory of *.pem."
+        hint = "Name a PEM public key (RSA), or a folder with such files alone, one key each, revoked ones in revoked/."
         return [Error(f"ORCH_VERIFY_KEY_PATH: {error.detail.rstrip('.')}", hint=hint, id="orch.E004")]
     try:
         active = keys.active_id()

@@ -173,5 +173,5 @@ def _reader() -> User:
 
 @lru_cache
 def _public_key(_number: int) -> bytes:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    key = rsa.generate_private_key(public_exponent=65537, key_size=3072).public_key()
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)

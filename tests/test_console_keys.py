@@ -29,9 +29,9 @@ def viewer() -> Client:
     return client
 
 
-def add_key(folder: Path, name: str) -> str:
+def add_key(folder: Path, name: str, bits: int = 3072) -> str:
     """A public key in `folder`; returns its id."""
-    public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    public = rsa.generate_private_key(public_exponent=65537, key_size=bits).public_key()
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.pem").write_bytes(public.public_bytes(serialization.Encoding.PEM, form))
@@ -50,15 +50,23 @@ def states(answer: Any) -> dict[str, str]:
 
 def test_each_key_has_its_state_in_words_and_the_active_one_comes_first(viewer, orch):
     add_key(orch.trusted, "before")
+    add_key(orch.trusted, "short", bits=2048)
     add_key(orch.trusted / "revoked", "stolen")
     rows.bundle(signer="gone")
     answer = shown(viewer)
-    assert states(answer) == {"signer": "active", "before": "trusted", "stolen": "revoked", "gone": "absent"}
+    assert states(answer) == {
+        "signer": "active",
+        "before": "trusted",
+        "short": "weak",
+        "stolen": "revoked",
+        "gone": "absent",
+    }
     assert next(iter(states(answer))) == "signer"
     text = answer.content.decode()
     for words in (
         "Active: signs new bundles",
         "verifies, does not sign",
+        "weak: 2048 bits",
         "what it signed is refused",
         "Not trusted here",
     ):
@@ -149,3 +157,10 @@ def test_someone_without_a_role_sees_no_key(orch):
     nobody.force_login(rows.user("", "nobody"))
     assert nobody.get(reverse("keys-page")).status_code == 403
     assert nobody.get(reverse("public-key", args=[keys.active_id()])).status_code == 403
+
+
+def test_a_revocation_that_cannot_be_read_stands_on_the_page_in_red(viewer, orch):
+    (orch.trusted / "Revoked").mkdir()
+    text = shown(viewer).content.decode()
+    assert '<section class="notice bad" role="alert">' in text
+    assert "The folder Revoked among the keys" in text

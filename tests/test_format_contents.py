@@ -58,6 +58,10 @@ def wrong_chunk_digest() -> bytes:
 
 
 CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "a timeline of another incident": (
+        "incident_mismatch",
+        lambda: crafted(SAMPLE | {"timeline.json": b'{"events":[],"incident_id":"incident-8"}'}),
+    ),
     "a changed byte": ("file_hash_mismatch", lambda: holding(flipped(NOTE, 3))),
     "a changed data member": ("file_hash_mismatch", lambda: holding(flipped("alerts.json", 0))),
     "the wrong digest for a file": ("file_hash_mismatch", wrong_file_digest),

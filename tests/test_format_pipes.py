@@ -42,7 +42,7 @@ def folder(tmp_path):
 @pytest.mark.parametrize("gzip", [[], ["--gzip"]])
 def test_a_bundle_goes_through_a_pipe_and_is_verified_and_unpacked_from_one(gzip, folder):
     made = run(
-        "create", folder / "in", "--incident-id", "i-1", "--key", folder / "sign.pem", "-o", "-", "--json", *gzip
+        "create", folder / "in", "--incident-id", "incident-7", "--key", folder / "sign.pem", "-o", "-", "--json", *gzip
     )
     assert made.returncode == 0, made.stderr
     told = json.loads(made.stderr)
@@ -64,7 +64,7 @@ def through_a_pipe(tmp_path: Path, **options: Any) -> Path:
     with path.open("wb") as file, subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file) as cat:
         assert cat.stdin is not None
         made = stream_bundle(
-            cat.stdin.fileno(), incident_id="i-1", payloads=payloads_of(LARGE), key=signing_key(), **options
+            cat.stdin.fileno(), incident_id="incident-7", payloads=payloads_of(LARGE), key=signing_key(), **options
         )
         cat.stdin.close()
         assert cat.wait() == 0
@@ -113,7 +113,7 @@ def test_a_reader_that_goes_away_ends_the_writing(tmp_path):
     os.close(outlet)
     try:
         with pytest.raises(CannotWriteError) as refusal:
-            stream_bundle(inlet, incident_id="i-1", payloads=payloads_of(LARGE), key=signing_key())
+            stream_bundle(inlet, incident_id="incident-7", payloads=payloads_of(LARGE), key=signing_key())
     finally:
         os.close(inlet)
     assert refusal.value.code == "write_failed"

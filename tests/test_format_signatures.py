@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from bundles.format.errors import CannotCheckError, CannotWriteError
+from bundles.format.report import check_bundle
 from bundles.format.signing import KeyRing, SigningKey, generate_key
 from tests.format_builders import (
     SOUND,
@@ -19,6 +20,7 @@ from tests.format_builders import (
     canonical,
     fields_of,
     key_folder,
+    report_of,
     ring,
     signed,
     signer,
@@ -136,12 +138,13 @@ CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 REVOKED = ("signer_revoked", SOUND)
 CASES["a revoked key"] = REVOKED
+CASES["a key of 2,048 bits"] = ("signer_weak", lambda: zstd(tar_of(signed(fields_of(), signer("other", 2048)))))
 
 
 @pytest.mark.parametrize("what", CASES)
 def test_it_is_refused_with_its_code(what, tmp_path):
     code, make = CASES[what]
-    keys = ring(revoked=[signer()]) if code == "signer_revoked" else ring()
+    keys = ring(revoked=[signer()]) if code == "signer_revoked" else ring(signer(), signer("other", 2048))
     assert verdict(make(), tmp_path, keys) == code
 
 
@@ -150,11 +153,61 @@ def test_the_largest_salt_and_32_are_accepted(tmp_path):
     assert verdict(salted(32), tmp_path) == "verified"
 
 
-@pytest.mark.parametrize("bits", [2048, 2049, 3072])
-def test_signatures_by_keys_of_at_least_2048_bits_verify(bits, tmp_path):
-    one = signer("other", bits)
+def weak_exponent() -> Signer:
+    return Signer(rsa.generate_private_key(public_exponent=3, key_size=3072), "three")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: signer("other", 2048), "2048 bits"),
+        (lambda: signer("other", 2056), "2056 bits"),
+        (weak_exponent, "exponent 3"),
+    ],
+)
+def test_a_weak_key_counts_by_an_option_alone_and_the_report_says_so(make, told, tmp_path):
+    one = make()
     bundle = zstd(tar_of(signed(fields_of(), one)))
-    assert verdict(bundle, tmp_path, KeyRing.load([key_folder(tmp_path / "keys", one)])) == "verified"
+    folder = key_folder(tmp_path / "keys", one)
+    assert verdict(bundle, tmp_path, KeyRing.load([folder])) == "signer_weak"
+    report = report_of(bundle, tmp_path, KeyRing.load([folder], allow_weak=True)).as_dict()
+    assert (report["verified"], report["weak_keys"]) == (True, [{"key_id": one.key_id, "weakness": told}])
+
+
+def test_a_weak_cosigner_counts_by_the_option_alone(tmp_path):
+    weak = signer("other", 2048)
+    (tmp_path / "bundle").write_bytes(cosigned(weak))
+    keys = ring(signer(), weak)
+    assert check_bundle(tmp_path / "bundle", keys).as_dict().get("weak_keys") is None
+    refused = check_bundle(tmp_path / "bundle", keys, require=2).error
+    assert refused is not None
+    assert refused.code == "signatures_insufficient"
+    allowed = check_bundle(tmp_path / "bundle", KeyRing(keys.keys, allow_weak=True), require=2).as_dict()
+    assert [key["key_id"] for key in allowed["weak_keys"]] == [weak.key_id]
+
+
+def test_a_modulus_is_one_signer_and_revoked_once_whatever_the_exponent(tmp_path):
+    numbers = signer().private.private_numbers()
+    exponent = 65539
+    d = pow(exponent, -1, (numbers.p - 1) * (numbers.q - 1))
+    public = rsa.RSAPublicNumbers(exponent, numbers.p * numbers.q)
+    parts = (numbers.p, numbers.q, d, d % (numbers.p - 1), d % (numbers.q - 1), pow(numbers.q, -1, numbers.p))
+    twin = Signer(rsa.RSAPrivateNumbers(*parts, public).private_key(), "twin")
+    assert twin.key_id != signer().key_id
+    (tmp_path / "bundle").write_bytes(cosigned(twin))
+    refused = check_bundle(tmp_path / "bundle", ring(signer(), twin), require=2).error
+    assert refused is not None
+    assert refused.code == "signatures_insufficient"
+    assert verdict(SOUND(), tmp_path, ring(signer(), revoked=[twin])) == "signer_revoked"
+
+
+def test_an_exponent_of_more_than_64_bits_is_unsuitable_with_every_option(tmp_path):
+    public = rsa.RSAPublicNumbers((1 << 64) + 1, signer().private.public_key().public_numbers().n).public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "key.pem").write_bytes(public.public_bytes(serialization.Encoding.PEM, form))
+    with pytest.raises(CannotCheckError) as refusal:
+        KeyRing.load([tmp_path / "key.pem"], allow_weak=True)
+    assert refusal.value.code == "key_unsuitable"
 
 
 def test_the_writer_signs_with_the_largest_salt(tmp_path):
@@ -242,6 +295,7 @@ def test_a_pipe_in_place_of_a_key_is_refused_without_waiting(tmp_path):
         (lambda: b"not a key", "key_unreadable"),
         (lambda: signer().public_pem, "key_unreadable"),
         (lambda: signer("medium", 2048).pem, "key_unsuitable"),
+        (lambda: weak_exponent().pem, "key_unsuitable"),
         (
             lambda: ec.generate_private_key(ec.SECP256R1()).private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

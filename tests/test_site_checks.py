@@ -71,6 +71,15 @@ def test_trusted_keys_that_cannot_be_read_or_are_none(orch):
     assert list(found()) == ["orch.E004"]
 
 
+def test_a_revocation_that_cannot_be_read(orch):
+    (orch.trusted / "revoked").symlink_to(orch.trusted / "nowhere")
+    assert list(found()) == ["orch.E004"]
+    (orch.trusted / "revoked").unlink()
+    (orch.trusted / "revoked").mkdir()
+    (orch.trusted / "revoked" / "k.pub").write_text("ssh-rsa AAAA")
+    assert "revoked/k.pub" in found()["orch.E004"]
+
+
 def test_trusted_keys_without_the_signing_key(orch):
     orch.sign_key.write_bytes(private_pem(3072))
     assert found() == {"orch.E005": "ORCH_VERIFY_KEY_PATH: does not hold the signing key's public part"}

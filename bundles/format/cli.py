@@ -114,6 +114,11 @@ def _key_option(parser: argparse.ArgumentParser) -> None:
         "--spool", type=Path, metavar="DIR", help="where to keep what PATH - reads; $TMPDIR if not given"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--allow-weak-keys",
+        action="store_true",
+        help="count signatures by keys of 2,048 bits or more, and of any exponent; the report says so",
+    )
 
 
 def _only_option(parser: argparse.ArgumentParser) -> None:

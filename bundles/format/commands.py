@@ -13,7 +13,7 @@ from bundles.format.container import Source
 from bundles.format.errors import BundleRejectedError
 from bundles.format.extract import extract_bundle
 from bundles.format.pipes import STANDARD_STREAM, spooled
-from bundles.format.report import check_bundle
+from bundles.format.report import check_bundle, weak_keys
 from bundles.format.signing import KeyRing
 from bundles.format.single import MatchedFile, extract_file, match_file
 from bundles.format.terminal import (
@@ -25,6 +25,7 @@ from bundles.format.terminal import (
     say,
     say_json,
     say_report,
+    say_weak_keys,
 )
 from bundles.format.verify import read_manifest
 
@@ -33,7 +34,7 @@ ONLY_THIS = "this file is as signed; the rest was not checked"
 
 def verify(options: argparse.Namespace) -> int:
     """Verify a bundle, or one file of it, and report."""
-    keys = KeyRing.load(options.key or [])
+    keys = _keys(options)
     with _source(options) as source:
         if options.only is not None:
             return _only(options, lambda shown: match_file(source, keys, options.only, **shown))
@@ -48,7 +49,8 @@ def verify(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace) -> int:
     """List what an authentic manifest holds."""
     with _source(options) as source:
-        manifest = read_manifest(source, KeyRing.load(options.key or []), require=options.require).manifest
+        verified = read_manifest(source, _keys(options), require=options.require)
+    manifest = verified.manifest
     if options.json:
         say_json(
             {
@@ -59,18 +61,20 @@ def show(options: argparse.Namespace) -> int:
                 "missing": [dict(gap) for gap in manifest.missing],
                 "files": [entry.as_dict() for entry in manifest.files],
                 "payload_checked": False,
+                **weak_keys(verified),
             }
         )
         return VERIFIED
     for entry in manifest.files:
         say(f"{entry.sha256}  {entry.size:>14}  {printable(entry.path)}")
+    say_weak_keys(weak_keys(verified))
     say(f"{len(manifest.files)} files as signed; the payload was not checked (use verify)")
     return VERIFIED
 
 
 def extract(options: argparse.Namespace) -> int:
     """Verify a bundle, or one file of it, and unpack that."""
-    keys = KeyRing.load(options.key or [])
+    keys = _keys(options)
     with _source(options) as source:
         if options.only is not None:
             return _only(options, lambda shown: extract_file(source, keys, options.only, options.into, **shown))
@@ -86,13 +90,17 @@ def export_bagit(options: argparse.Namespace) -> int:
     with _source(options) as source:
         bag = export_bag(
             source,
-            KeyRing.load(options.key or []),
+            _keys(options),
             options.into,
             require=options.require,
             progress=progress_on_stderr("exporting"),
         )
     _say_unpacked(options, bag.report.as_dict(), bag.manifest.cosigners)
     return VERIFIED
+
+
+def _keys(options: argparse.Namespace) -> KeyRing:
+    return KeyRing.load(options.key or [], allow_weak=options.allow_weak_keys)
 
 
 @contextmanager
@@ -132,6 +140,7 @@ def _only(options: argparse.Namespace, work: Any) -> int:
         say(f"  incident        {matched.manifest.manifest.incident_id}")
         if key is not None:
             say(f"  signed by       {printable(key.name)}, key {key.key_id}")
+        say_weak_keys(weak_keys(matched.manifest))
     elif refused is not None:
         complain(refused.code, f"NOT AS SIGNED: {options.only}: {refused.detail}")
     return VERIFIED if matched is not None else NOT_VERIFIED
@@ -155,4 +164,5 @@ def _single_report(
         "size": matched.entry.size if matched else None,
         "sha256": matched.entry.sha256 if matched else None,
         "error": {"code": refused.code, "detail": refused.detail} if refused else None,
+        **(weak_keys(manifest) if manifest else {}),
     }

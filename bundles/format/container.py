@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundles.format.errors import BundleRejectedError, CannotCheckError
-from bundles.format.limits import MIB, Limits
+from bundles.format.limits import KIB, MIB, Limits
+from bundles.format.paths import MAX_NAME_BYTES, must_escape
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 GZIP_MAGIC = b"\x1f\x8b\x08"
@@ -26,7 +27,8 @@ READ_BYTES = 4 * MIB
 GZIP_INPUT_BYTES = 256 * 1024
 TAIL_BYTES = 64
 GZIP_RESERVED, GZIP_NAME = 0xE0, 0x08  # flags of RFC 1952
-GZIP_NAME_BYTES = 1024
+GZIP_HEAD_BYTES = 10
+GZIP_SPARE_BYTES = 4 * KIB
 BLOCK_BYTES = 2 * MIB
 
 
@@ -211,26 +213,50 @@ def _bounded(blocks: Generator[bytes, None, None], size: int, limits: Limits) ->
 
 
 def _check_gzip_header(head: bytes) -> None:
-    """Check that a gzip header (RFC 1952) has no flags but that of a short name: nothing can hide in it."""
-    flags = head[3] if len(head) > 3 else 0
+    """Check that a gzip header (RFC 1952) has no optional field but a plain file name.
+
+    Raises:
+        BundleRejectedError: `reserved_bits`, `truncated` or `corrupt_compression`.
+    """
+    if len(head) < GZIP_HEAD_BYTES:
+        raise BundleRejectedError("truncated", "The file ends in the middle of its gzip header.")
+    flags = head[3]
     if flags & GZIP_RESERVED:
         raise BundleRejectedError("reserved_bits", "The gzip header sets bits that must be zero.")
-    if flags & ~GZIP_NAME or (flags and len(head) == 10 + GZIP_NAME_BYTES and b"\0" not in head[10:]):
+    if flags & ~GZIP_NAME:
         raise BundleRejectedError("corrupt_compression", "The gzip header has fields that no bundle needs.")
+    name, end, _ = head[GZIP_HEAD_BYTES:].partition(b"\0")
+    if flags and not (end and _plain_name(name)):
+        raise BundleRejectedError("corrupt_compression", "The name in the gzip header is no plain file name.")
+
+
+def _plain_name(raw: bytes) -> bool:
+    """Whether a gzip header's name could be that of an artifact: nothing leads out of a folder or steers a terminal."""
+    try:
+        name = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return name not in {"", ".", ".."} and "/" not in name and not any(must_escape(character) for character in name)
 
 
 def _gunzip(raw: RawReader) -> Generator[bytes, None, None]:
-    _check_gzip_header(bytes(raw.window(10 + GZIP_NAME_BYTES)[: 10 + GZIP_NAME_BYTES]))
+    _check_gzip_header(bytes(raw.window(GZIP_HEAD_BYTES + MAX_NAME_BYTES + 1)[: GZIP_HEAD_BYTES + MAX_NAME_BYTES + 1]))
     inflate = zlib.decompressobj(wbits=31)
     pending: bytes | memoryview = b""
+    taken, given = 0, 0
     try:
         while not inflate.eof:
             if not pending:
                 if not raw.left:
                     raise BundleRejectedError("truncated", "The file ends in the middle of its compressed data.")
                 pending = raw.take(min(GZIP_INPUT_BYTES, raw.left))
+                taken += len(pending)
             block = inflate.decompress(pending, BLOCK_BYTES)
             pending = inflate.unconsumed_tail
+            given += len(block)
+            # No deflate code needs more than nine bits a byte: what is longer holds blocks of nothing.
+            if taken - len(pending) - len(inflate.unused_data) > given + given // 8 + GZIP_SPARE_BYTES:
+                raise BundleRejectedError("corrupt_compression", "The gzip stream is made of empty blocks.")
             if block:
                 yield block
     except zlib.error as error:

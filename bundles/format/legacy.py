@@ -33,14 +33,13 @@ def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
         raise invalid("its fields are not those of version 1.0.0")
     if not paths.valid_incident_id(fields["incident_id"]):
         raise invalid("incident_id is not an incident id")
-    entries = listing(fields["files"], "files")
-    if len(entries) > limits.files:
-        raise invalid(f"it lists more than {limits.files} files")
+    entries, gaps = listing(fields["files"], "files"), listing(fields.get("missing", []), "missing")
+    if len(entries) + len(gaps) > limits.files:
+        raise invalid(f"it lists more than {limits.files} files and gaps")
     metadata = mapping(fields.get("metadata", {}), "metadata")
     if depth_exceeds(metadata, limits.json_depth):
         raise invalid("metadata nests too deeply")
     text(json.dumps(metadata, ensure_ascii=False), "metadata")
-    gaps = listing(fields.get("missing", []), "missing")
     complete = fields.get("complete", not gaps)
     if not isinstance(complete, bool):
         raise invalid("complete is not true or false")

@@ -14,12 +14,12 @@ class Limits:
     """Bounds of one reading.
 
     Attributes:
-        manifest_bytes: `manifest.json` as stored; a quarter of it where it is not ASCII (text then takes up to
-            four bytes a character).
+        manifest_bytes: `manifest.json` as stored.
+        whole_manifest_bytes: the same where it has to be parsed in one piece, as it is not a canonical 1.1 manifest;
+            half of it where it is not ASCII (text then takes up to four bytes a character).
         signature_bytes: `manifest.sig` as stored.
-        manifest_parts: values in a manifest beyond one per 24 bytes, and objects and arrays beyond one per 64. The
-            densest sound one, of chunks alone, has one per 23 and one per 115.
-        files: entries of the manifest.
+        manifest_values: values in a manifest that is parsed in one piece.
+        files: files and gaps that a manifest lists.
         json_depth: nesting of JSON, the outermost value being 1.
         window_bytes: zstd window a frame may ask for; what decompression may hold in memory.
         frame_bytes: content of a frame that is decompressed in one go; larger frames are streamed.
@@ -34,9 +34,10 @@ class Limits:
         stall_s: seconds that a pipe may give nothing.
     """
 
-    manifest_bytes: int = 64 * MIB
+    manifest_bytes: int = 32 * MIB
+    whole_manifest_bytes: int = 16 * MIB
     signature_bytes: int = 64 * KIB
-    manifest_parts: int = 200_000
+    manifest_values: int = 300_000
     files: int = 200_000
     json_depth: int = 16
     window_bytes: int = 8 * MIB

@@ -19,6 +19,7 @@ from bundles.format.fields import exact, integer, invalid, listing, mapping, mem
 from bundles.format.limits import Limits
 
 VERSION = "1.1.0"
+ROWS_AT_ONCE = 1000  # so that a digest over all files needs no second copy of what they say
 SOURCE_OF = {paths.TIMELINE: "timeline", paths.ALERTS: "alerts", paths.ARTIFACTS: "artifacts"}
 
 _FIELDS = {
@@ -85,7 +86,12 @@ class Manifest:
 
 def content_digest(files: Iterable[FileEntry]) -> str:
     """SHA-256 (hex) of the canonical JSON of `[[path, size, sha256], …]`, in the order given."""
-    return hashlib.sha256(canonical_json([[entry.path, entry.size, entry.sha256] for entry in files])).hexdigest()
+    digest, rows, lead = hashlib.sha256(b"["), iter(files), b""
+    while part := [[entry.path, entry.size, entry.sha256] for entry in itertools.islice(rows, ROWS_AT_ONCE)]:
+        digest.update(lead + canonical_json(part)[1:-1])
+        lead = b","
+    digest.update(b"]")
+    return digest.hexdigest()
 
 
 def manifest_hash(fields: Mapping[str, Any]) -> str:
@@ -141,8 +147,19 @@ def compose(
     return fields
 
 
-def read(fields: Mapping[str, Any], limits: Limits) -> Manifest:
+def read(
+    fields: Mapping[str, Any],
+    limits: Limits,
+    files: tuple[FileEntry, ...] | None = None,
+    missing: tuple[Mapping[str, str], ...] | None = None,
+) -> Manifest:
     """Check the shape of a strictly parsed 1.1 manifest (step 3).
+
+    Args:
+        fields: all of them.
+        limits: bounds on files and paths.
+        files: where they were read and checked already; `fields` then has none.
+        missing: likewise.
 
     Raises:
         BundleRejectedError: `manifest_invalid`, or `path_invalid` for a file's path.
@@ -166,30 +183,39 @@ def read(fields: Mapping[str, Any], limits: Limits) -> Manifest:
         raise invalid("incident_id is not an incident id")
     if not isinstance(fields["complete"], bool):
         raise invalid("complete is not true or false")
-    entries = listing(fields["files"], "files")
-    if len(entries) > limits.files:
-        raise invalid(f"it lists more than {limits.files} files")
+    entries, gaps = listing(fields["files"], "files"), listing(fields["missing"], "missing")
+    if len(entries) + len(gaps) > limits.files:
+        raise invalid(f"it lists more than {limits.files} files and gaps")
+    if files is None:
+        files = tuple(_file(mapping(entry, "a file"), limits) for entry in entries)
+    if missing is None:
+        missing = tuple(gap(mapping(entry, "missing"), limits) for entry in gaps)
     return Manifest(
         version=VERSION,
         incident_id=fields["incident_id"],
         created_at=moment(fields["created_at"], "created_at"),
         chunk_size=integer(fields["chunk_size"], "chunk_size", low=1),
-        files=tuple(_file(mapping(entry, "a file"), limits) for entry in entries),
+        files=files,
         complete=fields["complete"],
-        missing=tuple(gap(mapping(entry, "missing"), limits) for entry in listing(fields["missing"], "missing")),
+        missing=missing,
         content_digest=sha256_hex(fields["content_digest"], "content_digest"),
         manifest_hash=sha256_hex(fields["manifest_hash"], "manifest_hash"),
         metadata=metadata,
     )
 
 
-def check_consistency(manifest: Manifest, fields: Mapping[str, Any]) -> None:
+def check_consistency(manifest: Manifest, fields: Mapping[str, Any], own_hash: str | None = None) -> None:
     """Check that a manifest agrees with itself (step 5).
+
+    Args:
+        manifest: what it says.
+        fields: all of them, unless `own_hash` is given.
+        own_hash: `manifest_hash` of its fields, where it is known already.
 
     Raises:
         BundleRejectedError: `manifest_hash_mismatch`, `content_digest_mismatch` or `manifest_inconsistent`.
     """
-    if manifest_hash(fields) != manifest.manifest_hash:
+    if (own_hash or manifest_hash(fields)) != manifest.manifest_hash:
         raise BundleRejectedError("manifest_hash_mismatch", "The manifest's own hash is not that of its fields.")
     names = [entry.path for entry in manifest.files]
     if any(earlier >= later for earlier, later in itertools.pairwise(names)):

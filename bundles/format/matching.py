@@ -1,13 +1,19 @@
-"""Files' bytes held against their manifest entries, as they pass; a damaged range of a large file is named."""
+"""Files' bytes held against their manifest, as they pass; a damaged range of a large file is named.
+
+Digests tell that a file is the one that was signed. Of `timeline.json` its incident is looked at too: a timeline of one
+incident in a bundle of another is refused, whoever signed it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from bundles.format import paths
 from bundles.format.digests import FileDigest
 from bundles.format.errors import BundleRejectedError
 from bundles.format.hashing import FileLanes, HashLane
-from bundles.format.manifest import FileEntry
+from bundles.format.manifest import FileEntry, Manifest
+from bundles.format.timeline_incident import TimelineIncident
 
 
 class Matcher:
@@ -17,12 +23,13 @@ class Matcher:
     is not compared at a file's end is compared when its lane is wanted again, or by `settle`.
 
     Args:
-        chunk_size: the manifest's, in bytes.
+        manifest: what was signed: its chunk size and its incident count here.
         lanes: hash the files.
     """
 
-    def __init__(self, chunk_size: int, lanes: FileLanes) -> None:
-        self._chunk_size = chunk_size
+    def __init__(self, manifest: Manifest, lanes: FileLanes) -> None:
+        self._chunk_size = manifest.chunk_size
+        self._incident_id = manifest.incident_id
         self._lanes = [lanes.whole, lanes.chunks]
         self._open: dict[HashLane, tuple[FileDigest, FileEntry]] = {}  # oldest first
 
@@ -34,7 +41,8 @@ class Matcher:
             entry: what was signed.
 
         Raises:
-            BundleRejectedError: `chunk_hash_mismatch` or `file_hash_mismatch`, of this file or of one before.
+            BundleRejectedError: `chunk_hash_mismatch` or `file_hash_mismatch`, of this file or of one before, or
+                `incident_mismatch`.
         """
         self._lanes.reverse()
         whole, other = self._lanes
@@ -42,7 +50,10 @@ class Matcher:
         if entry.size > self._chunk_size:
             self._compare(other)
         digest, compared = FileDigest(entry.size, self._chunk_size, whole, other), 0
+        incident = TimelineIncident(self._incident_id) if entry.path == paths.TIMELINE else None
         for piece in pieces:
+            if incident is not None:
+                incident.update(piece)
             digest.update(piece)
             yield piece
             for chunk, found in zip(entry.chunks[compared:], digest.chunks[compared:], strict=False):
@@ -53,6 +64,9 @@ class Matcher:
                     )
             compared = len(digest.chunks)
         self._open[whole] = digest, entry
+        if incident is not None and incident.names_another:
+            self.settle()  # a file that is not the one that was signed is the fault to name
+            raise BundleRejectedError("incident_mismatch", "timeline.json names another incident than the manifest.")
 
     def settle(self) -> None:
         """Compare what is still open, in the order of the files.

@@ -65,7 +65,14 @@ class VerificationReport:
             "checks": [{"name": name, "ok": passed} for name, passed in self.checks],
             "error": {"code": self.error.code, "detail": self.error.detail} if self.error else None,
             "seconds": round(self.seconds, 3),
+            **(weak_keys(trusted) if trusted else {}),
         }
+
+
+def weak_keys(manifest: VerifiedManifest) -> dict[str, list[dict[str, str]]]:
+    """The field `weak_keys` of a report: signers that count only because weak keys were allowed; none without any."""
+    found = [{"key_id": key.key_id, "weakness": key.weakness} for key in manifest.weak_keys]
+    return {"weak_keys": found} if found else {}
 
 
 def check_bundle(

@@ -51,29 +51,33 @@ def check_signature(signature: Signature, message: bytes, keys: KeyRing, *, requ
         signature: what `manifest.sig` says.
         message: the bytes that were signed.
         keys: the keys to trust.
-        require: how many different trusted keys must have signed; a key counts once, a revoked or unknown one never.
+        require: how many different trusted keys must have signed; a key counts once, whatever its exponent; a
+            revoked, unknown or weak one never.
 
     Returns:
         The trusted keys that signed, each once: the signer first, then the co-signers.
 
     Raises:
-        BundleRejectedError: `signer_unknown`, `signer_revoked`, `signature_invalid` or `signatures_insufficient`.
+        BundleRejectedError: `signer_unknown`, `signer_revoked`, `signer_weak`, `signature_invalid` or
+            `signatures_insufficient`.
     """
     key = keys.find(signature.key_id)
     if key is None:
         raise BundleRejectedError("signer_unknown", f"The signer's key {signature.key_id} is not among those trusted.")
     if key.revoked:
         raise BundleRejectedError("signer_revoked", f"The signer's key {signature.key_id} has been revoked.")
+    if key.weakness and not keys.allow_weak:
+        raise BundleRejectedError("signer_weak", f"The signer's key {signature.key_id} is weak: {key.weakness}.")
     if not key.signed(message, signature.value):
         raise BundleRejectedError("signature_invalid", "The signature does not fit the manifest.")
-    signers = {key.key_id: key}
+    signers = {key.modulus: key}
     for other in signature.cosignatures:
         known = keys.find(other.key_id)
-        if known is None or known.revoked:
+        if known is None or known.revoked or (known.weakness and not keys.allow_weak):
             continue
         if other.manifest_hash != signature.manifest_hash or not known.signed(message, other.value):
             raise BundleRejectedError("signature_invalid", "A cosignature does not fit the manifest.")
-        signers.setdefault(known.key_id, known)
+        signers.setdefault(known.modulus, known)
     if len(signers) < require:
         raise BundleRejectedError(
             "signatures_insufficient", f"{len(signers)} trusted keys have signed; {require} are demanded."

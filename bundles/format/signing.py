@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bundles.format.errors import CannotCheckError, CannotWriteError
+from bundles.format.key_files import (
+    MAX_EXPONENT,
+    MAX_KEY_BITS,
+    STRONG_BITS,
+    key_files,
+    public_key,
+    read_key_file,
+    weakness,
+)
 
 ALGORITHM = "RSA-PSS-SHA256"
-SIGNING_BITS = 3072
-VERIFYING_BITS = 2048
 GENERATED_BITS = 4096
-MAX_KEY_BITS = 16_384  # larger keys cost the verifier minutes
-MAX_KEY_FILE_BYTES = 64 * 1024
-REVOKED = "revoked"
 
 
 def key_id_of(public: rsa.RSAPublicKey) -> str:
@@ -63,13 +66,15 @@ class SigningKey:
             CannotWriteError: `key_unreadable` or `key_unsuitable`.
         """
         try:
-            private = serialization.load_pem_private_key(_key_file(path), password=None)
+            private = serialization.load_pem_private_key(read_key_file(path), password=None)
         except OSError as error:
             raise CannotWriteError("key_unreadable", f"The signing key cannot be read: {error.strerror}.") from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise CannotWriteError("key_unreadable", "The signing key is no unencrypted PEM private key.") from error
-        if not isinstance(private, rsa.RSAPrivateKey) or private.key_size < SIGNING_BITS:
-            raise CannotWriteError("key_unsuitable", f"Signing needs an RSA key of at least {SIGNING_BITS} bits.")
+        if not isinstance(private, rsa.RSAPrivateKey) or not STRONG_BITS <= private.key_size <= MAX_KEY_BITS:
+            raise CannotWriteError("key_unsuitable", f"Signing needs an RSA key of at least {STRONG_BITS} bits.")
+        if weakness(private.public_key()) or private.public_key().public_numbers().e >= MAX_EXPONENT:
+            raise CannotWriteError("key_unsuitable", "Signing needs a public exponent from 65537 to 64 bits.")
         return cls(private, key_id_of(private.public_key()), (private.key_size + 7) // 8)
 
     def public_pem(self) -> bytes:
@@ -103,12 +108,23 @@ class TrustedKey:
         key_id: see `key_id_of`.
         name: the name of the file it came from, without its suffix: who the verifier says this is.
         revoked: it stood in a `revoked` folder; signatures by it are refused.
+        public: the key itself.
     """
 
     key_id: str
     name: str
     revoked: bool
     public: rsa.RSAPublicKey
+
+    @property
+    def modulus(self) -> int:
+        """What makes it a key of its own: whoever can sign with a modulus can do so for every exponent."""
+        return self.public.public_numbers().n
+
+    @property
+    def weakness(self) -> str:
+        """Why its signatures count only where weak keys are allowed, in a few words; empty for a strong key."""
+        return weakness(self.public)
 
     def pem(self) -> bytes:
         """The key as PEM SubjectPublicKeyInfo."""
@@ -129,27 +145,47 @@ class TrustedKey:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """The keys a verifier trusts, and those it knows to be revoked; a key that is both is revoked."""
+    """The keys a verifier trusts, and those it knows to be revoked.
+
+    Keys are compared by what they are, not by the names of their files: one that is both is revoked, and so is every
+    key with the modulus of a revoked one.
+
+    Attributes:
+        keys: each key once.
+        allow_weak: signatures by keys below 3,072 bits or with an exponent below 65537 count as well.
+    """
 
     keys: tuple[TrustedKey, ...]
+    allow_weak: bool = False
+
+    def __post_init__(self) -> None:
+        """Revoke what shares its modulus with a revoked key."""
+        gone = {key.modulus for key in self.keys if key.revoked}
+        keys = tuple(replace(key, revoked=key.modulus in gone) for key in self.keys)
+        object.__setattr__(self, "keys", keys)
 
     @classmethod
-    def load(cls, paths: Iterable[Path]) -> KeyRing:
-        """Read PEM files, and directories of `*.pem` with an optional `revoked/` inside.
+    def load(cls, paths: Iterable[Path], *, allow_weak: bool = False) -> KeyRing:
+        """Read PEM files, and folders of them with an optional `revoked/` inside.
+
+        Args:
+            paths: files and folders; `key_files` tells what a folder may hold.
+            allow_weak: see the attribute.
 
         Raises:
             CannotCheckError: `key_unreadable`, `key_unsuitable`, or `no_keys` when there is none at all.
         """
         keys: dict[str, TrustedKey] = {}
         for path in paths:
-            for file, revoked in _key_files(path):
-                key = _public_key(file, revoked=revoked)
+            for file, revoked in key_files(path):
+                public = public_key(file, revoked=revoked)
+                key = TrustedKey(key_id_of(public), file.stem, revoked, public)
                 known = keys.get(key.key_id)
                 if known is None or (revoked and not known.revoked):
                     keys[key.key_id] = key
         if not keys:
             raise CannotCheckError("no_keys", "No public key was given to verify with.")
-        return cls(tuple(keys.values()))
+        return cls(tuple(keys.values()), allow_weak)
 
     def find(self, key_id: str) -> TrustedKey | None:
         """The key of that id, revoked or not."""
@@ -195,35 +231,3 @@ def decode_signature(field: Any) -> bytes:
 
 def _pss(salt_length: Any) -> padding.PSS:
     return padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=salt_length)
-
-
-def _key_file(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not make anyone wait
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(0, "not a regular file")
-        return file.read(MAX_KEY_FILE_BYTES)
-
-
-def _key_files(path: Path) -> list[tuple[Path, bool]]:
-    try:
-        if not path.is_dir():
-            return [(path, False)]
-        found = [(file, False) for file in sorted(path.glob("*.pem"))]
-        return found + [(file, True) for file in sorted((path / REVOKED).glob("*.pem"))]
-    except OSError as error:
-        raise CannotCheckError("key_unreadable", f"The keys in {path.name} cannot be listed.") from error
-
-
-def _public_key(path: Path, *, revoked: bool) -> TrustedKey:
-    try:
-        public = serialization.load_pem_public_key(_key_file(path))
-    except OSError as error:
-        raise CannotCheckError("key_unreadable", f"The key {path.name} cannot be read: {error.strerror}.") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise CannotCheckError("key_unreadable", f"The key {path.name} is no PEM public key.") from error
-    if not isinstance(public, rsa.RSAPublicKey) or not VERIFYING_BITS <= public.key_size <= MAX_KEY_BITS:
-        raise CannotCheckError(
-            "key_unsuitable", f"The key {path.name} is no RSA key of at least {VERIFYING_BITS} bits."
-        )
-    return TrustedKey(key_id_of(public), path.stem, revoked, public)

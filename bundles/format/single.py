@@ -71,7 +71,7 @@ def match_file(
         if entry is None:
             raise CannotCheckError("not_listed", f"The manifest lists no file {only}.")
         sought = _seek(file, verified, entry, limits)
-        done, matcher = 0, Matcher(verified.manifest.chunk_size, lanes)
+        done, matcher = 0, Matcher(verified.manifest, lanes)
         try:
             pieces = sought if sought is not None else _scan(file, verified, entry, limits)
             for piece in matcher.pieces(pieces, entry):

@@ -116,6 +116,17 @@ def parse(block: bytes | memoryview) -> Header:
     return Header(name=full, size=_number(raw[124:136]), kind="x" if kind == b"x" else "0")
 
 
+def agree(header: Header, path: str, size: int) -> bool:
+    """Whether a header may stand for this path and size: readers with and without pax must see the same file.
+
+    A path that the header cannot hold is cut to its first 100 bytes there, and some writers put `?` for what is not
+    ASCII. A size that it cannot hold is zero there.
+    """
+    raw, plain = path.encode("utf-8"), path.encode("ascii", "replace")
+    names = {raw} | {cut for cut in (raw[:100], plain[:100]) if len(raw) > 100 or not path.isascii()}
+    return header.name in names and header.size in ({size} if size < OCTAL_SIZE_LIMIT else {size, 0})
+
+
 def parse_pax(body: bytes, limits: Limits) -> dict[str, str]:
     """Read the records of a pax `x` header.
 

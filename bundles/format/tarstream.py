@@ -138,6 +138,8 @@ class TarStream:
         size = int(pax["size"]) if "size" in pax else header.size
         if size > self._limits.total_bytes:
             raise BundleRejectedError("size_exceeded", "A tar member claims to be larger than is allowed.")
+        if not tarheader.agree(header, path, size):
+            raise BundleRejectedError("tar_header_invalid", "A tar header and the pax header before it disagree.")
         return Member(path, size, canonical)
 
     def _header_block(self) -> bytes:

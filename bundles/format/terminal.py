@@ -87,8 +87,15 @@ def say_report(report: dict[str, Any], cosigners: Iterable[TrustedKey] = ()) -> 
         say(f"  signed by       {printable(report['signer'])}, key {report['key_id']}")
     for key in cosigners:
         say(f"  co-signed by    {printable(key.name)}, key {key.key_id}")
+    say_weak_keys(report)
     if not report["complete"]:
         say(f"  NOT COMPLETE: {len(report['missing'])} missing")
         for gap in report["missing"]:
             name = gap.get("path") or "source " + gap.get("source", "")
             say(f"    {printable(name)}: {printable(gap['reason'])}")
+
+
+def say_weak_keys(report: dict[str, Any]) -> None:
+    """Which signatures count only because the option was given."""
+    for key in report.get("weak_keys", ()):
+        say(f"  WEAK KEY        {key['weakness']}: counts because of --allow-weak-keys; key {key['key_id']}")

@@ -20,21 +20,22 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bundles.format import legacy, paths
+from bundles.format import canonical_manifest, legacy, paths
 from bundles.format import manifest as manifests
-from bundles.format.canonical import canonical_json, parts_exceed, strict_loads
+from bundles.format.canonical import canonical_json, strict_loads
 from bundles.format.container import BundleFile, Source, open_bundle, tar_blocks
-from bundles.format.errors import BundleRejectedError, CannotCheckError
+from bundles.format.contents import ContentCheck
+from bundles.format.density import values_exceed
+from bundles.format.errors import BundleRejectedError
 from bundles.format.fields import invalid
 from bundles.format.hashing import FileLanes, HashLane
 from bundles.format.limits import DEFAULT_LIMITS, MIB, Limits
-from bundles.format.manifest import FileEntry, Manifest
-from bundles.format.matching import Matcher
+from bundles.format.manifest import Manifest
 from bundles.format.memory import give_back_freed_pages
 from bundles.format.signature import Signature, check_signature, read_signature
 from bundles.format.signing import KeyRing, TrustedKey
 from bundles.format.sinks import NoSink, Sink
-from bundles.format.tarstream import Member, TarStream
+from bundles.format.tarstream import TarStream
 
 LARGE_MANIFEST_BYTES = 8 * MIB
 _VERIFICATION: Final = object()
@@ -65,6 +66,12 @@ class VerifiedManifest:
         """Refuse to exist without verification."""
         if self._made_by is not _VERIFICATION:
             raise TypeError("only verification makes a VerifiedManifest")
+
+    @property
+    def weak_keys(self) -> tuple[TrustedKey, ...]:
+        """Those of its signers that count only because weak keys were allowed."""
+        signers = (self.key, *self.cosigners) if self.key else ()
+        return tuple(key for key in signers if key.weakness)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +131,7 @@ def verify_bundle(
         verified = authenticate(file, keys, require=require, limits=limits)
         if on_manifest is not None:
             on_manifest(verified)
-        check = _ContentCheck(verified, sink or NoSink(), progress, lanes)
+        check = ContentCheck(verified, sink or NoSink(), progress, lanes)
 
         def raw(block: memoryview) -> None:
             whole.update(block)
@@ -190,38 +197,21 @@ def _authenticate(
     raw: bytes, signature_raw: bytes, keys: KeyRing | None, require: int, limits: Limits
 ) -> VerifiedManifest:
     """Steps 3 to 5: strict JSON, signature, consistency; in this order, so that nobody unknown is listened to."""
-    if not raw.isascii() and 4 * len(raw) > limits.manifest_bytes:
-        raise BundleRejectedError("manifest_too_large", "manifest.json is too large for text beyond ASCII.")
-    most = limits.manifest_parts
-    if parts_exceed(raw, values=most + len(raw) // 24, containers=most + len(raw) // 64):
-        raise invalid("it has far more values than a manifest needs")
     if len(raw) > LARGE_MANIFEST_BYTES:
         give_back_freed_pages()
+    fault: BundleRejectedError | None = None
     try:
-        fields: Any = strict_loads(raw, floats=False)
-    except ValueError as error:
-        raise invalid(f"it is not strict JSON ({error})"[:200]) from error
-    if not isinstance(fields, dict):
-        raise invalid("it is not an object")
-    version = fields.get("version")
-    if version not in (manifests.VERSION, legacy.VERSION):
-        raise BundleRejectedError("version_unsupported", "The bundle's version is neither 1.1.0 nor 1.0.0.")
-    try:
-        canonical = canonical_json(fields)
-    except (ValueError, RecursionError) as error:
-        raise invalid("it cannot be written canonically") from error
-    signature, signers = None, tuple[TrustedKey, ...]()
-    if keys is not None:
-        signature = read_signature(signature_raw)
-        signers = check_signature(signature, canonical if version == legacy.VERSION else raw, keys, require=require)
-    if version == manifests.VERSION and raw != canonical:
-        raise BundleRejectedError("manifest_not_canonical", "manifest.json is not in canonical form.")
-    if version == manifests.VERSION:
-        manifest = manifests.read(fields, limits)
-        manifests.check_consistency(manifest, fields)
+        found = canonical_manifest.read(raw, limits)
+    except BundleRejectedError as error:
+        found, fault = None, error
+    if found is None and fault is None:
+        manifest, signature, signers = _in_one_piece(raw, signature_raw, keys, require, limits)
     else:
-        manifest = legacy.read(fields, limits)
-        legacy.check_consistency(manifest, fields)
+        signature, signers = _signers(signature_raw, raw, keys, require)
+        if found is None:
+            raise fault or AssertionError("one of the two is there")
+        manifest = manifests.read(found.fields, limits, found.files, found.missing)
+        manifests.check_consistency(manifest, found.fields, found.own_hash)
     if signature is not None and signature.manifest_hash != manifest.manifest_hash:
         raise BundleRejectedError("manifest_hash_mismatch", "The signature names another manifest's hash.")
     return VerifiedManifest(
@@ -235,75 +225,45 @@ def _authenticate(
     )
 
 
-class _ContentCheck:
-    """Steps 6 and 7, by an authentic manifest."""
+def _in_one_piece(
+    raw: bytes, signature_raw: bytes, keys: KeyRing | None, require: int, limits: Limits
+) -> tuple[Manifest, Signature | None, tuple[TrustedKey, ...]]:
+    """The same for an older manifest, and for one that is not canonical, to tell what is wrong with it."""
+    if len(raw) > (limits.whole_manifest_bytes if raw.isascii() else limits.whole_manifest_bytes // 2):
+        raise BundleRejectedError("manifest_too_large", "manifest.json is too large for one that is not canonical.")
+    if values_exceed(raw, limits.manifest_values):
+        raise invalid("it has far more values than a manifest needs")
+    try:
+        fields: Any = strict_loads(raw, floats=False)
+    except ValueError as error:
+        raise invalid(f"it is not strict JSON ({error})"[:200]) from error
+    if not isinstance(fields, dict):
+        raise invalid("it is not an object")
+    version = fields.get("version")
+    if version not in (manifests.VERSION, legacy.VERSION):
+        raise BundleRejectedError("version_unsupported", "The bundle's version is neither 1.1.0 nor 1.0.0.")
+    try:
+        canonical = canonical_json(fields)
+    except (ValueError, RecursionError) as error:
+        raise invalid("it cannot be written canonically") from error
+    signature, signers = _signers(signature_raw, canonical if version == legacy.VERSION else raw, keys, require)
+    if version == manifests.VERSION and raw != canonical:
+        raise BundleRejectedError("manifest_not_canonical", "manifest.json is not in canonical form.")
+    del canonical
+    if version == manifests.VERSION:
+        manifest = manifests.read(fields, limits)
+        manifests.check_consistency(manifest, fields)
+    else:
+        manifest = legacy.read(fields, limits)
+        legacy.check_consistency(manifest, fields)
+    return manifest, signature, signers
 
-    def __init__(
-        self,
-        verified: VerifiedManifest,
-        sink: Sink,
-        progress: Callable[[int, int], None] | None,
-        lanes: FileLanes,
-    ) -> None:
-        self._signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
-        self._manifest = verified.manifest
-        self._awaited = {entry.path: entry for entry in verified.manifest.files}
-        self._seen: set[str] = set()
-        self._sink = sink
-        self._progress = progress
-        self._done, self._total = 0, verified.manifest.total_size
-        self._matcher = Matcher(verified.manifest.chunk_size, lanes)
 
-    def run(self, stream: TarStream) -> None:
-        try:
-            self._read(stream)
-        except BundleRejectedError:
-            self._matcher.settle()  # a file in front of the fault that is not as signed is the fault to name
-            raise
-
-    def _read(self, stream: TarStream) -> None:
-        strict = self._manifest.version == manifests.VERSION
-        while (member := stream.next_member()) is not None:
-            if member.path in self._seen:
-                raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
-            self._seen.add(member.path)
-            if strict and not member.canonical:
-                raise BundleRejectedError(
-                    "tar_header_invalid", f"The header of {member.path} is not the prescribed one."
-                )
-            if member.path in self._signed:
-                self._check_signed(stream, member)
-            else:
-                self._check_payload(stream, member)
-        if not self._signed.keys() <= self._seen:
-            raise CannotCheckError("bundle_changed", "The file changed while it was read.")
-        if self._awaited:
-            raise BundleRejectedError("member_missing", f"{next(iter(self._awaited))} is listed but not in the bundle.")
-        self._matcher.settle()
-        stream.finish(zeros_allowed=not strict)
-
-    def _check_signed(self, stream: TarStream, member: Member) -> None:
-        expected = self._signed[member.path]
-        changed = CannotCheckError("bundle_changed", "The file changed while it was read.")
-        if member.size != len(expected) or b"".join(stream.data()) != expected:
-            raise changed
-        self._sink.begin(member.path)
-        self._sink.write(memoryview(expected))
-        self._sink.end()
-
-    def _check_payload(self, stream: TarStream, member: Member) -> None:
-        entry = self._awaited.pop(member.path, None)
-        if entry is None:
-            raise BundleRejectedError("member_unlisted", f"{member.path} is in the bundle but not in its manifest.")
-        if member.size != entry.size:
-            raise BundleRejectedError("size_mismatch", f"{member.path} has another size than was signed.")
-        self._sink.begin(entry.path)
-        self._check_bytes(stream, entry)
-        self._sink.end()
-
-    def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
-        for piece in self._matcher.pieces(stream.data(), entry):
-            self._sink.write(piece)
-            self._done += len(piece)
-            if self._progress is not None:
-                self._progress(self._done, self._total)
+def _signers(
+    signature_raw: bytes, message: bytes, keys: KeyRing | None, require: int
+) -> tuple[Signature | None, tuple[TrustedKey, ...]]:
+    """Step 4: the signature, and who signed; neither where the signature is waived."""
+    if keys is None:
+        return None, ()
+    signature = read_signature(signature_raw)
+    return signature, check_signature(signature, message, keys, require=require)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bundles.format import canonical_manifest, paths, tarheader
 from bundles.format import manifest as manifests
-from bundles.format import paths, tarheader
 from bundles.format.canonical import canonical_json
 from bundles.format.errors import BundleRejectedError, CannotWriteError
 from bundles.format.hashing import FileLanes
@@ -23,6 +23,7 @@ from bundles.format.manifest import Chunk, FileEntry, Manifest
 from bundles.format.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all
 from bundles.format.payload import Payload, PayloadHasher, expect_end, open_payload, read_into
 from bundles.format.signing import SigningKey, timestamp
+from bundles.format.timeline_incident import TimelineIncident
 
 GENERATOR = "ransomeye-orchestrator 1.0.0"
 DEFAULT_CHUNK_SIZE = 256 * MIB
@@ -172,10 +173,11 @@ class Writing:
         try:
             manifest = manifests.read(fields, DEFAULT_LIMITS)
             manifests.check_consistency(manifest, fields)
+            raw = canonical_json(fields)
+            readable = len(raw) <= DEFAULT_LIMITS.manifest_bytes and canonical_manifest.read(raw, DEFAULT_LIMITS)
         except BundleRejectedError as error:
             raise CannotWriteError("input_invalid", error.detail) from error
-        raw = canonical_json(fields)
-        if len(raw) > DEFAULT_LIMITS.manifest_bytes:
+        if not readable:
             raise CannotWriteError("input_invalid", "The manifest would be larger than readers accept.")
         return manifest, raw
 
@@ -205,6 +207,7 @@ class Writing:
         with FileLanes() as lanes:
             for payload in self.payloads:
                 hasher = PayloadHasher(payload, self.chunk_size, lanes)
+                incident = TimelineIncident(self.incident_id) if payload.path == paths.TIMELINE else None
                 packer.write(tarheader.member_header(payload.path, payload.size))
                 with open_payload(payload) as stream:
 
@@ -213,10 +216,13 @@ class Writing:
                         payload: Payload = payload,
                         hasher: PayloadHasher = hasher,
                         stream: Any = stream,
+                        incident: TimelineIncident | None = incident,
                     ) -> int:
                         nonlocal done
                         count = read_into(payload, stream, view)
                         hasher.update(view[:count])
+                        if incident is not None:
+                            incident.update(view[:count])
                         done += count
                         if self.progress is not None:
                             self.progress(done, total)
@@ -224,6 +230,10 @@ class Writing:
 
                     packer.fill(payload.size, read)
                     expect_end(payload, stream)
+                if incident is not None and incident.names_another:
+                    raise CannotWriteError(
+                        "input_invalid", f"timeline.json names another incident than {self.incident_id}."
+                    )
                 packer.write(bytes(tarheader.padding(payload.size)))
                 entries.append(hasher.entry())
         return entries

@@ -285,6 +285,8 @@ def _long_frame(raw: RawReader, header: FrameHeader, limits: Limits) -> Generato
                 raise BundleRejectedError("corrupt_compression", "A frame is cut into absurdly small blocks.")
             if block:
                 yield block
+    if not content:
+        raise BundleRejectedError("corrupt_compression", "A frame is empty.")
     if not stream.eof or stream.unused_data:
         raise BundleRejectedError("corrupt_compression", "A zstd frame does not end where its blocks do.")
     return compressed, content

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fuzz import corpus
 from fuzz.corpus import Draft
-from tests.vectors.parts import DISK, EMPTY, NOTE, WHOLE, at, new, refused, seal, whole
+from tests.vectors.parts import DISK, EMPTY, FEW, NOTE, WHOLE, also_refused, at, new, refused, seal, whole
 
 
 def holding(path: str, data: bytes, shape: str = "zstd") -> Draft:
@@ -108,3 +110,33 @@ def signed_chunk_digest_wrong() -> bytes:
     entry = next(one for one in draft.fields["files"] if one["path"] == DISK)
     entry["chunks"][1]["sha256"] = corpus.sha256(b"another")
     return seal(draft).pack()
+
+
+def timeline_says(text: bytes, shape: str = "zstd") -> bytes:
+    return seal(new(shape, FEW | {"timeline.json": text})).pack()
+
+
+OTHER_TIMELINES = {
+    "behind_the_events": (
+        "timeline.json names another incident, behind its events.",
+        b'{"event_count":1,"events":[\n{"timestamp":"t1"}\n],"incident_id":"incident-8"}',
+        "zstd",
+    ),
+    "before_the_events": (
+        "timeline.json of a gzip bundle names another incident, before its events, in an escaped key.",
+        b'{"incident\\u005fid":"incident-8","events":[{"incident_id":"incident-7"}]}',
+        "gzip",
+    ),
+    "in_an_envelope": (
+        "timeline.json of version 1.0.0 names another incident in the object that older bundles have around it.",
+        b'{"timeline": {"events": [{"a": "]}"}], "incident_id": "incident-8"}}',
+        "legacy",
+    ),
+    "told_twice": (
+        "timeline.json names the right incident and then another; parsers take the one or the other.",
+        b'{"incident_id":"incident-7","incident_id":"incident-8","events":[]}',
+        "zstd",
+    ),
+}
+for name, (why, text, shape) in OTHER_TIMELINES.items():
+    also_refused(f"incident_{name}", "incident_mismatch", why, partial(timeline_says, text, shape))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
+from functools import partial
 
 import zstandard
 
@@ -99,6 +101,41 @@ def gzip_comment() -> bytes:
     """A gzip header with a comment, in which something could hide."""
     packed = sound("gzip").pack()
     return packed[:3] + b"\x10" + packed[4:10] + b"something hidden\0" + packed[10:]
+
+
+def gzip_head(flags: int, more: bytes) -> bytes:
+    packed = sound("gzip").pack()
+    return packed[:3] + bytes([flags]) + packed[4:10] + more + packed[10:]
+
+
+GZIP_HEADS = {
+    "name_that_climbs": ("A gzip header whose file name leads out of the folder.", partial(gzip_head, 8, b"../../x\0")),
+    "name_of_256_bytes": ("A file name of 256 bytes in a gzip header.", partial(gzip_head, 8, b"n" * 256 + b"\0")),
+    "extra_field": ("A gzip header with an extra field.", partial(gzip_head, 4, b"\x04\x00AB\x00\x00")),
+}
+for name, (why, make) in GZIP_HEADS.items():
+    also_refused(f"gzip_{name}", "corrupt_compression", why, make)
+
+
+@refused("corrupt_compression")
+def gzip_header_checksum() -> bytes:
+    """A gzip header with a checksum of its own, which is right."""
+    head = sound("gzip").pack()[:10]
+    head = head[:3] + b"\x02" + head[4:]
+    return gzip_head(2, struct.pack("<H", zlib.crc32(head) & 0xFFFF))
+
+
+@refused("corrupt_compression")
+def gzip_empty_blocks() -> bytes:
+    """4,000 stored blocks of no bytes stand before the content: the stream is far longer than any code needs."""
+    packed = sound("gzip").pack()
+    return packed[:10] + b"\x00\x00\x00\xff\xff" * 4000 + packed[10:]
+
+
+@refused("corrupt_compression")
+def empty_frame_without_a_size() -> bytes:
+    """A frame that tells no content size, and has no content, stands in front."""
+    return struct.pack("<IBB", 0xFD2FB528, 0, 13 << 3) + b"\x01\x00\x00" + unframed(sound())
 
 
 @refused("corrupt_compression")

@@ -37,15 +37,15 @@ def no_manifest() -> bytes:
 
 
 @refused("manifest_too_large")
-def manifest_of_more_than_64_mib() -> bytes:
-    """A manifest.json of one byte more than 64 MiB, most of it blanks; else it is a sound bundle of version 1.0.0."""
+def manifest_of_more_than_32_mib() -> bytes:
+    """A manifest.json of one byte more than 32 MiB, most of it blanks; else it is a sound bundle of version 1.0.0."""
     draft = sound("legacy")
     text = draft.raw
-    blanks = 64 * MIB + 1 - len(text)
+    blanks = 32 * MIB + 1 - len(text)
     payload = b"".join(header + data for header, data in draft.members[:-2])
     signature = b"".join(draft.members[-1])
-    front = payload + corpus.ustar(b"manifest.json", 64 * MIB + 1) + text
-    frames = [corpus.frame(front), *[repeated(b" ", 8 * MIB)] * 7, repeated(b" ", blanks - 56 * MIB)]
+    front = payload + corpus.ustar(b"manifest.json", 32 * MIB + 1) + text
+    frames = [corpus.frame(front), *[repeated(b" ", 8 * MIB)] * 3, repeated(b" ", blanks - 24 * MIB)]
     return b"".join(frames) + corpus.frame(bytes(511) + signature + draft.end)
 
 
@@ -122,6 +122,28 @@ def legacy_nested_too_deep() -> bytes:
     for _ in range(16):
         nested = {"deeper": nested}
     return changed(lambda fields: fields.update(metadata=nested), "legacy")
+
+
+@refused("manifest_too_large")
+def legacy_manifest_of_more_than_16_mib() -> bytes:
+    """A manifest of version 1.0.0 of a byte more than 16 MiB, most of it blanks."""
+    draft = sound("legacy")
+    draft.raw = draft.raw.ljust(16 * MIB + 1)
+    draft.lay_out()
+    return draft.pack()
+
+
+@refused("manifest_invalid")
+def manifest_of_200_001_gaps() -> bytes:
+    """A manifest that lists 200,001 files and gaps."""
+    gap = {"reason": "", "source": "a"}
+    return changed(lambda fields: fields.update(complete=False, missing=[gap] * (200_001 - len(fields["files"]))))
+
+
+@refused("manifest_invalid")
+def legacy_manifest_of_300_001_values() -> bytes:
+    """metadata of a bundle of version 1.0.0, which may hold anything, has more than 300,000 values."""
+    return changed(lambda fields: fields.update(metadata={"a": [0] * 300_000}), "legacy")
 
 
 @refused("version_unsupported")

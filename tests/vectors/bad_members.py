@@ -228,3 +228,30 @@ def dotted_manifest() -> bytes:
     held = {"manifest.json": draft.raw, "manifest.sig": corpus.canonical(draft.signature)} | draft.files
     draft.members = [corpus.member(f"./{path}", data) for path, data in held.items()]
     return draft.pack()
+
+
+def pax_disagrees(path: str, name: bytes, size: bytes) -> bytes:
+    """A bundle of version 1.0.0 with one artifact behind a pax header."""
+    draft = sound("legacy")
+    place = at(draft, NOTE)
+    header, data = draft.members[place]
+    block = bytearray(header)
+    field(0, name.ljust(100, b"\0"))(block)
+    field(124, size)(block)
+    pax = corpus.pax(("path", path.encode()), ("size", str(len(FEW[NOTE])).encode()))
+    draft.members[place] = (pax + corpus.checksummed(block), data)
+    return draft.pack()
+
+
+also_refused(
+    "pax_path_of_another",
+    "tar_header_invalid",
+    "The header behind a pax header names another path; tools without pax unpack that one.",
+    partial(pax_disagrees, NOTE, b"artifacts/a-1/other.txt", b"%011o\0" % len(FEW[NOTE])),
+)
+also_refused(
+    "pax_size_of_another",
+    "tar_header_invalid",
+    "The header behind a pax header tells another size; tools without pax read on from there.",
+    partial(pax_disagrees, NOTE, NOTE.encode(), b"%011o\0" % 512),
+)

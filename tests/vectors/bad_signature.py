@@ -15,6 +15,9 @@ from tests.vectors.parts import (
     NOTE,
     SIGNER,
     STRANGER,
+    THREE,
+    TWIN,
+    TWIN_KEYS,
     TWO_KEYS,
     also_refused,
     new,
@@ -182,3 +185,31 @@ def cosigned_by_a_stranger() -> bytes:
 def cosigned_by_a_revoked_key() -> bytes:
     """Two signatures are demanded; the second is by a key that has been revoked."""
     return cosigned(FORMER.fields)
+
+
+@refused("signer_weak", weak=False)
+def key_of_2048_bits() -> bytes:
+    """A sound bundle by a trusted key of 2,048 bits, while weak keys are not allowed."""
+    return sound().pack()
+
+
+@refused("signer_weak", keys=("keys/three.pem",), weak=False)
+def exponent_of_3() -> bytes:
+    """A sound bundle by a trusted key of 3,072 bits with the exponent 3, while weak keys are not allowed."""
+    return seal(new(), THREE).pack()
+
+
+@refused("signatures_insufficient", keys=("keys/signer.pem", "keys/cosigner.pem"), require=2, weak=False)
+def cosigned_by_a_weak_key() -> bytes:
+    """Two signatures are demanded; the second is by a key of 2,048 bits, while weak keys are not allowed."""
+    draft = seal(new(), COSIGNER)
+    other = SIGNER.fields(draft.raw, draft.fields["manifest_hash"])
+    return resigned(draft, draft.signature | {"cosignatures": [other]}).pack()
+
+
+@refused("signatures_insufficient", keys=TWIN_KEYS, require=2, weak=False)
+def cosigned_under_another_exponent() -> bytes:
+    """Two signatures are demanded; both trusted keys have the same modulus, so they are one signer's."""
+    draft = seal(new(), COSIGNER)
+    other = TWIN.fields(draft.raw, draft.fields["manifest_hash"])
+    return resigned(draft, draft.signature | {"cosignatures": [other]}).pack()

@@ -14,10 +14,12 @@ from tests.vectors.parts import (
     COSIGNER,
     DISK,
     FORMER,
+    IMAGE,
     MIB,
     NOTE,
     SIGNER,
     STRANGER,
+    THREE,
     TWO_KEYS,
     WHOLE,
     at,
@@ -141,10 +143,16 @@ def good_salt_32() -> Made:
     return packed(resigned(draft, told))
 
 
-@verified(keys=("keys/cosigner.pem",))
+@verified(keys=("keys/cosigner.pem",), weak=False)
 def good_key_of_3072_bits() -> Made:
     """The signer's key has 3,072 bits, the fewest that may sign today; the other vectors' key has 2,048."""
     return packed(seal(new(files=WHOLE), COSIGNER))
+
+
+@verified(keys=("keys/three.pem",))
+def good_exponent_of_3() -> Made:
+    """The signer's exponent is 3, and weak keys are allowed."""
+    return packed(seal(new(files=WHOLE), THREE))
 
 
 @verified(keys=ALL_KEYS)
@@ -257,3 +265,28 @@ def good_legacy_headers() -> Made:
         members.append((pax + corpus.checksummed(block), data))
     draft.members, draft.end = members, bytes(10_240)
     return packed(draft)
+
+
+@verified()
+def good_legacy_headers_of_python() -> Made:
+    """A bundle of version 1.0.0 as Python's tarfile wrote it: `?` in the header for what is not ASCII."""
+    draft = whole("legacy")
+    place = at(draft, IMAGE)
+    header, data = draft.members[place]
+    name = IMAGE.encode("ascii", "replace").ljust(100, b"\0")
+    draft.members[place] = (header[:-512] + corpus.checksummed(name + header[-412:]), data)
+    return packed(draft)
+
+
+@verified()
+def good_timeline_without_incident() -> Made:
+    """timeline.json names no incident; events of it may name others."""
+    timeline = b'{"event_count":1,"events":[\n{"incident_id":"incident-8"}\n]}'
+    return packed(seal(new(files=WHOLE | {"timeline.json": timeline})))
+
+
+@verified()
+def good_legacy_timeline_envelope() -> Made:
+    """A bundle of version 1.0.0 whose timeline stands in an object around it and names the manifest's incident."""
+    timeline = b'{"timeline": {"events": [{"timestamp": "t1"}], "incident_id": "incident\\u002d7"}}'
+    return packed(seal(new("legacy", WHOLE | {"timeline.json": timeline})))

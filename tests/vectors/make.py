@@ -63,6 +63,7 @@ def entry(vector: Vector, name: str, bundle: bytes, steps: dict[str, str]) -> di
         "step": steps[vector.code] if vector.code else None,
         "keys": list(vector.keys),
         "require": vector.require,
+        "allow_weak_keys": vector.weak,
         "why": vector.why,
         "sha256": sha256(bundle),
     }

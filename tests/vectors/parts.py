@@ -18,11 +18,20 @@ from tests.vectors.signers import Signer
 
 SIGNER = Signer("signer")
 COSIGNER = Signer("cosigner", 3072)
+TWIN = Signer("cosigner", 3072, 65539)  # the cosigner's modulus under another exponent
+THREE = Signer("three-1", 3072, 3)
 FORMER = Signer("former")
 STRANGER = Signer("stranger")
-PUBLISHED = {"keys/signer.pem": SIGNER, "keys/cosigner.pem": COSIGNER, "keys/revoked/former.pem": FORMER}
+PUBLISHED = {
+    "keys/signer.pem": SIGNER,
+    "keys/cosigner.pem": COSIGNER,
+    "keys/twin.pem": TWIN,
+    "keys/three.pem": THREE,
+    "keys/revoked/former.pem": FORMER,
+}
 ONE_KEY = ("keys/signer.pem",)
 TWO_KEYS = ("keys/signer.pem", "keys/cosigner.pem")
+TWIN_KEYS = ("keys/cosigner.pem", "keys/twin.pem")
 ALL_KEYS = ("keys",)
 
 NOTE, EMPTY, DISK = "artifacts/a-1/note.txt", "artifacts/a-2/empty.bin", "artifacts/a-3/disk.img"
@@ -61,6 +70,7 @@ class Vector:
         why: one sentence for a person.
         keys: whom to trust, relative to this folder.
         require: how many trusted keys must have signed.
+        weak: keys below 3,072 bits, as the usual signer's, and exponents below 65537 are allowed.
         make: gives the bundle, and for one that is verified its manifest.
     """
 
@@ -69,20 +79,27 @@ class Vector:
     why: str
     keys: tuple[str, ...]
     require: int
+    weak: bool
     make: Callable[[], tuple[bytes, dict[str, Any]]]
 
 
 REGISTER: dict[str, Vector] = {}
 
 
-def verified(*, keys: tuple[str, ...] = ONE_KEY, require: int = 1) -> Callable[[Callable[[], Any]], None]:
+def verified(
+    *, keys: tuple[str, ...] = ONE_KEY, require: int = 1, weak: bool = True
+) -> Callable[[Callable[[], Any]], None]:
     """The decorated function makes a bundle (and its manifest) that is verified; its docstring says why."""
-    return lambda make: _add(Vector(make.__name__, None, inspect.getdoc(make) or "", keys, require, make))
+    return lambda make: _add(Vector(make.__name__, None, inspect.getdoc(make) or "", keys, require, weak, make))
 
 
-def refused(code: str, *, keys: tuple[str, ...] = ONE_KEY, require: int = 1) -> Callable[[Callable[[], bytes]], None]:
+def refused(
+    code: str, *, keys: tuple[str, ...] = ONE_KEY, require: int = 1, weak: bool = True
+) -> Callable[[Callable[[], bytes]], None]:
     """The decorated function makes a bundle that is refused with `code`; its docstring says why."""
-    return lambda make: also_refused(make.__name__, code, inspect.getdoc(make) or "", make, keys=keys, require=require)
+    return lambda make: also_refused(
+        make.__name__, code, inspect.getdoc(make) or "", make, keys=keys, require=require, weak=weak
+    )
 
 
 def also_refused(
@@ -93,9 +110,10 @@ def also_refused(
     *,
     keys: tuple[str, ...] = ONE_KEY,
     require: int = 1,
+    weak: bool = True,
 ) -> None:
     """The same for one of many that are made alike."""
-    _add(Vector(name, code, why, keys, require, lambda: (make(), {})))
+    _add(Vector(name, code, why, keys, require, weak, lambda: (make(), {})))
 
 
 def _add(vector: Vector) -> None:

@@ -30,10 +30,12 @@ class Signer:
     Attributes:
         name: what they are derived from, with the length.
         bits: the modulus's length, a multiple of 8.
+        exponent: the public one; it has no part in the primes, so that two keys can share a modulus.
     """
 
     name: str
     bits: int = 2048
+    exponent: int = EXPONENT
 
     @cached_property
     def primes(self) -> tuple[int, int]:
@@ -42,7 +44,7 @@ class Signer:
 
     @property
     def public(self) -> rsa.RSAPublicKey:
-        return rsa.RSAPublicNumbers(EXPONENT, math.prod(self.primes)).public_key()
+        return rsa.RSAPublicNumbers(self.exponent, math.prod(self.primes)).public_key()
 
     @property
     def public_pem(self) -> bytes:
@@ -82,7 +84,7 @@ class Signer:
     def power(self, block: bytes) -> bytes:
         """The private key's operation (RFC 8017, 5.2.1)."""
         value, (p, q) = int.from_bytes(block, "big"), self.primes
-        d = pow(EXPONENT, -1, (p - 1) * (q - 1))
+        d = pow(self.exponent, -1, (p - 1) * (q - 1))
         left, right = pow(value, d % (p - 1), p), pow(value, d % (q - 1), q)
         whole = right + q * (pow(q, -1, p) * (left - right) % p)
         return whole.to_bytes(self.bits // 8, "big")

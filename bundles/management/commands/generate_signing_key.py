@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from bundles.format.errors import FormatError
+from bundles.format.key_files import REVOKED
 from bundles.format.signing import SigningKey, generate_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -34,6 +35,10 @@ class Command(BaseCommand):
         if not _NAME.fullmatch(options["name"]):
             raise CommandError(
                 "--name: expected letters, digits, dots, dashes and underscores, a letter or digit first"
+            )
+        if REVOKED[:5] in options["name"].casefold():
+            raise CommandError(
+                f"--name: a key of that name would be taken for a revoked one; those stand in {REVOKED}/"
             )
         public = trusted if trusted.suffix == ".pem" else trusted / f"{options['name']}.pem"
         try:
