@@ -9,7 +9,6 @@ differently: duplicate keys, NaN and infinities, bytes that are not UTF-8.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -20,8 +19,6 @@ MAX_INTEGER = 2**63 - 1
 RECORD_DEPTH = 64
 
 MOST_INTEGER_CHARACTERS = 1000  # Python refuses to convert much longer ones, as that takes quadratic time
-
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +120,6 @@ def canonical_record(record: Any) -> bytes:
         return canonical_json(record)
     except (ValueError, TypeError, RecursionError) as error:
         raise RecordError(f"a record cannot be written as JSON: {error}") from error
-
-
-def parts_exceed(raw: bytes, *, values: int, containers: int) -> bool:
-    """Whether a JSON document has more than so many values, or arrays and objects, told without parsing it.
-
-    Parsing needs up to a hundred times the memory of the text, so untrusted text is counted first.
-    """
-
-    def too_many(text: bytes) -> bool:
-        opened = text.count(b"[") + text.count(b"{")
-        return opened > containers or opened + text.count(b",") > values
-
-    return too_many(raw) and too_many(_STRING.sub(b"", raw))
 
 
 def depth_exceeds(value: Any, limit: int) -> bool:
