@@ -16,6 +16,7 @@ from django.db import connection, connections
 from psycopg2 import extensions
 
 from jobs import session
+from jobs.life_signs import LifeSigns
 from jobs.listener import Listener
 from jobs.wakeup import CHANNEL
 from orchestrator_site import embedded_postgres
@@ -55,7 +56,7 @@ def server(django_db_blocker) -> Iterator[Path]:
 def heard(server) -> Iterator[Callable[[], bytes]]:
     """Starts a listener; gives what it has written since the last look."""
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    listener = Listener(writable, readers=3)
+    listener = Listener(writable, 3, LifeSigns(3))
     listener.start()
 
     def read() -> bytes:
