@@ -7,7 +7,6 @@ child for ever. The supervisor has none.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -73,12 +72,6 @@ class Forked:
     def _send(self, number: signal.Signals) -> None:
         if self.poll() is None:  # until it is waited for, its number is no other's
             os.kill(self.pid, number)
-
-
-def share_memory() -> None:
-    """Let what is loaded now stay shared: the collector of a child would otherwise write to every page of it."""
-    gc.collect()
-    gc.freeze()
 
 
 def _be_the_child(name: str, run: Callable[[], int], mask: set[int | signal.Signals]) -> None:

@@ -12,7 +12,7 @@ import time
 from django.conf import settings
 from django.db import Error, connection
 
-from jobs import session
+from jobs import memory, session
 from jobs.joblog import log
 from jobs.log_format import during
 from jobs.presence import Presence
@@ -76,6 +76,7 @@ class Heart(threading.Thread):
             self._needed.wait()
             self._beat_on()
             connection.close()
+            memory.give_back()
 
     def _beat_on(self) -> None:
         """Beat until there has been no job for a while; a database that does not answer is tried again each time."""

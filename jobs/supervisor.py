@@ -20,7 +20,7 @@ import time
 
 from django.db import connection
 
-from jobs import child, forked
+from jobs import child, memory
 from jobs.forked import Forked
 from jobs.joblog import log
 from jobs.life_signs import LifeSigns
@@ -64,7 +64,7 @@ class Supervisor:
         """Supervise; returns the exit code: 0, or 1 when a drain ended with a crashed child."""
         connection.close()
         self._signals = pipe_of(*SIGNALS, signal.SIGHUP, signal.SIGCHLD)
-        forked.share_memory()
+        memory.share()
         log.info("workers start", concurrency=len(self._seats), pid=os.getpid())
         while not self._stopping and not all(seat.done for seat in self._seats):
             self._look()

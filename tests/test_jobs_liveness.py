@@ -12,8 +12,11 @@ import psutil
 import pytest
 
 from jobs import restarts
+from jobs.life_signs import LifeSigns
 from jobs.restarts import Reason, WorkerRestart
+from jobs.seat import UP_WITHIN_S, Seat
 from jobs.stall import Stall, ThreadTimes, excused_s
+from jobs.supervisor import Supervisor
 from tests.jobs_app.running import ask, done, eventually, now, start, types_known_here, workers_of
 
 __all__ = ["start", "types_known_here"]
@@ -137,3 +140,63 @@ def test_places_are_filled_one_after_the_other_and_a_crash_is_counted_with_how_i
     assert (counted.reason, counted.last_detail) == (Reason.CRASHED, "signal SIGKILL")
     assert restarts.in_words({counted.reason: counted.count}) == "3 ended unasked"
     eventually(lambda: len(workers_of(supervisor)) == 3)
+
+
+class Child:
+    """A process that runs until it is killed and gives no sign by itself."""
+
+    pid = os.getpid()
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+    def kill(self) -> None:
+        self.code = -signal.SIGKILL
+
+
+def test_one_process_is_started_and_one_is_killed_at_a_time(monkeypatch, settings):
+    settings.ORCH_LEASE_SECONDS = 3000
+    boss = Supervisor(2)
+    monkeypatch.setattr(boss, "_start", lambda _: Child())
+    for up in range(3):
+        boss._look()
+        boss._look()
+        assert [seat.process is not None for seat in boss._all] == [number <= up for number in range(3)]
+        boss._signs.give(boss._all[up].number)
+    settings.ORCH_LEASE_SECONDS = -1000  # now all of them hang
+    children = [seat.process for seat in boss._all]
+    for _ in range(3):
+        boss._look()
+    assert [child.code for child in children] == [-signal.SIGKILL, None, None]
+    settings.ORCH_LEASE_SECONDS = 3000
+    boss._all[0].free_at = 0.0
+    boss._look()
+    assert boss._all[0].is_coming_up
+    settings.ORCH_LEASE_SECONDS = -1000
+    boss._look()
+    assert children[1].code is None, "the first one is not up again"
+    boss._signs.give(boss._all[0].number)
+    monkeypatch.setattr(boss._all[0]._stall, "seconds", lambda _: -10_000)
+    boss._look()
+    assert children[1].code == -signal.SIGKILL
+
+
+def test_a_process_has_longer_to_come_up_than_it_may_be_silent_later(monkeypatch):
+    at = [1000.0]
+    monkeypatch.setattr("jobs.seat.time.monotonic", lambda: at[0])
+    monkeypatch.setattr("jobs.life_signs.time.monotonic", lambda: at[0])
+    place = Seat(0, LifeSigns(1), drain=False)
+    place.start(Child, at[0])
+    place.look(at[0])
+    at[0] += UP_WITHIN_S
+    assert not place.hangs
+    at[0] += 1
+    assert place.hangs
+    place.signs.give(0)
+    place.look(at[0])
+    assert not place.hangs
+    at[0] += UP_WITHIN_S
+    assert place.hangs
+    place.kill()
+    assert place.look(at[0]) == (Reason.SILENT, "signal SIGKILL")
