@@ -23,6 +23,7 @@ from jobs.wakeup import CHANNEL, due_in_s
 
 PROBE_S = 15.0
 PROBE_ANSWER_S = 5
+FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 MOST_DUE = 10_000  # of the jobs that become due later; idle workers find what is more by themselves
 
@@ -51,20 +52,21 @@ class Listener(threading.Thread):
     def run(self) -> None:
         """Listen; when the connection breaks, connect again with growing pauses."""
         session.limit_statements(PROBE_ANSWER_S)
-        pause_s = 0.2
+        pause_s = FIRST_PAUSE_S
         while not self._over.is_set():
             try:
                 self._subscribe()
-                pause_s = 0.2
+                pause_s = FIRST_PAUSE_S
                 self._signs.notices_arrive = True
                 self._tell(self._readers)
                 while not self._over.is_set():
                     self._wait()
             except (Error, OSError) as error:
-                self._signs.notices_arrive = False
-                self._tell(self._readers)
-                log.warning("listening is interrupted; polling goes on", error=session.one_line(error))
                 connection.close()
+                if pause_s == FIRST_PAUSE_S:  # once an outage
+                    self._signs.notices_arrive = False
+                    self._tell(self._readers)
+                    log.warning("listening is interrupted; polling goes on", error=session.one_line(error))
                 self._over.wait(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         self._signs.notices_arrive = False
