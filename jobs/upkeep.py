@@ -79,10 +79,10 @@ class Upkeep:
 
     def _look(self) -> float:
         """Recover what has expired and count restarts; how long nothing is due, in seconds."""
+        queue.recover_expired()
         while self._uncounted:
             restarts.note(*self._uncounted[0])
             self._uncounted.popleft()
-        queue.recover_expired()
         longest_s = min(LONGEST_LOOK_S, settings.ORCH_LEASE_SECONDS)  # leases taken from now on last as long
         expiry_s = queue.next_expiry_s()
         if expiry_s is None:
