@@ -49,9 +49,9 @@ class Forked:
     def poll(self) -> int | None:
         """Its exit code, negative for the signal that ended it; `None` while it runs."""
         if self._code is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self._code = os.waitstatus_to_exitcode(status)
+            ended, how = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                self._code = os.waitstatus_to_exitcode(how)
         return self._code
 
     def wait(self, timeout: float) -> int | None:
