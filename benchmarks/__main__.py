@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bundle_part, document, pages_part, queue_part, queue_report
+from benchmarks import bundle_part, document, idle_part, pages_part, queue_part, queue_report
 
-PARTS = {"bundle": bundle_part.run, "queue": queue_part.run, "pages": pages_part.run}
+PARTS = {"bundle": bundle_part.run, "queue": queue_part.run, "pages": pages_part.run, "idle": idle_part.run}
 
 
 def main() -> int:
@@ -37,6 +37,8 @@ def main() -> int:
         document.draw_queue(queue_report.lines(results["queue"]), Path("docs/performance.md"))
     if options.docs and "pages" in results:
         document.draw_pages(pages_part.lines(results["pages"]), Path("docs/performance.md"))
+    if options.docs and "idle" in results:
+        document.draw_idle(idle_part.lines(results["idle"]), Path("docs/performance.md"))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(results, indent=2) + "\n")
     print(f"\nwritten to {options.json}")

@@ -7,6 +7,7 @@ from typing import Any
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 QUEUE_BEGIN, QUEUE_END = "<!-- queue measured: begin -->\n", "<!-- queue measured: end -->\n"
+IDLE_BEGIN, IDLE_END = "<!-- idle measured: begin -->\n", "<!-- idle measured: end -->\n"
 PAGES_BEGIN, PAGES_END = "<!-- pages measured: begin -->\n", "<!-- pages measured: end -->\n"
 
 
@@ -39,6 +40,16 @@ def draw_pages(lines: list[str], document: Path) -> None:
         document: a Markdown file that has both marks.
     """
     _put("\n".join(lines) + "\n", PAGES_BEGIN, PAGES_END, document)
+
+
+def draw_idle(lines: list[str], document: Path) -> None:
+    """Put the figures of an idle system between their marks.
+
+    Args:
+        lines: as `idle_part.lines` makes them.
+        document: a Markdown file that has both marks.
+    """
+    _put("\n".join(lines) + "\n", IDLE_BEGIN, IDLE_END, document)
 
 
 def _put(text: str, begin: str, end: str, document: Path) -> None:

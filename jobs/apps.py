@@ -11,7 +11,9 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the queue's own sweeps known."""
-        from jobs import depth, retention, sweeps
+        from jobs import depth, presence, restarts, retention, sweeps
 
         sweeps.register("jobs.retention", retention.sweep)
         sweeps.register("jobs.depth", depth.sample)
+        sweeps.register("jobs.departed", presence.forget_departed)
+        sweeps.register("jobs.restarts", restarts.forget)

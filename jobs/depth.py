@@ -5,10 +5,13 @@ Neither costs more with a million jobs than with a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django.db import connection, models
+
+from jobs import restarts
 
 BUCKET_S = 1800
 BUCKETS = 48
@@ -40,7 +43,8 @@ SELECT floor(extract(epoch FROM now()) / %(bucket_s)s)::bigint - half_hour, queu
 COUNTS_SQL = f"SELECT ({QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WHERE status IN ('processing'))"  # noqa: S608 # put together from constants
 HOME_SQL = f"""
 {COUNTS_SQL},
-    (SELECT COALESCE(json_agg(json_build_array(ago, queued)), '[]') FROM ({LAST_DAY_SQL}) AS day (ago, queued))
+    (SELECT COALESCE(json_agg(json_build_array(ago, queued)), '[]') FROM ({LAST_DAY_SQL}) AS day (ago, queued)),
+    ({restarts.SUMS_SQL})
 """  # noqa: S608 # likewise
 
 
@@ -97,12 +101,30 @@ def queued_over_a_day(queued_now: int) -> list[int | None]:
     return curve(seen, queued_now)
 
 
-def now_and_over_a_day() -> tuple[int, int, list[int | None]]:
-    """How many jobs are queued and how many processing, and `queued_over_a_day`, in one query."""
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What Home counts, in one query.
+
+    Attributes:
+        queued: jobs that wait.
+        processing: jobs that run, stuck ones included.
+        over_a_day: as `queued_over_a_day` gives it.
+        restarts: worker processes replaced within a day, by reason (`jobs.restarts`).
+    """
+
+    queued: int
+    processing: int
+    over_a_day: list[int | None]
+    restarts: Mapping[str, int]
+
+
+def now_and_over_a_day() -> Numbers:
+    """The numbers of Home."""
     with connection.cursor() as cursor:
         cursor.execute(HOME_SQL, {"bucket_s": BUCKET_S})
-        queued_now, processing, samples = cursor.fetchone()
-    return int(queued_now), int(processing), curve({int(ago): int(number) for ago, number in samples}, int(queued_now))
+        queued_now, processing, samples, restarted = cursor.fetchone()
+    over_a_day = curve({int(ago): int(number) for ago, number in samples}, int(queued_now))
+    return Numbers(queued=int(queued_now), processing=int(processing), over_a_day=over_a_day, restarts=restarted)
 
 
 def curve(seen: dict[int, int], queued_now: int) -> list[int | None]:

@@ -54,7 +54,8 @@ VALUES
      %(active_key)s, %(exclusive_key)s, %(needs_bytes)s,
      clock_timestamp() - make_interval(secs => %(priority)s::int * %(point_s)s), 3, 0, 0, '{}', false, '', '', '')
 ON CONFLICT (active_key) WHERE status IN ('queued', 'processing') DO NOTHING RETURNING *)
-SELECT to_json(made)::text, CASE WHEN %(channel)s::text <> '' THEN pg_notify(%(channel)s, '') END FROM made"""
+SELECT to_json(made)::text, CASE WHEN %(channel)s::text <> '' THEN pg_notify(%(channel)s, COALESCE(
+    GREATEST(0, extract(epoch FROM %(run_after)s::timestamptz - clock_timestamp()))::text, '')) END FROM made"""
 
 ACTIVE_JOB = """
 SELECT * FROM orchestrator_jobs WHERE active_key = %(active_key)s AND status IN ('queued', 'processing')"""

@@ -1,34 +1,38 @@
-"""Signs of life of worker processes: a page of shared memory in which each writes the time, once a second.
+"""Signs of life of a supervisor's processes: a page of shared memory in which each writes the time now and then.
 
 Only the kernel's clock and memory are needed, so a database that is away makes nobody look dead; a process that was
-stopped, or that hangs inside a C library and lets none of its threads run, falls silent.
+stopped, or that hangs inside a C library and lets none of its threads run, falls silent. Beside the signs stands
+whether notices of new work arrive on this host, as idle workers look for work by themselves when they do not.
 """
 
 from __future__ import annotations
 
 import mmap
-import os
 import struct
 import threading
 import time
 
-EVERY_S = 1.0
+from django.conf import settings
+
+LONGEST_EVERY_S = 5.0
 _TIME = struct.Struct("d")  # CLOCK_MONOTONIC, which is one for all processes of a host
 
 
+def every_s() -> float:
+    """How long a process waits between two signs: a sixth of a lease, 5 seconds at most."""
+    return min(LONGEST_EVERY_S, settings.ORCH_LEASE_SECONDS / 6)
+
+
 class LifeSigns:
-    """One place in shared memory for each seat.
+    """One place in memory for each seat, shared with every process that is forked from this one.
 
     Args:
         seats: how many.
-        fileno: the memory that another process made; `None` to make it.
     """
 
-    def __init__(self, seats: int, fileno: int | None = None) -> None:
-        self.fileno = os.memfd_create("orchestrator-life-signs", os.MFD_CLOEXEC) if fileno is None else fileno
-        if fileno is None:
-            os.ftruncate(self.fileno, seats * _TIME.size)
-        self._memory = mmap.mmap(self.fileno, seats * _TIME.size)
+    def __init__(self, seats: int) -> None:
+        self._memory = mmap.mmap(-1, (seats + 1) * _TIME.size)
+        self._notices_at = seats * _TIME.size
 
     def forget(self, seat: int) -> None:
         """Begin anew: somebody else takes the seat."""
@@ -43,6 +47,15 @@ class LifeSigns:
         at: float = _TIME.unpack_from(self._memory, seat * _TIME.size)[0]
         return at or None
 
+    @property
+    def notices_arrive(self) -> bool:
+        """Whether whoever listens for new work does so now."""
+        return bool(_TIME.unpack_from(self._memory, self._notices_at)[0])
+
+    @notices_arrive.setter
+    def notices_arrive(self, arrive: bool) -> None:
+        _TIME.pack_into(self._memory, self._notices_at, float(arrive))
+
 
 class Breath(threading.Thread):
     """Gives a sign for one seat again and again, until the process ends."""
@@ -56,4 +69,4 @@ class Breath(threading.Thread):
         """Give signs."""
         while True:
             self._signs.give(self._seat)
-            time.sleep(EVERY_S)
+            time.sleep(every_s())

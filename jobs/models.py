@@ -19,6 +19,7 @@ from django.db.models.functions import Now
 from jobs.depth import DepthSample  # noqa: F401 # a model that has a file of its own
 from jobs.lookouts import Lookout  # noqa: F401 # likewise
 from jobs.measures import HistogramBucket  # noqa: F401 # likewise
+from jobs.restarts import WorkerRestart  # noqa: F401 # likewise
 from jobs.visits import Visit  # noqa: F401 # likewise
 
 JOB_ID_HELP = "stable name of the job in the API, the log and on pages"

@@ -15,6 +15,9 @@ from jobs.joblog import log
 class Periodic(threading.Thread):
     """Calls `action` at once and then about every `every_s` seconds, until the process ends or `stop`.
 
+    Its database connection is closed while it rests: one that nobody uses for minutes is one that a restart of the
+    database, or a firewall, has cut meanwhile.
+
     Args:
         name: for the log.
         every_s: the rest between two calls, in seconds.
@@ -40,7 +43,6 @@ class Periodic(threading.Thread):
             try:
                 self._action()
             except Exception as error:  # noqa: BLE001 # the database may be away; it is tried again
-                log.warning("will try again", task=self.name, error=f"{type(error).__name__}: {error}".strip())
-                connection.close()
+                log.warning("will try again", task=self.name, error=session.one_line(error))
+            connection.close()
             self._over.wait(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 # spreads load, guards nothing
-        connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import psutil
 from django.conf import settings
+from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
@@ -17,6 +19,15 @@ from jobs import registry
 from jobs.models import Worker
 
 KEPT_AFTER_DEATH = timedelta(hours=1)
+
+# Whoever was asked to finish says so from the same moment on.
+BEAT_SQL = """
+UPDATE orchestrator_workers
+SET heartbeat_at = now(), current_job = %(job)s, jobs_done = %(done)s, rss_bytes = %(rss)s, room = %(room)s::jsonb,
+    hindrances = %(hindrances)s::jsonb,
+    state = CASE WHEN drain_requested_at IS NOT NULL THEN 'stopping' ELSE %(state)s END
+WHERE worker_id = %(worker)s RETURNING drain_requested_at IS NOT NULL
+"""
 
 
 class Presence:
@@ -50,14 +61,26 @@ class Presence:
 
     def beat(self, *, stopping: bool) -> None:
         """Tell that this worker lives, and what it does."""
-        asked = Worker.objects.filter(worker_id=self.worker_id, drain_requested_at__isnull=False)
-        self.drains = self.drains or asked.exists()
-        state = Worker.State.BUSY if self.current_job else Worker.State.IDLE
-        found = Worker.objects.filter(worker_id=self.worker_id).update(
-            **self._now(), state=Worker.State.STOPPING if stopping or self.drains else state
-        )
-        if not found:
+        leaving = stopping or self.drains
+        values = {
+            "worker": self.worker_id,
+            "job": self.current_job,
+            "done": self.jobs_done,
+            "rss": _resident_bytes(),
+            "room": json.dumps(registry.room()),
+            "hindrances": json.dumps(registry.hindrances()),
+            "state": Worker.State.STOPPING.value if leaving else self._state().value,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(BEAT_SQL, values)
+            found = cursor.fetchone()
+        if found is None:
             self.announce()
+        else:
+            self.drains = self.drains or bool(found[0])
+
+    def _state(self) -> Worker.State:
+        return Worker.State.BUSY if self.current_job else Worker.State.IDLE
 
     def leave(self) -> None:
         """Tell that this worker has stopped."""
@@ -69,10 +92,14 @@ class Presence:
             "heartbeat_at": Now(),
             "current_job": self.current_job,
             "jobs_done": self.jobs_done,
-            "rss_bytes": psutil.Process().memory_info().rss,
+            "rss_bytes": _resident_bytes(),
             "room": registry.room(),
             "hindrances": registry.hindrances(),
         }
+
+
+def _resident_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
 
 
 def silent_since() -> timedelta:

@@ -130,6 +130,7 @@ def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_by
     return _mine(
         transitions.FAIL, job, code=storable_text(code, limit=100) or "internal_error", message=storable_text(message),
         permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
+        freed=_freed(job), channel=wakeup.channel(),
     )  # fmt: skip
 
 
@@ -150,7 +151,7 @@ def honour_cancel(job: Job) -> Job:
     Raises:
         LeaseLostError: the lease is over, or nobody asked.
     """
-    return _mine(transitions.HONOUR_CANCEL, job)
+    return _mine(transitions.HONOUR_CANCEL, job, freed=_freed(job))
 
 
 def cancel(job_id: UUID) -> Job:
@@ -187,6 +188,14 @@ def recover_expired(limit: int = 100) -> list[Job]:
     died = "The worker died, froze or was cut off from the database: its lease expired."
     lives = "The lease expired, although the worker process lives: it was held up for longer than the lease."
     return _recover(None, limit, died, lives)
+
+
+def next_expiry_s() -> float | None:
+    """In how many seconds the first lease of a running job expires, when none is renewed; None when nothing runs."""
+    with connection.cursor() as cursor:
+        cursor.execute(transitions.NEXT_EXPIRY)
+        found = cursor.fetchone()[0]
+    return None if found is None else float(found)
 
 
 def free_stuck(job_ids: Iterable[UUID] | None = None) -> list[Job]:
@@ -227,7 +236,13 @@ def _fruit(job: Job, finished: Finished, progress: dict[str, Any] | None) -> dic
         "token": job.lease_token,
         "result": _stored(finished.result),
         "progress": _stored(progress),
+        "freed": _freed(job),
     }
+
+
+def _freed(job: Job) -> str:
+    """Where to tell that another job may start, when this one ends; empty when it held nothing that others wait for."""
+    return "" if job.slot is None and job.exclusive_key is None else wakeup.channel()
 
 
 def _stored(value: dict[str, Any] | None) -> str | None:

@@ -97,6 +97,11 @@ def answers_within(seconds: float, *, over: Callable[[], bool] | None = None) ->
         _limits.answer_s, _limits.over = before
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line: libpq's own messages have several."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 def _limit_session(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Set the server's half of the limits; behind a pooling proxy a session's settings would be somebody else's.
 

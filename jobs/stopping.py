@@ -37,11 +37,16 @@ class Stop:
 
     def on_signals(self) -> int:
         """Let the signals write to a pipe, from C; returns its reading end. Only in the main thread."""
-        readable, writable = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-        for number in SIGNALS:
-            signal.signal(number, lambda *_: None)
-        return readable
+        return pipe_of(*SIGNALS)
+
+
+def pipe_of(*numbers: signal.Signals) -> int:
+    """Let these signals write their number to a pipe, from C; returns its reading end. Only in the main thread."""
+    readable, writable = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    return readable
 
 
 def watch(stop: Stop, signals: int, *, life: int | None = None, leave: Callable[[], None] | None = None) -> None:

@@ -1,37 +1,37 @@
-"""The supervisor: keeps N worker processes running, wakes them, recovers what dead workers left, keeps house.
+"""The supervisor: keeps N worker processes running, and one that keeps house for them.
 
-A child that crashes is replaced, after a pause that grows while it keeps crashing; one that a person has drained is
-not, until SIGHUP (`systemctl reload`) or a restart says so. The children hold the reading end of a pipe whose only
-writer is the supervisor: should it die in any way, they see the pipe close and leave. systemd is
-told what is true: ready once every child has started, alive only while this loop turns and no child hangs.
+It loads the product once and forks: its processes share that memory and start at once. It has no threads and no
+database connection, so nothing holds it up and nothing of the kind is torn by a fork; it sleeps until a child ends, a
+signal comes, or it is time to look whether somebody hangs.
+
+A child that crashes or hangs is replaced, one at a time, after a pause that grows while that goes on; one that a person
+has drained is not, until SIGHUP (`systemctl reload`) or a restart says so. The children hold the reading end of a pipe
+whose only writer is the supervisor: should it die in any way, they see the pipe close and leave. systemd is told what
+is true: ready once every worker has started, alive only while this loop turns and no child hangs.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
-import subprocess
-import sys
-import threading
 import time
 
-from django.conf import settings
 from django.db import connection
 
-from jobs import presence, queue, service_manager, session, sweeps
+from jobs import child, memory
+from jobs.forked import Forked
 from jobs.joblog import log
 from jobs.life_signs import LifeSigns
-from jobs.listener import Listener
-from jobs.periodic import Periodic
+from jobs.restarts import Reason
 from jobs.seat import Seat
 from jobs.service_manager import ServiceManager
-from jobs.stopping import Stop, watch
+from jobs.stopping import SIGNALS, pipe_of
 
-RECOVER_EVERY_S = 2.0
-RECOVERY_MAY_TAKE_S = 3  # no job waits long for a supervisor whose connection is half dead
-SWEEP_EVERY_S = 300.0
-FORGET_EVERY_S = 60.0
-LOOK_EVERY_S = 0.2
+LOOK_EVERY_S = 2.0
+LOOK_CLOSELY_EVERY_S = 0.5
+SHORTEST_SLEEP_MS = 10.0
 CHILDREN_MAY_TAKE_S = 9.0
 
 
@@ -45,49 +45,93 @@ class Supervisor:
 
     def __init__(self, concurrency: int, *, drain: bool = False) -> None:
         self._drain = drain
-        self._signs = LifeSigns(concurrency)
+        self._signs = LifeSigns(concurrency + 1)
         self._seats = [Seat(number, self._signs, drain) for number in range(concurrency)]
-        self._stop = Stop()
+        self._house = Seat(concurrency, self._signs, drain=False)
+        self._all = [self._house, *self._seats]
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._life_read, self._life_write = os.pipe2(os.O_CLOEXEC)
+        self._restarts_read, self._restarts_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._up = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._signals = -1
+        self._stopping = False
         self._manager = ServiceManager(os.environ)
-        self._fill = threading.Event()
         self._ready = False
         self._told = ""
         self._fed_at = 0.0
 
     def run(self) -> int:
         """Supervise; returns the exit code: 0, or 1 when a drain ended with a crashed child."""
-        session.prepare()
-        watch(self._stop, self._stop.on_signals())
-        signal.signal(signal.SIGHUP, lambda *_: self._fill.set())
-        tasks = self._tasks()
-        for task in tasks:
-            task.start()
+        connection.close()
+        self._signals = pipe_of(*SIGNALS, signal.SIGHUP, signal.SIGCHLD)
+        memory.share()
         log.info("workers start", concurrency=len(self._seats), pid=os.getpid())
-        while not self._stop.event.is_set() and not all(seat.done for seat in self._seats):
-            if self._fill.is_set():
-                self._fill.clear()
-                self._fill_drained()
-            for seat in self._seats:
-                seat.look_after(self._start)
+        while not self._stopping and not all(seat.done for seat in self._seats):
+            self._look()
             self._report()
-            self._stop.event.wait(LOOK_EVERY_S)
+            self._wait()
         self._manager.tell(STOPPING="1", STATUS="giving jobs back")
-        for task in tasks:
-            task.stop()
         self._end_children()
         log.info("workers stopped")
         return int(self._drain and any(seat.crashes for seat in self._seats))
 
-    def _tasks(self) -> list[Periodic | Listener]:
-        tasks: list[Periodic | Listener] = [
-            Periodic("recover expired leases", RECOVER_EVERY_S, queue.recover_expired, statement_s=RECOVERY_MAY_TAKE_S),
-            Periodic("sweep", SWEEP_EVERY_S, sweeps.run_all, statement_s=60),
-            Periodic("forget departed workers", FORGET_EVERY_S, presence.forget_departed, statement_s=60),
-        ]
-        if not settings.ORCH_DB_POOLED:
-            tasks.append(Listener(self._wake_write, len(self._seats)))
-        return tasks
+    def _wait(self) -> None:
+        """Sleep until something happens or it is time to look again."""
+        poll = select.poll()
+        for number in (self._signals, self._up):
+            poll.register(number, select.POLLIN)
+        for number, _ in poll.poll(max(SHORTEST_SLEEP_MS, self._due_s() * 1000)):
+            if number == self._up:
+                os.eventfd_read(self._up)
+                continue
+            came = set(os.read(self._signals, 64))
+            self._stopping = self._stopping or bool(came & set(SIGNALS))
+            if signal.SIGHUP in came:
+                self._fill_drained()
+
+    def _due_s(self) -> float:
+        """In how many seconds there is something to look at, when nothing happens meanwhile."""
+        now = time.monotonic()
+        closely = any(seat.is_suspect or seat.is_coming_up for seat in self._all)
+        due_at = [now + (LOOK_CLOSELY_EVERY_S if closely else LOOK_EVERY_S)]
+        due_at += [seat.free_at for seat in self._all if seat.may_start(max(now, seat.free_at))]
+        if self._manager.watchdog_s and not any(seat.hangs for seat in self._all):
+            due_at.append(self._fed_at + self._manager.watchdog_s / 3)
+        return min(due_at) - now
+
+    def _look(self) -> None:
+        """Look after every seat: who has ended, who hangs, and where the next one may sit down; one at a time."""
+        now = time.monotonic()
+        for seat in self._all:
+            ended = seat.look(now)
+            if ended is not None:
+                self._count(*ended, seat)
+        if self._house.process is None:
+            self._signs.notices_arrive = False
+        hanging = [seat for seat in self._all if seat.hangs]
+        if hanging and not any(seat.is_replaced for seat in self._all if seat not in hanging):
+            hanging[0].kill()
+        for seat in self._all:
+            if seat.may_start(now) and not any(other.is_coming_up for other in self._all):
+                seat.start(lambda seat=seat: self._start(seat), now)  # type: ignore[misc] # bound at once
+
+    def _count(self, reason: Reason, detail: str, seat: Seat) -> None:
+        """Hand a restart to whoever keeps house, who counts it when the database answers."""
+        if seat is self._house:
+            self._wake_everybody()
+            detail = f"{detail} (upkeep)"
+        try:
+            os.write(self._restarts_write, json.dumps([reason.value, detail]).encode() + b"\n")
+        except BlockingIOError:
+            log.warning("a restart is not counted", reason=reason.label, detail=detail)
+
+    def _wake_everybody(self) -> None:
+        """Let idle workers look for work by themselves while nobody listens."""
+        self._signs.notices_arrive = False
+        try:
+            os.write(self._wake_write, b"." * len(self._seats))
+        except BlockingIOError:
+            return
 
     def _fill_drained(self) -> None:
         drained = [seat for seat in self._seats if seat.drained]
@@ -110,39 +154,48 @@ class Supervisor:
             self._manager.tell(STATUS=summary)
         now = time.monotonic()
         due_s = self._manager.watchdog_s
-        if due_s and now - self._fed_at >= due_s / 3 and not any(seat.silent for seat in self._seats):
+        hangs = any(seat.hangs for seat in self._all)
+        if due_s and now - self._fed_at >= due_s / 3 and not hangs:
             self._fed_at = now
             self._manager.tell(WATCHDOG="1")
 
-    def _start(self, seat: int) -> subprocess.Popen[bytes]:
-        numbers = (self._wake_read, self._signs.fileno, len(self._seats), seat)
-        return subprocess.Popen(
-            [sys.executable, "-m", "jobs.child", "drain" if self._drain else "serve", *map(str, numbers)],
-            cwd=settings.BASE_DIR,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            pass_fds=(self._wake_read, self._signs.fileno),
+    def _start(self, seat: Seat) -> Forked:
+        close = [self._life_write, self._restarts_write, self._signals]
+        if seat is self._house:
+            return Forked(
+                "orch-upkeep",
+                lambda: child.keep_house(
+                    self._signs,
+                    seat.number,
+                    wake=self._wake_write,
+                    restarts=self._restarts_read,
+                    readers=len(self._seats),
+                    life=self._life_read,
+                    up=self._up,
+                    close=close,
+                ),
+            )
+        return Forked(
+            f"orch-worker-{seat.number}",
+            lambda: child.work(
+                self._signs,
+                seat.number,
+                wake=self._wake_read,
+                life=self._life_read,
+                up=self._up,
+                close=[*close, self._wake_write],
+                until_idle=self._drain,
+            ),
         )
 
     def _end_children(self) -> None:
         """Ask every child to leave, wait, and kill who has not."""
-        children = [seat.process for seat in self._seats if seat.process is not None]
-        for child in children:
-            if child.poll() is None:
-                child.terminate()
+        children = [seat.process for seat in self._all if isinstance(seat.process, Forked)]
+        for one in children:
+            one.terminate()
         give_up_at = time.monotonic() + CHILDREN_MAY_TAKE_S
-        for child in children:
-            try:
-                child.wait(timeout=max(0.0, give_up_at - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                log.error("a worker process did not leave in time and is killed", pid=child.pid)
-                child.kill()
-                child.wait()
-
-
-def _environment() -> dict[str, str]:
-    """The children's environment: ours, and the address of the embedded database, which they must not start."""
-    known = connection.settings_dict
-    address = {"DB_HOST": str(known["HOST"]), "DB_NAME": str(known["NAME"]), "DB_USER": str(known["USER"])}
-    ours = {name: value for name, value in os.environ.items() if name not in service_manager.VARIABLES}
-    return ours if os.environ.get("DB_HOST") else {**ours, **address}
+        for one in children:
+            if one.wait(timeout=max(0.0, give_up_at - time.monotonic())) is None:
+                log.error("a process did not leave in time and is killed", pid=one.pid)
+                one.kill()
+                one.wait(timeout=CHILDREN_MAY_TAKE_S)

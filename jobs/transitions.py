@@ -19,6 +19,9 @@ CLOSE_ATTEMPT = """closed AS (
     SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message}
     FROM {of} WHERE attempt.job_id = {of}.job_id AND attempt.number = {of}.attempts)"""
 
+# A job that held a place of its type, or a key, lets another one start: idle workers are told with the transition.
+FREED = "CASE WHEN %(freed)s::text <> '' THEN pg_notify(%(freed)s, '') END"
+
 # NO KEY, here and in RECOVER: it keeps out every other change of the row, but not those who only refer to it. A request
 # that names the job in its idempotency key checks that at COMMIT, and could not end while we wait for what it holds.
 #
@@ -50,8 +53,8 @@ opened AS (
     INSERT INTO orchestrator_job_attempts
         (job_id, number, worker_id, lease_token, started_at, outcome, error_code, error_message)
     SELECT job_id, attempts, worker_id, lease_token, started_at, 'running', '', '' FROM moved)
-SELECT to_json(moved)::text FROM {of}"""
-CLAIM = "WITH " + CLAIMING.format(provided="", of="moved")
+SELECT to_json(moved)::text{also} FROM {of}"""
+CLAIM = "WITH " + CLAIMING.format(provided="", also="", of="moved")
 
 BEAT = f"""
 UPDATE orchestrator_jobs
@@ -71,7 +74,7 @@ COMPLETING = f"""
 COMPLETE = f"""
 WITH done AS ({COMPLETING}),
 {CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")}
-SELECT set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true) FROM done"""
+SELECT set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true), {FREED} FROM done"""
 
 # COMPLETE and CLAIM at once: a row when the job was completed, and in it the next one, if any. Who has lost the lease
 # claims nothing. The claim sees what was there when the statement began, so the completed job still excludes others
@@ -79,9 +82,10 @@ SELECT set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true) FROM
 SUCCEED = f"""
 WITH done AS ({COMPLETING}),
 {CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")},
-""" + CLAIMING.format(provided="EXISTS (SELECT FROM done) AND", of="done LEFT JOIN moved ON true")
+""" + CLAIMING.format(provided="EXISTS (SELECT FROM done) AND", also=f", {FREED}", of="done LEFT JOIN moved ON true")
 
-# The jitter (half to one and a half times the delay) keeps jobs that failed together from coming back together.
+# The jitter (half to one and a half times the delay) keeps jobs that failed together from coming back together. The
+# notice says when the job is due again.
 FAIL = f"""
 WITH moved AS (
     UPDATE orchestrator_jobs
@@ -95,7 +99,8 @@ WITH moved AS (
         needs_bytes = GREATEST(needs_bytes, %(needs_bytes)s), {UNLEASED}
     WHERE {MINE} RETURNING *),
 {CLOSE_ATTEMPT.format(of="moved", outcome="'failed'", code="%(code)s", message="%(message)s")}
-SELECT to_json(moved)::text FROM moved"""
+SELECT to_json(moved)::text, {FREED}, CASE WHEN %(channel)s::text <> '' AND status = 'queued' THEN
+    pg_notify(%(channel)s, extract(epoch FROM run_after - clock_timestamp())::text) END FROM moved"""
 
 RELEASE = f"""
 WITH moved AS (
@@ -112,7 +117,7 @@ WITH moved AS (
     UPDATE orchestrator_jobs SET status = 'cancelled', completed_at = clock_timestamp(), {UNLEASED}
     WHERE {MINE} AND cancel_requested RETURNING *),
 {CLOSE_ATTEMPT.format(of="moved", outcome="'cancelled'", code="''", message="''")}
-SELECT to_json(moved)::text FROM moved"""
+SELECT to_json(moved)::text, {FREED} FROM moved"""
 
 CANCEL = """
 UPDATE orchestrator_jobs
@@ -151,3 +156,7 @@ moved AS (
     FROM expired WHERE job.job_id = expired.job_id RETURNING job.*),
 {CLOSE_ATTEMPT.format(of="moved", outcome="'lost'", code="'lease_expired'", message="moved.error_message")}
 SELECT to_json(moved)::text FROM moved"""
+
+NEXT_EXPIRY = """
+SELECT extract(epoch FROM min(lease_expires_at) - clock_timestamp()) FROM orchestrator_jobs WHERE status = 'processing'
+"""

@@ -1,7 +1,7 @@
 """Telling idle workers that there is work: NOTIFY here, LISTEN in `jobs.listener`.
 
-A lost notice costs only time: every worker also looks by itself about once a second. Behind a proxy that pools
-transactions nobody can listen, so there nobody notifies either.
+A lost notice costs only time: every worker also looks by itself now and then. Behind a proxy that pools transactions
+nobody can listen, so there nobody notifies either, and workers look about once a second.
 """
 
 from __future__ import annotations
@@ -22,3 +22,11 @@ def announce() -> None:
     if channel():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_notify(%s, '')", [channel()])
+
+
+def due_in_s(payload: str) -> float:
+    """In how many seconds the work of a notice is due; 0 for now. The payload is that number, or empty."""
+    try:
+        return max(0.0, float(payload))
+    except ValueError:
+        return 0.0

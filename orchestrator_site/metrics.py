@@ -101,6 +101,10 @@ class MetricsServer(ThreadingHTTPServer):
             self.address_family = socket.AF_INET6
         super().__init__(address, _MetricsHandler)
 
+    def serve_for_ever(self) -> None:
+        """Answer scrapes; sleeps in between, as nobody calls `shutdown`."""
+        self.serve_forever(poll_interval=None)  # type: ignore[arg-type] # given on to select, which takes None
+
 
 class _MetricsHandler(BaseHTTPRequestHandler):
     server: MetricsServer

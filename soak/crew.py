@@ -49,7 +49,7 @@ class Crew:
         found: list[psutil.Process] = []
         for one in self.supervisors():
             with contextlib.suppress(psutil.Error):
-                found += [child for child in one.children() if "jobs.child" in child.cmdline()]
+                found += [child for child in one.children() if child.name().startswith("orch-worker")]
         return sorted(found, key=lambda one: one.pid)
 
     def stop(self) -> list[str]:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from bundles import keys
 from custody.principal import SYSTEM
-from jobs import lookouts
+from jobs import lookouts, restarts
 from jobs.models import Attempt, Worker
 from jobs.visits import Visit
 from orchestrator_site import tokens
@@ -95,6 +95,7 @@ def draining() -> Arguments:
     rows.worker(state="busy", current_job=rows.job("processing").job_id, **asked)
     rows.worker("host-b/7", host="host-b", pid=7, state="busy", current_job=rows.job("processing").job_id)
     rows.worker("host-c/9", host="host-c", pid=9, silent_s=40)
+    restarts.note(restarts.Reason.SILENT, "signal SIGKILL", host="host-c")
     return []
 
 
@@ -123,6 +124,7 @@ def everything() -> Arguments:
     for number in range(7):
         rows.job("processing", lease_s=-600 - number, incident_id=f"incident-stuck-{number}")
     lookouts.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: connection refused.")
+    restarts.note(restarts.Reason.CRASHED, "exit code 1", host="host-c")
     rows.job("queued", incident_id="incident-large", needs_bytes=1 << 40)
     Worker.objects.update(room={"bundle_create": 1 << 30})
     rows.bundle("incident-huge", size=1 << 50)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from bundles import key_watch
 from bundles.models import Bundle
-from jobs import attention, depth, lookouts, visits
+from jobs import attention, depth, lookouts, restarts, visits
 from jobs.lookouts import Lookout
 from jobs.models import Job, Worker
 from jobs.visits import Visit
@@ -114,6 +114,17 @@ def test_a_source_that_is_down_needs_attention_until_it_answers(operator: Client
     assert "Forensic service" in text
     lookouts.note("source.artifacts", "Forensic service", ok=True, detail="Answers.")
     assert "Nothing needs you" in home(operator)
+
+
+def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: Client) -> None:
+    for reason in (restarts.Reason.SILENT, restarts.Reason.SILENT, restarts.Reason.CRASHED):
+        restarts.note(reason, "signal SIGKILL", host="host-a")
+    assert "in the last 24 hours: 1 ended unasked, 2 gave no sign of life." in home(operator)
+    restarts.WorkerRestart.objects.update(last_at=timezone.now() - timedelta(hours=25))
+    assert "Nothing needs you" in home(operator)
+    assert restarts.forget() == 0
+    restarts.WorkerRestart.objects.update(hour=1)
+    assert restarts.forget() == 2
 
 
 def test_what_nobody_has_looked_at_for_long_is_not_told(operator: Client) -> None:

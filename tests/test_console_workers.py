@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -17,7 +18,7 @@ from django.urls import reverse
 
 from custody.models import Event
 from custody.principal import SYSTEM
-from jobs import recycling, waiting, workforce
+from jobs import recycling, restarts, waiting, workforce
 from jobs.life_signs import LifeSigns
 from jobs.models import Worker
 from jobs.presence import Presence, live_workers
@@ -50,6 +51,18 @@ def test_a_worker_is_shown_with_its_job_age_and_memory() -> None:
     for words in ("host-a", "42", "Busy", "1,204", "96.0 MiB", reverse("job-page", args=[job.job_id])):
         assert words in text
     assert "Drain…" not in text
+
+
+@pytest.mark.django_db
+def test_restarts_are_shown_with_host_reason_and_how_the_last_one_ended() -> None:
+    assert "No worker process had to be replaced" in shown(signed_in("viewer"), reverse("workers-page"))
+    for reason, detail in (("silent", "signal SIGKILL"), ("silent", "signal SIGSEGV"), ("not_up", "exit code 1")):
+        restarts.note(restarts.Reason(reason), detail, host="host-z")
+    text = shown(signed_in("viewer"), reverse("workers-page"))
+    for words in ("Gave no sign of life", "host-z", "signal SIGSEGV", "Did not come up in time", "exit code 1"):
+        assert words in text
+    assert "signal SIGKILL" not in text
+    assert re.search(r'<td class="num">2</td>', text)
 
 
 @pytest.mark.django_db
@@ -148,17 +161,23 @@ def test_the_place_of_a_drained_worker_stays_empty_until_it_is_told_to_be_filled
         def poll(self) -> int:
             return recycling.DRAINED_EXIT_CODE
 
-    def begin(number: int) -> Popen[bytes]:
-        started.append(number)
-        return Gone()  # type: ignore[return-value] # a process that has ended
+        def kill(self) -> None:
+            pytest.fail("it has left by itself")
+
+    def look_after(seat: Seat) -> None:
+        now = time.monotonic()
+        assert seat.look(now) is None, "that is no restart"
+        if seat.may_start(now):
+            started.append(seat.number)
+            seat.start(Gone, now)
 
     seat = Seat(0, LifeSigns(1), drain=False)
     for _ in range(3):
-        seat.look_after(begin)
+        look_after(seat)
     assert started == [0]
     assert (seat.drained, seat.crashed, seat.done) == (True, 0, False)
     seat.fill()
-    seat.look_after(begin)
+    look_after(seat)
     assert started == [0, 0]
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 from django.conf import settings
 
@@ -16,7 +15,7 @@ from custody.principal import SYSTEM
 from jobs import services
 from jobs.models import Job
 from jobs.recycling import Bounds
-from tests.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, types_known_here
+from tests.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, types_known_here, workers_of
 
 __all__ = ["start", "types_known_here"]
 
@@ -96,7 +95,7 @@ def test_each_worker_process_has_a_row_that_says_who_it_is_and_what_it_does(star
     worker = start("--concurrency", "1")
     eventually((tmp_path / "started.1").exists)
     (row,) = eventually(lambda: [one for one in services.workers(SYSTEM) if one.current_job])
-    (child,) = psutil.Process(worker.pid).children()
+    (child,) = workers_of(worker)
     assert (row.host, row.pid) == (os.uname().nodename, child.pid)
     assert row.version == settings.VERSION
     assert row.current_job == job.job_id

@@ -8,15 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from jobs import life_signs, seat, supervisor
+from jobs import supervisor
+from jobs.restarts import Reason
 from jobs.service_manager import ServiceManager
-from tests.jobs_app.running import PATIENCE_S, eventually, start, types_known_here
+from tests.jobs_app.running import PATIENCE_S, eventually, start, types_known_here, workers_of
 
 __all__ = ["start", "types_known_here"]
 
@@ -93,9 +94,7 @@ def test_the_supervisor_is_ready_when_its_workers_live_feeds_the_watchdog_and_sa
     eventually(lambda: "READY=1" in ear.listen())
     eventually(lambda: ear.listen().count("WATCHDOG=1") >= 3)
     assert ear.heard.index("READY=1") < ear.heard.index("STATUS=2 of 2 worker processes live; 0 crashed, 0 recycled")
-    children = psutil.Process(worker.pid).children()
-    assert [child.environ().keys() & {"NOTIFY_SOCKET", "WATCHDOG_USEC"} for child in children] == [set(), set()]
-    children[0].kill()
+    workers_of(worker)[0].kill()
     eventually(lambda: "STATUS=2 of 2 worker processes live; 1 crashed, 0 recycled" in ear.listen())
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=PATIENCE_S) == 0
@@ -108,29 +107,35 @@ def test_a_worker_process_that_hangs_is_killed_and_keeps_the_watchdog_hungry_unt
     monkeypatch.setenv("WATCHDOG_USEC", "1")
     boss = supervisor.Supervisor(1)
     (place,) = boss._seats
-    place.process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    place.start(lambda: process, time.monotonic())
     boss._signs.give(0)
     boss._report()
     assert ear.listen().count("WATCHDOG=1") == 1
-    monkeypatch.setattr(seat, "SILENT_AFTER_S", -1.0)
-    monkeypatch.setattr("django.conf.settings.ORCH_LEASE_SECONDS", -1)
-    os.kill(place.process.pid, signal.SIGSTOP)
+    monkeypatch.setattr("django.conf.settings.ORCH_LEASE_SECONDS", -10)
     boss._report()
     assert ear.listen().count("WATCHDOG=1") == 1
-    place.look_after(lambda _: pytest.fail("nobody sits down while somebody sits there"))
-    assert place.process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
-    place.look_after(lambda _: pytest.fail("a crash is followed by a pause"))
+    place.kill()
+    assert process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
+    assert place.look(time.monotonic()) == (Reason.SILENT, "signal SIGKILL")
+    assert not place.may_start(time.monotonic()), "a crash is followed by a pause"
     assert place.crashed == 1
     boss._report()
     assert ear.listen().count("WATCHDOG=1") == 2
 
 
-def test_signs_of_life_cross_process_borders():
-    signs = life_signs.LifeSigns(2)
-    assert (signs.last(0), signs.last(1)) == (None, None)
-    code = "import sys; from jobs.life_signs import LifeSigns; LifeSigns(2, int(sys.argv[1])).give(1)"
-    subprocess.run([sys.executable, "-c", code, str(signs.fileno)], check=True, pass_fds=(signs.fileno,))
-    assert signs.last(0) is None
-    assert signs.last(1) is not None
-    signs.forget(1)
-    assert signs.last(1) is None
+def test_children_give_signs_of_life_that_their_parent_sees_and_do_not_speak_to_the_service_manager(monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    code = (
+        "import os, sys; import django; django.setup()\n"
+        "from jobs import child; from jobs.forked import Forked; from jobs.life_signs import LifeSigns\n"
+        "signs, up = LifeSigns(2), os.eventfd(0)\n"
+        "def live():\n"
+        "    child._settle_in(signs, 1, up, [])\n"
+        "    return 3 if 'NOTIFY_SOCKET' not in os.environ else 4\n"
+        "assert Forked('child', live).wait(60) == 3\n"
+        "assert os.eventfd_read(up) == 1 and signs.last(0) is None and signs.last(1) is not None\n"
+        "signs.forget(1)\n"
+        "assert signs.last(1) is None\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "DB_HOST": "unused"})

@@ -13,7 +13,7 @@ class TestJobsConfig(AppConfig):
         from jobs import registry  # models exist from here on
         from tests.jobs_app import handlers
 
-        for handler in (handlers.note, handlers.wait, handlers.ignore, handlers.query):
+        for handler in (handlers.note, handlers.wait, handlers.ignore, handlers.hang, handlers.query):
             registry.register(
                 registry.JobType(name=handler.__name__, title=handler.__name__, phases=("working",), handler=handler)
             )

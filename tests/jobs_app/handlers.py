@@ -1,5 +1,6 @@
 """Handlers that leave traces in files, as another process must be watched from outside."""
 
+import ctypes
 import os
 import time
 from pathlib import Path
@@ -34,6 +35,14 @@ def ignore(context: JobContext) -> Finished:
     while not Path(context.payload["end"]).exists():
         time.sleep(0.02)
     return Finished({"attempt": context.attempt})
+
+
+def hang(context: JobContext) -> Finished:
+    """At the first attempt, say that it runs, then wait for ever inside a C library that lets no other thread run."""
+    if context.attempt == 1:
+        Path(context.payload["started"]).with_suffix(".1").write_text(str(os.getpid()))
+        ctypes.PyDLL(None).pause()
+    return Finished({"attempt": context.attempt, "pid": os.getpid()})
 
 
 def query(context: JobContext) -> Finished:

@@ -21,12 +21,12 @@ from jobs.models import Job
 from jobs.outcome import Finished
 
 PATIENCE_S = 40.0
-TYPES = ("note", "wait", "ignore", "query")
+TYPES = ("note", "wait", "ignore", "hang", "query")
 
 
-def eventually(what: Callable[[], Any]) -> Any:
+def eventually(what: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
     """The first truthy answer of `what`; fails when there is none in time."""
-    give_up_at = time.monotonic() + PATIENCE_S
+    give_up_at = time.monotonic() + patience_s
     while time.monotonic() < give_up_at:
         if found := what():
             return found
@@ -75,6 +75,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     for member in family:
         member.kill()
     psutil.wait_procs(family, timeout=10)
+
+
+def workers_of(supervisor: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The worker processes of a supervisor, which has one more that keeps house."""
+    return [child for child in psutil.Process(supervisor.pid).children() if child.name().startswith("orch-worker")]
 
 
 def ask(job_type: str, tmp_path: Path, **more: Any) -> Job:

@@ -50,11 +50,11 @@ class Command(BaseCommand):
         stopping = _Stopping()
         web = _start_gunicorn(str(directory))
         stopping.watch(web)
-        Thread(target=metrics_server.serve_forever, name="metrics", daemon=True).start()
+        Thread(target=metrics_server.serve_for_ever, name="metrics", daemon=True).start()
         scheme = "https" if env.mtls_enabled else "http"
         self.stdout.write(f"serving {scheme}://{env.bind}:{env.api_port} (metrics on port {env.metrics_port})")
         code = web.wait()
-        metrics_server.shutdown()
+        metrics_server.server_close()  # its thread ends with this process
         if not stopping.asked:
             raise CommandError(f"the web server ended by itself (exit code {code}); its log says why")
 

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs", "0107_attempts_by_token")]
+    dependencies = [("jobs", "0108_worker_restarts")]
     operations = [
         migrations.AddField(
             "worker",

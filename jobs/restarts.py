@@ -1,0 +1,122 @@
+"""Which worker processes had to be replaced, how often and why: counted by host, hour and reason, for people to see.
+
+A process that makes way by itself, or that a person has drained, is no restart.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, models
+
+SHOWN_HOURS = 24
+KEPT_HOURS = 7 * 24
+
+
+class Reason(models.TextChoices):
+    """Why a worker process was replaced; the label completes "worker processes that …"."""
+
+    CRASHED = "crashed", "ended unasked"
+    SILENT = "silent", "gave no sign of life"
+    NOT_UP = "not_up", "did not come up in time"
+
+
+# Hours are counted from the epoch, by the database's clock.
+NOTE_SQL = """
+INSERT INTO orchestrator_worker_restarts AS known (host, hour, reason, count, last_at, last_detail)
+VALUES (%(host)s, floor(extract(epoch FROM now()) / 3600), %(reason)s, 1, now(), %(detail)s)
+ON CONFLICT (host, hour, reason) DO UPDATE
+SET count = known.count + 1, last_at = now(), last_detail = excluded.last_detail
+"""
+FORGET_SQL = """
+DELETE FROM orchestrator_worker_restarts WHERE hour < floor(extract(epoch FROM now()) / 3600) - %(kept)s
+"""
+LATELY_SQL = """
+SELECT host, reason, sum(count)::bigint, max(last_at), (array_agg(last_detail ORDER BY last_at DESC))[1]
+FROM orchestrator_worker_restarts WHERE last_at > now() - make_interval(hours => %(hours)s)
+GROUP BY host, reason ORDER BY max(last_at) DESC, host, reason
+"""
+# One JSON object, for a statement that asks for other numbers too: reason → how many on all hosts.
+SUMS_SQL = f"""
+SELECT COALESCE(json_object_agg(reason, number), '{{}}') FROM (
+    SELECT reason, sum(count) AS number FROM orchestrator_worker_restarts
+    WHERE last_at > now() - make_interval(hours => {SHOWN_HOURS}) GROUP BY reason) AS lately
+"""  # noqa: S608 # put together from a constant
+
+
+class WorkerRestart(models.Model):
+    """How many worker processes of one host were replaced for one reason within one hour."""
+
+    host = models.TextField()
+    hour = models.BigIntegerField(help_text="hours since 1970, UTC")
+    reason = models.TextField(choices=Reason.choices)
+    count = models.BigIntegerField()
+    last_at = models.DateTimeField()
+    last_detail = models.TextField(help_text="of the last one, such as its exit code")
+
+    class Meta:
+        """A week of rows; read with the list of workers."""
+
+        app_label = "jobs"
+        db_table = "orchestrator_worker_restarts"
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["host", "hour", "reason"], name="restart_count_once"),)
+
+    def __str__(self) -> str:
+        """The count in one line."""
+        return f"{self.host}: {self.count} {Reason(self.reason).label}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """The restarts of one host for one reason within the last day."""
+
+    host: str
+    reason: Reason
+    count: int
+    last_at: datetime
+    last_detail: str
+
+
+def note(reason: Reason, detail: str, host: str | None = None) -> None:
+    """Count one restart, on this host unless another is named."""
+    host = socket.gethostname() if host is None else host
+    with connection.cursor() as cursor:
+        cursor.execute(NOTE_SQL, {"host": host, "reason": reason.value, "detail": detail[:200]})
+
+
+def forget() -> int:
+    """Remove counts older than a week; how many rows there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(FORGET_SQL, {"kept": KEPT_HOURS})
+        return int(cursor.rowcount)
+
+
+def lately() -> list[Count]:
+    """The restarts of the last day by host and reason, the latest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(LATELY_SQL, {"hours": SHOWN_HOURS})
+        rows = cursor.fetchall()
+    return [
+        Count(host=host, reason=Reason(reason), count=count, last_at=last_at, last_detail=detail)
+        for host, reason, count, last_at, detail in rows
+    ]
+
+
+def in_words(sums: Mapping[str, int]) -> str:
+    """How many restarts for each reason, such as `2 gave no sign of life, 1 ended unasked`; empty without any."""
+    return ", ".join(f"{sums[reason]:,} {reason.label}" for reason in Reason if sums.get(reason))
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
