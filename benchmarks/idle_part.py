@@ -1,7 +1,7 @@
 """What the whole system costs while nobody asks anything of it: wake-ups, processor time and memory.
 
-`manage.py run_everything`, which `make run` calls, is started with a directory and ports of its own, PostgreSQL
-included, and watched from outside through /proc once its main job is done: every voluntary switch of every thread of
+`manage.py run_everything`, which `make run` calls and which `keeper` takes the place of, is started with a directory
+and ports of its own, PostgreSQL included, and watched from outside through /proc once its main job is done: every voluntary switch of every thread of
 every process is a wake-up, and memory is the proportional set size, which counts a shared page once.
 """
 
@@ -145,7 +145,7 @@ def _kind_of(process: psutil.Process) -> str:
         return "PostgreSQL: client" if "[local]" in command or "127.0.0.1" in command else "PostgreSQL: its own"
     if process.name().startswith("orch-"):
         return process.name().rstrip("-0123456789")
-    words = ("gunicorn", "jobs.child", "run_everything", "run_orch_worker", "serve_sample_sources", "serve")
+    words = ("gunicorn", "keeper", "run_orch_worker", "serve")
     return next((word for word in words if word in command), process.name())
 
 
