@@ -1,8 +1,9 @@
 """What the whole system costs while nobody asks anything of it: wake-ups, processor time and memory.
 
 `manage.py run_everything`, which `make run` calls and which `keeper` takes the place of, is started with a directory
-and ports of its own, PostgreSQL included, and watched from outside through /proc once its main job is done: every voluntary switch of every thread of
-every process is a wake-up, and memory is the proportional set size, which counts a shared page once.
+and ports of its own, PostgreSQL included, and watched from outside through /proc once its main job is done: every
+voluntary switch of every thread of every process is a wake-up, and memory is the proportional set size, which counts a
+shared page once.
 """
 
 from __future__ import annotations
