@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
@@ -27,7 +26,7 @@ def active_id() -> str:
     Raises:
         CannotWriteError: `key_unreadable` or `key_unsuitable`.
     """
-    return _signing_key(Path(settings.ORCH_SIGN_KEY_PATH)).key_id
+    return SigningKey.load(Path(settings.ORCH_SIGN_KEY_PATH)).key_id
 
 
 def standing(key_id: str) -> str:
@@ -62,22 +61,8 @@ def signing() -> tuple[SigningKey, str]:
             what it signs.
         CannotCheckError: the trusted keys cannot be read.
     """
-    key = _signing_key(Path(settings.ORCH_SIGN_KEY_PATH))
+    key = SigningKey.load(Path(settings.ORCH_SIGN_KEY_PATH))
     known = trusted().find(key.key_id)
     if known is None or known.revoked:
         raise CannotWriteError("key_untrusted", "The signing key is not among the trusted keys, or has been revoked.")
     return key, known.name
-
-
-def _signing_key(path: Path) -> SigningKey:
-    try:
-        found = path.stat()
-    except OSError:
-        return SigningKey.load(path)  # it says what is wrong
-    return _unchanged(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
-
-
-@lru_cache(maxsize=1)
-def _unchanged(path: Path, _identity: tuple[int, ...]) -> SigningKey:
-    """The key at `path`: proving the numbers of a private key takes as long as bundling a small incident."""
-    return SigningKey.load(path)

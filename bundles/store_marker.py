@@ -6,6 +6,7 @@ both renames the proposal. So a process may die at any point.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from uuid import UUID
 
@@ -56,12 +57,13 @@ def propose(folder: int, store_id: UUID) -> None:
 
 
 def withdraw(folder: int, store_id: UUID) -> None:
-    """Remove a proposal that another was quicker than."""
-    os.unlink(_proposal(store_id), dir_fd=folder)
+    """Remove a proposal that another was quicker than, unless that one has done so already."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_proposal(store_id), dir_fd=folder)
 
 
 def confirm(folder: int, store_id: UUID) -> bool:
-    """Make the proposal that the database knows the marker; whether there was one.
+    """Make the proposal that the database knows the marker, and remove all others; whether there was one.
 
     Raises:
         OSError: the directory takes no change.
@@ -70,6 +72,10 @@ def confirm(folder: int, store_id: UUID) -> bool:
         os.rename(_proposal(store_id), NAME, src_dir_fd=folder, dst_dir_fd=folder)
     except FileNotFoundError:
         return False
+    for name in os.listdir(folder):  # of processes that died, or that another was quicker than
+        if name.startswith(f"{NAME}."):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
     os.fsync(folder)
     return True
 

@@ -36,6 +36,9 @@ VARIABLES = {BUNDLES: "OUTPUT_DIR", ARTIFACTS: "FORENSIC_STORAGE_PATH"}
 TITLES = {BUNDLES: "bundle store", ARTIFACTS: "artifact store"}
 KNOWN_SQL = "SELECT kind, store_id, host FROM orchestrator_stores"
 KNOWN_AS_JSON = "(SELECT json_agg(json_build_array(kind, store_id, host)) FROM orchestrator_stores)"  # part of a query
+INTRODUCE_SQL = """
+INSERT INTO orchestrator_stores (kind, store_id, host, since) VALUES (%s, %s, %s, now())
+ON CONFLICT (kind) DO NOTHING"""
 HOLD_SQL = "SELECT kind, store_id, host FROM orchestrator_stores WHERE kind = ANY(%s) FOR SHARE"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -208,7 +211,8 @@ def _introduce(kind: str, folder: int) -> Known:
     """Give a store its id, unless another process was quicker with the row; what the database knows then."""
     proposed = uuid4()
     _propose(kind, folder, proposed)
-    Store.objects.bulk_create([Store(kind=kind, **_row(proposed))], ignore_conflicts=True)
+    with connection.cursor() as cursor:  # one statement: a process that freezes here keeps nobody else waiting
+        cursor.execute(INTRODUCE_SQL, [kind, proposed, socket.gethostname()])
     row = known()[kind]
     if row.store_id != proposed:
         store_marker.withdraw(folder, proposed)

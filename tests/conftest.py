@@ -76,6 +76,15 @@ def signing_key_pem() -> bytes:
     )
 
 
+@pytest.fixture(scope="session")
+def verifying_key_pem(signing_key_pem: bytes) -> bytes:
+    """Its public half."""
+    from cryptography.hazmat.primitives import serialization
+
+    public = serialization.load_pem_private_key(signing_key_pem, password=None).public_key()
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 @dataclass(frozen=True)
 class Orchestrator:
     """The directories and keys of one test's deployment."""
@@ -88,10 +97,8 @@ class Orchestrator:
 
 
 @pytest.fixture
-def orch(tmp_path: Path, settings: Any, signing_key_pem: bytes) -> Orchestrator:
+def orch(tmp_path: Path, settings: Any, signing_key_pem: bytes, verifying_key_pem: bytes) -> Orchestrator:
     """A deployment of the test's own: empty bundle and artifact stores, one signing key that is trusted."""
-    from cryptography.hazmat.primitives import serialization
-
     made = Orchestrator(
         root=tmp_path,
         output_dir=tmp_path / "bundles",
@@ -103,10 +110,7 @@ def orch(tmp_path: Path, settings: Any, signing_key_pem: bytes) -> Orchestrator:
         directory.mkdir(parents=True)
     made.sign_key.write_bytes(signing_key_pem)
     made.sign_key.chmod(0o600)
-    public = serialization.load_pem_private_key(signing_key_pem, password=None).public_key()
-    (made.trusted / "signer.pem").write_bytes(
-        public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    (made.trusted / "signer.pem").write_bytes(verifying_key_pem)
     settings.OUTPUT_DIR = made.output_dir
     settings.FORENSIC_STORAGE_PATH = made.forensic
     settings.ORCH_SIGN_KEY_PATH = made.sign_key

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
-from django.test import Client
 from django.urls import reverse
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests import console_rows as rows
-from tests.browser import ARGUMENTS, executable
+from tests.browser import sign_in_at_once
 from tests.test_console_csp import counted, grown
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orch")]
@@ -25,20 +23,14 @@ INLINE = (
 
 
 @pytest.fixture
-def page(live_server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """Home, opened by an analyst."""
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps an event loop in this thread
-    client = Client()
-    client.force_login(rows.user("analyst"))
-    cookie = django_settings.SESSION_COOKIE_NAME
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
-        context = browser.new_context()
-        context.add_cookies([{"name": cookie, "value": client.cookies[cookie].value, "url": live_server.url}])
-        opened = context.new_page()
-        opened.goto(live_server.url)
-        yield opened
-        browser.close()
+def page(live_server: Any, browser: Browser) -> Iterator[Page]:
+    """Home, opened by an analyst; what the browser's console says is not judged here."""
+    context = browser.new_context()
+    sign_in_at_once(context, live_server.url, rows.user("analyst"))
+    opened = context.new_page()
+    opened.goto(live_server.url)
+    yield opened
+    context.close()
 
 
 def test_a_slash_goes_to_the_search_unless_something_is_being_typed(page: Page, live_server: Any):

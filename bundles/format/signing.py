@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class SigningKey:
             CannotWriteError: `key_unreadable` or `key_unsuitable`.
         """
         try:
-            private = serialization.load_pem_private_key(read_key_file(path), password=None)
+            private = _proved(read_key_file(path))
         except OSError as error:
             raise CannotWriteError("key_unreadable", f"The signing key cannot be read: {error.strerror}.") from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -227,6 +228,12 @@ def decode_signature(field: Any) -> bytes:
     if not raw or base64.b64encode(raw).decode("ascii") != field:
         raise ValueError("the signature is not in canonical base64")
     return raw
+
+
+@lru_cache(maxsize=4)
+def _proved(pem: bytes) -> Any:
+    """A private key. Proving its numbers takes as long as bundling a small incident: each is proved once a process."""
+    return serialization.load_pem_private_key(pem, password=None)
 
 
 def _pss(salt_length: Any) -> padding.PSS:
