@@ -94,9 +94,15 @@ def is_code(request: Request) -> bool:
     return request.resource_type in {"stylesheet", "script"}
 
 
+WEIGHTS: dict[str, int] = {}
+
+
 def weight(page: Page, address: str) -> int:
-    """Bytes of the file at `address` as a server compresses it."""
-    return len(gzip.compress(page.request.get(address).body()))
+    """Bytes of the file at `address` as a server compresses it; the same file on every page."""
+    path = urlsplit(address).path
+    if path not in WEIGHTS:
+        WEIGHTS[path] = len(gzip.compress(page.request.get(address).body()))
+    return WEIGHTS[path]
 
 
 def widest(page: Page) -> int:
