@@ -42,7 +42,8 @@ from tests.console_catalogue import Shown
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--disable-gpu", "--process-per-site", "--disable-extensions", "--disable-features=Translate,BackForwardCache,site-per-process",
+    "--disable-sync", "--disable-gpu", "--disable-extensions", "--process-per-site",
+    "--disable-features=Translate,BackForwardCache,site-per-process",
 ]  # fmt: skip
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)

@@ -2,9 +2,9 @@
 
 Budgets are bytes, requests and origins; queries are counted by test_console_catalogue.py. The rules of axe are those of
 WCAG 2.0 to 2.2, A and AA, and its best practices, light and dark, at 1280 and at 320 pixels. The dark theme changes
-colours only, and a narrow screen no colours; tests hold them to it. So in the dark axe looks at colours only, and at 320
-pixels at sizes and scrolling only, unless something is shown there that is not at 1280. axe runs through the browser's
-debugger, so the site's Content-Security-Policy stays as it is.
+colours only, and a narrow screen no colours; tests hold them to it. So axe looks at colours only in the dark, and at
+sizes and scrolling only at 320 pixels, unless something is shown there that is not at 1280. axe runs through the
+browser's debugger, so the site's Content-Security-Policy stays as it is.
 """
 
 from __future__ import annotations
