@@ -35,7 +35,7 @@ from tests.main_job import files_of
 
 INCIDENT = "incident-123"
 ROLES = ("viewer", "analyst", "operator", "admin")
-PATIENCE_S = 60
+PATIENCE_S = 240
 BASE = Path(__file__).resolve().parent.parent
 
 

@@ -45,7 +45,7 @@ ARGUMENTS = [
     "--disable-sync", "--disable-gpu", "--disable-extensions", "--process-per-site",
     "--disable-features=Translate,BackForwardCache,site-per-process",
 ]  # fmt: skip
-PATIENCE_MS = 60_000
+PATIENCE_MS = 240_000
 expect.set_options(timeout=PATIENCE_MS)
 REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI));
@@ -232,7 +232,7 @@ def start_worker(orch: Orchestrator, sources: SampleServices, transactional_db: 
     yield lambda: started.append(subprocess.Popen(command, cwd=BASE_DIR, env=environment))
     for process in started:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=240) == 0
 
 
 def worker_environment(orch: Orchestrator, sources: SampleServices) -> dict[str, str]:

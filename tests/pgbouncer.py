@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg2
 from django.db import connection
 
-PATIENCE_S = 20.0
+PATIENCE_S = 240.0
 
 
 @contextlib.contextmanager

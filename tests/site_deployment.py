@@ -18,7 +18,7 @@ from django.db import connection
 from tests.conftest import Orchestrator
 
 ROOT = Path(__file__).resolve().parent.parent
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 240
 FEWEST_PROCESSES = 2  # gunicorn_config.py never starts fewer
 
 
@@ -62,7 +62,7 @@ def manage(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
 
@@ -94,13 +94,13 @@ class Served:
 
     def metrics(self, path: str = "/metrics") -> requests.Response:
         """What the metrics port answers."""
-        return requests.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=10)
+        return requests.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=240)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal it once and wait for its end."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=240)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -207,7 +207,7 @@ def test_a_wrong_or_unfinished_form_leaves_no_file(api: Api, orch):
 def test_an_upload_whose_client_goes_away_leaves_no_file(api: Api, orch):
     before = Traces.now(orch)
     body = multipart(FILE)
-    connection = http.client.HTTPConnection(urlsplit(api.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(api.url).netloc, timeout=240)
     connection.putrequest("POST", "/rehydrate/start")
     connection.putheader("Authorization", f"Token {api.tokens['operator']}")
     connection.putheader("Content-Type", "multipart/form-data; boundary=B")

@@ -16,7 +16,7 @@ from tests.test_console_csp import counted, grown
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orch")]
 
-DEADLINE_S = 30
+DEADLINE_S = 240
 INLINE = (
     "const made = document.createElement('script'); made.textContent = 'window.ran = true'; document.body.append(made)"
 )

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from jobs.models import Attempt, Job
 from tests import console_rows as rows
 
-PATIENCE_MS = 10_000
+PATIENCE_MS = 240_000
 expect.set_options(timeout=PATIENCE_MS)
 # Every value that the bar ever shows, and every request for the live part.
 OBSERVE = """

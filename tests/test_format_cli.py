@@ -81,7 +81,7 @@ def started(*command: Any, cwd: Path = ROOT, **environment: str) -> tuple[int, s
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     return ended.returncode, ended.stdout.decode("utf-8"), ended.stderr.decode("utf-8")
 

@@ -184,7 +184,7 @@ def read_alone(bundle: bytes, tmp_path: Path) -> tuple[str, int]:
         cwd=ROOT,
         capture_output=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     found, most_mib = json.loads(done.stdout)
     return found, most_mib

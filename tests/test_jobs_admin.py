@@ -162,7 +162,7 @@ def test_a_job_that_another_connection_holds_with_a_running_lease_is_neither_fre
             assert job is not None
             held.append(queue.heartbeat(job))
             claimed.set()
-            assert answered.wait(timeout=30)
+            assert answered.wait(timeout=240)
             queue.complete(queue.heartbeat(job), Finished({}))
         finally:
             claimed.set()
@@ -170,12 +170,12 @@ def test_a_job_that_another_connection_holds_with_a_running_lease_is_neither_fre
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert claimed.wait(timeout=30)
+    assert claimed.wait(timeout=240)
     answer = operator.post(f"{LIST}{action}/confirm/", {"job": [str(held[0].job_id)]}, follow=True)
     assert "state_conflict" in answer.content.decode()
     assert Job.objects.get().lease_token == held[0].lease_token
     answered.set()
-    thread.join(timeout=30)
+    thread.join(timeout=240)
     assert state(held[0]) == "completed"
     assert not Event.objects.exists()
 

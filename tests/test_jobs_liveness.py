@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
 from functools import partial
 
 import psutil
@@ -17,6 +15,7 @@ from jobs.restarts import Reason, WorkerRestart
 from jobs.seat import UP_WITHIN_S, Seat
 from jobs.stall import Stall, ThreadTimes, excused_s
 from jobs.supervisor import Supervisor
+from tests.busy import busy_cores
 from tests.jobs_app.running import ask, done, eventually, now, start, types_known_here, workers_of
 
 __all__ = ["start", "types_known_here"]
@@ -90,38 +89,18 @@ def test_a_worker_that_is_frozen_is_replaced_counted_and_its_job_done(start, tmp
     assert counted.last_detail == "signal SIGKILL"
 
 
-BUSY = "import signal; signal.setitimer(signal.ITIMER_REAL, 300)\nwhile True: sum(range(1000))"
-
-
-@pytest.fixture
-def keep_busy() -> Iterator[Callable[[], list[psutil.Process]]]:
-    """Starts two processes a core that compute until the test ends, and five minutes at most."""
-    started: list[psutil.Popen] = []
-
-    def begin() -> list[psutil.Process]:
-        started.extend(psutil.Popen([sys.executable, "-c", BUSY]) for _ in range(2 * CORES))
-        return list(started)
-
-    yield begin
-    for one in started:
-        one.kill()
-        one.wait()
-
-
 @pytest.mark.django_db(transaction=True)
-def test_no_worker_is_killed_for_being_given_little_time(start, tmp_path, keep_busy):
+def test_no_worker_is_killed_for_being_given_little_time(start, tmp_path):
     supervisor = start("--concurrency", "2", ORCH_LEASE_SECONDS=str(LEASE_S))
     eventually(lambda: len(workers_of(supervisor)) == 2)
     eventually(partial(done, ask("note", tmp_path)))
     workers = workers_of(supervisor)
     for process in (psutil.Process(supervisor.pid), *psutil.Process(supervisor.pid).children()):
         process.nice(19)
-    hogs = keep_busy()
-    enough_s = 3 * LEASE_S * CORES  # so that each had its turn for several leases
-    eventually(lambda: sum(hog.cpu_times().user for hog in hogs) > enough_s, patience_s=300)
-    assert [one.pid for one in workers_of(supervisor)] == [one.pid for one in workers]
-    for hog in hogs:
-        hog.kill()
+    with busy_cores(loops_a_core=2) as loops:
+        enough_s = 3 * LEASE_S * CORES  # so that each had its turn for several leases
+        eventually(lambda: sum(loop.cpu_times().user for loop in loops) > enough_s, patience_s=600)
+        assert [one.pid for one in workers_of(supervisor)] == [one.pid for one in workers]
     job = ask("note", tmp_path)
     eventually(partial(done, job))
     assert (now(job).result or {})["pid"] in {one.pid for one in workers}

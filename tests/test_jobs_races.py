@@ -45,7 +45,7 @@ def at_once(*calls: Callable[[], T]) -> list[T | JobError]:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            together.wait(timeout=30)
+            together.wait(timeout=240)
             return call()
         except JobError as error:
             return error
@@ -110,7 +110,7 @@ def test_a_request_that_meets_a_stuck_job_and_a_person_who_frees_it_do_not_block
             with connection.cursor() as cursor:
                 while cursor.execute(waiting) or not cursor.fetchone():
                     assert not freed.done()
-        jobs = freed.result(timeout=30)
+        jobs = freed.result(timeout=240)
     assert [(one.job_id, one.status) for one in jobs] == [(job.job_id, "queued")]
 
 

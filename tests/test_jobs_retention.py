@@ -165,13 +165,13 @@ def test_a_job_that_another_connection_is_just_retrying_is_passed_over():
             with transaction.atomic():
                 queue.retry(job.job_id)
                 retried.set()
-                assert purged.wait(timeout=30)
+                assert purged.wait(timeout=240)
         finally:
             connection.close()
 
     thread = threading.Thread(target=retry)
     thread.start()
-    assert retried.wait(timeout=30)
+    assert retried.wait(timeout=240)
     try:
         assert retention.purge(SYSTEM, "failed", 90) == 1
     finally:

@@ -123,7 +123,7 @@ def test_successions_that_race_keep_the_bound_and_lose_no_completion(bound):
 
     def work() -> int:
         done = 0
-        together.wait(timeout=30)
+        together.wait(timeout=240)
         try:
             while Job.objects.filter(status="queued").exists():
                 job = queue.claim(claimant)
@@ -137,7 +137,7 @@ def test_successions_that_race_keep_the_bound_and_lose_no_completion(bound):
         return done
 
     with ThreadPoolExecutor(4) as pool:
-        done = sum(future.result(timeout=60) for future in [pool.submit(work) for _ in range(4)])
+        done = sum(future.result(timeout=240) for future in [pool.submit(work) for _ in range(4)])
     assert done == 40
     assert set(Job.objects.values_list("status", "attempts")) == {("completed", 1)}
     assert bound == "limit" or followed.acquire(blocking=False), "jobs with other keys follow at once"

@@ -68,7 +68,7 @@ def heard(server) -> Iterator[Callable[[], bytes]]:
     yield read
     listener.stop()
     tell(f"NOTIFY {CHANNEL}")  # so that it looks up
-    listener.join(timeout=30)
+    listener.join(timeout=240)
     assert not listener.is_alive()
     os.close(readable)
     os.close(writable)

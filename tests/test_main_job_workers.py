@@ -55,7 +55,7 @@ def workers(orch, sources, tmp_path):
     yield process
     family = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
-    _, alive = psutil.wait_procs([psutil.Process(process.pid), *family], timeout=20)
+    _, alive = psutil.wait_procs([psutil.Process(process.pid), *family], timeout=240)
     for member in alive:
         member.kill()
     assert alive == []

@@ -59,7 +59,7 @@ class Authority:
         return Credential(self.directory / f"{name}.crt", self.directory / f"{name}.key")
 
     def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True, timeout=60)
+        subprocess.run(["openssl", *arguments], cwd=self.directory, check=True, capture_output=True, timeout=240)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Site:
                 cert=credential.pair() if credential else None,
                 verify=str(self.certificates / "ca.pem"),
                 headers=headers,
-                timeout=15,
+                timeout=240,
                 allow_redirects=False,
             )
 
@@ -132,7 +132,7 @@ def test_only_a_certificate_that_is_valid_ours_and_on_file_gets_in(site):
     assert unknown.headers["Content-Type"] == "application/problem+json"
 
     with pytest.raises(requests.ConnectionError):
-        requests.get(site.served.url("/health"), timeout=15)  # plain HTTP on the TLS port
+        requests.get(site.served.url("/health"), timeout=240)  # plain HTTP on the TLS port
 
     # No header makes anybody someone, with or without a known certificate.
     for header in ("orchestrator.client_user", "Orchestrator-Client-User", "X-Client-User", "Remote-User"):

@@ -39,7 +39,7 @@ def session():
 def raw_get(url: str, path: str) -> bytes:
     """The status line that a path gets which no client library would send as it stands."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=240) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return connection.recv(65536).split(b"\r\n")[0]
 
@@ -50,7 +50,7 @@ def test_every_service_tells_that_it_is_healthy(services, session):
 
 
 def test_a_connection_is_kept_between_requests(services):
-    connection = http.client.HTTPConnection("127.0.0.1", services.ports["killchain"], timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", services.ports["killchain"], timeout=240)
     with closing(connection):
         connection.connect()
         opened = connection.sock
@@ -154,13 +154,13 @@ def test_the_command_serves_until_a_signal_and_leaves_cleanly(tmp_path, session,
         assert command.stdout.readline().split() == ["incidents", INCIDENT]
         assert session.get(told["killchain"] + f"/api/v1/timeline/{INCIDENT}").status_code == 200
         command.send_signal(number)
-        _, errors = command.communicate(timeout=30)
+        _, errors = command.communicate(timeout=240)
     assert (command.returncode, errors) == (0, "")
 
 
 def test_the_command_refuses_a_folder_that_is_not_there(tmp_path):
     with run("serve_sample_sources", "--data", str(tmp_path / "none")) as command:
-        _, errors = command.communicate(timeout=30)
+        _, errors = command.communicate(timeout=240)
     assert command.returncode == 1
     assert str(tmp_path / "none") in errors
     assert "Traceback" not in errors

@@ -136,18 +136,18 @@ def test_in_production_probes_of_this_machine_are_answered_and_tls_is_to_stay(or
         "ORCH_SECRET_KEY": "".join(uuid4().hex for _ in range(4)),
     }
     with Served(orch, production) as served:
-        assert requests.get(served.url("/health"), timeout=60).status_code == 200
-        assert "parts" in requests.get(served.url("/ready"), timeout=60).json()
+        assert requests.get(served.url("/health"), timeout=240).status_code == 200
+        assert "parts" in requests.get(served.url("/ready"), timeout=240).json()
         ours = {"Host": "orchestrator.example"}
         over_tls = {**ours, "X-Forwarded-Proto": "https"}  # as the proxy of docs/operations.md says it
         for path in ("/", "/jobs", "/nowhere", "/health", "/sign-in"):
-            plain = requests.get(served.url(path), headers=ours, timeout=60, allow_redirects=False)
+            plain = requests.get(served.url(path), headers=ours, timeout=240, allow_redirects=False)
             assert "Strict-Transport-Security" not in plain.headers
-            encrypted = requests.get(served.url(path), headers=over_tls, timeout=60, allow_redirects=False)
+            encrypted = requests.get(served.url(path), headers=over_tls, timeout=240, allow_redirects=False)
             assert encrypted.headers["Strict-Transport-Security"] == f"max-age={YEAR_S}"
             assert keeps_nothing(encrypted)
         before = served.log.read_text().splitlines()
-        assert requests.get(served.url("/jobs"), headers={"Host": "evil.example"}, timeout=60).status_code == 400
+        assert requests.get(served.url("/jobs"), headers={"Host": "evil.example"}, timeout=240).status_code == 400
         assert served.stop() == 0
         after = [line for line in served.log.read_text().splitlines() if line not in before]
         assert len([line for line in after if "evil.example" in line]) == 1

@@ -31,23 +31,23 @@ def metrics(tmp_path):
 
 
 def scrape(metrics: str) -> str:
-    answer = requests.get(f"{metrics}/metrics", timeout=10)
+    answer = requests.get(f"{metrics}/metrics", timeout=240)
     assert answer.status_code == 200
     return answer.text
 
 
 def test_only_metrics_answers_there(metrics):
     for path in ("/", "/metrics/", "/metrics/x", "/health"):
-        assert requests.get(metrics + path, timeout=10).status_code == 404
-    assert requests.post(f"{metrics}/metrics", timeout=10).status_code == 501
-    answer = requests.get(f"{metrics}/metrics?name=x", timeout=10)
+        assert requests.get(metrics + path, timeout=240).status_code == 404
+    assert requests.post(f"{metrics}/metrics", timeout=240).status_code == 501
+    answer = requests.get(f"{metrics}/metrics?name=x", timeout=240)
     assert answer.headers["Content-Type"].startswith("text/plain")
-    assert requests.head(f"{metrics}/metrics", timeout=10).content == b""
+    assert requests.head(f"{metrics}/metrics", timeout=240).content == b""
 
 
 def test_openmetrics_is_given_to_whom_asks_for_it(metrics):
     accept = {"Accept": "application/openmetrics-text;version=1.0.0"}
-    answer = requests.get(f"{metrics}/metrics", headers=accept, timeout=10)
+    answer = requests.get(f"{metrics}/metrics", headers=accept, timeout=240)
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
 

@@ -28,7 +28,7 @@ def test_there_is_one_for_the_server_and_one_for_the_workers():
 
 def test_systemd_finds_nothing_wrong():
     verified = subprocess.run(
-        ["systemd-analyze", "verify", *map(str, UNITS)], capture_output=True, text=True, check=False, timeout=60
+        ["systemd-analyze", "verify", *map(str, UNITS)], capture_output=True, text=True, check=False, timeout=240
     )
     assert (verified.returncode, verified.stderr) == (0, "")
 
@@ -54,4 +54,4 @@ def test_systemd_learns_from_the_workers_themselves_that_they_are_ready_and_live
 
 
 def test_the_shell_script_is_sound():
-    subprocess.run(["sh", "-n", str(ROOT / "deploy" / "setup-system.sh")], check=True, timeout=10)
+    subprocess.run(["sh", "-n", str(ROOT / "deploy" / "setup-system.sh")], check=True, timeout=240)

@@ -322,7 +322,7 @@ def test_the_processes_of_a_host_with_stores_of_its_own_say_so_and_do_nothing(or
     assert worker.returncode == 0, worker.stderr
     assert Job.objects.get(job_type=verifying.JOB_TYPE).status == "queued"
     with Served(orch, more) as served:
-        answer = requests.get(served.url("/ready"), timeout=30)
+        answer = requests.get(served.url("/ready"), timeout=240)
         part = answer.json()["parts"]["stores"]
         assert (answer.status_code, part["ok"]) == (503, False)
         assert part["detail"] == "store_mismatch, not the store that the database knows: bundles, artifacts"

@@ -20,7 +20,7 @@ from jobs import queue, registry
 from jobs.models import Job
 from jobs.outcome import Finished
 
-PATIENCE_S = 40.0
+PATIENCE_S = 240.0
 TYPES = ("note", "wait", "ignore", "hang", "query")
 
 
@@ -74,7 +74,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
             family += [process, *process.children(recursive=True)]
     for member in family:
         member.kill()
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=240)
 
 
 def workers_of(supervisor: subprocess.Popen[bytes]) -> list[psutil.Process]:
