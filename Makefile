@@ -31,7 +31,7 @@ format: setup ## Rewrite code and templates in the house style
 	$(BIN)/djlint --quiet --reformat templates
 
 test: lint ## Lint, then every test; CORE=1 leaves out what a very slow machine has no time for, and names it
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(if $(CORE),--core)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(if $(CORE),--core)
 
 # `make run` is the development profile: loopback callers may use the API without a token, as an operator.
 run: export ORCH_PROFILE ?= development

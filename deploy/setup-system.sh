@@ -7,20 +7,29 @@ set -eu
 PATH="$PATH:/usr/sbin" # where Debian puts pgbouncer, and not everybody looks
 
 missing=""
-command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 \
-  || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
+browser="no"
+for name in chromium-headless-shell chromium chromium-browser google-chrome; do
+  command -v "$name" >/dev/null 2>&1 && browser="there"
+done
 for tool in openssl zstd jq strace pgbouncer; do
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
 done
 command -v systemd-analyze >/dev/null 2>&1 || missing="$missing systemd"
-[ -n "$missing" ] || exit 0
+[ -n "$missing" ] || [ "$browser" = "no" ] || exit 0
 
 if command -v apt-get >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then
   sudo=""
   [ "$(id -u)" = 0 ] || sudo="sudo -n"
+  $sudo apt-get -qq update >/dev/null || true
+  if [ "$browser" = "no" ]; then # the one that has no window is the lighter one
+    apt-cache show chromium-headless-shell >/dev/null 2>&1 && browser="chromium-headless-shell" || browser="chromium"
+    missing="$missing $browser"
+  fi
   # shellcheck disable=SC2086 # a list of words on purpose
-  if { $sudo apt-get -qq update && DEBIAN_FRONTEND=noninteractive $sudo apt-get -qq install -y --no-install-recommends $missing; } >/dev/null; then
+  if DEBIAN_FRONTEND=noninteractive $sudo apt-get -qq install -y --no-install-recommends $missing >/dev/null; then
     exit 0
   fi
+elif [ "$browser" = "no" ]; then
+  missing="$missing chromium"
 fi
 echo "setup: please install:$missing (the tests that use them will fail, not skip)" >&2

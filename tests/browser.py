@@ -39,7 +39,7 @@ from tests import console_rows as rows
 from tests.conftest import Orchestrator
 from tests.console_catalogue import Shown
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-gpu", "--disable-extensions", "--process-per-site",

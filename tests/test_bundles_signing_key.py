@@ -116,7 +116,7 @@ def test_a_key_that_takes_another_ones_place_signs_from_then_on(places):
     private, _ = places
     generate("--name", "first")
     first, _ = keys.signing()
-    assert keys.signing()[0] is first
+    assert keys.signing()[0] == first  # proved once
     private.rename(private.with_name("retired.pem"))
     with pytest.raises(CannotWriteError, match="cannot be read"):
         keys.signing()

@@ -120,7 +120,7 @@ def test_the_simulation_finds(stage, monkeypatch, what):
     statement = broken()
     assert statement != getattr(transitions, name)
     monkeypatch.setattr(transitions, name, statement)
-    assert re.search(why, found(stage, most=60))
+    assert re.search(why, found(stage, most=300))
 
 
 def test_the_simulation_finds_an_attempt_that_leaves_its_file_behind(stage, monkeypatch):
