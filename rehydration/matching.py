@@ -82,7 +82,7 @@ class _Group:
 
     def judge(self, row: R) -> Match[R]:
         if held := self.left.get(row.digest):
-            return Match(row, EQUAL, held.pop(0))
+            return Match(row, EQUAL, held.pop())
         if self.against is not None:
             return Match(row, CONFLICT, self.against)
         self.next_occurrence += 1
