@@ -242,3 +242,15 @@ def test_the_reason_of_an_expired_lease_is_what_is_known_of_its_worker(job, hear
     assert reason in recovered.error_message
     attempt = Attempt.objects.get(job_id=job.job_id, outcome="lost")
     assert attempt.error_message == recovered.error_message
+
+
+def test_a_worker_that_freezes_while_it_completes_is_ended_by_the_server_at_last(job):
+    limits: list[str] = []
+
+    def look() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            limits.append(cursor.fetchone()[0])
+
+    settle(job, Finished({}, look), None)
+    assert limits == ["10min"]
