@@ -16,6 +16,9 @@ STEPS = (100, 250)
 LONGEST_DRAIN = 500
 STAYS = 0.6
 RESTARTS = 0.02  # of the seeds have one
+LOST_ANSWERS = 0.05  # of the answers of the database
+LOST_COMMITS = 0.05  # of its answers to COMMIT
+FREEZES = 0.03  # of the steps, or the end of one
 
 
 class Driver:
@@ -52,9 +55,9 @@ class Driver:
             self.world.pass_time(self.rng.choice(TIMES_S))
         elif chance < 0.09 and self.world.line.ghosts:
             self.world.resolve(self.rng.choice(self.world.line.ghosts), commit=self.rng.random() < 0.6)
-        elif chance < 0.12:
+        elif chance < 0.09 + FREEZES:
             self.thaw_or_freeze()
-        elif chance < 0.125:
+        elif chance < 0.095 + FREEZES:
             self.rng.choice(self.living()).stopping.set()
         else:
             self.act()
@@ -122,16 +125,21 @@ class Driver:
         elif at_database and 0.02 < chance < 0.04 and actor.session.pid and actor.session.connection is not None:
             self.world.cut(actor)
             self.world.go(actor)
-        elif actor.point.startswith("after") and at_database and chance < 0.09:
+        elif actor.point.startswith("after") and at_database and chance < 0.04 + self.loss(actor):
             self.world.go(actor, "lose")
         elif actor.point == "before COMMIT" and chance < 0.1:
             self.world.go(actor, "delay")
         else:
             self.world.go(actor)
 
+    def loss(self, actor: Actor) -> float:
+        """How often the answer that this actor waits for is lost."""
+        return LOST_COMMITS if actor.point == "after COMMIT" else LOST_ANSWERS
+
     def thaw_or_freeze(self) -> None:
-        """SIGSTOP for a process at work, or SIGCONT for a frozen one."""
-        process = self.rng.choice(self.living())
+        """SIGSTOP for a process at work, or SIGCONT for a frozen one; often one that is inside a transaction."""
+        inside = [one for one in self.living() if one.worker.standing and one.worker.session.in_transaction()]
+        process = self.rng.choice(inside if inside and self.rng.random() < 0.5 else self.living())
         frozen = not process.worker.frozen and process.worker.point != IDLE
         process.worker.frozen = process.heart.frozen = frozen
         if frozen:
@@ -172,6 +180,8 @@ class Driver:
             ):
                 world.begin(actor, kind, deed)
                 self.finish(actor)
+        else:
+            raise BrokenRuleError("not ended while a worker is frozen: whoever never wakes holds its job for ever")
         for process in frozen:
             process.worker.frozen = process.heart.frozen = False
             self.finish(process.heart, process.worker)

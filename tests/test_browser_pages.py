@@ -3,8 +3,9 @@
 Budgets are bytes, requests and origins; queries are counted by test_console_catalogue.py. The rules of axe are those of
 WCAG 2.0 to 2.2, A and AA, and its best practices, light and dark, at 1280 and at 320 pixels. The dark theme changes
 colours only, and a narrow screen no colours; tests hold them to it. So axe looks at colours only in the dark, and at
-sizes and scrolling only at 320 pixels, unless something is shown there that is not at 1280. axe runs through the
-browser's debugger, so the site's Content-Security-Policy stays as it is.
+sizes and scrolling only at 320 pixels, unless something is shown there that is not at 1280. Contrast takes axe most of
+its time and follows from the computed styles of a text and of what it stands in, so each combination of these is judged
+once. axe runs through the browser's debugger, so the site's Content-Security-Policy stays as it is.
 """
 
 from __future__ import annotations
@@ -31,19 +32,47 @@ LATER = "HX-Request"
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+CONTRAST = ["color-contrast", "color-contrast-enhanced"]
 RULES: dict[Theme, dict[str, object]] = {
-    "light": {"type": "tag", "values": TAGS},
-    "dark": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
+    "light": {"runOnly": TAGS, "rules": {rule: {"enabled": False} for rule in CONTRAST}},
+    "dark": {"runOnly": ["link-in-text-block"]},
 }
-BY_WIDTH: dict[str, object] = {"type": "rule", "values": ["target-size", "scrollable-region-focusable"]}
+BY_WIDTH: dict[str, object] = {"runOnly": ["target-size", "scrollable-region-focusable"]}
+# What axe's judgement of a text's contrast comes from, of the text's element and of all that it stands in.
+STYLES = [
+    "color", "backgroundColor", "backgroundImage", "opacity", "fontSize", "fontWeight", "textShadow", "filter",
+    "mixBlendMode", "visibility", "display", "position", "clip", "clipPath", "overflow",
+]  # fmt: skip
+JUDGED: dict[int, set[str]] = {}  # by width: the combinations of these that axe found nothing wrong with
 SHOWN = "[...document.querySelectorAll('*')].map((part) => part.checkVisibility())"
 COLOURS = re.compile(r"(?<![\w-])(color|background[\w-]*|fill|stroke|opacity|--[\w-]+)\s*:")
 COLOURS_ONLY = re.compile(r"\s*(--[\w-]+: #[0-9a-f]{3,6}|color-scheme: dark)\s*")
 RUN = """
-async (rules) => {
-  const found = await axe.run(document, {runOnly: rules, resultTypes: ["violations"], preload: false});
-  return found.violations.flatMap((rule) => rule.nodes.map((node) =>
+async ([options, styles, judged]) => {
+  const known = new Set(judged), fresh = new Set(), texts = [], styleOf = new Map();
+  const look = (part) => {
+    if (part === null) return "";
+    if (!styleOf.has(part)) {
+      const computed = getComputedStyle(part);
+      styleOf.set(part, styles.map((name) => computed[name]).join(";") + " < " + look(part.parentElement));
+    }
+    return styleOf.get(part);
+  };
+  for (const part of document.querySelectorAll("body *")) {
+    const wrote = [...part.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== "");
+    const key = wrote || part.matches("input, select, textarea") ? look(part) : "";
+    // What is drawn may lie upon anything.
+    if (key && (part.closest("svg") || (!known.has(key) && !fresh.has(key)))) texts.push(part);
+    if (key) fresh.add(key);
+  }
+  const all = {resultTypes: ["violations"], preload: false, ...options};
+  const found = (await axe.run(document, all)).violations;
+  if (styles.length && texts.length) {
+    found.push(...(await axe.run(texts, {...all, runOnly: ["color-contrast"], rules: {}})).violations);
+  }
+  const said = found.flatMap((rule) => rule.nodes.map((node) =>
     `${rule.id}: ${node.html.slice(0, 200)} at ${node.target.join(" ")}: ${node.failureSummary}`));
+  return [said, [...fresh]];
 }
 """
 
@@ -112,9 +141,14 @@ def widest(page: Page) -> int:
 
 
 def violations(page: Page, theme: Theme, size: ViewportSize, rules: dict[str, object] | None = None) -> list[str]:
+    """What axe finds; with `rules` nothing of contrast."""
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size(size)
-    found: list[str] = page.evaluate(RUN, rules or RULES[theme])
+    judged = JUDGED.setdefault(size["width"], set())
+    found: list[str]
+    found, seen = page.evaluate(RUN, [rules or RULES[theme], [] if rules else STYLES, list(judged)])
+    if not found:
+        judged.update(seen)
     return [f"{theme}, {size['width']} px: {text}" for text in found]
 
 

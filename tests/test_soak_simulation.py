@@ -1,4 +1,4 @@
-"""The simulation of the queue: the rules hold in 60 seeds, a seed comes back the same, and broken rules are found."""
+"""The simulation of the queue: the rules hold in 20 seeds, a seed comes back the same, and broken rules are found."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from soak import driver
 from soak.rules import BrokenRuleError
 from soak.stage import Stage
 
-SEEDS, SHARE = 60, 10  # `make soak` plays 10,000
+SEEDS, SHARE = 20, 10  # `make soak` plays 10,000
 UNGUARDED = "job_id = %(job_id)s AND (%(token)s::uuid IS NOT NULL) AND status = 'processing'"
 
 
@@ -126,4 +126,11 @@ def test_the_simulation_finds_an_attempt_that_leaves_its_file_behind(stage, monk
 
 def test_the_simulation_finds_an_attempt_that_takes_back_what_it_may_have_completed(stage, monkeypatch):
     monkeypatch.setattr("jobs.completion.answer_was_lost", lambda _error: False)
-    assert "is gone" in found(stage, most=600)
+    monkeypatch.setattr(driver, "LOST_COMMITS", 0.9)
+    assert "is gone" in found(stage, most=60)
+
+
+def test_the_simulation_finds_a_worker_that_may_stay_in_its_transaction_for_ever(stage, monkeypatch):
+    monkeypatch.setattr(transitions, "COMPLETE", transitions.COMPLETE.replace("%(idle_ms)s", "'0'"))
+    monkeypatch.setattr(driver, "FREEZES", 0.15)
+    assert re.search("some never end|not ended while a worker is frozen", found(stage, most=60))
