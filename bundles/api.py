@@ -17,6 +17,7 @@ from bundles import byte_ranges, services
 from bundles.api_shapes import BundleShape, BundlesPage, VerificationAccepted
 from bundles.packing import MAX_CHUNK_MB
 from jobs.api import accepted, principal_of
+from jobs.api_fields import idempotency_key_field, priority_field
 from jobs.api_shapes import JobAccepted
 from jobs.strict_input import (
     PageQuery,
@@ -26,8 +27,6 @@ from jobs.strict_input import (
     StrictSerializer,
     StrictTextField,
     body_of,
-    idempotency_key_field,
-    priority_field,
     query_of,
 )
 

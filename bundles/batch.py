@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from bundles import services
-from bundles.errors import BundleError, InvalidBundleRequestError
+from bundles.errors import InvalidBundleRequestError
 from bundles.models import Bundle
 from bundles.verifying import JOB_TYPE as VERIFY
-from custody.errors import AccessDeniedError
 from custody.principal import Principal
+from foundation.errors import AppError
 from jobs.batch import doing
-from jobs.errors import JobError
 
 MOST_AT_ONCE = 100
 
@@ -95,7 +94,7 @@ def carry_out(principal: Principal, bundle_ids: Iterable[str]) -> Outcome:
             continue
         try:
             enqueued = services.request_verification(principal, bundle_id)
-        except (BundleError, JobError, AccessDeniedError) as error:
+        except AppError as error:
             refused.append(Refusal(bundle_id=bundle_id, why=str(error), code=error.code))
             continue
         if enqueued.created:

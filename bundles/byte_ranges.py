@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bundles.errors import BundleError
+from foundation.errors import AppError
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,20})-(\d{0,20})\s*", re.IGNORECASE)
 
 
-class RangeNotSatisfiableError(BundleError):
+class RangeNotSatisfiableError(AppError):
     """The range begins behind the end of the file; `headers` tell its size."""
 
     code = "range_not_satisfiable"
@@ -25,7 +25,7 @@ class RangeNotSatisfiableError(BundleError):
         self.headers = {"Content-Range": f"bytes */{size}"}
 
 
-class PreconditionFailedError(BundleError):
+class PreconditionFailedError(AppError):
     """The caller wants the file only while it is another one than it is."""
 
     code = "precondition_failed"

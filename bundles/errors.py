@@ -1,7 +1,9 @@
 """What the bundles app refuses, and why: one base, a stable `code` each, a message for a person."""
 
+from foundation.errors import AppError, InvalidRequestError
 
-class BundleError(Exception):
+
+class BundleError(AppError):
     """Base of the bundles app's errors; `code` is stable, the message is for a person."""
 
     code = "bundle_error"
@@ -13,14 +15,8 @@ class SourceNotRegisteredError(BundleError):
     code = "invalid_request"
 
 
-class InvalidBundleRequestError(BundleError):
-    """The request names something that no bundle can be made with; `errors` tells which field, and what is wrong."""
-
-    code = "invalid_request"
-
-    def __init__(self, message: str, errors: dict[str, str]) -> None:
-        super().__init__(message)
-        self.errors = errors
+class InvalidBundleRequestError(InvalidRequestError, BundleError):
+    """The request names something that no bundle can be made with; `fields` says which field, and what is wrong."""
 
 
 class IncidentIdInvalidError(BundleError):

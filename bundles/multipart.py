@@ -12,7 +12,7 @@ from typing import Protocol
 
 from django.utils.http import parse_header_parameters
 
-from bundles.errors import BundleError
+from foundation.errors import AppError
 
 BLOCK_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 8 * 1024
@@ -21,7 +21,7 @@ MAX_PARTS = 16
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 
 
-class MultipartInvalidError(BundleError):
+class MultipartInvalidError(AppError):
     """The body is no complete multipart form, or one beyond the limits of this module."""
 
     code = "invalid_request"

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from django.core.exceptions import ValidationError
 from django.db.models import Field, Model, Q, QuerySet
 
-from custody.errors import CustodyError
+from foundation.errors import AppError
 
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -26,7 +26,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 
 
-class CursorInvalidError(CustodyError):
+class CursorInvalidError(AppError):
     """The cursor is not one that a page of this list gave out."""
 
     code = "cursor_invalid"

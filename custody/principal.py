@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.http import HttpRequest
 
-from custody.errors import AccessDeniedError
+from foundation.errors import AccessDeniedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,11 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from custody.errors import AccessDeniedError
 from custody.principal import of_request
+from foundation.errors import AppError
 from jobs import registry
 from jobs.admin_paging import state_counts
 from jobs.batch import ACTIONS, MOST_AT_ONCE, Action
-from jobs.errors import JobError
 from jobs.models import Job, Status
 
 
@@ -117,7 +116,7 @@ def carry_out(request: HttpRequest, name: str) -> list[tuple[int, str]]:
         try:
             action.act(principal, job_id)
             done += 1
-        except (JobError, AccessDeniedError) as error:
+        except AppError as error:
             lines.append((messages.WARNING, f"{job_id}: {error} ({error.code})"))
     if done:
         lines.insert(0, (messages.SUCCESS, f"{action.title}: {done} done."))

@@ -13,10 +13,10 @@ from uuid import UUID
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
-from custody.errors import AccessDeniedError
 from custody.principal import Principal
+from foundation.errors import AppError, InvalidRequestError
 from jobs import services
-from jobs.errors import InvalidRequestError, JobError, StateConflictError
+from jobs.errors import StateConflictError
 from jobs.models import ACTIVE, Job, Status
 
 MOST_AT_ONCE = 500
@@ -182,7 +182,7 @@ def carry_out(principal: Principal, action: Action, tickets: Iterable[str]) -> O
                 raise StateConflictError("It has changed since the preview; nothing was done to it.")
             action.act(principal, job_id)
             done.append(job_id)
-        except (JobError, AccessDeniedError) as error:
+        except AppError as error:
             refused.append(Refusal(job_id=job_id, why=str(error), code=error.code))
     return Outcome(done=tuple(done), refused=tuple(refused))
 

@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from custody.principal import Principal, of_request
+from foundation.errors import InvalidRequestError
 from jobs import batch, services, stepper
-from jobs.errors import InvalidRequestError
 from jobs.pages import FilterForm, Wanted
 
 ALL_THAT_MATCH = "matching"

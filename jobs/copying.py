@@ -13,8 +13,9 @@ from django.db import transaction
 
 from custody import chain
 from custody.principal import Principal
+from foundation.errors import InvalidRequestError
 from jobs import registry, services
-from jobs.errors import InvalidRequestError, StateConflictError
+from jobs.errors import StateConflictError
 from jobs.models import ENDED, Job
 from jobs.registry import JobType
 

@@ -6,23 +6,13 @@ a handler has for failure; the last three are how its context tells it to stop.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from foundation.errors import AppError
 
 
-class JobError(Exception):
+class JobError(AppError):
     """Base of the jobs app's errors."""
 
     code = "job_error"
-
-
-class InvalidRequestError(JobError):
-    """A request that cannot be stored or makes no sense; `errors` maps each wrong field to what is wrong with it."""
-
-    code = "invalid_request"
-
-    def __init__(self, message: str, errors: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.errors = dict(errors or {})
 
 
 class JobNotFoundError(JobError):

@@ -16,8 +16,9 @@ from typing import Any
 from django.db import transaction
 
 from custody.principal import Principal
+from foundation.errors import InvalidRequestError
 from jobs import prepared, registry, wakeup
-from jobs.errors import IdempotencyKeyReusedError, InvalidRequestError
+from jobs.errors import IdempotencyKeyReusedError
 from jobs.models import Job
 from jobs.storable import refuse_unstorable, storable_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from foundation.errors import InvalidRequestError
 from jobs import registry
-from jobs.errors import InvalidRequestError
 from jobs.models import Attempt, Job, JobLogLine
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
+from foundation.errors import InvalidRequestError
 from jobs.context import JobContext
-from jobs.errors import InvalidRequestError
 from jobs.outcome import Finished
 
 if TYPE_CHECKING:  # what makes a request imports this registry

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 
 from custody import chain
 from custody.principal import SYSTEM, Principal
-from jobs.errors import InvalidRequestError
+from foundation.errors import InvalidRequestError
 from jobs.models import ENDED
 
 KEYS_KEPT_DAYS = 30

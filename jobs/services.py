@@ -13,8 +13,9 @@ from django.db.models.functions import Now
 from custody import chain, keyset
 from custody.keyset import Page
 from custody.principal import Principal
+from foundation.errors import InvalidRequestError
 from jobs import depth, queue
-from jobs.errors import InvalidRequestError, JobNotFoundError, StateConflictError
+from jobs.errors import JobNotFoundError, StateConflictError
 from jobs.models import Attempt, Job, JobLogLine, Status, Worker
 from jobs.presence import live_workers
 

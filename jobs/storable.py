@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.errors import InvalidRequestError
+from foundation.errors import InvalidRequestError
 
 MAX_DEPTH = 32
 MAX_MESSAGE_CHARS = 4000
@@ -20,7 +20,7 @@ def refuse_unstorable(field: str, value: Any, depth: int = 0) -> None:
     """Pass when `value` (JSON) can be stored as it is.
 
     Raises:
-        InvalidRequestError: it cannot; `errors` names `field`.
+        InvalidRequestError: it cannot; `fields` names `field`.
     """
     fault = ""
     if depth > MAX_DEPTH:

@@ -1,7 +1,7 @@
 """What a request may hold: known names only, each of exactly its type.
 
-Nothing is converted: "100" is no number, 1 no boolean, 3.0 no integer, so that a script's mistake is told and not
-guessed at. Used by the APIs of this app and of those above it.
+Nothing is converted: "100" is no number, 1 no boolean, 3.0 no integer, so that a script's mistake is reported and
+not guessed at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 
 from custody.keyset import DEFAULT_LIMIT, MAX_LIMIT
-from jobs.intake import HIGHEST_PRIORITY, LOWEST_PRIORITY, MAX_KEY_CHARS
 
 MAX_CURSOR_CHARS = 1024
 
@@ -111,27 +110,6 @@ class PageQuery(StrictSerializer):
     )
     limit = serializers.IntegerField(
         required=False, default=DEFAULT_LIMIT, min_value=1, max_value=MAX_LIMIT, help_text="rows a page"
-    )
-
-
-def priority_field() -> StrictIntegerField:
-    """A job's priority: higher is claimed first."""
-    return StrictIntegerField(
-        required=False,
-        default=100,
-        min_value=LOWEST_PRIORITY,
-        max_value=HIGHEST_PRIORITY,
-        help_text="higher is claimed first",
-    )
-
-
-def idempotency_key_field() -> StrictTextField:
-    """The caller's own name for this request, so that repeating it does nothing twice."""
-    return StrictTextField(
-        required=False,
-        pattern=r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?",
-        max_length=MAX_KEY_CHARS,
-        help_text="repeating a request with its key gives the same job; unique per caller and operation",
     )
 
 

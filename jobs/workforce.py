@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 from custody import chain, keyset
 from custody.keyset import Page
 from custody.principal import Principal
-from jobs.errors import InvalidRequestError, WorkerNotFoundError
+from foundation.errors import InvalidRequestError
+from jobs.errors import WorkerNotFoundError
 from jobs.models import Job, Status, Worker
 from jobs.presence import live_workers, silent_since
 

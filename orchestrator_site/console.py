@@ -17,8 +17,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
-from custody.errors import CustodyError
+from bundles.format.errors import FormatError
 from custody.principal import of_request
+from foundation.errors import AppError
 from orchestrator_site import problems
 
 View = Callable[..., HttpResponseBase]
@@ -47,14 +48,14 @@ def page(view: View, *, needs: str = "") -> View:
             if _length(request) > settings.ORCH_MAX_UPLOAD_BYTES:
                 raise BodyTooLargeError
             response = checked(request, *args, **kwargs)
-        except problems.OURS as error:
+        except (AppError, FormatError) as error:
             response = refusal(request, error)
         return response
 
     return guarded
 
 
-class BodyTooLargeError(CustodyError):
+class BodyTooLargeError(AppError):
     """The form is larger than an upload may be."""
 
     code = "body_too_large"

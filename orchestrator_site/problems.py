@@ -19,16 +19,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 
-from bundles.errors import BundleError
 from bundles.format.errors import FormatError
-from custody.errors import CustodyError
-from jobs.errors import JobError
+from foundation.errors import AppError
 from orchestrator_site import request_id
-from rehydration.errors import RestoreError
 
 log = logging.getLogger(__name__)
 
-OURS = (CustodyError, JobError, BundleError, RestoreError, FormatError)
 MEDIA_TYPE = "application/problem+json"
 FIRST_SEGMENTS = frozenset({"bundle", "bundles", "docs", "health", "incidents", "jobs", "ready", "rehydrate", "schema"})
 
@@ -92,6 +88,11 @@ def status_of(code: str) -> int:
     return PROBLEMS.get(code, (400, ""))[0]
 
 
+def title_of(code: str) -> str:
+    """What one of our codes means, in a few words."""
+    return PROBLEMS[code][1] if code in PROBLEMS else code
+
+
 def problem(
     code: str,
     detail: str,
@@ -132,10 +133,11 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
         context: the view and the request, as REST framework gives them; not needed.
     """
     del context
-    if isinstance(error, OURS):
-        code = str(error.code)
-        headers = getattr(error, "headers", None)
-        return problem(code, str(error) or PROBLEMS.get(code, (0, code))[1], errors=_fields_of(error), headers=headers)
+    if isinstance(error, AppError):
+        wrong = {name: [text] for name, text in error.fields.items()}
+        return problem(error.code, str(error) or title_of(error.code), errors=wrong, headers=error.headers)
+    if isinstance(error, FormatError):
+        return problem(error.code, str(error) or title_of(error.code))
     for kind, code in _OF_THE_FRAMEWORK:
         if isinstance(error, kind):
             return _of_framework(error, code)
@@ -210,7 +212,3 @@ def _flat(value: Any) -> list[Any]:
     if isinstance(value, Mapping):
         return [text for inner in value.values() for text in _flat(inner)]
     return [text for inner in value for text in _flat(inner)] if isinstance(value, list) else [value]
-
-
-def _fields_of(error: Exception) -> dict[str, list[str]]:
-    return {str(name): [str(text)] for name, text in dict(getattr(error, "errors", None) or {}).items()}

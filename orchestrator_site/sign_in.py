@@ -15,8 +15,8 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from custody import chain
-from custody.errors import AccessDeniedError
 from custody.principal import of_request, of_user
+from foundation.errors import AccessDeniedError
 from orchestrator_site.console import refusal
 from orchestrator_site.session_age import AGE, IDLE
 from orchestrator_site.session_store import SessionStore

@@ -16,8 +16,8 @@ from django.utils import timezone
 from knox.models import AuthToken
 
 from custody import chain
-from custody.errors import CustodyError
 from custody.principal import Principal
+from foundation.errors import AppError
 from orchestrator_site.env import ROLES
 from orchestrator_site.models import TokenDetails
 from orchestrator_site.roles import permissions_of
@@ -27,7 +27,7 @@ MAX_NAME = 80
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
-class TokenRefusedError(CustodyError):
+class TokenRefusedError(AppError):
     """The token cannot be made as asked."""
 
     code = "invalid_request"

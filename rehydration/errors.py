@@ -1,7 +1,9 @@
 """What restoring refuses, and why."""
 
+from foundation.errors import AppError
 
-class RestoreError(Exception):
+
+class RestoreError(AppError):
     """Base of the rehydration app's errors; `code` is stable, the message is for a person."""
 
     code = "restore_error"

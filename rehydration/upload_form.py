@@ -19,7 +19,8 @@ from bundles.multipart import Part, parts_of
 from custody import chain
 from custody.principal import Principal
 from jobs.api import principal_of
-from jobs.strict_input import StrictBooleanField, StrictSerializer, StrictTextField, checked, idempotency_key_field
+from jobs.api_fields import idempotency_key_field
+from jobs.strict_input import StrictBooleanField, StrictSerializer, StrictTextField, checked
 from rehydration.errors import RestoreError, RestoreRequestError
 
 FILE_FIELD = "bundle_file"

@@ -16,10 +16,10 @@ from bundles.errors import (
 )
 from bundles.models import Bundle
 from bundles.samples.services import Exchange
-from custody.errors import AccessDeniedError
 from custody.keyset import CursorInvalidError
 from custody.models import Event
 from custody.principal import SYSTEM, Principal
+from foundation.errors import AccessDeniedError
 from jobs import pulse
 from jobs import services as job_services
 from jobs.errors import IdempotencyKeyReusedError
@@ -74,7 +74,7 @@ def test_an_incident_id_that_is_none_is_refused(db, incident_id):
 def test_an_argument_out_of_its_range_is_refused_by_name(db, field, value):
     with pytest.raises(InvalidBundleRequestError) as refused:
         services.request_bundle(SYSTEM, incident_id="x", **{field: value})
-    assert list(refused.value.errors) == [field]
+    assert list(refused.value.fields) == [field]
     assert not Job.objects.exists()
 
 

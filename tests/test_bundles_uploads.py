@@ -19,9 +19,9 @@ from django.db import DatabaseError
 from bundles import uploads
 from bundles.errors import StorageFullError, UploadTooLargeError
 from custody import chain
-from custody.errors import AccessDeniedError
 from custody.models import Event
 from custody.principal import SYSTEM, Principal
+from foundation.errors import AccessDeniedError
 from jobs import queue
 from jobs.models import Job
 from tests.main_job import files_of

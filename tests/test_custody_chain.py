@@ -11,9 +11,9 @@ from django.db import DatabaseError, connection, transaction
 
 from bundles import services as bundle_services
 from custody import chain
-from custody.errors import AccessDeniedError
 from custody.models import Event
 from custody.principal import SYSTEM, Principal, of_user, shell
+from foundation.errors import AccessDeniedError
 from jobs.models import Job
 
 pytestmark = pytest.mark.django_db

@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from custody.models import Event
 from custody.principal import SYSTEM, Principal
+from foundation.errors import InvalidRequestError
 from jobs import queue, registry, services
 from jobs.claimant import Claimant
-from jobs.errors import InvalidRequestError, JobNotFoundError, LeaseLostError, StateConflictError
+from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.models import Attempt, Job, JobTotal
 from jobs.outcome import Finished
 
@@ -283,7 +284,7 @@ def test_what_does_not_exist_is_not_found():
 
 
 def test_nobody_without_the_right_may_see_or_change_a_job():
-    from custody.errors import AccessDeniedError
+    from foundation.errors import AccessDeniedError
 
     nobody = Principal(name="nobody", authenticated_by="session")
     job = ask()

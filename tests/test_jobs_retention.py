@@ -16,9 +16,9 @@ from django.utils import timezone
 from custody import chain
 from custody.models import Event
 from custody.principal import SYSTEM
+from foundation.errors import InvalidRequestError
 from jobs import queue, registry, retention, sweeps
 from jobs.claimant import Claimant
-from jobs.errors import InvalidRequestError
 from jobs.models import Attempt, IdempotencyKey, Job, JobLogLine, JobTotal
 from jobs.outcome import Finished
 

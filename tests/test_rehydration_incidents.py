@@ -11,9 +11,9 @@ from django.utils.timezone import now
 from bundles import services as bundle_services
 from bundles.format import cli
 from bundles.models import Bundle
-from custody.errors import AccessDeniedError
 from custody.keyset import CursorInvalidError
 from custody.principal import SYSTEM, Principal
+from foundation.errors import AccessDeniedError
 from jobs import queue
 from rehydration import services
 from rehydration.errors import IncidentNotFoundError

@@ -9,9 +9,9 @@ import pytest
 from django.utils.timezone import now
 
 from bundles.models import Bundle
-from custody.errors import AccessDeniedError
 from custody.models import Event
 from custody.principal import SYSTEM, Principal
+from foundation.errors import AccessDeniedError
 from jobs.errors import IdempotencyKeyReusedError
 from jobs.models import Job
 from rehydration import services

@@ -16,9 +16,9 @@ from django.urls import reverse
 from bundles import resumable, storage, uploads
 from bundles.errors import StorageFullError, UploadNotFoundError, UploadOffsetError, UploadTooLargeError
 from custody import chain
-from custody.errors import AccessDeniedError
 from custody.models import Event
 from custody.principal import Principal
+from foundation.errors import AccessDeniedError
 from jobs.models import Job
 from tests.console_evidence import evidence, signed_in, text_of
 from tests.main_job import bundle, change_a_byte, files_of, finished, path_of, run_to_its_end

@@ -10,9 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from custody import principal
-from custody.errors import CustodyError
+from foundation.errors import AppError
 from jobs import listing, retention, services, waiting
-from jobs.errors import JobError
 from jobs.models import ENDED, Job, Status
 
 
@@ -50,7 +49,7 @@ class Command(BaseCommand):
         who = principal.shell(getpass.getuser())
         try:
             self._act(who, options)
-        except (JobError, CustodyError) as error:
+        except AppError as error:
             raise CommandError(f"{error} ({error.code})", returncode=1) from error
 
     def _act(self, who: principal.Principal, options: dict[str, Any]) -> None:

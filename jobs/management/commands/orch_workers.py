@@ -9,9 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from custody import principal
-from custody.errors import CustodyError
+from foundation.errors import AppError
 from jobs import workforce
-from jobs.errors import JobError
 from jobs.models import Worker
 
 
@@ -35,7 +34,7 @@ class Command(BaseCommand):
                 return
             for worker in workforce.page(who, limit=500).items:
                 self._print(worker, "draining" if worker.drain_requested_at else str(worker.state))
-        except (JobError, CustodyError) as error:
+        except AppError as error:
             raise CommandError(f"{error} ({error.code})", returncode=1) from error
 
     def _print(self, worker: Worker, state: str) -> None:

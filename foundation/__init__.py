@@ -1,0 +1,1 @@
+"""What every other package may use: of no domain, and importing nothing of ours."""
