@@ -46,7 +46,7 @@ demo: setup ## The main job on every incident at hand, then stop
 	    rm -rf "$$dir"; exit $$result; }
 
 screens: setup ## Pictures of every page into docs/screens, light and dark
-	$(BIN)/python -m pytest tests/screens.py
+	$(BIN)/python -m pytest tests/support/screens.py
 
 bench: setup var/bench-venv/.ready ## Measurements, as ratios against named peers
 	$(BIN)/python -m benchmarks

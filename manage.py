@@ -13,8 +13,8 @@ def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "orchestrator_site.settings")
     from django.core.management import execute_from_command_line
 
-    from orchestrator_site.embedded_postgres import EmbeddedDatabaseError
-    from orchestrator_site.env import SettingsError
+    from orchestrator_site.configuration.env import SettingsError
+    from orchestrator_site.operations.embedded_postgres import EmbeddedDatabaseError
 
     try:
         execute_from_command_line(sys.argv)

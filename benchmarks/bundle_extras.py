@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import evidence
 from benchmarks.command import fresh, ours
 from bundles.format import KeyRing, check_bundle, generate_key
-from bundles.format.signing import SigningKey
+from bundles.format.model.signing import SigningKey
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
 
 MANY_FILES = 100_000

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import bundle_extras, evidence, peers
 from benchmarks.command import fresh, ours
-from bundles.format.signing import SigningKey, generate_key
+from bundles.format.model.signing import SigningKey, generate_key
 
 OURS = "ours"
 

@@ -11,13 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from bundles.format import paths
-from bundles.format.extract import extract_bundle
-from bundles.format.payload import Payload
-from bundles.format.records import RecordSpool, write_timeline
-from bundles.format.signing import KeyRing, SigningKey
-from bundles.format.verify import verify_bundle
-from bundles.format.writer import write_bundle
+from bundles.format.model import paths
+from bundles.format.model.records import RecordSpool, write_timeline
+from bundles.format.model.signing import KeyRing, SigningKey
+from bundles.format.reading.extract import extract_bundle
+from bundles.format.reading.verify import verify_bundle
+from bundles.format.writing.payload import Payload
+from bundles.format.writing.writer import write_bundle
 
 
 def payloads(data: Path, staging: Path) -> list[Payload]:

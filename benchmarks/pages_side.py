@@ -26,7 +26,7 @@ from django.urls import URLPattern, reverse  # noqa: E402
 from benchmarks.pages_rows import LARGEST  # noqa: E402
 from bundles.models import Bundle  # noqa: E402
 from jobs.models import Job  # noqa: E402
-from orchestrator_site import console_urls  # noqa: E402
+from orchestrator_site.console import urls  # noqa: E402
 
 # What is no page of its own, takes no GET, leads elsewhere, or measures a source and not the server.
 LEFT_OUT = {
@@ -49,7 +49,7 @@ def addresses() -> dict[str, str]:
         "restore-preview": [preview.pk],
     }
     found = {}
-    for pattern in console_urls.urlpatterns:
+    for pattern in urls.urlpatterns:
         if not isinstance(pattern, URLPattern):
             continue
         name, wanted = str(pattern.name), re.findall(r"<\w+:(\w+)>", str(pattern.pattern))

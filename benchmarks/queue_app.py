@@ -17,8 +17,8 @@ class QueueBenchConfig(AppConfig):
     def ready(self) -> None:
         """Tell the registry."""
         from jobs import registry  # models exist from here on
-        from jobs.context import JobContext
-        from jobs.outcome import Finished
+        from jobs.queue.context import JobContext
+        from jobs.queue.job_result import Finished
 
         def noop(_: JobContext) -> Finished:
             trace.started()

@@ -16,7 +16,7 @@ from benchmarks.queue_app import NOOP
 from benchmarks.queue_lab import Lab
 from benchmarks.queue_rows import QUEUED
 from benchmarks.queue_sides.known import OURS
-from jobs import transitions
+from jobs.queue import transitions
 
 JOBS, WAITING, BEATS, KEPT = 15_000, 1_000, 4, 2_000
 TABLES = ("orchestrator_jobs", "orchestrator_job_attempts", "orchestrator_job_totals")

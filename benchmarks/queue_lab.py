@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg2
 
-from orchestrator_site import embedded_postgres
+from orchestrator_site.operations import embedded_postgres
 
 
 @dataclass(frozen=True)

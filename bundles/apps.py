@@ -11,44 +11,47 @@ class BundlesConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the job types, sweeps and the live source known."""
-        from bundles import again, building, source_watch, storage, stores, uploads, verifying, verifying_upload
-        from bundles.sources import collect
+        from bundles.handlers import create, resubmit, verify
+        from bundles.sources import collect, watch
         from bundles.sources.live import LiveSource
-        from jobs import registry, sweeps
+        from bundles.storage import bundle_files, store_identity
+        from bundles.uploads import quarantine, verify_upload
+        from jobs import registry
+        from jobs.worker import sweeps
 
         registry.register(
             registry.JobType(
-                name=building.JOB_TYPE,
+                name=create.JOB_TYPE,
                 title="Create bundle",
-                phases=building.PHASES,
-                handler=building.create,
-                room=storage.room,
-                hindrance=stores.any_hindrance,  # what was restored is read from the artifact store
-                again=again.bundle_again,
+                phases=create.PHASES,
+                handler=create.create,
+                room=bundle_files.room,
+                hindrance=store_identity.any_hindrance,  # what was restored is read from the artifact store
+                again=resubmit.bundle_again,
                 again_needs="bundles.create_bundle",
             )
         )
         registry.register(
             registry.JobType(
-                name=verifying.JOB_TYPE,
+                name=verify.JOB_TYPE,
                 title="Verify bundle",
-                phases=verifying.PHASES,
-                handler=verifying.verify,
-                hindrance=stores.bundles_hindrance,
-                again=again.verification_again,
+                phases=verify.PHASES,
+                handler=verify.verify,
+                hindrance=store_identity.bundles_hindrance,
+                again=resubmit.verification_again,
                 again_needs="bundles.verify_bundle",
             )
         )
         registry.register(
             registry.JobType(
-                name=verifying_upload.JOB_TYPE,
+                name=verify_upload.JOB_TYPE,
                 title="Verify uploaded file",
-                phases=verifying_upload.PHASES,
-                handler=verifying_upload.verify,
-                hindrance=stores.bundles_hindrance,
+                phases=verify_upload.PHASES,
+                handler=verify_upload.verify,
+                hindrance=store_identity.bundles_hindrance,
             )
         )
-        sweeps.register("bundles.staging", storage.sweep)
-        sweeps.register("bundles.uploads", uploads.sweep)
-        sweeps.register("bundles.sources", source_watch.sweep)
+        sweeps.register("bundles.staging", bundle_files.sweep)
+        sweeps.register("bundles.uploads.quarantine", quarantine.sweep)
+        sweeps.register("bundles.sources", watch.sweep)
         collect.register("live", LiveSource.from_settings)

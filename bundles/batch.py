@@ -8,10 +8,10 @@ from uuid import UUID
 
 from bundles import services
 from bundles.errors import InvalidBundleRequestError
+from bundles.handlers.verify import JOB_TYPE as VERIFY
 from bundles.models import Bundle
-from bundles.verifying import JOB_TYPE as VERIFY
-from custody.principal import Principal
 from foundation.errors import AppError
+from foundation.principal import Principal
 from jobs.batch import doing
 
 MOST_AT_ONCE = 100

@@ -138,7 +138,9 @@ class RangeDigests(models.Model):
     """SHA-256 of each range of a bundle's file, so that a copy elsewhere can be compared without being sent here."""
 
     bundle = models.OneToOneField(Bundle, on_delete=models.CASCADE, primary_key=True, related_name="range_digests")
-    digests = models.BinaryField(help_text="32 bytes a range, in order; bundles.format.ranges tells how long one is")
+    digests = models.BinaryField(
+        help_text="32 bytes a range, in order; bundles.format.reading.ranges tells how long one is"
+    )
     root = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of `digests`, hex")
 
     class Meta:
@@ -244,7 +246,7 @@ class TimelinePoint(models.Model):
 
 
 class Store(models.Model):
-    """The one directory of its kind that counts, whichever host it is mounted on; see `bundles.stores`."""
+    """The one directory of its kind that counts, whichever host it is mounted on; see `storage.store_identity`."""
 
     kind = models.TextField(primary_key=True, help_text="bundles or artifacts")
     store_id = models.UUIDField(help_text="as in its marker file")

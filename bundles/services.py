@@ -9,26 +9,27 @@ from uuid import UUID
 
 from django.db import transaction
 
-from bundles import storage
-from bundles.building import JOB_TYPE as CREATE
 from bundles.errors import (
     BundleNotFoundError,
     BundleUnavailableError,
     IncidentIdInvalidError,
     InvalidBundleRequestError,
 )
-from bundles.format import paths
-from bundles.format.canonical import canonical_json
+from bundles.format.model import paths
+from bundles.format.model.canonical import canonical_json
+from bundles.handlers.create import JOB_TYPE as CREATE
+from bundles.handlers.pack import INCIDENT_ID_RULE, MAX_CHUNK_MB
+from bundles.handlers.verify import JOB_TYPE as VERIFY
 from bundles.manifest_files import files_of
 from bundles.models import Bundle, Manifest, Verification
-from bundles.packing import INCIDENT_ID_RULE, MAX_CHUNK_MB
+from bundles.storage import bundle_files
 from bundles.verdicts import VERDICTS
-from bundles.verifying import JOB_TYPE as VERIFY
-from custody import chain, keyset
-from custody.keyset import Page
-from custody.principal import Principal
-from jobs import prepared, queue
-from jobs.queue import Enqueued
+from custody import chain
+from foundation import keyset, prepared_statements
+from foundation.keyset import Page
+from foundation.principal import Principal
+from jobs.queue import queue
+from jobs.queue.queue import Enqueued
 
 SOURCES = ("live", "restored")
 COMPRESSIONS = ("zstd", "gzip")
@@ -121,7 +122,7 @@ def _expected_size(incident_id: str) -> int:
 
     Of an incident without a bundle nothing is known: any room beyond the reserve will do.
     """
-    ((largest,),) = prepared.run(LARGEST_LATELY, {"incident_id": incident_id})
+    ((largest,),) = prepared_statements.run(LARGEST_LATELY, {"incident_id": incident_id})
     return int(largest) * 11 // 10 or 1
 
 
@@ -268,7 +269,7 @@ def open_download(principal: Principal, bundle_id: UUID | str, *, first_byte: bo
     """
     principal.require("bundles.download_bundle")
     bundle = _find(bundle_id)
-    file = storage.open_bundle(bundle.name)
+    file = bundle_files.open_bundle(bundle.name)
     try:
         if os.fstat(file.fileno()).st_size != bundle.size:
             raise BundleUnavailableError("The bundle's file has another size than was registered. Verify the bundle.")
@@ -292,7 +293,7 @@ def as_dict(bundle: Bundle) -> dict[str, Any]:
     """A bundle as the API shows it."""
     return {
         "bundle_id": str(bundle.bundle_id),
-        "path": str(storage.output_dir() / bundle.name),
+        "path": str(bundle_files.output_dir() / bundle.name),
         "incident_id": bundle.incident_id,
         "size": bundle.size,
         "created_at": _time(bundle.created_at),

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from custody.models import Event
-from custody.principal import Principal
+from foundation.principal import Principal
 
 GENESIS = "0" * 64
 HASHED_FIELDS = (

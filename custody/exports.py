@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from django.http import StreamingHttpResponse
 
-from custody import chain, spreadsheet
-from custody.principal import Principal
+from custody import chain
+from foundation import csv_export
+from foundation.principal import Principal
 
 ACTION = "list.export"
 
@@ -34,7 +35,7 @@ def as_csv(
         filters: what narrowed the list; empty ones are left out.
     """
     narrowed = {key: str(value) for key, value in filters.items() if value}
-    details = {"filters": narrowed, "most_rows": spreadsheet.MOST_ROWS}
+    details = {"filters": narrowed, "most_rows": csv_export.MOST_ROWS}
     incident_id = narrowed.get("incident_id", "")
     chain.record(principal, ACTION, "list", name, incident_id=incident_id, details=details)
-    return spreadsheet.download(name, columns, rows)
+    return csv_export.download(name, columns, rows)

@@ -14,9 +14,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHt
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from custody import chain, exports, keyset
+from custody import chain, exports
 from custody.models import Event
-from custody.principal import of_request
+from foundation import keyset
+from foundation.principal import of_request
 
 CHAIN_CHECKED = "custody.verify"
 COLUMNS = (

@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
-from custody.principal import Principal
 from foundation.errors import AppError, InvalidRequestError
+from foundation.principal import Principal
 from jobs import services
 from jobs.errors import StateConflictError
 from jobs.models import ACTIVE, Job, Status

@@ -1,4 +1,4 @@
-"""The queue's tables. Nothing outside `jobs.queue` changes a job's state; migrations 0002 and 0003 hold its rules.
+"""The queue's tables. Nothing outside `jobs.queue` changes a job's state; the migrations hold its rules.
 
 Texts that may be absent are empty, not NULL; times, tokens and results that may be absent are NULL.
 """
@@ -16,11 +16,11 @@ from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import ModelState
 from django.db.models.functions import Now
 
-from jobs.depth import DepthSample  # noqa: F401 # a model that has a file of its own
 from jobs.lookouts import Lookout  # noqa: F401 # likewise
 from jobs.measures import HistogramBucket  # noqa: F401 # likewise
-from jobs.restarts import WorkerRestart  # noqa: F401 # likewise
+from jobs.queue.queue_depth import DepthSample  # noqa: F401 # a model that has a file of its own
 from jobs.visits import Visit  # noqa: F401 # likewise
+from jobs.worker.restarts import WorkerRestart  # noqa: F401 # likewise
 
 JOB_ID_HELP = "stable name of the job in the API, the log and on pages"
 

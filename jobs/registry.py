@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 
 from foundation.errors import InvalidRequestError
-from jobs.context import JobContext
-from jobs.outcome import Finished
+from jobs.queue.context import JobContext
+from jobs.queue.job_result import Finished
 
 if TYPE_CHECKING:  # what makes a request imports this registry
-    from custody.principal import Principal
-    from jobs.intake import Enqueued
+    from foundation.principal import Principal
     from jobs.models import Job
+    from jobs.queue.enqueue import Enqueued
 
 
 @dataclass(frozen=True, kw_only=True)

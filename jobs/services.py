@@ -10,14 +10,15 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from custody import chain, keyset
-from custody.keyset import Page
-from custody.principal import Principal
+from custody import chain
+from foundation import keyset
 from foundation.errors import InvalidRequestError
-from jobs import depth, queue
+from foundation.keyset import Page
+from foundation.principal import Principal
 from jobs.errors import JobNotFoundError, StateConflictError
 from jobs.models import Attempt, Job, JobLogLine, Status, Worker
-from jobs.presence import live_workers
+from jobs.queue import queue, queue_depth
+from jobs.worker_registration import live_workers
 
 LIST_ORDER = ("-created_at", "-job_id")
 STUCK = "stuck"
@@ -180,7 +181,7 @@ def live_worker_count() -> int:
 def counts() -> dict[str, int]:
     """How many jobs are queued (above `depth.EXACT_UP_TO` an estimate) and how many are processing."""
     with connection.cursor() as cursor:
-        cursor.execute(depth.COUNTS_SQL)
+        cursor.execute(queue_depth.COUNTS_SQL)
         queued, processing = cursor.fetchone()
     return {"queued": int(queued), "processing": int(processing)}
 

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from jobs import registry
 from jobs.models import Job, Status, Worker
-from jobs.presence import live_workers
+from jobs.worker_registration import live_workers
 
 GIB = 1 << 30
 

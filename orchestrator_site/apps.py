@@ -13,6 +13,7 @@ class SiteConfig(AppConfig):
     def ready(self) -> None:
         """Register checks and signal receivers, and have the role groups filled after every migration."""
         # They import models, which exist only now.
-        from orchestrator_site import checks, host_checks, roles, session_age, throttle  # noqa: F401
+        from orchestrator_site.accounts import roles, session_age, throttle  # noqa: F401
+        from orchestrator_site.configuration import checks, host_checks  # noqa: F401
 
-        post_migrate.connect(roles.fill_after_migrate, dispatch_uid="orchestrator_site.roles")
+        post_migrate.connect(roles.fill_after_migrate, dispatch_uid="orchestrator_site.accounts.roles")

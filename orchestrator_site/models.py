@@ -34,7 +34,7 @@ class ConsoleSession(AbstractBaseSession):
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:
         """The store that writes this table."""
-        from orchestrator_site.session_store import SessionStore  # it imports this module
+        from orchestrator_site.accounts.session_store import SessionStore  # it imports this module
 
         return SessionStore
 

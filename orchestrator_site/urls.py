@@ -5,12 +5,12 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
-from bundles import api as bundles
-from jobs import api as jobs
-from orchestrator_site import health
-from orchestrator_site.api_docs import DocsView, SchemaView
-from orchestrator_site.csp_reports import csp_report
-from orchestrator_site.sign_in import admin_sign_in
+from bundles.rest import api as bundles
+from jobs.rest import api as jobs
+from orchestrator_site.accounts.sign_in import admin_sign_in
+from orchestrator_site.operations import health
+from orchestrator_site.web.api_docs import DocsView, SchemaView
+from orchestrator_site.web.csp_reports import csp_report
 from rehydration import api as rehydration
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -34,7 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("csp-report", csp_report, name="csp-report"),
     # What browsers ask for on pages that name no icon: the Django admin and the API's page.
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}favicon.svg", permanent=True), name="favicon"),
-    path("", include("orchestrator_site.console_urls")),
+    path("", include("orchestrator_site.console.urls")),
     path("admin/login/", admin_sign_in),  # before the admin's own: there is one door
     path("admin/", admin.site.urls),
 ]

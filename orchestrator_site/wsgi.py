@@ -11,7 +11,7 @@ application = get_wsgi_application()
 from django.conf import settings  # noqa: E402 # only now are the settings ready to be read
 
 if settings.MTLS_ENABLED:
-    from orchestrator_site import mtls
+    from orchestrator_site.accounts import mtls
 
     register = mtls.ClientRegister(mtls.Layout.below(Path(settings.MTLS_CERT_DIR or "")).clients)
     application = mtls.ClientCertificateGate(application, register)  # type: ignore[assignment]

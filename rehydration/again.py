@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from custody.principal import Principal
+from foundation.principal import Principal
 from jobs.models import Job
-from jobs.queue import Enqueued
+from jobs.queue.queue import Enqueued
 from rehydration import services
 
 

@@ -10,15 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from bundles import storage
-from bundles.uploads import Upload
-from custody.principal import Principal
-from jobs.api import accepted_job, principal_of
-from jobs.strict_input import PageQuery, StrictTextField, body_of, query_of, require_length
+from bundles.storage import bundle_files
+from bundles.uploads.form import FILE_FIELD, RestoreOptions, UploadFormParser, discard
+from bundles.uploads.quarantine import Upload
+from foundation.principal import Principal
+from foundation.strict_input import PageQuery, StrictTextField, body_of, query_of, require_length
+from jobs.rest.api import accepted_job, principal_of
 from rehydration import services
 from rehydration.api_shapes import IncidentShape, IncidentsPage, RestoreAccepted, incident_as_dict
 from rehydration.services import RestoreRequested
-from rehydration.upload_form import FILE_FIELD, RestoreOptions, UploadFormParser, discard
 
 MAX_PATH_CHARS = 4096
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -72,7 +72,9 @@ class RehydrateStartView(APIView):
             requested = _restore_upload(principal, form[FILE_FIELD], options)
         else:
             requested = _restore(principal, body_of(request, StartRestore))
-        path = storage.output_dir() / requested.job.payload["bundle_path"]  # the job's, which a repeat did not make
+        path = (
+            bundle_files.output_dir() / requested.job.payload["bundle_path"]
+        )  # the job's, which a repeat did not make
         return accepted_job(requested.job, created=requested.created, bundle_path=str(path))
 
 

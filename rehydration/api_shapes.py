@@ -6,11 +6,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from bundles.api_shapes import BundleShape
+from bundles.rest.api_shapes import BundleShape
 from bundles.services import as_dict as bundle_as_dict
-from jobs.listing import timestamp
+from incidents.known import IncidentSummary
+from jobs.job_json import timestamp
 from jobs.models import Status
-from rehydration.known_incidents import IncidentSummary
 
 
 class RestoreAccepted(serializers.Serializer[Any]):

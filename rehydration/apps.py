@@ -11,9 +11,10 @@ class RehydrationConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell the apps below what this one adds; its modules need the models, so they are imported here."""
-        from bundles import stores
         from bundles.sources import collect
-        from jobs import registry, sweeps
+        from bundles.storage import store_identity
+        from jobs import registry
+        from jobs.worker import sweeps
         from rehydration import again, handler, staging
         from rehydration.restored_source import RestoredSource
 
@@ -23,7 +24,7 @@ class RehydrationConfig(AppConfig):
                 title="Restore bundle",
                 phases=handler.PHASES,
                 handler=handler.rehydrate,
-                hindrance=stores.any_hindrance,
+                hindrance=store_identity.any_hindrance,
                 again=again.preview_again,
                 again_needs="rehydration.restore_bundle",
             )

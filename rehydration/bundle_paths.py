@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 
-from bundles import stores
+from bundles.storage import store_identity
 from rehydration.errors import BundlePathInvalidError
 
 MAX_PATH_BYTES = 4096
@@ -49,7 +49,7 @@ def pinned(relative: str) -> Iterator[Path]:
         StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
     """
     *folders, name = _components(relative)
-    with stores.opened(stores.BUNDLES) as root:
+    with store_identity.opened(store_identity.BUNDLES) as root:
         folder = os.dup(root)
     try:
         try:

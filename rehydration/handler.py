@@ -16,16 +16,17 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from bundles import keys, stores
 from bundles.errors import StoreMismatchError
-from bundles.format.errors import BundleRejectedError, CannotCheckError, RecordError
-from bundles.format.extract import ExtractedBundle, extract_bundle
-from bundles.format.manifest import Manifest
+from bundles.format.model.errors import BundleRejectedError, CannotCheckError, RecordError
+from bundles.format.model.manifest import Manifest
+from bundles.format.reading.extract import ExtractedBundle, extract_bundle
+from bundles.keys import trusted_keys
+from bundles.storage import store_identity
 from custody import chain
-from jobs.context import JobContext
 from jobs.errors import PermanentError, RetryableError
 from jobs.models import Job
-from jobs.outcome import Finished
+from jobs.queue.context import JobContext
+from jobs.queue.job_result import Finished
 from rehydration import bundle_paths, incident_lock, plan, reconcile, restore, staging
 from rehydration.errors import BundlePathInvalidError
 from rehydration.matching import EQUAL, NEW
@@ -103,7 +104,7 @@ class _Attempt:
             raise PermanentError("signature_required", "This deployment no longer restores without a signature.")
         folder = staging.make(ctx.job_id, ctx.lease_token)
         stack.callback(staging.remove, folder)
-        ring = keys.trusted() if self.verify_signature else None
+        ring = trusted_keys.trusted() if self.verify_signature else None
         with bundle_paths.pinned(self.path) as path:
             self._extracted = extract_bundle(
                 path, ring, folder / "bundle", progress=lambda done, total: ctx.progress("verifying", done, total)
@@ -147,7 +148,7 @@ class _Attempt:
 
     def register(self, cleanup: Callable[[], None]) -> None:
         """Add the rows and tell custody, in the transaction that completes the job."""
-        stores.hold(stores.BUNDLES, stores.ARTIFACTS)
+        store_identity.hold(store_identity.BUNDLES, store_identity.ARTIFACTS)
         if not self.dry_run:
             origin = restore.Origin(
                 bundle_sha256=self.bundle_sha256,
@@ -197,7 +198,7 @@ class _Attempt:
 
     def _refuse(self, problems: list[str]) -> None:
         if problems:  # files that are missing because the disk is are no problem of the incident's
-            stores.require(stores.ARTIFACTS)
+            store_identity.require(store_identity.ARTIFACTS)
         for problem in problems[: reconcile.PROBLEMS_TOLD]:
             self.ctx.log("error", problem)
         if problems:

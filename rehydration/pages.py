@@ -11,10 +11,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from bundles import services as bundle_services
-from bundles import uploads
-from custody.principal import Principal, of_request
+from bundles.uploads import quarantine
+from foundation.principal import Principal, of_request
 from jobs import services as job_services
-from jobs import stepper
+from jobs.console import progress_view
 from jobs.models import ENDED, Job
 from rehydration import services
 from rehydration.errors import IncidentNotFoundError
@@ -53,7 +53,7 @@ def restore_page(request: HttpRequest) -> HttpResponse:
 def _start_preview(request: HttpRequest, principal: Principal) -> HttpResponse:
     given = request.FILES.get("bundle_file")
     if given is not None:
-        path = uploads.receive(principal, given, given.name or "").path
+        path = quarantine.receive(principal, given, given.name or "").path
         requested = services.request_restore(principal, bundle_path=path, dry_run=True)
     elif request.POST.get("bundle_path"):
         requested = services.request_restore(principal, bundle_path=request.POST["bundle_path"], dry_run=True)
@@ -103,7 +103,7 @@ def _preview(job: Job) -> dict[str, Any]:
     dry_run = bool(job.payload.get("dry_run"))
     return {
         "job": job,
-        "course": stepper.course_of(job),
+        "course": progress_view.course_of(job),
         "ended": job.status in ENDED,
         "dry_run": dry_run,
         "stopped": job.status in {"failed", "cancelled"},

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bundles.format.canonical import canonical_json
-from bundles.format.manifest import FileEntry
+from bundles.format.model.canonical import canonical_json
+from bundles.format.model.manifest import FileEntry
 from rehydration import artifacts
 from rehydration.batches import batches
 from rehydration.matching import CONFLICT, EQUAL, NEW, Match, Matcher

@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bundles.format import paths
-from bundles.format.canonical import canonical_json
-from bundles.format.manifest import FileEntry, Manifest
-from bundles.format.records import RecordSpool, iter_array, parse_record, read_timeline
+from bundles.format.model import paths
+from bundles.format.model.canonical import canonical_json
+from bundles.format.model.manifest import FileEntry, Manifest
+from bundles.format.model.records import RecordSpool, iter_array, parse_record, read_timeline
 
 MAX_KEY_CHARS = 500  # PostgreSQL indexes about 2,700 bytes; incident id and four bytes a character must fit
 MAX_LISTED_CHARS = 300

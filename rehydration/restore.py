@@ -17,10 +17,10 @@ from django.db import connection
 from django.db.models import Count
 from django.db.models.functions import Now
 
-from bundles.format import paths
+from bundles.format.model import paths
 from bundles.models import KeptTimeline
-from bundles.timelines.keeping import keep_restored
 from bundles.timelines.reading import SEVERITIES, severity_of
+from bundles.timelines.timeline_store import keep_restored
 from jobs.errors import RetryableError
 from rehydration import artifacts
 from rehydration.batches import HasRecord, batches

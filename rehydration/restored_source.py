@@ -14,9 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from bundles import stores
-from bundles.format import paths
-from bundles.format.records import (
+from bundles.format.model import paths
+from bundles.format.model.records import (
     ALERT_ORDER,
     ARTIFACT_ORDER,
     RecordSpool,
@@ -27,6 +26,7 @@ from bundles.format.records import (
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.store import NotPlainError, StoredReader, open_beneath
 from bundles.sources.trace import Tally
+from bundles.storage import store_identity
 from jobs.errors import PermanentError
 from rehydration import incident_lock
 from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent, TimelineHeader
@@ -133,7 +133,7 @@ def _artifact(row: ArtifactRecord) -> Artifact:
 
 def _open(stored_path: str, size: int, artifact_id: str) -> BinaryIO:
     try:
-        with stores.opened(stores.ARTIFACTS) as root:
+        with store_identity.opened(store_identity.ARTIFACTS) as root:
             handle = open_beneath(Path(f"/proc/self/fd/{root}"), stored_path.split("/"))
     except (FileNotFoundError, NotPlainError) as error:
         what = f"Restored: the file of artifact {artifact_id} is not in the artifact store."

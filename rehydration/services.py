@@ -17,13 +17,14 @@ from django.db import transaction
 from bundles import services as bundle_services
 from bundles.models import Bundle
 from custody import chain
-from custody.keyset import DEFAULT_LIMIT, Page
-from custody.principal import Principal
-from jobs import queue
+from foundation.keyset import DEFAULT_LIMIT, Page
+from foundation.principal import Principal
+from incidents import known
+from incidents.known import IncidentSummary
 from jobs.models import Job
-from rehydration import bundle_paths, known_incidents
+from jobs.queue import queue
+from rehydration import bundle_paths
 from rehydration.errors import IncidentNotFoundError, RestoreRequestError, SignatureRequiredError
-from rehydration.known_incidents import IncidentSummary
 
 DEFAULT_PRIORITY = 100
 
@@ -124,7 +125,7 @@ def incidents(
         CursorInvalidError: the cursor is not one of this list.
     """
     principal.require("bundles.view_bundle")
-    return known_incidents.page(search=search, cursor=cursor, limit=limit)
+    return known.page(search=search, cursor=cursor, limit=limit)
 
 
 def incident(principal: Principal, incident_id: str) -> IncidentSummary:
@@ -134,7 +135,7 @@ def incident(principal: Principal, incident_id: str) -> IncidentSummary:
         IncidentNotFoundError: no job, bundle or restore names it.
     """
     principal.require("bundles.view_bundle")
-    found = known_incidents.summary(incident_id)
+    found = known.summary(incident_id)
     if found is None:
         raise IncidentNotFoundError("No job, bundle or restore names this incident.")
     return found

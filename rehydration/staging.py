@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from bundles import stores
+from bundles.storage import store_identity
 from jobs.models import Job
 
 FOLDER = ".staging"  # no incident id starts with a dot
@@ -24,7 +24,7 @@ def make(job_id: UUID, lease_token: UUID) -> Path:
     Raises:
         StoreMismatchError: this host's FORENSIC_STORAGE_PATH is not the store that the database knows.
     """
-    stores.require(stores.ARTIFACTS)
+    store_identity.require(store_identity.ARTIFACTS)
     above = Path(settings.FORENSIC_STORAGE_PATH) / FOLDER
     above.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = above / f"{job_id}_{lease_token}"
@@ -39,7 +39,7 @@ def remove(folder: Path) -> None:
 
 def sweep() -> int:
     """Remove the folders of attempts that are over; returns how many: none where this is not the database's store."""
-    if stores.hindrance(stores.ARTIFACTS):
+    if store_identity.hindrance(store_identity.ARTIFACTS):
         return 0
     above = Path(settings.FORENSIC_STORAGE_PATH) / FOLDER
     if not above.is_dir():

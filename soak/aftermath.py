@@ -17,14 +17,14 @@ from django.db import connection
 from django.db.models import Count
 
 from bundles import services as bundle_services
-from bundles import storage
 from bundles.models import Bundle
-from custody.principal import SYSTEM
+from bundles.storage import bundle_files
+from foundation.principal import SYSTEM
 from jobs import services as job_services
 from jobs.errors import StateConflictError
 from jobs.models import ACTIVE, Attempt, Job, Status
-from jobs.worker import drain
-from orchestrator_site.env import BASE_DIR
+from jobs.worker.worker import drain
+from orchestrator_site.configuration.env import BASE_DIR
 from rehydration import services as restore_services
 from rehydration.models import RestoredIncident
 from soak import verdicts
@@ -125,7 +125,7 @@ def _verify_by_cli() -> tuple[int, list[str]]:
     """How many bundles the command line verifies, each as a process, and which it does not."""
 
     def verify(name: str) -> str:
-        command = [sys.executable, "tools/verify_bundle.py", str(storage.output_dir() / name)]
+        command = [sys.executable, "tools/verify_bundle.py", str(bundle_files.output_dir() / name)]
         done = subprocess.run(
             [*command, "--key", str(settings.ORCH_VERIFY_KEY_PATH)],
             cwd=BASE_DIR, capture_output=True, text=True, check=False,

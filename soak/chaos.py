@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from orchestrator_site.env import BASE_DIR
+from orchestrator_site.configuration.env import BASE_DIR
 from soak.crew import HOSTS, WORKERS_A_HOST, Crew
 from soak.deployment import addresses, scratch, settle
 from soak.faults import HEARTBEAT_S, LEASE_S, Heal, World, schedule, start_database

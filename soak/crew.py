@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator_site.env import BASE_DIR
+from orchestrator_site.configuration.env import BASE_DIR
 
 HOSTS = 2
 WORKERS_A_HOST = 2

@@ -11,18 +11,19 @@ from typing import Any
 
 from django.db import Error, connection, transaction
 
-from bundles import storage
 from bundles.models import Bundle
+from bundles.storage import bundle_files
 from custody import chain
-from custody.principal import SYSTEM, Principal
-from jobs import queue, registry, services
-from jobs.attempt import perform
-from jobs.claimant import Claimant
-from jobs.completion import answer_was_lost
-from jobs.context import JobContext
+from foundation.principal import SYSTEM, Principal
+from jobs import registry, services
 from jobs.errors import IdempotencyKeyReusedError, JobError, PermanentError, RetryableError
-from jobs.outcome import Finished
-from jobs.pulse import Pulse
+from jobs.queue import queue
+from jobs.queue.claim_request import Claimant
+from jobs.queue.context import JobContext
+from jobs.queue.job_result import Finished
+from jobs.worker.attempt import perform
+from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.completion import answer_was_lost
 from soak.actors import Actor, current
 
 JOB_TYPE, PHASES, OPERATION = "soak", ("working", "publishing"), "soak.ask"
@@ -53,7 +54,7 @@ class Process:
         return self.worker.dead
 
     def work(self) -> None:
-        """Claim a job and perform it, as `jobs.worker` does."""
+        """Claim a job and perform it, as `jobs.worker.worker` does."""
         try:
             job = queue.claim(self._claimant())
             while job is not None:
@@ -71,7 +72,7 @@ class Process:
         return None if self.stopping.is_set() or self.worker.rng.random() < LEAVES else self._claimant()
 
     def beat(self) -> None:
-        """One tick of the heart, as `jobs.heart` does."""
+        """One tick of the heart, as `jobs.worker.heartbeat_thread` does."""
         pulse, self._beating = self.pulse, True
         try:
             if pulse is not None:
@@ -94,7 +95,7 @@ def handle(context: JobContext) -> Finished:
     rng = actor.rng
     polite = rng.random() < 0.8  # the rude never ask whether they should go on
     fruitless = rng.random() < FRUITLESS
-    staging = storage.make_staging(context.job_id, context.lease_token)
+    staging = bundle_files.make_staging(context.job_id, context.lease_token)
     try:
         for done in range(1, rng.randint(2, 4)):
             actor.stop_at("working")
@@ -102,20 +103,20 @@ def handle(context: JobContext) -> Finished:
                 context.progress("working", done, 4)
         if fruitless:
             _end_badly(rng.random())
-            storage.remove_staging(staging)
+            bundle_files.remove_staging(staging)
             return Finished({})
         finished = staging / "bundle"
         finished.write_bytes(context.lease_token.bytes)
         actor.stop_at("before publish")
         name = f"{context.job_id.hex}-{context.lease_token.hex}.soak"
-        storage.publish(finished, name)
+        bundle_files.publish(finished, name)
         actor.stop_at("after publish")
         _end_badly(rng.random())
     except Exception:
-        storage.withdraw(staging)
+        bundle_files.withdraw(staging)
         raise
     return Finished(
-        {"name": name}, register=_registration(context, name, staging), discard=lambda: storage.withdraw(staging)
+        {"name": name}, register=_registration(context, name, staging), discard=lambda: bundle_files.withdraw(staging)
     )
 
 
@@ -137,7 +138,7 @@ def _registration(context: JobContext, name: str, staging: Path) -> Callable[[],
             files=1, total_bytes=16,
         )  # fmt: skip
         chain.record(SYSTEM, "bundle.published", "bundle", name)
-        transaction.on_commit(lambda: storage.remove_staging(staging))
+        transaction.on_commit(lambda: bundle_files.remove_staging(staging))
 
     return register
 
@@ -202,4 +203,4 @@ PERSONS: dict[str, Callable[..., Any]] = {
     "retry": services.retry,
     "free": services.free_stuck,
 }
-UPKEEP: dict[str, Callable[[], Any]] = {"recover": _recover, "sweep": storage.sweep}
+UPKEEP: dict[str, Callable[[], Any]] = {"recover": _recover, "sweep": bundle_files.sweep}

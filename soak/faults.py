@@ -20,14 +20,14 @@ from random import Random
 import psutil
 import psycopg2
 
-from orchestrator_site import embedded_postgres
-from orchestrator_site.env import BASE_DIR
+from orchestrator_site.configuration.env import BASE_DIR
+from orchestrator_site.operations import embedded_postgres
 from soak.crew import Crew
 from soak.deployment import DATABASE
 
 LEASE_S = 6
 HEARTBEAT_S = 1
-RESTARTS = "from orchestrator_site import embedded_postgres as e, env; import sys; from pathlib import Path;"
+RESTARTS = "from orchestrator_site.operations import embedded_postgres as e; import sys; from pathlib import Path;"
 FAILING = (
     "fsync,fdatasync:error=EIO",
     "write,pwrite64:error=ENOSPC",

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from orchestrator_site.env import BASE_DIR
+from orchestrator_site.configuration.env import BASE_DIR
 from soak import tracing
 from soak.deployment import addresses, scratch, settle
 from soak.tracing import Call, TracingError
@@ -82,11 +82,11 @@ def cover(kind: str, incidents: Path, logs: Path, choose: Callable[[list[Point]]
     Raises:
         TracingError: strace cannot trace, or two whole attempts did not make the same calls.
     """
-    from bundles import keys  # models exist once Django is set up
+    from bundles.keys import trusted_keys  # models exist once Django is set up
     from soak.victims import VICTIMS
 
     # Loading the key takes most of the time of a small bundle, and changes nothing.
-    with mock.patch.object(keys, "signing", functools.cache(keys.signing)):
+    with mock.patch.object(trusted_keys, "signing", functools.cache(trusted_keys.signing)):
         return _cover(kind, VICTIMS[kind](incidents), logs, choose)
 
 

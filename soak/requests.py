@@ -19,7 +19,7 @@ from django.db import Error, connection
 
 from bundles import services as bundle_services
 from bundles.models import Bundle
-from custody.principal import SYSTEM
+from foundation.principal import SYSTEM
 from jobs import services as job_services
 from jobs.errors import JobError
 from jobs.models import ACTIVE, Job

@@ -110,7 +110,7 @@ def own_server() -> Iterator[Stage]:
     os.environ.update(
         DJANGO_SETTINGS_MODULE="orchestrator_site.settings", ORCH_PROFILE="development", ORCH_VAR_DIR=str(folder)
     )
-    from orchestrator_site import embedded_postgres
+    from orchestrator_site.operations import embedded_postgres
 
     try:
         yield _staged(folder)

@@ -32,7 +32,13 @@ from soak.schema import SETUP, Control
 from soak.sessions import Line
 from soak.world import Story, World
 
-LOOKS_AT_TIME = ("jobs.pulse", "jobs.tracker", "jobs.completion", "jobs.attempt", "jobs.joblog")
+LOOKS_AT_TIME = (
+    "jobs.worker.attempt_reporter",
+    "jobs.worker.progress",
+    "jobs.worker.completion",
+    "jobs.worker.attempt",
+    "jobs.worker.job_log",
+)
 
 
 class Stage:
@@ -125,7 +131,7 @@ def _in_world(folder: Path) -> Iterator[None]:
             for name in LOOKS_AT_TIME:
                 module = __import__(name, fromlist=["time"])
                 stack.enter_context(mock.patch.object(module, "time", WorldTime(module.time)))
-            stack.enter_context(mock.patch("jobs.intake.uuid", _SeededUuids("uuid")))
+            stack.enter_context(mock.patch("jobs.queue.enqueue.uuid", _SeededUuids("uuid")))
             stack.enter_context(mock.patch.object(timezone, "now", now))
             yield
     finally:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from django.conf import settings
 
-from bundles import keys, storage, store_marker
-from bundles.format.report import check_bundle
+from bundles.format.reading.report import check_bundle
+from bundles.keys import trusted_keys
 from bundles.manifest_files import artifacts_of
 from bundles.models import Bundle, BundledArtifact, Manifest
+from bundles.storage import bundle_files, store_marker
 from custody.models import Event
-from jobs import sweeps
 from jobs.models import ACTIVE, Attempt, Job, Status
+from jobs.worker import sweeps
 from rehydration.models import ArtifactRecord, RestoredIncident
 
 ENDS_WITHOUT_RESULT = (Status.FAILED, Status.CANCELLED)
@@ -62,17 +63,17 @@ def of_bundle_job(job: Job) -> Iterator[str]:
 
 def of_bundle_file(made: Bundle) -> Iterator[str]:
     """A registered bundle verifies, and is the file that was registered."""
-    report = check_bundle(storage.output_dir() / made.name, keys.trusted())
+    report = check_bundle(bundle_files.output_dir() / made.name, trusted_keys.trusted())
     if not report.verified or report.sha256 != made.sha256:
         yield f"{made.name} does not verify: {report.error}"
 
 
 def of_stores() -> Iterator[str]:
     """No file without a row and no row without a file, in both stores; nothing left in staging."""
-    yield from _difference("bundle", _files(storage.output_dir()), Bundle.objects.values_list("name", flat=True))
+    yield from _difference("bundle", _files(bundle_files.output_dir()), Bundle.objects.values_list("name", flat=True))
     stored = ArtifactRecord.objects.exclude(stored_path="").values_list("stored_path", flat=True)
     yield from _difference("artifact", _files(Path(settings.FORENSIC_STORAGE_PATH)), stored)
-    for root in (storage.output_dir(), Path(settings.FORENSIC_STORAGE_PATH)):
+    for root in (bundle_files.output_dir(), Path(settings.FORENSIC_STORAGE_PATH)):
         yield from (f"left in staging: {path.name}" for path in root.glob(".staging/*"))
 
 

@@ -11,14 +11,15 @@ from django.conf import settings
 from django.db import connection
 
 from bundles import services as bundle_services
-from bundles import storage
 from bundles.models import Bundle
+from bundles.storage import bundle_files
 from custody import chain
 from custody.models import Event
-from custody.principal import SYSTEM
-from jobs import pulse, queue
+from foundation.principal import SYSTEM
 from jobs.models import ACTIVE, Attempt, Job
-from jobs.worker import run_one
+from jobs.queue import queue
+from jobs.worker import attempt_reporter
+from jobs.worker.worker import run_one
 from rehydration import services as restore_services
 from rehydration.models import RestoredIncident
 from soak import verdicts
@@ -35,7 +36,7 @@ class BundleVictim:
 
     def __init__(self, incidents: Path) -> None:
         self.incidents = incidents
-        self.roots: tuple[Path, ...] = (storage.output_dir(), Path(settings.FORENSIC_STORAGE_PATH))
+        self.roots: tuple[Path, ...] = (bundle_files.output_dir(), Path(settings.FORENSIC_STORAGE_PATH))
         self._made = 0
 
     def prepare(self) -> Job:
@@ -48,7 +49,7 @@ class BundleVictim:
         Every report of progress is written, where a worker writes two a second, and nothing is done only because time
         has passed: so attempts make the same calls, however fast they run, and a death can fall on each.
         """
-        pulse.WRITE_SPACING_S, pulse.LOOK_SPACING_S = 0.0, math.inf
+        attempt_reporter.WRITE_SPACING_S, attempt_reporter.LOOK_SPACING_S = 0.0, math.inf
         settings.ORCH_HEARTBEAT_SECONDS = settings.ORCH_LEASE_SECONDS = 3600
         run_one("doomed")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import connections
 
-from bundles import storage, store_marker
+from bundles.storage import bundle_files, store_marker
 from soak import deeds
 from soak.actors import IDLE, Actor, Clock
 from soak.deeds import Process
@@ -227,12 +227,12 @@ class World:
 
     def _files_of_results(self) -> None:
         for row in self.control.rows(RESULTS):
-            if not (storage.output_dir() / row["name"]).exists():
+            if not (bundle_files.output_dir() / row["name"]).exists():
                 raise BrokenRuleError(f"job {row['job_id']} is completed and its file {row['name']} is gone")
 
     def published(self) -> set[str]:
         """The names of the files that are published."""
-        found = {path.name for path in Path(storage.output_dir()).iterdir() if path.is_file()}
+        found = {path.name for path in Path(bundle_files.output_dir()).iterdir() if path.is_file()}
         return found - {store_marker.NAME}
 
     def close(self) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.scratch import OWNS_SCRATCH, SCRATCH
+from tests.support.scratch import OWNS_SCRATCH, SCRATCH
 
-pytest_plugins = ["tests.browser"]
+pytest_plugins = ["tests.support.browser"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -36,7 +36,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the run's server and remove its directory, in the process that made them."""
     if OWNS_SCRATCH:
-        from orchestrator_site import embedded_postgres
+        from orchestrator_site.operations import embedded_postgres
 
         embedded_postgres.stop(SCRATCH / "postgres")
         shutil.rmtree(SCRATCH, ignore_errors=True)
@@ -46,7 +46,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """The test database; transactional tests leave it as they found it."""
     with django_db_blocker.unblock():
-        from tests.emptying import Emptying
+        from tests.support.emptying import Emptying
 
         flush_may_empty_the_custody_table()
         Emptying().install()

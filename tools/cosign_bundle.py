@@ -14,10 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bundles.format import terminal
-from bundles.format.cosign import CosignedBundle, cosign_bundle
-from bundles.format.errors import BundleRejectedError, CannotCheckError, CannotWriteError
-from bundles.format.signing import KeyRing, SigningKey
+from bundles.format.cli import terminal
+from bundles.format.model.errors import BundleRejectedError, CannotCheckError, CannotWriteError
+from bundles.format.model.signing import KeyRing, SigningKey
+from bundles.format.writing.cosign import CosignedBundle, cosign_bundle
 
 
 def main() -> int:

@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from django.conf import settings
 
-from bundles.format import cli, terminal
-from bundles.format.errors import CannotCheckError, CannotWriteError
-from bundles.format.packing import write_error
-from bundles.format.publish import publish
-from bundles.format.writing import available_compression
+from bundles.format.cli import cli, terminal
+from bundles.format.model.errors import CannotCheckError, CannotWriteError
+from bundles.format.writing.packing import write_error
+from bundles.format.writing.publish import publish
+from bundles.format.writing.writing import available_compression
 from jobs.errors import PermanentError, RetryableError
-from orchestrator_site import env
+from orchestrator_site.configuration import env
 
 # What the service must be told and this tool does not use.
 NOT_NEEDED = {"ORCH_SECRET_KEY": "unused", "DB_HOST": "unused", "ORCH_ALLOWED_HOSTS": "unused"}
@@ -83,11 +83,12 @@ def _options() -> argparse.Namespace:
 
 
 def _bundle(options: argparse.Namespace) -> dict[str, Any]:
-    from bundles import keys, packing
+    from bundles.handlers import pack
+    from bundles.keys import trusted_keys
     from bundles.sources.live import LiveSource
 
-    packing.require_request(options.incident_id, options.chunk_size_mb)
-    key, _ = keys.signing()
+    pack.require_request(options.incident_id, options.chunk_size_mb)
+    key, _ = trusted_keys.signing()
     compression = "gzip" if options.gzip else available_compression()
     target = cli.output_path(options.output, options.incident_id, compression)
     staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
@@ -99,7 +100,7 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
             on_progress=lambda *_: None,
             check=lambda: None,
         )
-        written = packing.pack(
+        written = pack.pack(
             evidence,
             staging / "bundle",
             incident_id=options.incident_id,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bundles.format import cli
+from bundles.format.cli import cli
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Our queue: real worker processes below the product's supervisor, requests through `jobs.queue.enqueue`."""
+"""Our queue: real worker processes below the product's supervisor, requests through `jobs.queue.queue.enqueue`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from django.db import connection  # noqa: E402
 from benchmarks import queue_rows  # noqa: E402
 from benchmarks.queue_app import NOOP  # noqa: E402
 from benchmarks.queue_sides import asking  # noqa: E402
-from custody.principal import SYSTEM  # noqa: E402
-from jobs import queue  # noqa: E402
-from jobs.claimant import Claimant  # noqa: E402
-from orchestrator_site import roles, session_age  # noqa: E402
+from foundation.principal import SYSTEM  # noqa: E402
+from jobs.queue import queue  # noqa: E402
+from jobs.queue.claim_request import Claimant  # noqa: E402
+from orchestrator_site.accounts import roles, session_age  # noqa: E402
+from orchestrator_site.accounts.session_store import SessionStore  # noqa: E402
 from orchestrator_site.launch import groundwork  # noqa: E402
-from orchestrator_site.session_store import SessionStore  # noqa: E402
 
 
 def main(what: str, number: int) -> None:

@@ -4,9 +4,7 @@ This is the library's surface: write, verify, report, extract, and the keys, err
 same is on the command line as `python -m bundles.format`. docs/bundle-format.md is the specification.
 """
 
-from bundles.format.bagit import export_bag
-from bundles.format.cosign import CosignedBundle, cosign_bundle
-from bundles.format.errors import (
+from bundles.format.model.errors import (
     CODES,
     STEPS,
     BundleRejectedError,
@@ -15,15 +13,17 @@ from bundles.format.errors import (
     FormatError,
     PayloadError,
 )
-from bundles.format.extract import ExtractedBundle, extract_bundle
-from bundles.format.limits import DEFAULT_LIMITS, Limits
-from bundles.format.manifest import Chunk, FileEntry, Manifest
-from bundles.format.payload import Payload
-from bundles.format.report import VerificationReport, check_bundle
-from bundles.format.signing import KeyRing, SigningKey, TrustedKey, generate_key
-from bundles.format.single import MatchedFile, extract_file, match_file
-from bundles.format.verify import VerifiedBundle, VerifiedManifest, read_manifest, verify_bundle
-from bundles.format.writer import WrittenBundle, write_bundle
+from bundles.format.model.limits import DEFAULT_LIMITS, Limits
+from bundles.format.model.manifest import Chunk, FileEntry, Manifest
+from bundles.format.model.signing import KeyRing, SigningKey, TrustedKey, generate_key
+from bundles.format.reading.extract import ExtractedBundle, extract_bundle
+from bundles.format.reading.report import VerificationReport, check_bundle
+from bundles.format.reading.single import MatchedFile, extract_file, match_file
+from bundles.format.reading.verify import VerifiedBundle, VerifiedManifest, read_manifest, verify_bundle
+from bundles.format.writing.bagit import export_bag
+from bundles.format.writing.cosign import CosignedBundle, cosign_bundle
+from bundles.format.writing.payload import Payload
+from bundles.format.writing.writer import WrittenBundle, write_bundle
 
 __all__ = [
     "CODES",

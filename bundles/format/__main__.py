@@ -2,7 +2,7 @@
 
 import sys
 
-from bundles.format.cli import main
+from bundles.format.cli.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

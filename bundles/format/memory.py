@@ -10,7 +10,7 @@ import ctypes
 from contextlib import suppress
 from functools import cache
 
-from bundles.format.limits import MIB
+from bundles.format.model.limits import MIB
 
 # <malloc.h>
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 (
                     "digests",
                     models.BinaryField(
-                        help_text="32 bytes a range, in order; bundles.format.ranges tells how long one is"
+                        help_text="32 bytes a range, in order; bundles.format.reading.ranges tells how long one is"
                     ),
                 ),
                 (

@@ -1,6 +1,6 @@
 """The artifacts of every bundle as rows, read out of the manifests that are stored, and the indexes of the search.
 
-The indexes come last, as filling a table that has them takes longer. `bundles.artifact_index` writes the same rows for
+The indexes come last, as filling a table that has them takes longer. `bundles.artifacts.index` writes the same rows for
 a bundle that is being made; what is here is a copy of its meaning on purpose, so that it stays what it was on the day
 of the release. Names in a bundle are the last parts of paths, except that a backslash stands in them as `%5C`: the
 first name index holds what follows the last one, the second the whole name where there is one.

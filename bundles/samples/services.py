@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from bundles import byte_ranges
 from bundles.samples.folder import Folders
+from foundation import byte_ranges
 
 SERVICES = KILLCHAIN, FORENSIC, DB = "killchain", "forensic", "db"
 BLOCK_BYTES = 256 * 1024

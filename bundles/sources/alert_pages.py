@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bundles.format.records import ALERT_ORDER, canonical_record, sort_key
+from bundles.format.model.records import ALERT_ORDER, canonical_record, sort_key
 from bundles.sources import faults
 from bundles.sources.client import SourceClient
 from bundles.sources.jsonstream import MalformedError

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bundles.format.records import ALERT_ORDER, RecordSpool, iter_array, sort_key
+from bundles.format.model.records import ALERT_ORDER, RecordSpool, iter_array, sort_key
 from bundles.sources import faults
 from bundles.sources.alert_pages import PATH, PageReader, Pass, digest_of
 from bundles.sources.client import SourceClient

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundles.format import paths
-from bundles.format.records import ARTIFACT_ORDER, RecordSpool, canonical_record, sort_key
+from bundles.format.model import paths
+from bundles.format.model.records import ARTIFACT_ORDER, RecordSpool, canonical_record, sort_key
 from bundles.sources import faults
 from bundles.sources.client import SourceClient
 from bundles.sources.jsonstream import MalformedError

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
-from bundles.format.errors import RecordError
+from bundles.format.model.errors import RecordError
 from bundles.sources import faults
 from bundles.sources.faults import Source
 from bundles.sources.jsonstream import EndedEarlyError, JsonStream, MalformedError

@@ -12,10 +12,10 @@ from functools import partial
 
 from django.conf import settings
 
-from bundles import in_background
 from bundles.sources.client import Dropped, Silent, SourceClient
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
 from bundles.sources.limits import SourceLimits
+from foundation import in_background
 
 PAGE_WAITS_S = 5.0
 SLOW_FROM_S = 2.0

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from bundles.format.canonical import RECORD_DEPTH, depth_exceeds, fraction_of, integer_of
+from bundles.format.model.canonical import RECORD_DEPTH, depth_exceeds, fraction_of, integer_of
 
 _BLANKS = " \t\n\r"
 _REFILL_CHARACTERS = 64 * 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from bundles.format.records import canonical_record, write_timeline
+from bundles.format.model.records import canonical_record, write_timeline
 from bundles.sources import faults
 from bundles.sources.client import SourceClient
 from bundles.sources.jsonstream import JsonStream, MalformedError

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from bundles.format.canonical import canonical_json
+from bundles.format.model.canonical import canonical_json
 from bundles.timelines.times import UNDATED, read
 
 # MITRE ATT&CK's tactics in their order; the steps of the Lockheed Martin kill chain that ATT&CK does not have stand

@@ -15,10 +15,10 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from bundles import stores
 from bundles.errors import StoreMismatchError
-from orchestrator_site import roles
-from orchestrator_site.env import BASE_DIR, ROLES
+from bundles.storage import store_identity
+from orchestrator_site.accounts import roles
+from orchestrator_site.configuration.env import BASE_DIR, ROLES
 
 SHARED_INCIDENTS = BASE_DIR.parent / "shared" / "incidents"
 SAMPLE_INCIDENT = "incident-123"
@@ -42,7 +42,7 @@ def known_stores() -> None:
         CommandError: they are not those that the database knows, such as after one of the two was removed.
     """
     try:
-        stores.require(stores.BUNDLES, stores.ARTIFACTS)
+        store_identity.require(store_identity.BUNDLES, store_identity.ARTIFACTS)
     except StoreMismatchError as error:
         raise CommandError(str(error)) from error
 

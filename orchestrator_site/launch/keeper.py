@@ -89,7 +89,7 @@ class Keeper:
                 self._samples.stop()
             if self._plan.embedded_database:
                 # Needed now and not before: while all runs, what it imports would take memory for nothing.
-                from orchestrator_site import embedded_postgres
+                from orchestrator_site.operations import embedded_postgres
 
                 embedded_postgres.stop(Path(self._plan.embedded_database))
             say("stopped")

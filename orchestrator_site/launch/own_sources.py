@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN
-from orchestrator_site.env import Environment
+from orchestrator_site.configuration.env import Environment
 from orchestrator_site.launch.ports import Port
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")

@@ -20,11 +20,11 @@ from typing import Any
 from django.conf import settings
 
 from bundles import services as bundle_services
-from custody import principal
+from foundation import principal
 from jobs import services as job_services
 from jobs import waiting
 from jobs.models import ENDED, Job
-from orchestrator_site.env import BASE_DIR
+from orchestrator_site.configuration.env import BASE_DIR
 from rehydration import services as restore_services
 
 POLL_S = 0.05

@@ -18,12 +18,12 @@ from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from bundles.format.errors import STEPS
-from jobs import attention
+from bundles.format.model.errors import STEPS
+from jobs.console import attention
 from jobs.models import Job
-from orchestrator_site.advice import Advice, advice_for
-from orchestrator_site.env import ROLES
-from orchestrator_site.roles import permissions_of
+from orchestrator_site.accounts.roles import permissions_of
+from orchestrator_site.configuration.env import ROLES
+from orchestrator_site.errors.advice import Advice, advice_for
 
 register = template.Library()
 

@@ -1,6 +1,6 @@
 """Indexes for the search: an artifact by its id, its SHA-256, the beginning of its name or of the name's last part.
 
-Names are cut, as an index entry must fit a third of a page; `rehydration.finding` says the same expressions.
+Names are cut, as an index entry must fit a third of a page; `incidents.finding` says the same expressions.
 """
 
 from django.db import migrations

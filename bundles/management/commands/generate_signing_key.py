@@ -12,9 +12,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from bundles.format.errors import FormatError
-from bundles.format.key_files import REVOKED
-from bundles.format.signing import SigningKey, generate_key
+from bundles.format.model.errors import FormatError
+from bundles.format.model.key_files import REVOKED
+from bundles.format.model.signing import SigningKey, generate_key
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from custody import principal
+from foundation import principal
 from foundation.errors import AppError
-from jobs import listing, retention, services, waiting
+from jobs import job_json, services, waiting
 from jobs.models import ENDED, Job, Status
+from jobs.queue import retention
 
 
 class Command(BaseCommand):
@@ -83,17 +84,17 @@ class Command(BaseCommand):
                 self.stdout.write(f"{state} ({age}): {number} {'would be removed' if dry_run else 'removed'}")
 
     def _show(self, job: Job) -> None:
-        whole = listing.as_dict(job) | {
-            "history": [listing.attempt_as_dict(attempt) for attempt in services.attempts_of(job)],
+        whole = job_json.as_dict(job) | {
+            "history": [job_json.attempt_as_dict(attempt) for attempt in services.attempts_of(job)],
             "waits_for": waiting.reason(job) or None,
-            "log": [listing.log_line_as_dict(line) for line in services.log_of(job)],
+            "log": [job_json.log_line_as_dict(line) for line in services.log_of(job)],
         }
         self.stdout.write(json.dumps(whole, indent=2))
 
     def _print(self, jobs: list[Job], *, as_json: bool) -> None:
         for job in jobs:
             if as_json:
-                self.stdout.write(json.dumps(listing.as_dict(job)))
+                self.stdout.write(json.dumps(job_json.as_dict(job)))
                 continue
             state = "cancel requested" if job.cancel_requested and not job.completed_at else str(job.status)
             about = f"{job.job_type:<16} {state:<16} {job.attempts} attempts"

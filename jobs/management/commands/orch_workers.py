@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from custody import principal
+from foundation import principal
 from foundation.errors import AppError
-from jobs import workforce
+from jobs import workers
 from jobs.models import Worker
 
 
@@ -30,9 +30,9 @@ class Command(BaseCommand):
         who = principal.shell(getpass.getuser())
         try:
             if options["what"] == "drain":
-                self._print(workforce.drain(who, options["worker_id"]), "asked to finish and leave")
+                self._print(workers.drain(who, options["worker_id"]), "asked to finish and leave")
                 return
-            for worker in workforce.page(who, limit=500).items:
+            for worker in workers.page(who, limit=500).items:
                 self._print(worker, "draining" if worker.drain_requested_at else str(worker.state))
         except AppError as error:
             raise CommandError(f"{error} ({error.code})", returncode=1) from error

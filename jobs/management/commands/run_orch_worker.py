@@ -8,9 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs import queue, stacks
-from jobs.supervisor import Supervisor
-from jobs.worker import Worker
+from jobs.queue import queue
+from jobs.worker import stack_dumps
+from jobs.worker.supervisor import Supervisor
+from jobs.worker.worker import Worker
 
 
 class Command(BaseCommand):
@@ -31,7 +32,7 @@ class Command(BaseCommand):
         concurrency = settings.ORCH_WORKER_COUNT if given is None else given
         if not 1 <= concurrency <= 256:
             raise CommandError("--concurrency: expected a whole number from 1 to 256", returncode=2)
-        stacks.dump_on_request()
+        stack_dumps.dump_on_request()
         if options["once"] or (options["drain"] and concurrency == 1):
             queue.recover_expired()
             Worker().drain(most=1 if options["once"] else None)

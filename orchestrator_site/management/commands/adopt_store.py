@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from bundles import stores
 from bundles.errors import StoreMismatchError
 from bundles.models import Bundle
-from custody.principal import shell
+from bundles.storage import store_identity
+from foundation.principal import shell
 from rehydration.models import ArtifactRecord
 
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("kind", choices=sorted(stores.VARIABLES), help="which store")
+        parser.add_argument("kind", choices=sorted(store_identity.VARIABLES), help="which store")
         parser.add_argument("--yes", action="store_true", help="adopt it; without this, only tell")
 
     def handle(self, *args: object, **options: Any) -> None:
@@ -38,26 +38,32 @@ class Command(BaseCommand):
             CommandError: it was not adopted.
         """
         kind: str = options["kind"]
-        known = stores.known().get(kind)
-        words = stores.difference(kind, known)
+        known = store_identity.known().get(kind)
+        words = store_identity.difference(kind, known)
         if known is not None and not words:
-            self.stdout.write(f"{stores.root(kind)} is the {stores.TITLES[kind]} that the database knows already.")
+            self.stdout.write(
+                f"{store_identity.root(kind)} is the {store_identity.TITLES[kind]} that the database knows already."
+            )
             return
-        self.stdout.write(f"{words or 'The database knows no ' + stores.TITLES[kind] + ' yet'}.")
+        self.stdout.write(f"{words or 'The database knows no ' + store_identity.TITLES[kind] + ' yet'}.")
         named = list(_files_named(kind))
-        here = sum((stores.root(kind) / name).is_file() for name in named)
-        self.stdout.write(f"{here} of the {len(named)} files that the database names are in {stores.root(kind)}.")
+        here = sum((store_identity.root(kind) / name).is_file() for name in named)
+        self.stdout.write(
+            f"{here} of the {len(named)} files that the database names are in {store_identity.root(kind)}."
+        )
         if not options["yes"]:
             raise CommandError("Nothing was changed. Run it again with --yes to adopt this directory.", returncode=1)
         try:
-            adopted = stores.adopt(shell(getpass.getuser()), kind)
+            adopted = store_identity.adopt(shell(getpass.getuser()), kind)
         except StoreMismatchError as error:
             raise CommandError(f"{error} ({error.code})", returncode=1) from error
-        self.stdout.write(f"Adopted: {stores.root(kind)} is the {stores.TITLES[kind]} {adopted} from now on.")
+        self.stdout.write(
+            f"Adopted: {store_identity.root(kind)} is the {store_identity.TITLES[kind]} {adopted} from now on."
+        )
 
 
 def _files_named(kind: str) -> Iterator[str]:
     """The files that must be in a store, relative to it."""
-    if kind == stores.BUNDLES:
+    if kind == store_identity.BUNDLES:
         return Bundle.objects.filter(state=Bundle.State.READY).values_list("name", flat=True).iterator()
     return ArtifactRecord.objects.exclude(stored_path="").values_list("stored_path", flat=True).iterator()

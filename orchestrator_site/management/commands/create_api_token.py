@@ -9,9 +9,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError
 
-from custody.principal import shell
-from orchestrator_site import roles, tokens
-from orchestrator_site.env import ROLES
+from foundation.principal import shell
+from orchestrator_site.accounts import roles, tokens
+from orchestrator_site.configuration.env import ROLES
 
 MAX_DAYS = 3650
 

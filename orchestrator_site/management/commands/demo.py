@@ -16,10 +16,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
-from orchestrator_site import embedded_postgres
 from orchestrator_site.launch import groundwork
 from orchestrator_site.launch.children import Children
 from orchestrator_site.launch.walkthrough import STEPS, Walk, walk
+from orchestrator_site.operations import embedded_postgres
 
 WORKERS = 2
 HEAD = ("incident", "alerts", "events", "artifacts", "bundle bytes", "seconds", *STEPS)

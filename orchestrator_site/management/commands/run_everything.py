@@ -17,13 +17,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from orchestrator_site import embedded_postgres
-from orchestrator_site.env import ROLES
+from orchestrator_site.configuration.env import ROLES
 from orchestrator_site.launch import groundwork, own_sources
 from orchestrator_site.launch.keeper import Plan
 from orchestrator_site.launch.own_sources import LOCAL_HOSTS, Source
 from orchestrator_site.launch.ports import Port, taken
 from orchestrator_site.launch.waking import STOPS
+from orchestrator_site.operations import embedded_postgres
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # nothing is bound here: how to reach what is
 

@@ -15,8 +15,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from orchestrator_site import checks, metrics
-from orchestrator_site.gunicorn_config import SUPERVISOR_VARIABLE
+from orchestrator_site.configuration import checks
+from orchestrator_site.operations import metrics
+from orchestrator_site.operations.gunicorn_config import SUPERVISOR_VARIABLE
 
 NOT_READY = 2
 
@@ -86,7 +87,7 @@ def _start_gunicorn(metrics_directory: str) -> subprocess.Popen[bytes]:
     # A key that was made up at start must be the same in all its processes, or sessions would hold in one of them only.
     one_secret_key = {"ORCH_SECRET_KEY": settings.SECRET_KEY} if settings.ENV.secret_key_is_generated else {}
     return subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--config", "python:orchestrator_site.gunicorn_config"],
+        [sys.executable, "-m", "gunicorn", "--config", "python:orchestrator_site.operations.gunicorn_config"],
         cwd=settings.BASE_DIR,
         env={
             **os.environ,

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.db import transaction
 
-from custody.principal import shell
-from orchestrator_site import throttle
+from foundation.principal import shell
+from orchestrator_site.accounts import throttle
 
 
 class Command(BaseCommand):

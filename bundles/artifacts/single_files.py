@@ -1,0 +1,105 @@
+"""One file out of a bundle of ours: compared with what was signed, whole, before its first byte leaves.
+
+Only that file is read, through the bundle's seek table. It is spooled into a file without a name beside the uploads,
+since what has been sent cannot be taken back when a later byte turns out wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from typing import IO
+from uuid import UUID
+
+from bundles import services
+from bundles.errors import BundleUnavailableError, FileNotListedError, FileTooLargeError, StorageFullError
+from bundles.format.model import paths
+from bundles.format.model.errors import FormatError
+from bundles.format.model.limits import GIB
+from bundles.format.reading.container import Opened
+from bundles.format.reading.single import match_file
+from bundles.format.writing.packing import write_error
+from bundles.keys import trusted_keys
+from bundles.models import Bundle
+from bundles.storage import bundle_files
+from custody import chain
+from foundation.principal import Principal
+
+LARGEST_BYTES = GIB
+_UNWELCOME = re.compile(r'[<>:"|?*%]')  # names that another system would refuse or read as something else
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """A file that is as it was signed, open for reading; `name` can be saved on any system."""
+
+    file: IO[bytes]
+    size: int
+    name: str
+
+
+def open_file(principal: Principal, bundle_id: UUID, place: int) -> OpenedFile:
+    """Open one file of a bundle.
+
+    Args:
+        principal: who asks; needs `bundles.download_bundle`.
+        bundle_id: which bundle.
+        place: which of the files that its manifest lists, from 0.
+
+    Raises:
+        AccessDeniedError: the principal may not download.
+        BundleNotFoundError: there is no such bundle.
+        FileNotListedError: the manifest has no such place.
+        FileTooLargeError: the file is too large to be opened so.
+        BundleUnavailableError: the bundle's file is not where it belongs, or is another one.
+        BundleRejectedError: the file, or the manifest, is not as signed; nothing of it was released.
+        CannotCheckError: nothing could be decided.
+    """
+    principal.require("bundles.download_bundle")
+    bundle = services.get(principal, bundle_id)
+    entry = services.file_at(bundle, place)
+    if entry is None:
+        raise FileNotListedError("The bundle's manifest lists no such file.")
+    path, size = str(entry["path"]), int(entry["size"])
+    if size > LARGEST_BYTES:
+        raise FileTooLargeError("Files of more than 1 GiB are not opened on their own: download the bundle instead.")
+    spool = tempfile.TemporaryFile(dir=bundle_files.quarantine())  # noqa: SIM115 # the response closes it
+    try:
+        _spool(principal, bundle, path, spool)
+    except BaseException as error:
+        spool.close()
+        if isinstance(error, FormatError | BundleUnavailableError):
+            _tell(principal, bundle, path, str(entry["sha256"]), error.code)
+        if isinstance(error, OSError) and write_error(error).code == "storage_full":
+            raise StorageFullError("There is no room to check the file before it is sent.") from error
+        raise
+    _tell(principal, bundle, path, str(entry["sha256"]), "ok")
+    spool.seek(0)
+    return OpenedFile(spool, size, saved_name(path))
+
+
+def saved_name(path: str) -> str:
+    """The name that a browser is offered: the last component, never hidden, never one that leads elsewhere."""
+    name = _UNWELCOME.sub("_", paths.safe_name(path)).strip(" .")
+    return name or "file"
+
+
+def _spool(principal: Principal, bundle: Bundle, path: str, spool: IO[bytes]) -> None:
+    with bundle_files.open_bundle(bundle.name) as file:
+        matched = match_file(Opened(file.fileno(), bundle.name), trusted_keys.trusted(), path, take=spool.write)
+    if matched.manifest.raw != services.manifest_of(principal, bundle.bundle_id):
+        raise BundleUnavailableError("Another bundle stands where this one was. Verify the bundle.")
+
+
+def _tell(principal: Principal, bundle: Bundle, path: str, sha256: str, outcome: str) -> None:
+    chain.record(
+        principal,
+        "bundle.open_file",
+        "bundle",
+        str(bundle.bundle_id),
+        incident_id=bundle.incident_id,
+        digest=sha256,
+        outcome=outcome,
+        details={"path": path},
+    )

@@ -1,0 +1,39 @@
+"""The pages of verifying many bundles: a preview by GET, which changes nothing, and the outcome of a confirmed one."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from bundles import batch, services
+from bundles.console.pages import filters
+from foundation.principal import of_request
+from jobs.console.batch_pages import ALL_THAT_MATCH
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def batch_page(request: HttpRequest) -> HttpResponse:
+    """Preview verifying the marked bundles, or all that match; POST starts it for those that were listed."""
+    principal = of_request(request)
+    if request.method == "POST":
+        outcome = batch.carry_out(principal, request.POST.getlist("bundle"))
+        return render(request, "bundles/batch_outcome.html", {"outcome": outcome, "here": "bundles"})
+    wanted = filters(request)
+    if request.GET.get("scope") == ALL_THAT_MATCH:
+        found = services.page(principal, **wanted, limit=batch.MOST_AT_ONCE)
+        ids, cut = [bundle.bundle_id for bundle in found.items], bool(found.next)
+    else:
+        ids = batch.ids_of(request.GET.getlist("bundle"))
+        cut = len(ids) > batch.MOST_AT_ONCE
+    query = urlencode({name: value for name, value in wanted.items() if value})
+    context = {
+        "plan": batch.plan(principal, ids, cut=cut),
+        "most": batch.MOST_AT_ONCE,
+        "back": reverse("bundles-page") + (f"?{query}" if query else ""),
+        "here": "bundles",
+    }
+    return render(request, "bundles/batch.html", context)

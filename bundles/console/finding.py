@@ -1,0 +1,40 @@
+"""Bundles by the beginning of their id, of a digest or of their file's name; each through an index of its own."""
+
+from __future__ import annotations
+
+import re
+
+from django.db.models import Q
+
+from bundles.models import Bundle
+from foundation.principal import Principal
+from jobs.console.finding import uuid_range
+
+DIGEST_PREFIX = re.compile(r"[0-9a-f]{6,64}")
+NAME_FROM = 6  # characters: fewer would find every bundle
+
+
+def bundles_by(principal: Principal, text: str, *, hex_digits: str, limit: int) -> list[Bundle]:
+    """The bundles that `text` may mean, newest first.
+
+    Args:
+        principal: without `bundles.view_bundle` nothing is found.
+        text: what was typed; the beginning of a file's name.
+        hex_digits: the same as lower-case hex digits alone; empty when it is no such thing.
+        limit: how many at most.
+    """
+    if not principal.may("bundles.view_bundle"):
+        return []
+    wanted = Q(name__startswith=text) if len(text) >= NAME_FROM else Q()
+    bounds = digest_range(hex_digits)
+    if bounds:
+        wanted |= Q(sha256__range=bounds) | Q(content_digest__range=bounds)
+    ids = uuid_range(hex_digits)
+    if ids:
+        wanted |= Q(bundle_id__range=ids)
+    return list(Bundle.objects.filter(wanted).order_by("-created_at")[:limit]) if wanted else []
+
+
+def digest_range(prefix: str) -> tuple[str, str] | None:
+    """The first and last SHA-256 that begin with `prefix`; None when it is no such beginning."""
+    return (prefix.ljust(64, "0"), prefix.ljust(64, "f")) if DIGEST_PREFIX.fullmatch(prefix) else None

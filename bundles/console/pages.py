@@ -1,0 +1,196 @@
+"""The pages of bundles: list, one bundle with its verdict and contents, and the form that asks for a new one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypedDict
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_safe
+
+from bundles import batch, services
+from bundles.artifacts import single_files
+from bundles.console import offline_check
+from bundles.format.model.paths import valid_incident_id
+from bundles.handlers.pack import INCIDENT_ID_RULE, MAX_CHUNK_MB
+from bundles.keys import trusted_keys
+from bundles.models import Bundle
+from bundles.sources import health, watch
+from bundles.verdicts import VERDICT_WORDS, VERDICTS
+from custody import exports
+from custody.models import Event
+from custody.pages import last_check
+from foundation import keyset
+from foundation.principal import of_request
+from jobs.models import Job
+
+CONTENTS_A_PAGE = 25
+RECENT_JOBS = 200
+COLUMNS = (
+    "bundle_id", "incident_id", "name", "size", "created_at", "created_by", "state", "complete", "verified_ok",
+    "verified_at", "files", "total_bytes", "sha256", "content_digest", "manifest_hash", "key_id", "signer", "source",
+    "job_id",
+)  # fmt: skip
+
+ALREADY_ACTIVE = "A bundle of this incident is already being made. This is its job; no second one was started."
+
+
+class NewBundleForm(forms.Form):
+    """What a bundle needs to know; the defaults are those of the API."""
+
+    incident_id = forms.CharField(label="Incident id", max_length=128)
+    priority = forms.IntegerField(min_value=-1000, max_value=1000, initial=100)
+    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=MAX_CHUNK_MB, initial=256)
+    allow_partial = forms.BooleanField(label="Allow a partial bundle", required=False)
+    source = forms.ChoiceField(
+        choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"
+    )
+
+    def clean_incident_id(self) -> str:
+        """Refuse what can be no incident's id."""
+        incident_id: str = self.cleaned_data["incident_id"].strip()
+        if not valid_incident_id(incident_id):
+            raise forms.ValidationError(INCIDENT_ID_RULE)
+        return incident_id
+
+
+class Wanted(TypedDict):
+    """The filters of a list of bundles; an empty one filters nothing."""
+
+    incident_id: str
+    verdict: str
+
+
+def filters(request: HttpRequest) -> Wanted:
+    """What narrows the list of bundles, from the address; a verdict that is none narrows nothing."""
+    verdict = request.GET.get("verdict", "")
+    incident_id = request.GET.get("incident_id", "").strip()
+    return {"incident_id": incident_id, "verdict": verdict if verdict in VERDICTS else ""}
+
+
+@require_safe
+def bundles_page(request: HttpRequest) -> HttpResponse:
+    """List bundles, newest first, with marks for those that are to be verified together."""
+    principal = of_request(request)
+    wanted, cursor = filters(request), request.GET.get("cursor", "")
+    context = {
+        "page": services.page(principal, **wanted, cursor=cursor),
+        "filters": wanted,
+        "is_filtered": any(wanted.values()),
+        "verdicts": VERDICT_WORDS,
+        "cursor": cursor,
+        "most": batch.MOST_AT_ONCE,
+        "select": principal.may("bundles.verify_bundle"),
+        "here": "bundles",
+    }
+    return render(request, "bundles/list.html", context)
+
+
+@require_GET
+def bundles_csv(request: HttpRequest) -> HttpResponseBase:
+    """The filtered list as CSV, newest first."""
+    principal = of_request(request)
+    wanted = filters(request)
+    bundles = keyset.walk(lambda cursor: services.page(principal, **wanted, cursor=cursor, limit=keyset.MAX_LIMIT))
+    rows = ([getattr(bundle, column) for column in COLUMNS] for bundle in bundles)
+    return exports.as_csv(principal, "bundles", COLUMNS, rows, filters=wanted)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_bundle_page(request: HttpRequest) -> HttpResponse:
+    """Show the form; POST queues the job and goes to it, or to the equal one that is at work already."""
+    principal = of_request(request)
+    principal.require("bundles.create_bundle")
+    if request.method == "POST":
+        form = NewBundleForm(request.POST)
+        if form.is_valid():
+            enqueued = services.request_bundle(principal, **form.cleaned_data)
+            if not enqueued.created:
+                messages.info(request, ALREADY_ACTIVE)
+            return redirect("job-page", job_id=enqueued.job.job_id)
+    else:
+        asked = {name: request.GET[name] for name in NewBundleForm.base_fields if request.GET.get(name)}
+        form = NewBundleForm(initial=asked)
+    context = {
+        "form": form,
+        "known": _known_incidents(),
+        "more": form.errors.keys() - {"incident_id"} or request.GET.keys() - {"incident_id"},
+        "incident_id": form["incident_id"].value() or "",
+        "sources": sources_state() if "ask" in request.GET else None,
+        "here": "bundles",
+    }
+    return render(request, "bundles/new.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
+    """Show one bundle; POST asks for a new verification and goes to its job."""
+    principal = of_request(request)
+    if request.method == "POST":
+        return redirect("job-page", job_id=services.request_verification(principal, bundle_id).job.job_id)
+    bundle = services.get(principal, bundle_id)
+    checked = services.verifications(bundle)
+    search, offset = request.GET.get("find", ""), _whole(request.GET.get("from", ""))
+    context: dict[str, Any] = {
+        "bundle": bundle,
+        "verification": checked[0] if checked else None,
+        "earlier": checked[1:6],
+        "find": search,
+        "key_standing": trusted_keys.standing(bundle.key_id),
+        "largest_opened": single_files.LARGEST_BYTES,
+        "own": offline_check.lines_of(bundle, services.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")),
+        **_contents(bundle, search, offset),
+        "here": "bundles",
+    }
+    if principal.may("custody.view_event"):
+        context["events"] = Event.objects.filter(object_type="bundle", object_id=str(bundle_id))[:20]
+        context["chain"] = last_check()
+    return render(request, "bundles/detail.html", context)
+
+
+@require_safe
+def sources_part(request: HttpRequest) -> HttpResponse:
+    """The state of the sources alone, for pages that ask for it after they have loaded."""
+    of_request(request).require("bundles.view_bundle")
+    template = "bundles/sources.html" if request.headers.get("HX-Request") else "bundles/sources_page.html"
+    return render(request, template, {"sources": sources_state(), "here": "bundles"})
+
+
+def sources_state() -> dict[str, Any]:
+    """Ask every source now; how it answered, and how long that took in milliseconds."""
+    began = time.monotonic()
+    found = health.reachability()
+    watch.keep(found)
+    needed = [source for source in found if not source.informational]
+    return {
+        "rows": found,
+        "down": [source for source in needed if source.down],
+        "asked_ms": round((time.monotonic() - began) * 1000),
+    }
+
+
+def _contents(bundle: Bundle, search: str, offset: int) -> dict[str, Any]:
+    files, total = services.contents(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
+    shown_to = offset + len(files)
+    return {
+        "files": files,
+        "total": total,
+        "shown_from": offset + 1,
+        "shown_to": shown_to,
+        "earlier_from": max(0, offset - CONTENTS_A_PAGE) if offset else None,
+        "later_from": shown_to if shown_to < total else None,
+    }
+
+
+def _known_incidents() -> list[str]:
+    """Incident ids of the newest jobs, each once: suggestions, not a list of all."""
+    recent = Job.objects.order_by("-created_at", "-job_id").values_list("incident_id", flat=True)[:RECENT_JOBS]
+    return [incident_id for incident_id in dict.fromkeys(recent) if incident_id]
+
+
+def _whole(text: str) -> int:
+    return min(int(text), 10**9) if text.isascii() and text.isdigit() and len(text) < 12 else 0

@@ -1,0 +1,227 @@
+"""`python -m bundles.format {create,verify,list,extract,export-bagit}`: bundles as files, without Django or a database.
+
+Exit codes: 0 done or verified; 1 not verified, or not made; 2 could not be checked (usage, a key or file unreadable).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bundles.format.cli import commands
+from bundles.format.cli.terminal import (
+    CANNOT_CHECK,
+    NOT_VERIFIED,
+    VERIFIED,
+    complain,
+    progress_on_stderr,
+    say,
+    say_json,
+)
+from bundles.format.model import paths
+from bundles.format.model.errors import BundleRejectedError, CannotCheckError, CannotWriteError
+from bundles.format.model.limits import MIB
+from bundles.format.model.signing import SigningKey, timestamp
+from bundles.format.writing.folder import folder_payloads
+from bundles.format.writing.packing import write_error
+from bundles.format.writing.pipes import STANDARD_STREAM, stream_bundle
+from bundles.format.writing.publish import publish
+from bundles.format.writing.writer import SUFFIXES, WrittenBundle, write_bundle
+from bundles.format.writing.writing import available_compression
+
+
+def main(arguments: Sequence[str] | None = None, *, default_keys: Sequence[Path] = ()) -> int:
+    """Run one command.
+
+    Args:
+        arguments: the words after the program's name; those of the process unless given.
+        default_keys: keys to trust where `--key` names none.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    if "key" in options and options.command != "create":
+        options.key = options.key or list(default_keys)
+    try:
+        return int(options.run(options))
+    except BundleRejectedError as error:
+        complain(error.code, f"NOT VERIFIED: {error.detail}")
+        return NOT_VERIFIED
+    except CannotCheckError as error:
+        complain(error.code, error.detail)
+        return CANNOT_CHECK
+    except CannotWriteError as error:
+        complain(error.code, error.detail)
+        return CANNOT_CHECK if error.code in {"key_unreadable", "key_unsuitable"} else NOT_VERIFIED
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `verify`, shared with tools/verify_bundle.py."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="the bundle; - is standard input")
+    _key_option(parser)
+    _only_option(parser)
+    parser.set_defaults(run=commands.verify, command="verify")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bundles.format", description=__doc__)
+    actions = parser.add_subparsers(dest="command", required=True)
+    create = actions.add_parser("create", help="bundle a folder")
+    create.add_argument("folder", type=Path, metavar="FOLDER")
+    create.add_argument("--incident-id", required=True)
+    create.add_argument("--key", type=Path, required=True, metavar="PEM", help="the private key to sign with")
+    create.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, a new file, or -"
+    )
+    create.add_argument("--gzip", action="store_true", help="gzip instead of zstd")
+    create.add_argument("--chunk-size-mb", type=int, default=256, metavar="N")
+    create.add_argument("--any", action="store_true", dest="any_folder", help="take any folder, each file an artifact")
+    create.add_argument("--json", action="store_true", help="print the result as JSON")
+    create.set_defaults(run=_create)
+    add_verify_options(actions.add_parser("verify", help="verify a bundle"))
+    listing = actions.add_parser("list", help="show an authentic manifest; the payload is not checked")
+    listing.add_argument("path", type=Path, metavar="PATH")
+    _key_option(listing)
+    listing.set_defaults(run=commands.show)
+    extract = actions.add_parser("extract", help="verify a bundle and unpack it into a new folder")
+    extract.add_argument("path", type=Path, metavar="PATH")
+    extract.add_argument("into", type=Path, metavar="DIR", help="must not exist; appears only when all is verified")
+    _key_option(extract)
+    _only_option(extract)
+    extract.set_defaults(run=commands.extract)
+    bag = actions.add_parser("export-bagit", help="verify a bundle and write it as a BagIt bag")
+    bag.add_argument("path", type=Path, metavar="PATH")
+    bag.add_argument("into", type=Path, metavar="DIR", help="must not exist; appears only when all is verified")
+    _key_option(bag)
+    bag.set_defaults(run=commands.export_bagit)
+    return parser
+
+
+def _key_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--key", type=Path, action="append", metavar="PEM_OR_DIR", help="a public key to trust, or a directory of them"
+    )
+    parser.add_argument(
+        "--require", type=_count, default=1, metavar="N", help="how many different trusted keys must have signed"
+    )
+    parser.add_argument(
+        "--spool", type=Path, metavar="DIR", help="where to keep what PATH - reads; $TMPDIR if not given"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument(
+        "--allow-weak-keys",
+        action="store_true",
+        help="count signatures by keys of 2,048 bits or more, and of any exponent; the report says so",
+    )
+
+
+def _only_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="MEMBER", help="check this one file and nothing else of the payload")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on")
+    return int(text)
+
+
+def bundle_name(incident_id: str, compression: str) -> str:
+    """The name a bundle gets in a directory: incident, time, format."""
+    moment = timestamp().replace("-", "").replace(":", "").replace(".", "")
+    return f"{incident_id}-{moment}{SUFFIXES[compression]}"
+
+
+def output_path(asked: Path, incident_id: str, compression: str) -> Path:
+    """Where a bundle goes: into the directory `asked` under a name of its own, or to `asked`, which must be new.
+
+    Raises:
+        CannotWriteError: `name_taken` or `write_failed`.
+    """
+    if asked.is_dir():
+        return asked / bundle_name(incident_id, compression)
+    if asked.exists() or asked.is_symlink():
+        raise CannotWriteError("name_taken", f"{asked} exists already; a bundle never overwrites.")
+    if not asked.parent.is_dir():
+        raise CannotWriteError("write_failed", f"{asked.parent} is no directory.")
+    return asked
+
+
+def _create(options: argparse.Namespace) -> int:
+    if not paths.valid_incident_id(options.incident_id):
+        raise CannotWriteError("incident_id_invalid", "An incident id is letters, digits, dots, dashes, underscores.")
+    if not options.folder.is_dir():
+        raise CannotWriteError("input_invalid", f"{options.folder} is no directory.")
+    if not 1 <= options.chunk_size_mb <= 65_536:
+        raise CannotWriteError("input_invalid", "--chunk-size-mb is from 1 to 65536.")
+    key = SigningKey.load(options.key)
+    compression = "gzip" if options.gzip else available_compression()
+    if options.output == STANDARD_STREAM:
+        return _create_to_pipe(options, key, compression)
+    target = output_path(options.output, options.incident_id, compression)
+    try:
+        staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
+    except OSError as error:
+        raise write_error(error) from error
+    try:
+        written = write_bundle(
+            staging / target.name,
+            incident_id=options.incident_id,
+            payloads=folder_payloads(options.folder, options.incident_id, staging, any_folder=options.any_folder),
+            key=key,
+            chunk_size=options.chunk_size_mb * MIB,
+            compression=compression,
+            progress=progress_on_stderr("bundling"),
+        )
+        publish(written.path, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    result = result_of(written, str(target), options.incident_id)
+    if options.json:
+        say_json(result)
+    else:
+        say(f"created {target}: {written.size} bytes, SHA-256 {written.sha256}")
+        say(f"content digest {written.manifest.content_digest}")
+    return VERIFIED
+
+
+def _create_to_pipe(options: argparse.Namespace, key: SigningKey, compression: str) -> int:
+    """Standard output is the bundle, so what is to be said goes to standard error."""
+    if sys.stdout.isatty():
+        raise CannotWriteError("input_invalid", "A bundle is not written to a terminal.")
+    with tempfile.TemporaryDirectory(prefix="bundle-") as staging:
+        written = stream_bundle(
+            sys.stdout.fileno(),
+            incident_id=options.incident_id,
+            payloads=folder_payloads(options.folder, options.incident_id, Path(staging), any_folder=options.any_folder),
+            key=key,
+            chunk_size=options.chunk_size_mb * MIB,
+            compression=compression,
+        )
+    if options.json:
+        sys.stderr.write(json.dumps(result_of(written, "-", options.incident_id)) + "\n")
+    else:
+        sys.stderr.write(f"created a bundle of {written.size} bytes, SHA-256 {written.sha256}\n")
+    return VERIFIED
+
+
+def result_of(written: WrittenBundle, name: str, incident_id: str) -> dict[str, Any]:
+    """What a command that made a bundle answers with."""
+    return {
+        "bundle": name,
+        "sha256": written.sha256,
+        "size": written.size,
+        "incident_id": incident_id,
+        "content_digest": written.manifest.content_digest,
+        "manifest_hash": written.manifest.manifest_hash,
+        "key_id": written.key_id,
+        "files": len(written.manifest.files),
+        "bytes": written.manifest.total_size,
+        "complete": written.manifest.complete,
+    }

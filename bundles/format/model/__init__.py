@@ -1,0 +1,1 @@
+"""What a bundle is: manifest, signature, paths, limits, canonical JSON, digests, errors."""

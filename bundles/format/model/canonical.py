@@ -1,0 +1,153 @@
+"""Canonical JSON out, strict JSON in.
+
+The canonical form is `json.dumps(obj, sort_keys=True, separators=(",", ":"))`: ASCII, keys in code point order, no
+blanks, no final newline. A number of a record keeps its own text: `1.10`, `-0` and `1E400` come out as they went in,
+since a round trip through a double would change evidence. Strict reading refuses what two parsers could understand
+differently: duplicate keys, NaN and infinities, bytes that are not UTF-8.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from bundles.format.model.errors import RecordError
+
+MAX_INTEGER = 2**63 - 1
+RECORD_DEPTH = 64
+
+MOST_INTEGER_CHARACTERS = 1000  # Python refuses to convert much longer ones, as that takes quadratic time
+
+
+@dataclass(frozen=True, slots=True)
+class JsonNumber:
+    """A number that neither an `int` nor a `float` would write as it was read.
+
+    No number to Python, on purpose: whoever writes it with `json.dumps` gets a TypeError and not another number.
+
+    Attributes:
+        text: as in the document, by the grammar of RFC 8259.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        """The number as it stands in the document."""
+        return self.text
+
+
+def fraction_of(text: str) -> float | JsonNumber:
+    """A number with a fraction or an exponent: a float where that has the same text."""
+    value = float(text)
+    return value if repr(value) == text else JsonNumber(text)
+
+
+def integer_of(text: str) -> int | JsonNumber:
+    """A whole number: an int where that has the same text and is not so long that converting it takes for ever."""
+    return JsonNumber(text) if text == "-0" or len(text) > MOST_INTEGER_CHARACTERS else int(text)
+
+
+def canonical_json(value: Any) -> bytes:
+    """The canonical form of a JSON value, which may hold `JsonNumber`s.
+
+    Raises:
+        ValueError: the value holds NaN or an infinity.
+        TypeError: the value holds something that JSON has no form for.
+    """
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except TypeError:  # a JsonNumber, most likely
+        text = "".join(_pieces(value))
+    return text.encode("ascii")
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """As `json.dumps`, with every `JsonNumber` by its own text; about ten times slower."""
+    if isinstance(value, JsonNumber):
+        yield value.text
+    elif isinstance(value, dict):
+        lead = "{"
+        for key in sorted(value):
+            yield f"{lead}{json.dumps(key)}:"
+            yield from _pieces(value[key])
+            lead = ","
+        yield "{}" if lead == "{" else "}"
+    elif isinstance(value, list):
+        lead = "["
+        for item in value:
+            yield lead
+            yield from _pieces(item)
+            lead = ","
+        yield "[]" if lead == "[" else "]"
+    else:
+        yield json.dumps(value, allow_nan=False)
+
+
+def strict_loads(raw: bytes | str, *, floats: bool) -> Any:
+    """Parse JSON, refusing what is ambiguous.
+
+    Args:
+        raw: the document; bytes must be UTF-8 without a byte order mark.
+        floats: whether numbers may have a fraction or an exponent; all numbers then keep their own text.
+
+    Raises:
+        ValueError: it is not JSON, nests beyond what the parser can hold, or is ambiguous.
+    """
+    text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=fraction_of if floats else _refuse_float,
+            parse_int=integer_of if floats else None,
+        )
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def canonical_record(record: Any) -> bytes:
+    """One record of a data member as a line: its canonical form, which never holds a line break.
+
+    Raises:
+        RecordError: NaN or an infinity, or nested more than 64 deep.
+    """
+    try:
+        if depth_exceeds(record, RECORD_DEPTH):
+            raise RecordError(f"a record nests more than {RECORD_DEPTH} deep")
+        return canonical_json(record)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RecordError(f"a record cannot be written as JSON: {error}") from error
+
+
+def depth_exceeds(value: Any, limit: int) -> bool:
+    """Whether arrays and objects nest more than `limit` deep, the outermost being 1."""
+    level: list[Any] = [value]
+    for _ in range(limit):
+        deeper: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                deeper.extend(item.values())
+            elif isinstance(item, list):
+                deeper.extend(item)
+        level = [item for item in deeper if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return made
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refuse_float(number: str) -> NoReturn:
+    raise ValueError(f"{number[:40]} is not a whole number")

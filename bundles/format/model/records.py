@@ -1,0 +1,282 @@
+"""The data members: `timeline.json`, `alerts.json`, `artifacts.json`, written and read one record a line.
+
+Each record is a line in canonical form, so equal records are equal bytes whoever wrote them. Memory stays bounded:
+arrays are sorted in runs on disk, and reading holds one record at a time. Data members of older bundles, which are not
+written by lines, are parsed in one piece up to `Limits.whole_json_bytes`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from bundles.format.model.canonical import canonical_json, canonical_record, strict_loads
+from bundles.format.model.errors import RecordError
+from bundles.format.model.limits import DEFAULT_LIMITS, MIB, Limits
+
+RUN_BYTES = 32 * MIB
+ALERT_ORDER = ("timestamp", "id")
+ARTIFACT_ORDER = ("collected_at", "artifact_id")
+EVENTS = "events"
+
+__all__ = [
+    "ALERT_ORDER", "ARTIFACT_ORDER", "RecordSpool", "Timeline", "canonical_record", "iter_array", "parse_record",
+    "read_timeline", "sort_key", "write_timeline",
+]  # fmt: skip
+
+
+def sort_key(record: dict[str, Any], order: tuple[str, str]) -> tuple[str, str]:
+    """Where a record stands in its array: the texts of two of its fields, empty where it lacks one.
+
+    The text of a field that is no string is its canonical JSON.
+    """
+    first, second = (record.get(name) for name in order)
+    return _text(first), _text(second)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else canonical_json(value).decode("ascii")
+
+
+def parse_record(line: bytes | str) -> dict[str, Any]:
+    """Parse one canonical line, with every number's own text kept.
+
+    Raises:
+        RecordError: it is not one JSON object.
+    """
+    try:
+        record = strict_loads(line, floats=True)
+    except ValueError as error:
+        raise RecordError(f"a record is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise RecordError("a record is not an object")
+    return record
+
+
+class RecordSpool:
+    """Collects canonical lines in any order and writes them as one sorted array, in bounded memory.
+
+    Args:
+        directory: where sorted runs are kept until the array is written; they are unlinked as soon as they are open.
+        run_bytes: lines are held in memory up to this size.
+    """
+
+    def __init__(self, directory: Path, *, run_bytes: int = RUN_BYTES) -> None:
+        self._directory = directory
+        self._run_bytes = run_bytes
+        self._held: list[tuple[tuple[str, str], bytes]] = []
+        self._held_bytes = 0
+        self._runs = ExitStack()
+        self._run_files: list[IO[bytes]] = []
+        self.count = 0
+
+    def add(self, key: tuple[str, str], line: bytes) -> None:
+        """Add one record.
+
+        Args:
+            key: its place, from `sort_key`.
+            line: its canonical form.
+        """
+        self._held.append((key, line))
+        self._held_bytes += len(line) + 200
+        self.count += 1
+        if self._held_bytes > self._run_bytes:
+            self._spill()
+
+    def write_array(self, path: Path) -> int:
+        """Write the array to a new file and forget the records.
+
+        Returns:
+            The file's size in bytes.
+        """
+        self._held.sort()
+        with self._runs, path.open("xb") as out:
+            ordered = heapq.merge(self._held, *(_read_run(run) for run in self._run_files))
+            lead = b"[\n"
+            for _, line in ordered:
+                out.write(lead)
+                out.write(line)
+                lead = b",\n"
+            out.write(b"[]" if lead == b"[\n" else b"\n]")
+            size = out.tell()
+        self._held, self._run_files = [], []
+        return size
+
+    def _spill(self) -> None:
+        self._held.sort()
+        run = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115 # closed with the stack
+        self._runs.enter_context(run)
+        for key, line in self._held:
+            run.write(json.dumps(key).encode("ascii") + b"\t" + line + b"\n")
+        run.seek(0)
+        self._run_files.append(run)
+        self._held, self._held_bytes = [], 0
+
+
+def _read_run(run: IO[bytes]) -> Iterator[tuple[tuple[str, str], bytes]]:
+    for row in run:
+        key, _, line = row.rstrip(b"\n").partition(b"\t")
+        first, second = json.loads(key)
+        yield (first, second), line
+
+
+def write_timeline(path: Path, header: dict[str, Any], events: Iterable[bytes]) -> int:
+    """Write `timeline.json` to a new file: the header's keys in order, and `events` among them one a line.
+
+    Args:
+        path: the new file.
+        header: every key of the timeline but `events`.
+        events: canonical lines, in the order to be kept.
+
+    Returns:
+        The file's size in bytes.
+
+    Raises:
+        RecordError: the header cannot be written as JSON.
+    """
+    canonical_record(header)
+    before = {key: value for key, value in header.items() if key < EVENTS}
+    after = {key: value for key, value in header.items() if key > EVENTS}
+    with path.open("xb") as out:
+        out.write(canonical_json(before)[:-1] + (b"," if before else b"") + b'"events":[')
+        lead = b"\n"
+        for line in events:
+            out.write(lead)
+            out.write(line)
+            lead = b",\n"
+        out.write((b"]" if lead == b"\n" else b"\n]") + (b"," if after else b"") + canonical_json(after)[1:])
+        return out.tell()
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A timeline being read.
+
+    Attributes:
+        header: every key but `events`.
+        events: each event, parsed and as its canonical line, in stored order; read it once.
+    """
+
+    header: dict[str, Any]
+    events: Iterator[tuple[dict[str, Any], bytes]]
+
+
+def iter_array(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Each record of `alerts.json` or `artifacts.json`, parsed and as its canonical line.
+
+    Raises:
+        RecordError: it is not an array of objects.
+    """
+    with path.open("rb") as file:
+        if _is_array_by_lines(file, limits):
+            yield from _lines(file, limits)
+            if file.readline(3) != b"]":
+                raise RecordError(f"{path.name} does not end as an array does")
+            return
+    records = _whole(path, limits)
+    if not isinstance(records, list):
+        raise RecordError(f"{path.name} is not an array")
+    yield from _objects(records, path.name)
+
+
+def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
+    """Open a `timeline.json`.
+
+    Raises:
+        RecordError: it is not a timeline object; also while its events are read.
+    """
+    with path.open("rb") as file:
+        first = file.readline(limits.record_bytes)
+        if first.endswith(b'"events":[\n'):
+            last = _last_line(file, limits)
+            try:
+                header = strict_loads(first[:-1] + last, floats=True)
+            except ValueError:
+                header = None  # written by other rules; read below in one piece
+            if isinstance(header, dict) and header.pop(EVENTS, None) == []:
+                return Timeline(header, _timeline_lines(path, len(first), last, limits))
+    whole = _whole(path, limits)
+    if isinstance(whole, dict) and EVENTS not in whole and isinstance(whole.get("timeline"), dict):
+        whole = whole["timeline"]
+    if not isinstance(whole, dict) or not isinstance(whole.get(EVENTS, []), list):
+        raise RecordError(f"{path.name} is not a timeline object")
+    events = whole.pop(EVENTS, [])
+    return Timeline(whole, _objects(events, path.name))
+
+
+def _is_array_by_lines(file: IO[bytes], limits: Limits) -> bool:
+    """Whether the file is an array with one object a line; it then stands before the first.
+
+    Every line is looked at, though not parsed: an array in another layout may look like this one for a while.
+    """
+    if file.readline(3) != b"[\n":
+        return False
+    row = file.readline(limits.record_bytes + 2)
+    while row.startswith(b"{") and row.endswith(b"},\n"):
+        row = file.readline(limits.record_bytes + 2)
+    ends_by_lines = row.startswith(b"{") and row.endswith(b"}\n") and file.readline(3) == b"]"
+    file.seek(2)
+    return ends_by_lines
+
+
+def _timeline_lines(path: Path, start: int, last: bytes, limits: Limits) -> Iterator[tuple[dict[str, Any], bytes]]:
+    with path.open("rb") as file:
+        file.seek(start)
+        yield from _lines(file, limits)
+        if file.read(len(last) + 1) != last:
+            raise RecordError(f"{path.name} does not end as a timeline does")
+
+
+def _lines(file: IO[bytes], limits: Limits) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Records up to the one that no comma follows; the file then stands before the closing bracket."""
+    while True:
+        row = file.readline(limits.record_bytes + 2)
+        line = row.rstrip(b"\n")
+        more = line.endswith(b",")
+        yield _record(line[:-1] if more else line)
+        if not row.endswith(b"\n"):
+            raise RecordError("a record is cut off or too long")
+        if not more:
+            return
+
+
+def _record(line: bytes) -> tuple[dict[str, Any], bytes]:
+    record = parse_record(line)
+    return record, canonical_record(record)
+
+
+def _objects(records: list[Any], name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
+    for record in records:
+        if not isinstance(record, dict):
+            raise RecordError(f"{name} holds a record that is not an object")
+        yield record, canonical_record(record)
+
+
+def _whole(path: Path, limits: Limits) -> Any:
+    if path.stat().st_size > limits.whole_json_bytes:
+        raise RecordError(f"{path.name} is not written by lines and too large to be read in one piece")
+    try:
+        return strict_loads(path.read_bytes(), floats=True)
+    except ValueError as error:
+        raise RecordError(f"{path.name} is not JSON: {error}") from error
+
+
+def _last_line(file: IO[bytes], limits: Limits) -> bytes:
+    """The last line of the file, which starts with the bracket that closes the events."""
+    size = file.seek(0, os.SEEK_END)
+    tail = b""
+    while b"\n" not in tail and size > 0 and len(tail) < limits.record_bytes:
+        step = min(size, max(64 * 1024, len(tail)))  # doubling, or a long line would be copied again and again
+        size -= step
+        file.seek(size)
+        tail = file.read(step) + tail
+    return tail.rpartition(b"\n")[2]

@@ -1,0 +1,265 @@
+"""Step 1 of the reading plan: the file itself and its compression, as a bounded stream of tar bytes.
+
+A file is opened once, without following a link, and recognised by its first bytes. `tar_blocks` then gives the
+decompressed bytes in order and refuses whatever is not exactly one compressed stream: nothing in front, between or
+behind. `raw` bytes are shown to the caller too, so that the file's own digest costs no second reading.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import weakref
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bundles.format.model.errors import BundleRejectedError, CannotCheckError
+from bundles.format.model.limits import KIB, MIB, Limits
+from bundles.format.model.paths import MAX_NAME_BYTES, must_escape
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+GZIP_MAGIC = b"\x1f\x8b\x08"
+READ_BYTES = 4 * MIB
+GZIP_INPUT_BYTES = 256 * 1024
+TAIL_BYTES = 64
+GZIP_RESERVED, GZIP_NAME = 0xE0, 0x08  # flags of RFC 1952
+GZIP_HEAD_BYTES = 10
+GZIP_SPARE_BYTES = 4 * KIB
+BLOCK_BYTES = 2 * MIB
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A bundle being read: an open descriptor and its size in bytes when it was opened.
+
+    Attributes:
+        streams: what `tar_blocks` gave; ended with the file, as a stream has threads that must not be left to the
+            garbage collector: it may run on one of them, and a thread that waits for itself waits for ever.
+    """
+
+    descriptor: int
+    size: int
+    kind: str
+    streams: list[weakref.ref[Generator[bytes, None, None]]] = field(default_factory=list, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A regular file that is open already, such as a spooled one without a name; `name` is for reports."""
+
+    descriptor: int
+    name: str
+
+
+Source = Path | Opened
+
+
+@contextmanager
+def open_bundle(path: Source) -> Iterator[BundleFile]:
+    """Open `path` for the time of one verification.
+
+    Raises:
+        CannotCheckError: `bundle_unreadable`.
+        BundleRejectedError: `not_a_regular_file` or `not_a_bundle`.
+    """
+    try:
+        if isinstance(path, Opened):
+            descriptor = os.dup(path.descriptor)
+        else:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP and isinstance(path, Path) and path.is_symlink():
+            raise BundleRejectedError("not_a_regular_file", "The path is a symbolic link.") from error
+        raise CannotCheckError("bundle_unreadable", f"The file cannot be opened: {error.strerror}.") from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise BundleRejectedError("not_a_regular_file", "The path is not a regular file.")
+        magic = _read_from(descriptor, min(4, found.st_size), 0)
+        file = BundleFile(descriptor, found.st_size, _kind(magic))
+        try:
+            yield file
+        finally:
+            for stream in [reference() for reference in file.streams]:
+                if stream is not None:
+                    stream.close()
+    finally:
+        os.close(descriptor)
+
+
+def tar_blocks(
+    file: BundleFile, limits: Limits, *, on_raw: Callable[[memoryview], None] | None = None
+) -> Generator[bytes, None, None]:
+    """The decompressed bytes of a bundle, in order, in blocks of some MiB.
+
+    The end of the iteration means that the compressed stream ended soundly at the end of the file.
+
+    Args:
+        file: what to read, always from its start.
+        limits: bounds on window, ratio and total.
+        on_raw: called with the file's bytes as they are consumed, in order, each byte once.
+
+    Raises:
+        BundleRejectedError: a code of the steps `container` or `end`.
+        CannotCheckError: `zstandard_missing`, or `bundle_changed` when the file shrank meanwhile.
+    """
+    raw = RawReader(file, on_raw or _unseen)
+    if file.kind == "gzip":
+        blocks = _gunzip(raw)
+    else:
+        try:
+            from bundles.format.reading import zstd_reader  # zstandard may be missing where only gzip is used
+        except ImportError as error:
+            raise CannotCheckError("zstandard_missing", "Reading this bundle needs the zstandard library.") from error
+        blocks = zstd_reader.decompress(raw, limits)
+    bounded = _bounded(blocks, file.size, limits)
+    file.streams.append(weakref.ref(bounded))
+    return bounded
+
+
+class RawReader:
+    """Reads a file from its start to the size it had when opened, in large blocks; shows what is consumed."""
+
+    def __init__(self, file: BundleFile, on_raw: Callable[[memoryview], None]) -> None:
+        self._file = file
+        self._on_raw = on_raw
+        self._buffer = memoryview(b"")
+        self._start = 0
+        self._read = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes from here to the end of the file."""
+        return self._file.size - self._read + len(self._buffer) - self._start
+
+    @property
+    def size(self) -> int:
+        """The file's size in bytes."""
+        return self._file.size
+
+    def tail(self, count: int) -> bytes:
+        """The first few of the file's last `count` bytes (fewer when it is shorter); not shown, not consumed."""
+        if count > self.size:
+            return b""
+        return _read_from(self._file.descriptor, min(count, TAIL_BYTES), self._file.size - count)
+
+    def window(self, count: int) -> memoryview:
+        """At least `count` bytes from here on, fewer only at the end of the file; nothing is consumed."""
+        have = len(self._buffer) - self._start
+        if have < count and self._read < self._file.size:
+            # Read again from here rather than copied together: the kernel fills memory that nobody has to clear first.
+            # A buffer of its own each time, as views of the one before may still be in work on other threads.
+            at = self._read - have
+            fresh = _read_from(self._file.descriptor, min(max(READ_BYTES, count), self._file.size - at), at)
+            self._buffer, self._start, self._read = memoryview(fresh), 0, at + len(fresh)
+        return self._buffer[self._start :]
+
+    def take(self, count: int) -> memoryview:
+        """Exactly `count` bytes, consumed and shown.
+
+        Raises:
+            BundleRejectedError: `truncated`.
+        """
+        if self.left < count:
+            raise BundleRejectedError("truncated", "The file ends in the middle of its compressed data.")
+        view = self.window(count)[:count]
+        self._start += count
+        self._on_raw(view)
+        return view
+
+
+def _unseen(block: memoryview) -> None:
+    """What `on_raw` is when nobody looks."""
+
+
+def _read_from(descriptor: int, count: int, offset: int) -> bytes:
+    """Exactly `count` bytes of the file; only errors of the bundle itself are told as such, not its consumers'."""
+    data = b""
+    while len(data) < count:
+        try:
+            more = os.pread(descriptor, count - len(data), offset + len(data))
+        except OSError as error:
+            raise CannotCheckError("bundle_unreadable", f"The file cannot be read: {error.strerror}.") from error
+        if not more:
+            raise CannotCheckError("bundle_changed", "The file shrank while it was read.")
+        data = data + more if data else more
+    return data
+
+
+def _kind(magic: bytes) -> str:
+    if magic == ZSTD_MAGIC:
+        return "zstd"
+    if magic[:3] == GZIP_MAGIC:
+        return "gzip"
+    if len(magic) == 4 and magic[1:] == b"\x2a\x4d\x18" and 0x50 <= magic[0] <= 0x5F:
+        return "zstd"  # begins with a skippable frame
+    raise BundleRejectedError("not_a_bundle", "The file begins neither as zstd nor as gzip does.")
+
+
+def _bounded(blocks: Generator[bytes, None, None], size: int, limits: Limits) -> Generator[bytes, None, None]:
+    total = 0
+    with closing(blocks):
+        for block in blocks:
+            total += len(block)
+            if total > limits.total_bytes:
+                raise BundleRejectedError("size_exceeded", "The bundle unpacks to more than is allowed.")
+            if total > limits.ratio_grace_bytes and total > limits.ratio * size:
+                raise BundleRejectedError("ratio_exceeded", "The bundle unpacks to far more than honest evidence does.")
+            yield block
+
+
+def _check_gzip_header(head: bytes) -> None:
+    """Check that a gzip header (RFC 1952) has no optional field but a plain file name.
+
+    Raises:
+        BundleRejectedError: `reserved_bits`, `truncated` or `corrupt_compression`.
+    """
+    if len(head) < GZIP_HEAD_BYTES:
+        raise BundleRejectedError("truncated", "The file ends in the middle of its gzip header.")
+    flags = head[3]
+    if flags & GZIP_RESERVED:
+        raise BundleRejectedError("reserved_bits", "The gzip header sets bits that must be zero.")
+    if flags & ~GZIP_NAME:
+        raise BundleRejectedError("corrupt_compression", "The gzip header has fields that no bundle needs.")
+    name, end, _ = head[GZIP_HEAD_BYTES:].partition(b"\0")
+    if flags and not (end and _plain_name(name)):
+        raise BundleRejectedError("corrupt_compression", "The name in the gzip header is no plain file name.")
+
+
+def _plain_name(raw: bytes) -> bool:
+    """Whether a gzip header's name could be that of an artifact: nothing leads out of a folder or steers a terminal."""
+    try:
+        name = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return name not in {"", ".", ".."} and "/" not in name and not any(must_escape(character) for character in name)
+
+
+def _gunzip(raw: RawReader) -> Generator[bytes, None, None]:
+    _check_gzip_header(bytes(raw.window(GZIP_HEAD_BYTES + MAX_NAME_BYTES + 1)[: GZIP_HEAD_BYTES + MAX_NAME_BYTES + 1]))
+    inflate = zlib.decompressobj(wbits=31)
+    pending: bytes | memoryview = b""
+    taken, given = 0, 0
+    try:
+        while not inflate.eof:
+            if not pending:
+                if not raw.left:
+                    raise BundleRejectedError("truncated", "The file ends in the middle of its compressed data.")
+                pending = raw.take(min(GZIP_INPUT_BYTES, raw.left))
+                taken += len(pending)
+            block = inflate.decompress(pending, BLOCK_BYTES)
+            pending = inflate.unconsumed_tail
+            given += len(block)
+            # No deflate code needs more than nine bits a byte: what is longer holds blocks of nothing.
+            if taken - len(pending) - len(inflate.unused_data) > given + given // 8 + GZIP_SPARE_BYTES:
+                raise BundleRejectedError("corrupt_compression", "The gzip stream is made of empty blocks.")
+            if block:
+                yield block
+    except zlib.error as error:
+        raise BundleRejectedError("corrupt_compression", "The gzip stream is damaged.") from error
+    if inflate.unused_data or raw.left:
+        raise BundleRejectedError("trailing_data", "There is data behind the end of the gzip stream.")

@@ -1,0 +1,110 @@
+"""Steps 6 and 7 of the reading plan: the payload held against an authentic manifest, to the end of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from bundles.format.model import manifest as manifests
+from bundles.format.model import paths
+from bundles.format.model.errors import BundleRejectedError, CannotCheckError
+from bundles.format.model.hashing import FileLanes
+from bundles.format.model.manifest import FileEntry
+from bundles.format.reading.matching import Matcher
+from bundles.format.reading.sinks import Sink
+from bundles.format.reading.tarstream import Member, TarStream
+
+if TYPE_CHECKING:
+    from bundles.format.reading.verify import VerifiedManifest  # which uses this
+
+
+class ContentCheck:
+    """One reading of a bundle's members.
+
+    Args:
+        verified: the authentic manifest.
+        sink: is given each member's bytes as they are read.
+        progress: called with payload bytes checked and in all, unless None.
+        lanes: hash the files.
+    """
+
+    def __init__(
+        self,
+        verified: VerifiedManifest,
+        sink: Sink,
+        progress: Callable[[int, int], None] | None,
+        lanes: FileLanes,
+    ) -> None:
+        self._signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
+        self._manifest = verified.manifest
+        self._awaited = {entry.path: entry for entry in verified.manifest.files}
+        self._seen: set[str] = set()
+        self._sink = sink
+        self._progress = progress
+        self._done, self._total = 0, verified.manifest.total_size
+        self._matcher = Matcher(verified.manifest, lanes)
+
+    def run(self, stream: TarStream) -> None:
+        """Read every member.
+
+        Raises:
+            BundleRejectedError: a code of the steps `members`, `contents` or `end`, or one of the stream's.
+            CannotCheckError: `bundle_changed`: manifest and signature are not those that were authenticated.
+        """
+        try:
+            self._read(stream)
+        except BundleRejectedError:
+            self._matcher.settle()  # a file in front of the fault that is not as signed is the fault to name
+            raise
+
+    def _read(self, stream: TarStream) -> None:
+        strict = self._manifest.version == manifests.VERSION
+        while (member := stream.next_member()) is not None:
+            if member.path in self._seen:
+                raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
+            self._seen.add(member.path)
+            if strict and not member.canonical:
+                raise BundleRejectedError(
+                    "tar_header_invalid", f"The header of {member.path} is not the prescribed one."
+                )
+            if member.path in self._signed:
+                self._check_signed(stream, member)
+            else:
+                self._check_payload(stream, member)
+        if not self._signed.keys() <= self._seen:
+            raise CannotCheckError("bundle_changed", "The file changed while it was read.")
+        if self._awaited:
+            raise BundleRejectedError("member_missing", f"{next(iter(self._awaited))} is listed but not in the bundle.")
+        self._matcher.settle()
+        stream.finish(zeros_allowed=not strict)
+
+    def _check_signed(self, stream: TarStream, member: Member) -> None:
+        expected = self._signed[member.path]
+        changed = CannotCheckError("bundle_changed", "The file changed while it was read.")
+        if member.size != len(expected):
+            raise changed
+        offset, whole = 0, memoryview(expected)
+        for piece in stream.data():  # piece by piece: a large manifest is not held twice
+            if piece != whole[offset : offset + len(piece)]:
+                raise changed
+            offset += len(piece)
+        self._sink.begin(member.path)
+        self._sink.write(memoryview(expected))
+        self._sink.end()
+
+    def _check_payload(self, stream: TarStream, member: Member) -> None:
+        entry = self._awaited.pop(member.path, None)
+        if entry is None:
+            raise BundleRejectedError("member_unlisted", f"{member.path} is in the bundle but not in its manifest.")
+        if member.size != entry.size:
+            raise BundleRejectedError("size_mismatch", f"{member.path} has another size than was signed.")
+        self._sink.begin(entry.path)
+        self._check_bytes(stream, entry)
+        self._sink.end()
+
+    def _check_bytes(self, stream: TarStream, entry: FileEntry) -> None:
+        for piece in self._matcher.pieces(stream.data(), entry):
+            self._sink.write(piece)
+            self._done += len(piece)
+            if self._progress is not None:
+                self._progress(self._done, self._total)

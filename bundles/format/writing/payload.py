@@ -1,0 +1,115 @@
+"""What goes into a bundle: one payload a member, read once while it is hashed and checked against its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from bundles.format.model import paths
+from bundles.format.model.digests import FileDigest
+from bundles.format.model.errors import PayloadError
+from bundles.format.model.hashing import FileLanes
+from bundles.format.model.manifest import Chunk, FileEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """One member to be.
+
+    Attributes:
+        path: its member path.
+        size: its size in bytes; reading more or fewer is an error.
+        open: gives its bytes from the start, as a binary file with `readinto`.
+        expected_sha256: what its record says (hex); another digest is an error. None where nothing is known.
+    """
+
+    path: str
+    size: int
+    open: Callable[[], BinaryIO]
+    expected_sha256: str | None = None
+
+    @classmethod
+    def of_file(cls, path: str, file: Path) -> Payload:
+        """The payload of a local file of our own making."""
+        return cls(path=path, size=file.stat().st_size, open=lambda: file.open("rb", buffering=0))
+
+
+class PayloadHasher:
+    """Hashes one payload, and its chunks when it is larger than one."""
+
+    def __init__(self, payload: Payload, chunk_size: int, lanes: FileLanes) -> None:
+        self._payload = payload
+        self._chunk_size = chunk_size
+        self._digest = FileDigest(payload.size, chunk_size, lanes.whole, lanes.chunks)
+
+    def update(self, data: memoryview) -> None:
+        """Hash the next bytes, which must not change until `entry` was called."""
+        self._digest.update(data)
+
+    def entry(self) -> FileEntry:
+        """The manifest's entry, when everything was read.
+
+        Raises:
+            PayloadError: `payload_hash_mismatch`.
+        """
+        digest, payload = self._digest.finish(), self._payload
+        if payload.expected_sha256 is not None and digest != payload.expected_sha256:
+            raise PayloadError(
+                "payload_hash_mismatch", f"{payload.path} has another SHA-256 than its record says.", payload.path
+            )
+        chunks = tuple(
+            Chunk(index, offset, min(self._chunk_size, payload.size - offset), sha256)
+            for index, sha256 in enumerate(self._digest.chunks)
+            for offset in (index * self._chunk_size,)
+        )
+        return FileEntry(payload.path, payload.size, digest, paths.artifact_id_of(payload.path), chunks)
+
+
+def open_payload(payload: Payload) -> BinaryIO:
+    """Open a payload.
+
+    Raises:
+        PayloadError: `payload_unreadable`.
+    """
+    try:
+        return payload.open()
+    except OSError as error:
+        raise _unreadable(payload, error) from error
+
+
+def read_into(payload: Payload, stream: BinaryIO, view: memoryview) -> int:
+    """Read the next bytes of a payload into `view`.
+
+    Returns:
+        How many were read, at least one.
+
+    Raises:
+        PayloadError: `payload_truncated` or `payload_unreadable`.
+    """
+    try:
+        count = stream.readinto(view)  # type: ignore[attr-defined] # typing.BinaryIO forgets readinto
+    except OSError as error:
+        raise _unreadable(payload, error) from error
+    if not count:
+        raise PayloadError("payload_truncated", f"{payload.path} is shorter than its record says.", payload.path)
+    return int(count)
+
+
+def expect_end(payload: Payload, stream: BinaryIO) -> None:
+    """Check that a payload has no more bytes.
+
+    Raises:
+        PayloadError: `payload_longer` or `payload_unreadable`.
+    """
+    try:
+        more = stream.read(1)
+    except OSError as error:
+        raise _unreadable(payload, error) from error
+    if more:
+        raise PayloadError("payload_longer", f"{payload.path} is longer than its record says.", payload.path)
+
+
+def _unreadable(payload: Payload, error: OSError) -> PayloadError:
+    return PayloadError("payload_unreadable", f"{payload.path} cannot be read: {error.strerror}.", payload.path)

@@ -1,0 +1,1 @@
+"""What the job types of bundles do: create and verify."""

@@ -1,0 +1,82 @@
+"""From collected evidence to a written bundle: the one way, for the queue and for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bundles.format.model import paths
+from bundles.format.model.errors import CannotWriteError
+from bundles.format.model.limits import MIB
+from bundles.format.model.signing import SigningKey
+from bundles.format.writing.payload import Payload
+from bundles.format.writing.writer import WrittenBundle, write_bundle
+from bundles.format.writing.writing import available_compression
+from bundles.sources.collect import Evidence
+
+MAX_CHUNK_MB = 65_536
+INCIDENT_ID_RULE = (
+    "An incident id has 1 to 128 letters, digits, dots, dashes and underscores; the first is a letter or digit."
+)
+
+
+def require_request(incident_id: str, chunk_size_mb: int) -> None:
+    """Pass when a bundle can be made so.
+
+    Raises:
+        CannotWriteError: `incident_id_invalid` or `input_invalid`.
+    """
+    if not paths.valid_incident_id(incident_id):
+        raise CannotWriteError("incident_id_invalid", INCIDENT_ID_RULE)
+    if not 1 <= chunk_size_mb <= MAX_CHUNK_MB:
+        raise CannotWriteError("input_invalid", f"The chunk size is from 1 to {MAX_CHUNK_MB} MiB.")
+
+
+def pack(
+    evidence: Evidence,
+    out: Path,
+    *,
+    incident_id: str,
+    key: SigningKey,
+    chunk_size_mb: int,
+    compression: str,
+    progress: Callable[[int, int], None] | None,
+    ranges: bool = False,
+) -> WrittenBundle:
+    """Write the bundle of `evidence`.
+
+    Args:
+        evidence: as a source gave it.
+        out: the new file.
+        incident_id: whose evidence it is.
+        key: signs.
+        chunk_size_mb: files larger than this many MiB get chunk digests.
+        compression: `zstd` or `gzip`; gzip is taken where zstandard is missing.
+        progress: called with payload bytes done and in all.
+        ranges: whether the file's ranges are hashed too, see `write_bundle`.
+
+    Raises:
+        CannotWriteError: with a code of the writer's.
+    """
+    payloads = [Payload.of_file(name, file) for name, file in evidence.members.items()]
+    payloads += [
+        Payload(
+            path=paths.artifact_path(artifact.artifact_id, artifact.name),
+            size=artifact.size,
+            open=artifact.open,
+            expected_sha256=artifact.sha256,
+        )
+        for artifact in evidence.artifacts
+    ]
+    return write_bundle(
+        out,
+        incident_id=incident_id,
+        payloads=payloads,
+        key=key,
+        sources=evidence.provenance,
+        missing=evidence.missing,
+        chunk_size=chunk_size_mb * MIB,
+        compression=compression if available_compression() == "zstd" else "gzip",
+        progress=progress,
+        ranges=ranges,
+    )

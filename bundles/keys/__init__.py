@@ -1,0 +1,1 @@
+"""The signing key, the trusted keys, and when the signing key retires."""

@@ -1,0 +1,114 @@
+"""Every key that matters here: those in the trusted folder, and those that signed a bundle and are there no more.
+
+Bundles are counted through an index and up to a bound, so that the page costs the same with ten thousand of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from bundles.format.model.errors import FormatError
+from bundles.format.model.signing import TrustedKey
+from bundles.keys import trusted_keys
+from foundation.principal import Principal
+
+COUNTED_UP_TO = 10_000
+UNKNOWN_SHOWN = 100
+
+# One step of the index for each different key.
+_SIGNERS = """
+WITH RECURSIVE signers (key_id) AS (
+    (SELECT min(key_id) FROM orchestrator_bundles)
+    UNION ALL
+    SELECT (SELECT min(b.key_id) FROM orchestrator_bundles b WHERE b.key_id > signers.key_id)
+    FROM signers WHERE signers.key_id IS NOT NULL
+)
+SELECT key_id,
+    (SELECT count(*) FROM (SELECT 1 FROM orchestrator_bundles b WHERE b.key_id = s.key_id LIMIT %(bound)s) AS counted),
+    (SELECT b.created_at FROM orchestrator_bundles b WHERE b.key_id = s.key_id ORDER BY b.created_at DESC LIMIT 1),
+    (SELECT b.signer FROM orchestrator_bundles b WHERE b.key_id = s.key_id ORDER BY b.created_at DESC LIMIT 1)
+FROM signers s WHERE key_id IS NOT NULL LIMIT %(shown)s
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signer:
+    """A key and what it signed here.
+
+    Attributes:
+        key_id: SHA-256 of the public key's DER SubjectPublicKeyInfo, hex.
+        name: of its file, or as its newest bundle names it.
+        state: `active` (signs new bundles), `trusted`, `weak` (too weak to be trusted), `revoked`, or `absent`: signed
+            here and is not trusted any more.
+        weakness: why it is weak, in a few words; empty otherwise.
+        bits: its size; 0 when the key itself is not at hand.
+        bundles: how many it signed, at most one more than `COUNTED_UP_TO`.
+        last_at: when the newest of them was created.
+    """
+
+    key_id: str
+    name: str
+    state: str
+    bits: int
+    bundles: int
+    last_at: datetime | None
+    weakness: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """All keys, and what keeps us from telling more: sentences, empty when nothing does."""
+
+    signers: list[Signer]
+    problems: list[str]
+
+
+def overview(principal: Principal) -> Overview:
+    """Every key, in the order active, trusted, weak, revoked, absent; needs `bundles.view_bundle`."""
+    principal.require("bundles.view_bundle")
+    problems: list[str] = []
+    active = ""
+    held: tuple[TrustedKey, ...] = ()
+    try:
+        held = trusted_keys.trusted().keys
+    except FormatError as error:
+        problems.append(error.detail)
+    try:
+        active = trusted_keys.active_id()
+    except FormatError as error:
+        problems.append(error.detail)
+    signed = _signed()
+    known = {key.key_id for key in held}
+    found = [_of_key(key, active, signed) for key in held]
+    found += [
+        Signer(key_id=key_id, name=name, state="absent", bits=0, bundles=count, last_at=last_at)
+        for key_id, (count, last_at, name) in signed.items()
+        if key_id not in known
+    ]
+    if active and not any(one.state == "active" for one in found):
+        problems.append("The key that signs now is not among the trusted keys in force: no bundle can be made with it.")
+    order = ("active", "trusted", "weak", "revoked", "absent")
+    return Overview(signers=sorted(found, key=lambda one: (order.index(one.state), one.name)), problems=problems)
+
+
+def _of_key(key: TrustedKey, active: str, signed: dict[str, tuple[int, datetime | None, str]]) -> Signer:
+    count, last_at, _ = signed.get(key.key_id, (0, None, ""))
+    state = "weak" if key.weakness else "active" if key.key_id == active else "trusted"
+    return Signer(
+        key_id=key.key_id,
+        name=key.name,
+        state="revoked" if key.revoked else state,
+        bits=key.public.key_size,
+        bundles=count,
+        last_at=last_at,
+        weakness=key.weakness,
+    )
+
+
+def _signed() -> dict[str, tuple[int, datetime | None, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_SIGNERS, {"bound": COUNTED_UP_TO + 1, "shown": UNKNOWN_SHOWN})
+        return {row[0]: (row[1], row[2], row[3]) for row in cursor.fetchall()}

@@ -1,0 +1,215 @@
+"""The bundles API: ask for one, list them, verify and download one. Each method parses, calls a service, translates."""
+
+from __future__ import annotations
+
+import base64
+
+from django.http import FileResponse, HttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from bundles import services
+from bundles.handlers.pack import MAX_CHUNK_MB
+from bundles.rest.api_shapes import BundleShape, BundlesPage, VerificationAccepted
+from foundation import byte_ranges
+from foundation.strict_input import (
+    PageQuery,
+    StrictBooleanField,
+    StrictChoiceField,
+    StrictIntegerField,
+    StrictSerializer,
+    StrictTextField,
+    body_of,
+    query_of,
+)
+from jobs.rest.api import accepted, principal_of
+from jobs.rest.api_shapes import JobAccepted
+from jobs.rest.fields import idempotency_key_field, priority_field
+
+TAG = ["Bundles"]
+INCIDENT_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+MEDIA_TYPES = {".zst": "application/zstd", ".gz": "application/gzip"}
+REPEATED = "The job that was there already: of this idempotency key, or an equal one that is still active."
+DOWNLOAD_HEADERS = [
+    OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="one range of bytes"),
+    OpenApiParameter("If-Range", str, OpenApiParameter.HEADER, description="the ETag the range belongs to"),
+    OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER),
+    OpenApiParameter("If-Match", str, OpenApiParameter.HEADER),
+]
+
+
+class CreateBundle(StrictSerializer):
+    """What to bundle, and how."""
+
+    incident_id = StrictTextField(pattern=INCIDENT_ID)
+    priority = priority_field()
+    chunk_size_mb = StrictIntegerField(
+        required=False,
+        default=256,
+        min_value=1,
+        max_value=MAX_CHUNK_MB,
+        help_text="files larger than this many MiB also get a hash for each such part",
+    )
+    idempotency_key = idempotency_key_field()
+    allow_partial = StrictBooleanField(
+        required=False, default=False, help_text="rather a bundle that says what is missing from it than none"
+    )
+    source = StrictChoiceField(  # type: ignore[assignment] # the metaclass takes fields out of the class
+        choices=services.SOURCES,
+        required=False,
+        default="live",
+        help_text="the upstream services, or what was restored here",
+    )
+
+
+class VerifyBundle(StrictSerializer):
+    """A request to verify takes no more than a key."""
+
+    idempotency_key = idempotency_key_field()
+
+
+class BundlesQuery(PageQuery):
+    """Filters of the list of bundles; an empty one filters nothing."""
+
+    incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=128)
+
+
+class BundleCreateView(APIView):
+    """`/bundle/create`."""
+
+    @extend_schema(
+        operation_id="create_bundle",
+        tags=TAG,
+        summary="Bundle an incident",
+        request=CreateBundle,
+        responses={202: OpenApiResponse(JobAccepted, "A new job."), 200: OpenApiResponse(JobAccepted, REPEATED)},
+    )
+    def post(self, request: Request) -> Response:
+        """Queue a bundle."""
+        body = body_of(request, CreateBundle)
+        key = body.pop("idempotency_key", "")
+        enqueued = services.request_bundle(principal_of(request), idempotency_key=key, request_body=dict(body), **body)
+        return accepted(enqueued, incident_id=enqueued.job.incident_id)
+
+
+class BundlesView(APIView):
+    """`/bundles`."""
+
+    @extend_schema(
+        operation_id="list_bundles",
+        tags=TAG,
+        summary="List bundles, newest first",
+        parameters=[BundlesQuery],
+        responses=BundlesPage,
+    )
+    def get(self, request: Request) -> Response:
+        """One page of bundles."""
+        found = services.page(principal_of(request), **query_of(request, BundlesQuery))
+        return Response({"bundles": [services.as_dict(bundle) for bundle in found.items], "next": found.next or None})
+
+
+class BundleView(APIView):
+    """`/bundles/{bundle_id}`."""
+
+    @extend_schema(operation_id="get_bundle", tags=TAG, summary="One bundle", responses=BundleShape)
+    def get(self, request: Request, bundle_id: str) -> Response:
+        """One bundle."""
+        return Response(services.as_dict(services.get(principal_of(request), bundle_id)))
+
+
+class BundleManifestView(APIView):
+    """`/bundles/{bundle_id}/manifest`."""
+
+    @extend_schema(
+        operation_id="get_bundle_manifest",
+        tags=TAG,
+        summary="The manifest, exactly the bytes that are signed",
+        responses={(200, "application/json"): OpenApiTypes.OBJECT},
+    )
+    def get(self, request: Request, bundle_id: str) -> HttpResponse:
+        """The manifest."""
+        manifest = services.manifest_of(principal_of(request), bundle_id)
+        return HttpResponse(manifest, content_type="application/json")
+
+
+class BundleVerifyView(APIView):
+    """`/bundles/{bundle_id}/verify`."""
+
+    @extend_schema(
+        operation_id="verify_bundle",
+        tags=TAG,
+        summary="Verify a bundle's signature and every hash",
+        request=VerifyBundle,
+        responses={
+            202: OpenApiResponse(VerificationAccepted, "A new job; its result holds the report."),
+            200: OpenApiResponse(VerificationAccepted, REPEATED),
+        },
+    )
+    def post(self, request: Request, bundle_id: str) -> Response:
+        """Queue a verification."""
+        body = body_of(request, VerifyBundle)
+        principal = principal_of(request)
+        enqueued = services.request_verification(principal, bundle_id, idempotency_key=body.get("idempotency_key", ""))
+        return accepted(enqueued, bundle_id=bundle_id)
+
+
+class BundleDownloadView(APIView):
+    """`/bundles/{bundle_id}/download`: the file, whole or in part."""
+
+    @extend_schema(
+        operation_id="download_bundle",
+        tags=TAG,
+        summary="Download a bundle",
+        description="Resumable. `ETag` is the file's SHA-256; `Repr-Digest` (RFC 9530) the same in base64.",
+        parameters=DOWNLOAD_HEADERS,
+        responses={
+            (200, "application/zstd"): OpenApiTypes.BINARY,
+            (200, "application/gzip"): OpenApiTypes.BINARY,
+            (206, "application/zstd"): OpenApiTypes.BINARY,
+            (206, "application/gzip"): OpenApiTypes.BINARY,
+            304: OpenApiResponse(description="The caller has this file already."),
+        },
+    )
+    def get(self, request: Request, bundle_id: str) -> HttpResponseBase:
+        """The file; custody records every request that gets bytes of it."""
+        return self._serve(request, bundle_id, with_body=True)
+
+    @extend_schema(exclude=True)
+    def head(self, request: Request, bundle_id: str) -> HttpResponseBase:
+        """The headers of the file."""
+        return self._serve(request, bundle_id, with_body=False)
+
+    def _serve(self, request: Request, bundle_id: str, *, with_body: bool) -> HttpResponseBase:
+        principal = principal_of(request)
+        bundle = services.get(principal, bundle_id)
+        principal.require("bundles.download_bundle")  # before a condition is answered, not only before bytes flow
+        etag = f'"{bundle.sha256}"'
+        if byte_ranges.is_known(request.headers, etag):
+            return _with_headers(HttpResponse(status=304), bundle.sha256, etag)
+        wanted = byte_ranges.wanted_range(request.headers, bundle.size, etag) if with_body else None
+        download = services.open_download(principal, bundle_id, first_byte=with_body)
+        response = FileResponse(
+            byte_ranges.RangeReader(download.file, wanted) if wanted else download.file,
+            as_attachment=True,
+            filename=download.name,
+            content_type=next((kind for end, kind in MEDIA_TYPES.items() if download.name.endswith(end)), None),
+        )
+        response["Content-Length"] = str(wanted.length if wanted else download.size)
+        if wanted:
+            response.status_code = 206
+            response["Content-Range"] = f"bytes {wanted.first}-{wanted.last}/{download.size}"
+        return _with_headers(response, bundle.sha256, etag)
+
+
+def _with_headers(response: HttpResponseBase, sha256: str, etag: str) -> HttpResponseBase:
+    response["ETag"] = etag
+    response["Accept-Ranges"] = "bytes"
+    response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode('ascii')}:"
+    response["Cache-Control"] = "no-store, no-transform"  # a proxy that compressed it would change the signed bytes
+    response["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,224 @@
+"""Where bundle files live below OUTPUT_DIR, and how a finished one gets its name.
+
+Work in progress is in `.staging/<job>-<lease token>/`, uploads in `.quarantine/`, finished bundles directly in the
+directory. A published file keeps a second link in its staging folder until its row is committed; so the sweep knows,
+without guessing from names, which files belong to attempts that never finished, and touches no other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+
+from bundles.errors import BundleUnavailableError
+from bundles.format.model.errors import CannotWriteError
+from bundles.format.writing.packing import write_error
+from bundles.format.writing.publish import sync_directory
+from bundles.models import Bundle
+from bundles.storage import store_identity
+from jobs.queue.disk_space import free_bytes
+
+STAGING, QUARANTINE = ".staging", ".quarantine"
+PUBLISHED_AS = "published-as"
+OVER = ".over"
+_ATTEMPT = re.compile(rf"([0-9a-f]{{32}})-([0-9a-f]{{32}})(?:{re.escape(OVER)})?")
+
+ABANDONED_SQL = """
+SELECT given.folder
+FROM unnest(%s::text[], %s::uuid[], %s::uuid[]) AS given (folder, job_id, lease_token)
+WHERE NOT EXISTS (
+    SELECT 1 FROM orchestrator_jobs AS job
+    WHERE job.job_id = given.job_id AND job.lease_token = given.lease_token
+)
+"""
+
+
+def output_dir() -> Path:
+    """The directory of finished bundles."""
+    return Path(settings.OUTPUT_DIR)
+
+
+def room() -> int | None:
+    """Bytes that a bundle may take in OUTPUT_DIR now; None when it cannot be told."""
+    return free_bytes(output_dir())
+
+
+def quarantine() -> Path:
+    """The directory of uploads, made when missing.
+
+    Raises:
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
+    """
+    store_identity.require(store_identity.BUNDLES)
+    directory = output_dir() / QUARANTINE
+    directory.mkdir(mode=0o750, exist_ok=True)
+    return directory
+
+
+def staging_of(job_id: UUID, lease_token: UUID) -> Path:
+    """Where an attempt's directory is, if it has one."""
+    return output_dir() / STAGING / f"{job_id.hex}-{lease_token.hex}"
+
+
+def make_staging(job_id: UUID, lease_token: UUID) -> Path:
+    """A new, empty directory for one attempt, in the file system where its bundle will be published.
+
+    Raises:
+        CannotWriteError: a code of the disk's.
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
+    """
+    store_identity.require(store_identity.BUNDLES)
+    try:
+        directory = staging_of(job_id, lease_token)
+        directory.parent.mkdir(mode=0o750, exist_ok=True)
+        directory.mkdir(mode=0o700)
+    except OSError as error:
+        raise write_error(error) from error
+    return directory
+
+
+def publish(finished: Path, name: str) -> None:
+    """Give an attempt's file its name in OUTPUT_DIR, keeping its link in the staging folder.
+
+    Args:
+        finished: written and fsynced, in the attempt's staging folder.
+        name: must not exist; a name is never reused.
+
+    Raises:
+        CannotWriteError: `name_taken`, or a code of the disk's.
+    """
+    try:
+        # First the note, then the name: a file that has a name has a note that leads to it, after a power cut too.
+        note = finished.with_name(PUBLISHED_AS)
+        with note.open("w", encoding="utf-8") as file:
+            file.write(f"{finished.name}\n{name}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(finished.parent)
+        sync_directory(finished.parent.parent)
+        os.link(finished, output_dir() / name, follow_symlinks=False)
+        sync_directory(output_dir())
+    except FileExistsError as error:
+        raise CannotWriteError("name_taken", f"{name} exists already; a name is never reused.") from error
+    except OSError as error:
+        raise write_error(error) from error
+
+
+def taken(staging: Path) -> int:
+    """Bytes of the disk that an attempt's folder takes."""
+    found = 0
+    for folder, _, names in os.walk(staging):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                found += Path(folder, name).lstat().st_blocks * 512
+    return found
+
+
+def remove_staging(staging: Path) -> None:
+    """Remove an attempt's folder; a published file keeps its name."""
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def withdraw(staging: Path) -> None:
+    """Take back what an attempt published, if it did, and remove its folder."""
+    try:
+        inner, name, _ = (staging / PUBLISHED_AS).read_text(encoding="utf-8").split("\n")
+        published = output_dir() / name
+        if "/" not in name and published.lstat().st_ino == (staging / inner).lstat().st_ino:
+            published.unlink()
+            sync_directory(output_dir())
+    except (OSError, ValueError):
+        pass  # nothing was published, or it is gone already
+    remove_staging(staging)
+
+
+def sweep() -> int:
+    """Remove what attempts left behind whose lease is over, however they ended.
+
+    Returns:
+        How many staging folders were removed; none where this is not the database's store, which knows their leases.
+    """
+    if store_identity.hindrance(store_identity.BUNDLES):
+        return 0
+    try:
+        folders = [entry.name for entry in os.scandir(output_dir() / STAGING)]
+    except FileNotFoundError:
+        return 0
+    matches = [match for match in map(_ATTEMPT.fullmatch, folders) if match]
+    with connection.cursor() as cursor:
+        # One statement, one snapshot: an attempt that still holds its lease here may yet commit, all others cannot.
+        cursor.execute(ABANDONED_SQL, [[m[0] for m in matches], [m[1] for m in matches], [m[2] for m in matches]])
+        abandoned = [row[0] for row in cursor.fetchall()]
+    for folder in abandoned:
+        staging = _set_aside(output_dir() / STAGING / folder)
+        if _is_registered(staging):
+            remove_staging(staging)
+        else:
+            withdraw(staging)
+    return len(abandoned)
+
+
+def open_bundle(name: str) -> BinaryIO:
+    """Open a finished bundle for reading; no link is followed.
+
+    Raises:
+        BundleUnavailableError: it is not there, or is no regular file.
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
+    """
+    unavailable = BundleUnavailableError("The bundle's file is not where it belongs. Its record is safe.")
+    if "/" in name or name.startswith("."):
+        raise unavailable
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with store_identity.opened(store_identity.BUNDLES) as folder:
+        try:
+            descriptor = os.open(name, flags, dir_fd=folder)
+        except OSError as error:
+            raise unavailable from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise unavailable
+    return os.fdopen(descriptor, "rb")
+
+
+def is_lost(name: str) -> bool:
+    """Whether a finished bundle's file is not there, in the store that the database knows.
+
+    Raises:
+        StoreMismatchError: this host's OUTPUT_DIR is another directory, which says nothing of the file.
+    """
+    with store_identity.opened(store_identity.BUNDLES) as folder:
+        try:
+            os.stat(name, dir_fd=folder)
+        except FileNotFoundError:
+            return True
+    return False
+
+
+def _set_aside(staging: Path) -> Path:
+    """Give an abandoned folder another name, and return it.
+
+    A frozen attempt that wakes now finds its folder gone and cannot publish: all that it ever published is in the note.
+    """
+    if staging.name.endswith(OVER):
+        return staging
+    over = staging.with_name(staging.name + OVER)
+    with contextlib.suppress(FileNotFoundError):  # another host's sweep was quicker, or the attempt itself
+        staging.rename(over)
+    return over
+
+
+def _is_registered(staging: Path) -> bool:
+    try:
+        name = (staging / PUBLISHED_AS).read_text(encoding="utf-8").split("\n")[1]
+    except (OSError, IndexError):
+        return False
+    return Bundle.objects.filter(name=name).exists()

@@ -1,0 +1,1 @@
+"""Bundle files that come in: quarantine, resumable uploads, and their verification."""

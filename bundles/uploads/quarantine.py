@@ -1,0 +1,140 @@
+"""Uploaded bundles: received into quarantine, hashed on the way, and nothing more; a job verifies them there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from django.conf import settings
+from django.db import transaction
+
+from bundles.errors import StorageFullError, UploadTooLargeError
+from bundles.format.model.limits import MIB
+from bundles.format.writing.packing import write_error
+from bundles.format.writing.publish import sync_directory
+from bundles.storage import bundle_files, store_identity
+from custody import chain
+from foundation.principal import Principal
+from jobs.models import ACTIVE, Job
+
+KEPT_S = 7 * 24 * 3600
+_OURS = re.compile(r"[0-9a-f]{32}\.(part|bundle)")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file in quarantine: what it is called there, where, its size in bytes and its SHA-256 (hex)."""
+
+    upload_id: str
+    path: str
+    size: int
+    sha256: str
+
+
+def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) -> Upload:
+    """Store an upload.
+
+    Args:
+        principal: who sends it; needs `bundles.verify_bundle`.
+        file: its bytes, as a file or in blocks.
+        name: what the sender calls it; kept for custody only, never used as a path.
+
+    Raises:
+        AccessDeniedError: the principal may not.
+        UploadTooLargeError: it is larger than ORCH_MAX_UPLOAD_MB; nothing is kept.
+        StorageFullError: the disk is full; nothing is kept.
+    """
+    principal.require("bundles.verify_bundle")
+    upload_id = secrets.token_hex(16)
+    part = bundle_files.quarantine() / f"{upload_id}.part"
+    path = part.with_suffix(".bundle")
+    try:
+        size, digest = _store(part, _blocks(file))
+        part.rename(path)
+        sync_directory(path.parent)
+        upload = Upload(upload_id, str(path), size, digest)
+        with transaction.atomic():
+            tell(principal, upload, name)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and write_error(error).code == "storage_full":
+            raise StorageFullError("There is no room left for the upload. Nothing was kept of it.") from error
+        raise
+    return upload
+
+
+def tell(principal: Principal, upload: Upload, name: str) -> None:
+    """Write the line of custody for an upload that is here."""
+    details = {"name": name[:255], "size": upload.size}
+    chain.record(principal, "bundle.upload", "upload", upload.upload_id, digest=upload.sha256, details=details)
+
+
+def sweep() -> int:
+    """Remove uploads of more than a week ago that no active job names.
+
+    Returns:
+        How many were removed; none where this is not the database's store, which knows the jobs that name them.
+    """
+    if store_identity.hindrance(store_identity.BUNDLES):
+        return 0
+    directory = bundle_files.output_dir() / bundle_files.QUARANTINE
+    if not directory.is_dir():
+        return 0
+    old = [entry for entry in directory.iterdir() if _OURS.fullmatch(entry.name) and _age_s(entry) > KEPT_S]
+    if not old:
+        return 0
+    named = {
+        Path(str(path)).name
+        for path in Job.objects.filter(status__in=ACTIVE).values_list("payload__bundle_path", flat=True)
+        if path
+    }
+    removable = [entry for entry in old if entry.name not in named]
+    for entry in removable:
+        entry.unlink(missing_ok=True)
+    return len(removable)
+
+
+def _store(part: Path, blocks: Iterator[bytes]) -> tuple[int, str]:
+    size, digest = 0, hashlib.sha256()
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    with os.fdopen(descriptor, "wb") as out:
+        for block in blocks:
+            size += len(block)
+            if size > settings.ORCH_MAX_UPLOAD_BYTES:
+                raise UploadTooLargeError("The file is larger than ORCH_MAX_UPLOAD_MB allows. Nothing was kept of it.")
+            digest.update(block)
+            out.write(block)
+        out.flush()
+        os.fsync(descriptor)
+    return size, digest.hexdigest()
+
+
+def _blocks(file: IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:
+    chunks: Any = getattr(file, "chunks", None)  # Django's uploaded files
+    if chunks is not None:
+        yield from chunks(MIB)
+        return
+    read: Any = getattr(file, "read", None)
+    if read is None:
+        yield from file
+        return
+    while block := read(MIB):
+        yield block
+
+
+def _age_s(entry: Path) -> float:
+    """How long ago a file was written; 0 for what is gone or no file, and so is nothing of ours."""
+    try:
+        told = entry.lstat()
+    except OSError:
+        return 0.0
+    return time.time() - told.st_mtime if stat.S_ISREG(told.st_mode) else 0.0

@@ -1,0 +1,1 @@
+"""Filtering, reading and drawing the kill chain of an incident."""

@@ -1,0 +1,142 @@
+"""Jobs in the stock Django admin: to look, and to free, retry or cancel after a page that shows what will change.
+
+Nothing here edits a row. Every action goes through `jobs.services`, which checks the right and tells custody.
+"""
+
+# ruff: noqa: ARG002 # Django gives these methods their arguments
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from jobs.admin import job_actions
+from jobs.admin.paging import BoundedPaginator
+from jobs.batch import ACTIONS, Action
+from jobs.models import Attempt, Job, JobLogLine, Worker
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic in the stubs only
+    """Shows rows; adds, changes and deletes none."""
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they count the whole table for every choice
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never: jobs come from requests, workers from processes."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: a row is not to be edited."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never: what happened is kept."""
+        return False
+
+
+class AttemptInline(admin.TabularInline):  # type: ignore[type-arg] # generic in the stubs only
+    """The attempts of one job."""
+
+    model = Attempt
+    fields = ("number", "worker_id", "started_at", "ended_at", "outcome", "error_code", "error_message")
+    readonly_fields = fields
+    can_delete = False
+    max_num = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may see the job may see its attempts."""
+        return request.user.has_perm("jobs.view_job")
+
+
+class LogInline(admin.TabularInline):  # type: ignore[type-arg] # generic in the stubs only
+    """What one job logged."""
+
+    model = JobLogLine
+    fields = ("at", "level", "message", "fields")
+    readonly_fields = fields
+    can_delete = False
+    max_num = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may see the job may see its log."""
+        return request.user.has_perm("jobs.view_job")
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    """Every job, newest first."""
+
+    list_display = ("job_id", "job_type", "status", "incident_id", "priority", "attempts", "created_at", "error_code")
+    list_filter = (job_actions.StateFilter, job_actions.JobTypeFilter, job_actions.StuckFilter)
+    search_fields: ClassVar[tuple[str, ...]] = ("job_id__exact", "incident_id__exact")
+    search_help_text = "job id or incident id, in full"
+    ordering = ("-created_at", "-job_id")
+    sortable_by = ()
+    inlines = (AttemptInline, LogInline)
+    actions = ("free_stuck", "retry", "cancel")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """Find by whole ids only, which have an index."""
+        term = search_term.strip()
+        if not term or "\x00" in term:
+            return queryset, False
+        try:
+            return queryset.filter(job_id=UUID(term)), False
+        except ValueError:
+            return queryset.filter(incident_id=term), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Only the actions that this person may take."""
+        known = super().get_actions(request)
+        return {
+            name: known[name]
+            for name, action in ACTIONS.items()
+            if name in known and request.user.has_perm(action.right)
+        }
+
+    def get_urls(self) -> list[URLPattern]:
+        """The confirmation page beside Django's own."""
+        confirm = path("<str:action>/confirm/", self.admin_site.admin_view(self.confirm), name="jobs_job_confirm")
+        return [confirm, *super().get_urls()]
+
+    @admin.action(description="Free stuck jobs…")
+    def free_stuck(self, request: HttpRequest, chosen: QuerySet[Job]) -> HttpResponse:
+        """Show what freeing the chosen jobs would change."""
+        return self._preview(request, ACTIONS["free_stuck"], chosen)
+
+    @admin.action(description="Retry jobs…")
+    def retry(self, request: HttpRequest, chosen: QuerySet[Job]) -> HttpResponse:
+        """Show what retrying the chosen jobs would change."""
+        return self._preview(request, ACTIONS["retry"], chosen)
+
+    @admin.action(description="Cancel jobs…")
+    def cancel(self, request: HttpRequest, chosen: QuerySet[Job]) -> HttpResponse:
+        """Show what cancelling the chosen jobs would change."""
+        return self._preview(request, ACTIONS["cancel"], chosen)
+
+    def confirm(self, request: HttpRequest, action: str) -> HttpResponse:
+        """Do what was confirmed, and say what became of each job."""
+        for level, line in job_actions.carry_out(request, action):
+            messages.add_message(request, level, line)
+        return HttpResponseRedirect(reverse("admin:jobs_job_changelist"))
+
+    def _preview(self, request: HttpRequest, action: Action, chosen: QuerySet[Job]) -> HttpResponse:
+        return job_actions.preview(request, action, chosen, self.admin_site.each_context(request))
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    """Every worker process that was heard of lately."""
+
+    list_display = ("worker_id", "state", "pid", "version", "started_at", "heartbeat_at", "jobs_done", "current_job")
+    list_filter = ("state", "host")

@@ -1,0 +1,67 @@
+"""The pages of batch actions on jobs: a preview by GET, which changes nothing, and the outcome of a confirmed one."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from foundation.errors import InvalidRequestError
+from foundation.principal import Principal, of_request
+from jobs import batch, services
+from jobs.console import progress_view
+from jobs.console.pages import FilterForm, Wanted
+
+ALL_THAT_MATCH = "matching"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def batch_page(request: HttpRequest) -> HttpResponse:
+    """Preview an action on the marked jobs, or on all that match the filter; POST does it to those that were listed."""
+    principal = of_request(request)
+    if request.method == "POST":
+        action = batch.action_called(request.POST.get("action", ""))
+        outcome = batch.carry_out(principal, action, request.POST.getlist("job"))
+        return render(request, "jobs/batch_outcome.html", {"action": action, "outcome": outcome, "here": "jobs"})
+    action = batch.action_called(request.GET.get("action", ""))
+    _, wanted = FilterForm.filters(request)
+    ids, cut = _chosen(request, principal, wanted)
+    plan = batch.plan(principal, action, ids, cut=cut)
+    shown = {"status": wanted["status"], "type": wanted["job_type"], "incident_id": wanted["incident_id"]}
+    query = urlencode({name: value for name, value in shown.items() if value})
+    context: dict[str, Any] = {
+        "plan": plan,
+        "action": action,
+        "touched": [_row(planned) for planned in plan.touched],
+        "left_alone": [_row(planned) for planned in plan.left_alone],
+        "most": batch.MOST_IN_A_PREVIEW,
+        "back": reverse("jobs-page") + (f"?{query}" if query else ""),
+        "here": "jobs",
+    }
+    return render(request, "jobs/batch.html", context)
+
+
+def _chosen(request: HttpRequest, principal: Principal, wanted: Wanted) -> tuple[list[UUID], bool]:
+    """The jobs that the address names, and whether there are more than one action may take."""
+    if request.GET.get("scope") == ALL_THAT_MATCH:
+        found = services.listed(principal, **wanted, limit=batch.MOST_IN_A_PREVIEW)
+        return [job.job_id for job in found.items], bool(found.next)
+    try:
+        ids = [UUID(text) for text in request.GET.getlist("job")]
+    except ValueError as error:
+        raise InvalidRequestError("This is no job id.") from error
+    return ids[: batch.MOST_IN_A_PREVIEW], len(ids) > batch.MOST_IN_A_PREVIEW
+
+
+def _row(planned: batch.Planned) -> dict[str, Any]:
+    return {
+        "planned": planned,
+        "job": planned.job,
+        "stuck": planned.stuck,
+        "title": progress_view.title_of(planned.job.job_type),
+    }

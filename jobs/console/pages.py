@@ -1,0 +1,178 @@
+"""The pages of jobs: the list with its export, and one job with its live part.
+
+A page parses its request, asks `jobs.services`, and renders; which state may follow which is decided there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_GET, require_http_methods, require_safe
+
+from custody import exports
+from custody.models import Event
+from foundation import keyset
+from foundation.principal import of_request
+from jobs import batch, duplicate, registry, services, waiting
+from jobs.console import progress_view
+from jobs.models import ENDED, Job
+
+STATES = (
+    ("", "Any"),
+    ("queued", "Queued"),
+    ("processing", "Running"),
+    (services.STUCK, "Stuck"),
+    ("completed", "Completed"),
+    ("failed", "Failed"),
+    ("cancelled", "Cancelled"),
+)
+DONE_WORDS = {"cancel": "The job was asked to stop.", "retry": "The job is queued again.", "free": "The job is free."}
+ALREADY_ACTIVE = "An equal job is at work already. This is it; no second one was started."
+COLUMNS = (
+    "job_id", "state", "type", "incident_id", "priority", "asked_at", "asked_by", "started_at", "ended_at", "percent",
+    "phase", "attempts", "failed_tries", "worker", "error_code", "error_message",
+)  # fmt: skip
+
+
+class Wanted(TypedDict):
+    """The filters of a list of jobs; an empty one filters nothing."""
+
+    status: str
+    job_type: str
+    incident_id: str
+
+
+class FilterForm(forms.Form):
+    """What narrows the list of jobs; every field is optional and lives in the address."""
+
+    type = forms.ChoiceField(required=False)
+    incident_id = forms.CharField(label="Incident", required=False, max_length=128)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kinds = [("", "Any"), *((kind.name, kind.title) for kind in registry.all())]
+        self.fields["type"] = forms.ChoiceField(choices=kinds, required=False)
+        self.fields["status"] = forms.ChoiceField(label="State", choices=STATES, required=False)
+        self.order_fields(("status", "type", "incident_id"))
+
+    @classmethod
+    def filters(cls, request: HttpRequest) -> tuple[FilterForm, Wanted]:
+        """The form as the address fills it, and the valid filters by the names that `services.listed` gives them."""
+        form = cls(request.GET)
+        form.is_valid()
+        told = form.cleaned_data
+        return form, {
+            "status": told.get("status") or "",
+            "job_type": told.get("type") or "",
+            "incident_id": (told.get("incident_id") or "").strip(),
+        }
+
+
+@require_safe
+def jobs_page(request: HttpRequest) -> HttpResponse:
+    """List jobs, newest first, with marks for what a batch action is to touch."""
+    principal = of_request(request)
+    form, wanted = FilterForm.filters(request)
+    cursor = request.GET.get("cursor", "")
+    found = services.listed(principal, **wanted, cursor=cursor)
+    context = {
+        "form": form,
+        "rows": [_row(job) for job in found.items],
+        "next": found.next,
+        "cursor": cursor,
+        "filters": {"status": wanted["status"], "type": wanted["job_type"], "incident_id": wanted["incident_id"]},
+        "script_query": _script_query(wanted),
+        "is_filtered": any(wanted.values()),
+        "only_stuck": wanted["status"] == services.STUCK,
+        "actions": [action for action in batch.ACTIONS.values() if principal.may(action.right)],
+        "most": batch.MOST_IN_A_PREVIEW,
+        "here": "jobs",
+    }
+    return render(request, "jobs/list.html", context)
+
+
+@require_GET
+def jobs_csv(request: HttpRequest) -> HttpResponseBase:
+    """The filtered list as CSV, in the order of the page."""
+    principal = of_request(request)
+    _, wanted = FilterForm.filters(request)
+    jobs = keyset.walk(lambda cursor: services.listed(principal, **wanted, cursor=cursor, limit=keyset.MAX_LIMIT))
+    return exports.as_csv(principal, "jobs", COLUMNS, map(_cells, jobs), filters=wanted)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Show one job, whole or only its live part; POST cancels, retries, frees or copies it."""
+    principal = of_request(request)
+    if request.method == "POST":
+        action = request.POST.get("action", "")
+        if action == "cancel":
+            services.cancel(principal, job_id)
+        elif action == "retry":
+            services.retry(principal, job_id)
+        elif action == "free":
+            services.free_stuck(principal, [job_id])
+        elif action == "copy":
+            made = duplicate.copy(principal, job_id)
+            if not made.created:
+                messages.info(request, ALREADY_ACTIVE)
+            return redirect("job-page", job_id=made.job_id)
+        if action in DONE_WORDS:
+            messages.success(request, DONE_WORDS[action])
+        return redirect("job-page", job_id=job_id)
+    job = services.get(principal, job_id)
+    context = {**_row(job), **_details(job), "can_copy": duplicate.can_copy(principal, job), "here": "jobs"}
+    if principal.may("custody.view_event"):
+        context["events"] = Event.objects.filter(object_type="job", object_id=str(job_id))[:10]
+    template = "jobs/live.html" if request.headers.get("HX-Request") else "jobs/detail.html"
+    return render(request, template, context)
+
+
+def is_stuck(job: Job) -> bool:
+    """Whether the job is in work by a worker whose lease has run out."""
+    return job.is_processing and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
+
+
+def _row(job: Job) -> dict[str, Any]:
+    return {
+        "job": job,
+        "title": progress_view.title_of(job.job_type),
+        "course": progress_view.course_of(job),
+        "stuck": is_stuck(job),
+        "ended": job.status in ENDED,
+    }
+
+
+def _details(job: Job) -> dict[str, Any]:
+    attempts = sorted(services.attempts_of(job), key=lambda attempt: attempt.number, reverse=True)
+    return {
+        "attempts": attempts,
+        "before": attempts[1] if len(attempts) > 1 else None,
+        "log": services.log_of(job),
+        "result": job.result or {},
+        "waits_for": waiting.reason(job),
+        "lease_left_s": (job.lease_expires_at - timezone.now()).total_seconds() if job.lease_expires_at else None,
+    }
+
+
+def _script_query(wanted: Wanted) -> str:
+    """The filter as the API takes it; a stuck job is a processing one there."""
+    in_the_api = "processing" if wanted["status"] == services.STUCK else wanted["status"]
+    told = {"status": in_the_api, "type": wanted["job_type"], "incident_id": wanted["incident_id"]}
+    return urlencode({name: value for name, value in told.items() if value})
+
+
+def _cells(job: Job) -> tuple[object, ...]:
+    course = progress_view.course_of(job)
+    return (
+        job.job_id, services.STUCK if is_stuck(job) else job.status, job.job_type, job.incident_id, job.priority,
+        job.created_at, job.requested_by, job.started_at, job.completed_at, course.percent, course.phase, job.attempts,
+        job.retry_count, job.worker_id, job.error_code, job.error_message,
+    )  # fmt: skip

@@ -1,0 +1,263 @@
+"""The queue: claim, renew, finish, give back, cancel, retry and recover jobs, each by one statement of the machine.
+
+Whoever loses a race is told: by `LeaseLostError` when a worker writes to a job that is no longer its own, by
+`StateConflictError` when a person asks for what the job's state forbids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+
+from foundation import db_session, prepared_statements
+from foundation.storable_text import storable_json, storable_text
+from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
+from jobs.models import Job
+from jobs.queue import transitions, wakeup
+from jobs.queue.claim_request import Claimant
+from jobs.queue.enqueue import Enqueued, enqueue
+from jobs.queue.job_result import Finished
+
+__all__ = [
+    "Enqueued", "cancel", "claim", "complete", "enqueue", "fail", "free_stuck", "heartbeat", "honour_cancel",
+    "recover_expired", "release", "report_progress", "retry", "succeed",
+]  # fmt: skip
+
+BACKOFF_FIRST_S = 4.0
+BACKOFF_MOST_S = 600.0
+
+TAKEN_MEANWHILE = frozenset({"jobs_one_running_a_key", "jobs_one_running_a_slot"})
+
+
+def claim(claimant: Claimant) -> Job | None:
+    """Take the most urgent job that is due, if any.
+
+    Returns:
+        The job with its lease token, its attempt counted and opened; `None` when nothing can be claimed now.
+    """
+    while True:
+        try:
+            found = _rows(transitions.CLAIM, claimant.always, **claimant.now())
+        except IntegrityError as error:
+            # Another claim took the last place, or a job with the same key, at the same moment: look again.
+            if not _was_taken_meanwhile(error):
+                raise
+            continue
+        return found[0] if found else None
+
+
+def heartbeat(job: Job, progress: dict[str, Any] | None = None, *, renew: bool = True) -> Job:
+    """Renew the lease of a claimed job, store its progress, or both.
+
+    Args:
+        job: as `claim` returned it.
+        progress: the new progress, when there is any.
+        renew: whether to renew the lease; progress alone leaves the index on leases untouched.
+
+    Returns:
+        The job as it now is; its `cancel_requested` tells whether to stop.
+
+    Raises:
+        LeaseLostError: the lease is over. An expired lease is never renewed, even when nobody has taken the job yet.
+    """
+    return _mine(transitions.BEAT, job, progress=_stored(progress), renew=renew, lease_s=settings.ORCH_LEASE_SECONDS)
+
+
+def report_progress(job: Job, progress: dict[str, Any]) -> Job:
+    """Store progress without renewing the lease; see `heartbeat`."""
+    return heartbeat(job, progress, renew=False)
+
+
+def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = None) -> None:
+    """Complete a claimed job and register its fruit, in one transaction.
+
+    The row is locked from its first statement on: until COMMIT nobody can reclaim the job, even should the lease run
+    out meanwhile. A lost answer to COMMIT surfaces as Django's OperationalError; `jobs.worker.completion` settles it.
+
+    Raises:
+        LeaseLostError: the lease is over; nothing was written.
+    """
+    values = _fruit(job, finished, progress)
+    if finished.register is None:  # one statement is a transaction, and two round trips less
+        _hold(job, prepared_statements.run(transitions.COMPLETE, values | {"idle_ms": "0"}))
+        return
+    # Inside a caller's transaction there is no limit: the setting would outlive this call.
+    idle_ms = "0" if connection.in_atomic_block else str(db_session.idle_in_completion_s() * 1000)
+    with transaction.atomic():
+        _hold(job, prepared_statements.run(transitions.COMPLETE, values | {"idle_ms": idle_ms}))
+        finished.register()
+
+
+def succeed(job: Job, finished: Finished, claimant: Claimant, progress: dict[str, Any] | None = None) -> Job | None:
+    """Complete a claimed job that has nothing to register, and take the next one, in one statement.
+
+    Returns:
+        The next job, as `claim` would; `None` when there is none that can be told to be free at that moment: one that
+        waited for this job's place or key is found by the next `claim`.
+
+    Raises:
+        LeaseLostError: the lease is over; nothing was written and nothing claimed.
+    """
+    try:
+        values = _fruit(job, finished, progress) | claimant.now()
+        rows = prepared_statements.run(transitions.SUCCEED, values, claimant.always)
+    except IntegrityError as error:
+        if not _was_taken_meanwhile(error):
+            raise
+        complete(job, finished, progress)
+        return None
+    _hold(job, rows)
+    return Job.of_json(rows[0][0]) if rows[0][0] is not None else None
+
+
+def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0) -> Job:
+    """End a claimed job's attempt as failed: queued again with a later `run_after`, or failed for good.
+
+    Args:
+        job: as `claim` returned it.
+        code: stable and documented.
+        message: for a person; no secrets.
+        permanent: no other attempt can help.
+        needs_bytes: the room that the next attempt is expected to need, when it failed for want of room.
+
+    Raises:
+        LeaseLostError: the lease is over.
+    """
+    return _mine(
+        transitions.FAIL, job, code=storable_text(code, limit=100) or "internal_error", message=storable_text(message),
+        permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
+        freed=_freed(job), channel=wakeup.channel(),
+    )  # fmt: skip
+
+
+def release(job: Job, reason: str = "the worker is shutting down") -> Job:
+    """Give a claimed job back unharmed; the attempt does not count as a failed one.
+
+    Raises:
+        LeaseLostError: the lease is over.
+    """
+    released = _mine(transitions.RELEASE, job, reason=reason)
+    wakeup.announce()
+    return released
+
+
+def honour_cancel(job: Job) -> Job:
+    """End a claimed job whose cancelling was requested.
+
+    Raises:
+        LeaseLostError: the lease is over, or nobody asked.
+    """
+    return _mine(transitions.HONOUR_CANCEL, job, freed=_freed(job))
+
+
+def cancel(job_id: UUID) -> Job:
+    """Cancel a queued job at once; ask for a processing one to be cancelled. Asking twice is no error.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+        StateConflictError: it has ended already.
+    """
+    found = _rows(transitions.CANCEL, job_id=job_id)
+    return found[0] if found else _refuse(job_id, "cancelled")
+
+
+def retry(job_id: UUID) -> Job:
+    """Queue a failed or cancelled job again, with all its attempts.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+        StateConflictError: it is in another state, or another job is already doing the same.
+    """
+    try:
+        with transaction.atomic():
+            found = _rows(transitions.RETRY, job_id=job_id)
+    except IntegrityError as error:
+        raise StateConflictError("Another job is already doing the same; wait for it, or cancel it first.") from error
+    if not found:
+        _refuse(job_id, "retried")
+    wakeup.announce()
+    return found[0]
+
+
+def recover_expired(limit: int = 100) -> list[Job]:
+    """Return jobs whose lease has expired to the queue, or fail them as `poison` once their tries are used up."""
+    died = "The worker died, froze or was cut off from the database: its lease expired."
+    lives = "The lease expired, although the worker process lives: it was held up for longer than the lease."
+    return _recover(None, limit, died, lives)
+
+
+def next_expiry_s() -> float | None:
+    """In how many seconds the first lease of a running job expires, when none is renewed; None when nothing runs."""
+    with connection.cursor() as cursor:
+        cursor.execute(transitions.NEXT_EXPIRY)
+        found = cursor.fetchone()[0]
+    return None if found is None else float(found)
+
+
+def free_stuck(job_ids: Iterable[UUID] | None = None) -> list[Job]:
+    """As `recover_expired`, for the given jobs (`None`: all); a job whose lease still runs is left alone."""
+    ids = None if job_ids is None else list(job_ids)
+    freed = "Freed by a person: the worker's lease had expired."
+    return _recover(ids, 10_000, freed, freed)
+
+
+def _recover(ids: list[UUID] | None, limit: int, died: str, lives: str) -> list[Job]:
+    recovered = _rows(
+        transitions.RECOVER, ids=ids, limit=limit, died=died, lives=lives, lease_s=settings.ORCH_LEASE_SECONDS
+    )
+    if recovered:
+        wakeup.announce()
+    return recovered
+
+
+def _rows(sql: str, fixed: prepared_statements.Fixed = (), /, **params: Any) -> list[Job]:
+    # Rows come as JSON texts: the driver takes longer to describe thirty columns than the server to find a row.
+    return [Job.of_json(row[0]) for row in prepared_statements.run(sql, params, fixed)]
+
+
+def _mine(sql: str, job: Job, **params: Any) -> Job:
+    found = _rows(sql, job_id=job.job_id, token=job.lease_token, **params)
+    _hold(job, found)
+    return found[0]
+
+
+def _hold(job: Job, rows: Sequence[Any]) -> None:
+    if not rows:
+        raise LeaseLostError(f"The lease on job {job.job_id} is over; this worker may not write to it any more.")
+
+
+def _fruit(job: Job, finished: Finished, progress: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "token": job.lease_token,
+        "result": _stored(finished.result),
+        "progress": _stored(progress),
+        "freed": _freed(job),
+    }
+
+
+def _freed(job: Job) -> str:
+    """Where to tell that another job may start, when this one ends; empty when it held nothing that others wait for."""
+    return "" if job.slot is None and job.exclusive_key is None else wakeup.channel()
+
+
+def _stored(value: dict[str, Any] | None) -> str | None:
+    return None if value is None else json.dumps(storable_json(value))
+
+
+def _was_taken_meanwhile(error: IntegrityError) -> bool:
+    """Whether another claim won the race for the same place or key, and all is as before in this session."""
+    broken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    return broken in TAKEN_MEANWHILE and not connection.in_atomic_block
+
+
+def _refuse(job_id: UUID, done: str) -> NoReturn:
+    state = Job.objects.filter(job_id=job_id).values_list("status", flat=True).first()
+    if state is None:
+        raise JobNotFoundError("There is no such job.")
+    raise StateConflictError(f"The job is {state} and cannot be {done}.")

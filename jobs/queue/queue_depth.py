@@ -1,0 +1,153 @@
+"""How long the queue is and was: counted as far as that is cheap, sampled by the supervisors' sweeps every few minutes.
+
+Neither costs more with a million jobs than with a thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from django.db import connection, models
+
+from jobs.worker import restarts
+
+BUCKET_S = 1800
+BUCKETS = 48
+EXACT_UP_TO = 20_000
+
+# Reads the partial index jobs_to_claim only. Its number of entries, as the last vacuum or analyze found it, is the
+# estimate; these come after each change of one or two percent (migration 0002).
+QUEUED_SQL = f"""
+SELECT CASE WHEN counted > {EXACT_UP_TO} THEN GREATEST(counted, (
+           SELECT reltuples::bigint FROM pg_class WHERE oid = 'jobs_to_claim'::regclass)) ELSE counted END
+FROM (SELECT count(*) AS counted FROM (
+    SELECT FROM orchestrator_jobs WHERE status IN ('queued') LIMIT {EXACT_UP_TO} + 1) AS queued) AS bounded
+"""  # noqa: S608 # put together from a constant
+
+# Half hours are counted from the epoch, by the database's clock. Several hosts sample: the highest counts.
+SAMPLE_SQL = """
+INSERT INTO orchestrator_queue_depth AS known (half_hour, queued)
+VALUES (floor(extract(epoch FROM now()) / %(bucket_s)s), %(queued)s)
+ON CONFLICT (half_hour) DO UPDATE SET queued = GREATEST(known.queued, excluded.queued)
+"""
+FORGET_SQL = """
+DELETE FROM orchestrator_queue_depth
+WHERE half_hour < floor(extract(epoch FROM now()) / %(bucket_s)s) - %(buckets)s
+"""
+LAST_DAY_SQL = """
+SELECT floor(extract(epoch FROM now()) / %(bucket_s)s)::bigint - half_hour, queued FROM orchestrator_queue_depth
+"""
+
+COUNTS_SQL = f"SELECT ({QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WHERE status IN ('processing'))"  # noqa: S608 # put together from constants
+HOME_SQL = f"""
+{COUNTS_SQL},
+    (SELECT COALESCE(json_agg(json_build_array(ago, queued)), '[]') FROM ({LAST_DAY_SQL}) AS day (ago, queued)),
+    ({restarts.SUMS_SQL})
+"""  # noqa: S608 # likewise
+
+
+class DepthSample(models.Model):
+    """The longest that the queue was seen to be in one half hour."""
+
+    half_hour = models.BigIntegerField(primary_key=True, help_text="half hours since 1970, UTC")
+    queued = models.BigIntegerField()
+
+    class Meta:
+        """A day of rows; shown as a curve only."""
+
+        app_label = "jobs"
+        db_table = "orchestrator_queue_depth"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The sample in one line."""
+        return f"{self.half_hour}: {self.queued}"
+
+
+class _Cursor(Protocol):
+    def execute(self, sql: str) -> Any: ...
+
+    def fetchone(self) -> Any: ...
+
+
+def queued(cursor: _Cursor) -> int:
+    """How many jobs are queued: exact up to `EXACT_UP_TO`, above that an estimate, which is never less.
+
+    Args:
+        cursor: of any connection to the database.
+    """
+    cursor.execute(QUEUED_SQL)
+    return int(cursor.fetchone()[0])
+
+
+def sample() -> int:
+    """Note how long the queue is now; returns how many samples older than a day were removed."""
+    with connection.cursor() as cursor:
+        cursor.execute(SAMPLE_SQL, {"bucket_s": BUCKET_S, "queued": queued(cursor)})
+        cursor.execute(FORGET_SQL, {"bucket_s": BUCKET_S, "buckets": BUCKETS})
+        return int(cursor.rowcount)
+
+
+def queued_over_a_day(queued_now: int) -> list[int | None]:
+    """The number of queued jobs each half hour of the last day, oldest first, ending with `queued_now`.
+
+    Where no worker ran that could look, the sample before goes on; before the first sample there is None.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(LAST_DAY_SQL, {"bucket_s": BUCKET_S})
+        seen = {int(ago): int(number) for ago, number in cursor.fetchall()}
+    return curve(seen, queued_now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What Home counts, in one query.
+
+    Attributes:
+        queued: jobs that wait.
+        processing: jobs that run, stuck ones included.
+        over_a_day: as `queued_over_a_day` gives it.
+        restarts: worker processes replaced within a day, by reason (`jobs.worker.restarts`).
+    """
+
+    queued: int
+    processing: int
+    over_a_day: list[int | None]
+    restarts: Mapping[str, int]
+
+
+def now_and_over_a_day() -> Numbers:
+    """The numbers of Home."""
+    with connection.cursor() as cursor:
+        cursor.execute(HOME_SQL, {"bucket_s": BUCKET_S})
+        queued_now, processing, samples, restarted = cursor.fetchone()
+    over_a_day = curve({int(ago): int(number) for ago, number in samples}, int(queued_now))
+    return Numbers(queued=int(queued_now), processing=int(processing), over_a_day=over_a_day, restarts=restarted)
+
+
+def curve(seen: dict[int, int], queued_now: int) -> list[int | None]:
+    """The samples, told by how many half hours ago, as `queued_over_a_day` gives them."""
+    depths: list[int | None] = []
+    for ago in range(BUCKETS, 0, -1):
+        depths.append(seen.get(ago, depths[-1] if depths else None))
+    return [*depths, queued_now]
+
+
+def in_words(number: int) -> str:
+    """A number of queued jobs as people read it: where it is an estimate, it says so."""
+    return f"about {number:,}" if number > EXACT_UP_TO else f"{number:,}"
+
+
+def day_in_words(depths: Sequence[int | None]) -> str:
+    """The curve of `queued_over_a_day` as a sentence; where nothing was measured, it says so."""
+    known = [number for number in depths if number is not None]
+    now, most = in_words(known[-1]), in_words(max(known))
+    missing = len(depths) - len(known)
+    if len(known) == 1:
+        return f"Queued now: {now}. Nothing was measured in the 24 hours before."
+    if not missing:
+        return f"Queued jobs over the last 24 hours: at most {most}, now {now}."
+    hours = (len(known) - 1) * BUCKET_S / 3600
+    return f"Queued jobs over the last {hours:g} h: at most {most}, now {now}. Nothing was measured before."

@@ -1,0 +1,1 @@
+"""One worker process and its supervisor: attempts, heartbeats, liveness, progress, periodic tasks, shutdown."""

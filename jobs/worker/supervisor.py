@@ -1,0 +1,202 @@
+"""The supervisor: keeps N worker processes running, and one that keeps house for them.
+
+It loads the product once and forks: its processes share that memory and start at once. It has no threads and no
+database connection, so nothing holds it up and nothing of the kind is torn by a fork; it sleeps until a child ends, a
+signal comes, or it is time to look whether somebody hangs.
+
+A child that crashes or hangs is replaced, one at a time, after a pause that grows while that goes on; one that a person
+has drained is not, until SIGHUP (`systemctl reload`) or a restart says so. The children hold the reading end of a pipe
+whose only writer is the supervisor: should it die in any way, they see the pipe close and leave. systemd is told what
+is true: ready once every worker has started, alive only while this loop turns and no child hangs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+
+from django.db import connection
+
+from foundation import process_memory
+from jobs.worker import worker_process
+from jobs.worker.forked_process import Forked
+from jobs.worker.job_log import log
+from jobs.worker.liveness import LifeSigns
+from jobs.worker.restarts import Reason
+from jobs.worker.sd_notify import ServiceManager
+from jobs.worker.shutdown import SIGNALS, pipe_of
+from jobs.worker.worker_slot import Seat
+
+LOOK_EVERY_S = 2.0
+LOOK_CLOSELY_EVERY_S = 0.5
+SHORTEST_SLEEP_MS = 10.0
+CHILDREN_MAY_TAKE_S = 9.0
+
+
+class Supervisor:
+    """Runs worker processes until asked to stop or, draining, until each has found nothing more to do.
+
+    Args:
+        concurrency: how many processes.
+        drain: whether they end when nothing can be claimed.
+    """
+
+    def __init__(self, concurrency: int, *, drain: bool = False) -> None:
+        self._drain = drain
+        self._signs = LifeSigns(concurrency + 1)
+        self._seats = [Seat(number, self._signs, drain) for number in range(concurrency)]
+        self._house = Seat(concurrency, self._signs, drain=False)
+        self._all = [self._house, *self._seats]
+        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._life_read, self._life_write = os.pipe2(os.O_CLOEXEC)
+        self._restarts_read, self._restarts_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._up = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._signals = -1
+        self._stopping = False
+        self._manager = ServiceManager(os.environ)
+        self._ready = False
+        self._told = ""
+        self._fed_at = 0.0
+
+    def run(self) -> int:
+        """Supervise; returns the exit code: 0, or 1 when a drain ended with a crashed child."""
+        connection.close()
+        self._signals = pipe_of(*SIGNALS, signal.SIGHUP, signal.SIGCHLD)
+        process_memory.share()
+        log.info("workers start", concurrency=len(self._seats), pid=os.getpid())
+        while not self._stopping and not all(seat.done for seat in self._seats):
+            self._look()
+            self._report()
+            self._wait()
+        self._manager.tell(STOPPING="1", STATUS="giving jobs back")
+        self._end_children()
+        log.info("workers stopped")
+        return int(self._drain and any(seat.crashes for seat in self._seats))
+
+    def _wait(self) -> None:
+        """Sleep until something happens or it is time to look again."""
+        poll = select.poll()
+        for number in (self._signals, self._up):
+            poll.register(number, select.POLLIN)
+        for number, _ in poll.poll(max(SHORTEST_SLEEP_MS, self._due_s() * 1000)):
+            if number == self._up:
+                os.eventfd_read(self._up)
+                continue
+            came = set(os.read(self._signals, 64))
+            self._stopping = self._stopping or bool(came & set(SIGNALS))
+            if signal.SIGHUP in came:
+                self._fill_drained()
+
+    def _due_s(self) -> float:
+        """In how many seconds there is something to look at, when nothing happens meanwhile."""
+        now = time.monotonic()
+        closely = any(seat.is_suspect or seat.is_coming_up for seat in self._all)
+        due_at = [now + (LOOK_CLOSELY_EVERY_S if closely else LOOK_EVERY_S)]
+        due_at += [seat.free_at for seat in self._all if seat.may_start(max(now, seat.free_at))]
+        if self._manager.watchdog_s and not any(seat.hangs for seat in self._all):
+            due_at.append(self._fed_at + self._manager.watchdog_s / 3)
+        return min(due_at) - now
+
+    def _look(self) -> None:
+        """Look after every seat: who has ended, who hangs, and where the next one may sit down; one at a time."""
+        now = time.monotonic()
+        for seat in self._all:
+            ended = seat.look(now)
+            if ended is not None:
+                self._count(*ended, seat)
+        if self._house.process is None:
+            self._signs.notices_arrive = False
+        hanging = [seat for seat in self._all if seat.hangs]
+        if hanging and not any(seat.is_replaced for seat in self._all if seat not in hanging):
+            hanging[0].kill()
+        for seat in self._all:
+            if seat.may_start(now) and not any(other.is_coming_up for other in self._all):
+                seat.start(lambda seat=seat: self._start(seat), now)  # type: ignore[misc] # bound at once
+
+    def _count(self, reason: Reason, detail: str, seat: Seat) -> None:
+        """Hand a restart to whoever keeps house, who counts it when the database answers."""
+        if seat is self._house:
+            self._wake_everybody()
+            detail = f"{detail} (upkeep)"
+        try:
+            os.write(self._restarts_write, json.dumps([reason.value, detail]).encode() + b"\n")
+        except BlockingIOError:
+            log.warning("a restart is not counted", reason=reason.label, detail=detail)
+
+    def _wake_everybody(self) -> None:
+        """Let idle workers look for work by themselves while nobody listens."""
+        self._signs.notices_arrive = False
+        try:
+            os.write(self._wake_write, b"." * len(self._seats))
+        except BlockingIOError:
+            return
+
+    def _fill_drained(self) -> None:
+        drained = [seat for seat in self._seats if seat.drained]
+        log.info("asked to fill the places of drained workers", places=len(drained))
+        for seat in drained:
+            seat.fill()
+
+    def _report(self) -> None:
+        """Tell the service manager what has changed, and that this process lives."""
+        live = sum(seat.lives for seat in self._seats)
+        crashed, recycled = sum(seat.crashed for seat in self._seats), sum(seat.recycled for seat in self._seats)
+        drained = sum(seat.drained for seat in self._seats)
+        if not self._ready and live == len(self._seats) - drained:
+            self._ready = True
+            self._manager.tell(READY="1")
+        summary = f"{live} of {len(self._seats)} worker processes live; {crashed} crashed, {recycled} recycled"
+        summary += f", {drained} drained" if drained else ""
+        if summary != self._told:
+            self._told = summary
+            self._manager.tell(STATUS=summary)
+        now = time.monotonic()
+        due_s = self._manager.watchdog_s
+        hangs = any(seat.hangs for seat in self._all)
+        if due_s and now - self._fed_at >= due_s / 3 and not hangs:
+            self._fed_at = now
+            self._manager.tell(WATCHDOG="1")
+
+    def _start(self, seat: Seat) -> Forked:
+        close = [self._life_write, self._restarts_write, self._signals]
+        if seat is self._house:
+            return Forked(
+                "orch-upkeep",
+                lambda: worker_process.keep_house(
+                    self._signs,
+                    seat.number,
+                    wake=self._wake_write,
+                    restarts=self._restarts_read,
+                    readers=len(self._seats),
+                    life=self._life_read,
+                    up=self._up,
+                    close=close,
+                ),
+            )
+        return Forked(
+            f"orch-worker-{seat.number}",
+            lambda: worker_process.work(
+                self._signs,
+                seat.number,
+                wake=self._wake_read,
+                life=self._life_read,
+                up=self._up,
+                close=[*close, self._wake_write],
+                until_idle=self._drain,
+            ),
+        )
+
+    def _end_children(self) -> None:
+        """Ask every child to leave, wait, and kill who has not."""
+        children = [seat.process for seat in self._all if isinstance(seat.process, Forked)]
+        for one in children:
+            one.terminate()
+        give_up_at = time.monotonic() + CHILDREN_MAY_TAKE_S
+        for one in children:
+            if one.wait(timeout=max(0.0, give_up_at - time.monotonic())) is None:
+                log.error("a process did not leave in time and is killed", pid=one.pid)
+                one.kill()
+                one.wait(timeout=CHILDREN_MAY_TAKE_S)

@@ -1,0 +1,1 @@
+"""People, roles, tokens, client certificates, sessions and sign-in."""

@@ -1,0 +1,150 @@
+"""The pages of one's own account: role, password, sessions, API tokens."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import authenticate, logout, update_session_auth_hash
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import password_validators_help_texts
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from foundation.principal import of_request
+from orchestrator_site.accounts import own_account, tokens
+from orchestrator_site.accounts.roles import ADDS, role_of
+from orchestrator_site.accounts.sign_in import EVERYWHERE
+
+DAYS = (("1", "1 day"), ("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
+# In this order: each names the ones after it too.
+BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl"))
+SYSTEMS = (
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)
+MAY = {
+    "viewer": "see incidents, jobs, bundles, restores, workers and custody",
+    "analyst": "bundle incidents, verify and download bundles",
+    "operator": "restore bundles; cancel, retry and free jobs; see settings and checks",
+    "admin": "manage users and tokens; restore without a signature, where the deployment allows it at all",
+}
+
+
+class OwnPasswordForm(PasswordChangeForm):
+    """Django's form; a wrong old password counts as a failed sign-in, so that nobody can try them all here."""
+
+    def __init__(self, request: HttpRequest, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(user, *args, **kwargs)
+        self.request = request
+
+    def clean_old_password(self) -> str:
+        """Pass when the old password is right and there were not too many failures."""
+        old: str = self.cleaned_data["old_password"]
+        if authenticate(self.request, username=self.user.get_username(), password=old) != self.user:
+            minutes = settings.ORCH_SIGN_IN_COOL_OFF_MINUTES
+            raise forms.ValidationError(
+                f"This is not your password, or there were too many failures: then wait {minutes} minutes."
+            )
+        return old
+
+
+class TokenForm(forms.Form):
+    """What a new token needs."""
+
+    name = forms.CharField(max_length=tokens.MAX_NAME)
+    role = forms.ChoiceField(required=False)
+    days = forms.TypedChoiceField(choices=DAYS, coerce=int, initial=30)
+
+    def __init__(self, *args: Any, scopes: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"].choices = [("", "My own role"), *((role, role) for role in scopes)]  # type: ignore[attr-defined]
+
+
+@sensitive_post_parameters("old_password", "new_password1", "new_password2")
+@require_http_methods(["GET", "HEAD", "POST"])
+def account_page(request: HttpRequest) -> HttpResponse:
+    """Show the account; POST changes the password, or signs out everywhere."""
+    principal, user = of_request(request), _user(request)
+    form: OwnPasswordForm | None = None
+    if request.POST.get("action") == EVERYWHERE:
+        own_account.sign_out_everywhere(principal, user, tokens="tokens" in request.POST)
+        logout(request)
+        return redirect(f"{reverse('sign-in')}?ended={EVERYWHERE}")
+    if request.method == "POST":
+        form = OwnPasswordForm(request, user, request.POST)
+        if form.is_valid():
+            key = request.session.session_key
+            ended = own_account.change_password(principal, user, form.cleaned_data["new_password1"], keep=key)
+            update_session_auth_hash(request, user)
+            others = f" {ended} other sessions were ended." if ended else ""
+            messages.success(request, f"Your password is changed.{others} Your API tokens still work.")
+            return redirect("account-page")
+    context = {
+        "form": form,
+        "rules": password_validators_help_texts(),
+        "role": role_of(user),
+        "may": [(role, MAY[role], bool(ADDS[role] <= user.get_all_permissions())) for role in MAY],
+        "sessions": [(one, browser_of(one.agent)) for one in own_account.sessions_of(user)],
+        "this": request.session.session_key,
+        "how": principal.authenticated_by,
+        "token_count": len(tokens.tokens_of(user)),
+        "idle": settings.ORCH_SESSION_IDLE_MINUTES,
+        "hours": settings.ORCH_SESSION_HOURS,
+    }
+    return render(request, "account/account.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def tokens_page(request: HttpRequest) -> HttpResponse:
+    """List one's own tokens; POST makes one and shows its secret, in this answer only."""
+    principal, user = of_request(request), _user(request)
+    scopes = tokens.scopes_for(principal)
+    form = TokenForm(request.POST or None, scopes=scopes)
+    made, secret = None, ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            made, secret = tokens.create(principal, user, **form.cleaned_data)
+            form = TokenForm(scopes=scopes)
+        except tokens.TokenRefusedError as error:
+            form.add_error("name", str(error))
+    context = {
+        "form": form,
+        "tokens": tokens.tokens_of(user),
+        "made": made,
+        "secret": secret,
+        "soon": timezone.now() + timedelta(days=7),
+    }
+    return render(request, "account/tokens.html", context)
+
+
+@require_http_methods(["POST"])
+def revoke_token(request: HttpRequest) -> HttpResponse:
+    """End one of one's own tokens."""
+    if tokens.revoke(of_request(request), _user(request), request.POST.get("token", "")):
+        messages.success(request, "The token is revoked. Whoever still uses it gets 401 from now on.")
+    else:
+        messages.info(request, "There is no such token of yours any more.")
+    return redirect("tokens-page")
+
+
+def browser_of(agent: str) -> str:
+    """What a browser says it is, in a few words; as it may say anything, the page shows the whole beside it."""
+    browser = next((name for sign, name in BROWSERS if sign in agent), "")
+    system = next((name for sign, name in SYSTEMS if sign in agent), "")
+    return f"{browser} on {system}" if browser and system else browser or agent[:40]
+
+
+def _user(request: HttpRequest) -> User:
+    return User.objects.get(username=request.user.get_username())

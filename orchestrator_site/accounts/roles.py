@@ -1,0 +1,106 @@
+"""Roles: Django groups, each with everything the one before may do. This table is the only one there is.
+
+The groups are filled after every migration, so a right that a release adds reaches its roles with it, and a right
+given to a group by hand does not outlive the next one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.contrib.auth.models import Group, Permission, User
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Q
+
+from orchestrator_site.configuration.env import ROLES
+
+# What each role adds to the one before it.
+ADDS: dict[str, frozenset[str]] = {
+    "viewer": frozenset(
+        {
+            "custody.view_event",
+            "jobs.view_job",
+            "jobs.view_worker",
+            "bundles.view_bundle",
+            "rehydration.view_restoredincident",
+        }
+    ),
+    "analyst": frozenset({"bundles.create_bundle", "bundles.verify_bundle", "bundles.download_bundle"}),
+    "operator": frozenset(
+        {
+            "rehydration.restore_bundle",
+            "jobs.cancel_job",
+            "jobs.retry_job",
+            "jobs.free_job",
+            "orchestrator_site.view_settings",
+            "jobs.drain_worker",
+        }
+    ),
+    # No right to delete users: custody names them for as long as it exists. They are made inactive instead.
+    "admin": frozenset(
+        {
+            "rehydration.skip_signature",
+            "auth.add_user",
+            "auth.change_user",
+            "auth.view_user",
+            "auth.view_group",
+            "knox.view_authtoken",
+            "knox.delete_authtoken",
+        }
+    ),
+}
+STAFF = frozenset({"operator", "admin"})  # who may enter the Django admin
+
+_ALL = {role: frozenset().union(*(ADDS[lower] for lower in ROLES[: place + 1])) for place, role in enumerate(ROLES)}
+
+
+def permissions_of(role: str) -> frozenset[str]:
+    """The permissions of `role`, its own and those of the roles below it, as `app.codename`."""
+    return _ALL[role]
+
+
+def role_of(user: User) -> str:
+    """The highest role of `user`; `admin` for a superuser, empty without one."""
+    if user.is_superuser:
+        return "admin"
+    held = set(user.groups.filter(name__in=ROLES).values_list("name", flat=True))
+    return next((role for role in reversed(ROLES) if role in held), "")
+
+
+def assign_role(user: User, role: str) -> None:
+    """Give `user` exactly this role; operators and admins may also enter the Django admin.
+
+    Args:
+        user: a saved user; groups that are no roles are kept.
+        role: `viewer`, `analyst`, `operator` or `admin`.
+
+    Raises:
+        ValueError: there is no such role.
+    """
+    if role not in ROLES:
+        raise ValueError(f"no such role: {role}")
+    with transaction.atomic():
+        user.groups.remove(*Group.objects.filter(name__in=ROLES))
+        user.groups.add(Group.objects.get_or_create(name=role)[0])
+        user.is_staff = role in STAFF
+        user.save(update_fields=["is_staff"])
+
+
+def fill_after_migrate(sender: AppConfig, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
+    """Fill the groups once the permissions of every app exist: after the last app that has models."""
+    del kwargs
+    with_models = [config for config in apps.get_app_configs() if config.models_module is not None]
+    if sender == with_models[-1]:
+        fill(using)
+
+
+def fill(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Make the role groups hold exactly what the table says; permissions that do not exist yet are left out."""
+    for role in ROLES:
+        group, _ = Group.objects.using(using).get_or_create(name=role)
+        wanted = Q()
+        for permission in permissions_of(role):
+            app, codename = permission.split(".")
+            wanted |= Q(content_type__app_label=app, codename=codename)
+        group.permissions.set(Permission.objects.using(using).filter(wanted))

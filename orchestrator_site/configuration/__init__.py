@@ -1,0 +1,1 @@
+"""The environment, the system checks, and the page of settings health."""

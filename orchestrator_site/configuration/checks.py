@@ -1,0 +1,135 @@
+"""System checks of the settings: what env.py cannot see, as it looks at one variable at a time and at no disk.
+
+These checks need the settings alone; `configuration.host_checks` looks at keys, directories and the database.
+Every finding names its variable in one line and says what to do. `require_ready` is what serving asks first.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import ERROR as ERROR_LEVEL
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks  # noqa: A004 # Django's name
+
+TAG = "orchestrator"
+SECRET_LENGTH = 50
+SECRET_VARIETY = 10
+WRONG_STORE = "orch.E016"
+PLACEHOLDERS = ("django-insecure-", "changeme", "change-me", "secret")
+
+
+class NotReadyError(Exception):
+    """Serving would be unsafe or could not work; `lines` holds each reason with what to do about it."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__("; ".join(lines))
+        self.lines = lines
+
+
+def findings() -> list[CheckMessage]:
+    """Every finding of our checks, those that look at keys, disk and database included."""
+    return run_checks(tags=[TAG], include_deployment_checks=True, databases=["default"])
+
+
+def require_ready() -> list[CheckMessage]:
+    """Pass when nothing of `findings` is an error that forbids serving.
+
+    A wrong store does not: the disk may come back, and until then the server refuses what needs it, and says so.
+
+    Returns:
+        The findings that are left.
+
+    Raises:
+        NotReadyError: there are errors.
+    """
+    found = findings()
+    errors = [one for one in found if one.level >= ERROR_LEVEL and one.id != WRONG_STORE]
+    if errors:
+        raise NotReadyError([line_of(one) for one in errors])
+    return found
+
+
+def line_of(finding: CheckMessage) -> str:
+    """A finding on one line: its id, what is wrong, what to do."""
+    return f"{finding.id} {finding.msg}. {finding.hint}"
+
+
+def _in_production() -> bool:
+    return bool(settings.ORCH_PROFILE == "production")
+
+
+@register(TAG)
+def secret_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A secret key that can be guessed lets anyone sign a session."""
+    del app_configs, kwargs
+    key = settings.SECRET_KEY
+    weak = len(key) < SECRET_LENGTH or len(set(key)) < SECRET_VARIETY or key.lower().startswith(PLACEHOLDERS)
+    if not (weak and _in_production()):
+        return []
+    hint = "Set the output of: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
+    return [Error("ORCH_SECRET_KEY: too short or a placeholder", hint=hint, id="orch.E009")]
+
+
+@register(TAG)
+def stores_apart(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """A store inside the other would have its files served, or swept, as the other's."""
+    del app_configs, kwargs
+    output, forensic = Path(settings.OUTPUT_DIR).resolve(), Path(settings.FORENSIC_STORAGE_PATH).resolve()
+    if not (output.is_relative_to(forensic) or forensic.is_relative_to(output)):
+        return []
+    return [
+        Error(
+            "OUTPUT_DIR: lies within FORENSIC_STORAGE_PATH, or the other way round",
+            hint="Give bundles and collected files directories of their own.",
+            id="orch.E007",
+        )
+    ]
+
+
+@register(TAG)
+def production_database(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The embedded database has no backup, no password and one host."""
+    del app_configs, kwargs
+    host = str(settings.DATABASES["default"]["HOST"])
+    embedded = not host or Path(host).is_relative_to(Path(settings.VAR_DIR).resolve())
+    if not (embedded and _in_production()):
+        return []
+    hint = "Name a PostgreSQL server of version 14 or later."
+    return [Error("DB_HOST: production cannot use the embedded database", hint=hint, id="orch.E008")]
+
+
+@register(TAG)
+def anonymous_callers(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Callers without a name belong to development only."""
+    del app_configs, kwargs
+    if not (settings.ORCH_ANONYMOUS_API_ROLE and _in_production()):
+        return []
+    hint = "Unset it; give scripts a token or a client certificate."
+    return [Error("ORCH_ANONYMOUS_API_ROLE: production knows every caller by name", hint=hint, id="orch.E010")]
+
+
+@register(TAG)
+def host_names(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """With any host name allowed, a forged one ends up in links and origins."""
+    del app_configs, kwargs
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    kind = Error if _in_production() else Warning
+    hint = "List the names under which people reach the site."
+    return [kind("ORCH_ALLOWED_HOSTS: * lets a request name any host", hint=hint, id="orch.E011")]
+
+
+@register(TAG, deploy=True)
+def plain_http(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Without TLS, tokens and evidence cross the network readable."""
+    del app_configs, kwargs
+    bind = settings.ENV.bind
+    local = bind == "localhost" or ipaddress.ip_address(bind).is_loopback
+    if local or settings.MTLS_ENABLED or not _in_production():
+        return []
+    hint = "Bind to 127.0.0.1 with a TLS proxy in front, or set MTLS_ENABLED."
+    return [Warning("ORCH_BIND: plain HTTP is reachable from the network", hint=hint, id="orch.W014")]

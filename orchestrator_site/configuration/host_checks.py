@@ -1,0 +1,175 @@
+"""System checks of what the settings name: keys, directories, certificates, the database server.
+
+They run before serving, in `manage.py check --deploy --database default` and for /ready, but not before every
+command: `migrate` and `generate_signing_key` must work on a machine that has no key yet.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 # Django's name
+
+from bundles.format.model.errors import FormatError
+from bundles.format.model.signing import KeyRing
+from bundles.keys import trusted_keys
+from bundles.storage import store_identity
+from orchestrator_site.accounts import mtls
+from orchestrator_site.configuration import checks
+from orchestrator_site.configuration.checks import TAG
+from orchestrator_site.operations.probe_connection import DatabaseError, quick_cursor
+
+OLDEST_POSTGRESQL = 140000  # as server_version_num says it
+
+
+@register(TAG, deploy=True)
+def signing_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The private key can be read, by us alone, and is strong enough."""
+    del app_configs, kwargs
+    path = Path(settings.ORCH_SIGN_KEY_PATH)
+    found: list[CheckMessage] = []
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        hint = "Make a key with `manage.py generate_signing_key`, or name yours and let the service's user read it."
+        return [Error(f"ORCH_SIGN_KEY_PATH: cannot be read ({error.strerror})", hint=hint, id="orch.E001")]
+    if mode & 0o077:
+        hint = "chmod 600 it; make a new key if others may have read this one."
+        found.append(Error("ORCH_SIGN_KEY_PATH: others than its owner may use it", hint=hint, id="orch.E002"))
+    try:
+        trusted_keys.active_id()
+    except FormatError as error:
+        number = "orch.E003" if error.code == "key_unsuitable" else "orch.E001"
+        hint = "Name an unencrypted PEM file with an RSA key of 3,072 bits or more."
+        found.append(Error(f"ORCH_SIGN_KEY_PATH: {error.detail.rstrip('.')}", hint=hint, id=number))
+    return found
+
+
+@register(TAG, deploy=True)
+def verify_keys(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """The trusted keys can be read, and bundles that are signed here would verify here."""
+    del app_configs, kwargs
+    path = Path(settings.ORCH_VERIFY_KEY_PATH)
+    try:
+        ring = KeyRing.load([path])
+    except FormatError as error:
+        hint = "Name a PEM public key (RSA), or a folder with such files alone, one key each, revoked ones in revoked/."
+        return [Error(f"ORCH_VERIFY_KEY_PATH: {error.detail.rstrip('.')}", hint=hint, id="orch.E004")]
+    try:
+        active = trusted_keys.active_id()
+    except FormatError:
+        return []  # told by `signing_key`
+    trusted = ring.find(active)
+    if trusted is not None and not trusted.revoked:
+        return []
+    problem = "has revoked the signing key" if trusted else "does not hold the signing key's public part"
+    hint = "Put it there: openssl pkey -in ORCH_SIGN_KEY_PATH -pubout; or sign with a key that is trusted."
+    return [Error(f"ORCH_VERIFY_KEY_PATH: {problem}", hint=hint, id="orch.E005")]
+
+
+@register(TAG, deploy=True)
+def directories(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Each directory exists and takes a file."""
+    del app_configs, kwargs
+    named = {
+        "OUTPUT_DIR": settings.OUTPUT_DIR,
+        "FORENSIC_STORAGE_PATH": settings.FORENSIC_STORAGE_PATH,
+        "ORCH_VAR_DIR": settings.VAR_DIR,
+    }
+    found: list[CheckMessage] = []
+    for name, path in named.items():
+        try:
+            with tempfile.TemporaryFile(dir=path) as file:
+                file.write(b"writable")
+        except OSError as error:
+            hint = "Create it, owned by the service's user, on a disk with free space."
+            found.append(Error(f"{name}: cannot write there ({error.strerror})", hint=hint, id="orch.E006"))
+    return found
+
+
+@register(TAG, deploy=True)
+def client_certificates(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """With MTLS_ENABLED: the server's certificate and the issuers load, and at least one client can get in."""
+    del app_configs, kwargs
+    if not settings.MTLS_ENABLED:
+        return []
+    layout = mtls.Layout.below(Path(settings.MTLS_CERT_DIR or ""))
+    hint = "docs/operations.md tells which files MTLS_CERT_DIR holds."
+    found: list[CheckMessage] = []
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(layout.ca))
+        context.load_cert_chain(str(layout.server_certificate), str(layout.server_key))
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror or type(error).__name__
+        message = f"MTLS_CERT_DIR: ca.pem, server.pem and server.key cannot be used ({reason})"
+        found.append(Error(message, hint=hint, id="orch.E012"))
+    usable = 0
+    for file in mtls.client_files(layout.clients):
+        try:
+            usable += len(mtls.read_certificates(file.path))
+        except ValueError as error:
+            found.append(Warning(f"MTLS_CERT_DIR: clients/{error}", hint=hint, id="orch.W012"))
+    if not usable:
+        message = "MTLS_CERT_DIR: no client certificate in clients/, so nobody could connect"
+        found.append(Error(message, hint=hint, id="orch.E012"))
+    return found
+
+
+@register(TAG, deploy=True)
+def static_files(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """In production the pages' styles come from the collected files alone."""
+    del app_configs, kwargs
+    if settings.WHITENOISE_USE_FINDERS or (Path(settings.STATIC_ROOT) / "admin").is_dir():
+        return []
+    hint = "Run `manage.py collectstatic --no-input` once for each installed version."
+    return [Warning("ORCH_VAR_DIR: static files are not collected there", hint=hint, id="orch.W015")]
+
+
+@register(TAG, Tags.database, deploy=True)
+def database_version(
+    app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """The server is PostgreSQL 14 or later; one that is down now may come back, so that is a warning."""
+    del app_configs, kwargs
+    if not databases:
+        return []
+    try:
+        with quick_cursor() as cursor:
+            cursor.execute("SELECT current_setting('server_version_num')::int")
+            row = cursor.fetchone()
+    except DatabaseError:
+        hint = "Start it, or correct DB_HOST, DB_PORT, DB_NAME, DB_USER and DB_PASS."
+        return [Warning("DB_HOST: the database does not answer", hint=hint, id="orch.W013")]
+    if row is not None and row[0] >= OLDEST_POSTGRESQL:
+        return []
+    return [Error("DB_HOST: the server is older than PostgreSQL 14", hint="Upgrade the server.", id="orch.E013")]
+
+
+@register(TAG, Tags.database, deploy=True)
+def known_stores(
+    app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Both directories are the stores that the database knows, and not those of this host alone."""
+    del app_configs, kwargs
+    if not databases:
+        return []
+    try:
+        with quick_cursor() as cursor:
+            cursor.execute(store_identity.KNOWN_SQL)
+            known = store_identity.known_of(cursor.fetchall())
+    except DatabaseError:
+        return []  # told by `database_version`, or no table is there yet
+    there = [
+        kind for kind in store_identity.VARIABLES if store_identity.root(kind).is_dir()
+    ]  # else told by `directories`
+    words = {kind: store_identity.difference(kind, known.get(kind)) for kind in there}
+    return [
+        Error(told, hint=f"{store_identity.what_to_do(kind)}.", id=checks.WRONG_STORE)
+        for kind, told in words.items()
+        if told
+    ]

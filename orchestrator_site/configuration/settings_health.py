@@ -1,0 +1,182 @@
+"""How this deployment is set up and whether that is sound: settings in force, checks, versions; also as plain text.
+
+No secret can be in it: of a secret variable `env_reader` keeps only whether it is set, and whatever else looks like a
+credential is cut out before it is shown.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import platform
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import psycopg2.extensions
+import zstandard
+from cryptography.hazmat.backends.openssl import backend as cryptography_openssl
+from django.conf import settings
+from django.core.checks import ERROR
+from django.core.checks.registry import registry
+from django.db import connection
+from django.utils import timezone
+
+from bundles.sources.health import SourceHealth
+from foundation.redaction import redact_text
+from orchestrator_site.configuration.checks import TAG
+from orchestrator_site.configuration.env_reader import is_secret
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = (
+    "Django", "djangorestframework", "django-rest-knox", "django-axes", "django-csp", "django-htmx", "gunicorn",
+    "whitenoise", "psycopg2-binary", "cryptography", "requests", "structlog",
+)  # fmt: skip
+
+
+class Setting(NamedTuple):
+    """One variable as it is shown: never with a secret's value."""
+
+    name: str
+    value: str
+    origin: str
+    is_secret: bool
+
+
+class Finding(NamedTuple):
+    """What a check found: `level` is `error` or `warning`."""
+
+    number: str
+    level: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One system check: what it is about, and what it found; nothing when all is well."""
+
+    name: str
+    about: str
+    findings: list[Finding]
+
+    @property
+    def worst(self) -> str:
+        """`error`, `warning` or `ok`."""
+        levels = {finding.level for finding in self.findings}
+        return "error" if "error" in levels else "warning" if levels else "ok"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """All of it."""
+
+    settings: list[Setting]
+    checks: list[Check]
+    versions: list[tuple[str, str]]
+
+    @property
+    def found(self) -> list[Check]:
+        """The checks that found something, errors first."""
+        return sorted((one for one in self.checks if one.findings), key=lambda one: (one.worst != "error", one.name))
+
+
+def look() -> Health:
+    """Look at everything that answers at once; the sources are asked apart, as that takes seconds."""
+    return Health(settings=in_force(), checks=checks(), versions=versions())
+
+
+def in_force() -> list[Setting]:
+    """Every variable that is read, by name."""
+    shown = []
+    for given in settings.ENV.given:
+        secret = is_secret(given.name)
+        value = ("set" if given.is_set else "not set") if secret else redact_text(given.value)
+        if given.name == "ORCH_SECRET_KEY" and settings.ENV.secret_key_is_generated:
+            value = "made up at start"
+        origin = f"file ({given.name}_FILE)" if given.origin == "file" else given.origin
+        shown.append(Setting(given.name, value, origin, secret))
+    return sorted(shown)
+
+
+def checks() -> list[Check]:
+    """Run each of our checks by itself, so that one that breaks hides no other."""
+    ours = [one for one in registry.get_checks(include_deployment_checks=True) if TAG in getattr(one, "tags", ())]
+    run = []
+    for check in sorted(ours, key=_name):
+        about = (check.__doc__ or "").strip().splitlines()[0]
+        try:
+            found = check(app_configs=None, databases=["default"])
+        except Exception as error:
+            log.exception("the check %s broke", _name(check))
+            broke = Finding("", "error", f"The check itself broke ({type(error).__name__})", "The log has the reason.")
+            run.append(Check(name=_name(check), about=about, findings=[broke]))
+            continue
+        findings = [
+            Finding(
+                str(one.id),
+                "error" if one.level >= ERROR else "warning",
+                redact_text(str(one.msg)),
+                redact_text(str(one.hint or "")),
+            )
+            for one in found
+        ]
+        run.append(Check(name=_name(check), about=about, findings=findings))
+    return run
+
+
+def versions() -> list[tuple[str, str]]:
+    """What runs here, ours first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        server = str(cursor.fetchone()[0])
+    return [
+        ("RansomEye Orchestrator", settings.VERSION),
+        ("Python", platform.python_version()),
+        ("PostgreSQL", server),
+        ("libpq", _dotted(psycopg2.extensions.libpq_version())),
+        ("OpenSSL (Python)", ssl.OPENSSL_VERSION),
+        ("OpenSSL (cryptography)", cryptography_openssl.openssl_version_text()),
+        ("libzstd", ".".join(map(str, zstandard.ZSTD_VERSION))),
+        ("System", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        *((name, importlib.metadata.version(name)) for name in LIBRARIES),
+    ]
+
+
+def as_text(health: Health, sources: Iterable[SourceHealth] | None = None) -> str:
+    """The same for a ticket: plain lines, no secret.
+
+    Args:
+        health: what was found.
+        sources: the answers of the sources, where they were asked.
+    """
+    now = f"{timezone.now():%Y-%m-%d %H:%M:%S} UTC"
+    lines = [
+        f"RansomEye Orchestrator {settings.VERSION}, {redact_text(settings.ORCH_ENVIRONMENT_NAME)}, {now}",
+        "Secrets are not in here.",
+        "",
+        "Checks",
+    ]
+    for check in health.checks:
+        lines += [f"  {check.worst:<8} {check.name}"]
+        lines += [f"           {one.number} {one.message}. {one.hint}" for one in check.findings]
+    if sources is not None:
+        lines += ["", "Sources"]
+        lines += [redact_text(f"  {one.title}: {one.url or '-'} {one.detail}{_note(one)}") for one in sources]
+    lines += ["", "Versions", *(f"  {name}: {version}" for name, version in health.versions)]
+    lines += ["", "Settings", *(f"  {one.name}={one.value}  [{one.origin}]" for one in health.settings)]
+    return "\n".join(lines) + "\n"
+
+
+def _name(check: object) -> str:
+    return str(getattr(check, "__name__", "check"))
+
+
+def _note(source: SourceHealth) -> str:
+    return " (for information)" if source.informational else ""
+
+
+def _dotted(number: int) -> str:
+    return f"{number // 10000}.{number % 10000}"

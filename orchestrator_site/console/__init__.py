@@ -1,0 +1,1 @@
+"""Home, search and help, and what guards every page."""

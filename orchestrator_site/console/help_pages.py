@@ -1,0 +1,23 @@
+"""Help inside the console: what the words and states mean, and every error code with what to do about it."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from orchestrator_site.console import glossary
+from orchestrator_site.errors import error_codes
+
+
+@require_safe
+def help_page(request: HttpRequest) -> HttpResponse:
+    """The words of this product and the states it shows."""
+    words = sorted(glossary.WORDS.items())
+    return render(request, "help/glossary.html", {"words": words, "states": glossary.STATES.items()})
+
+
+@require_safe
+def errors_page(request: HttpRequest) -> HttpResponse:
+    """Every error code, each at an anchor of its own."""
+    return render(request, "help/errors.html", {"codes": error_codes.everything().items()})

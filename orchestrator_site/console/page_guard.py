@@ -1,0 +1,99 @@
+"""What every page of the console shares: who may come in, and how a refusal looks.
+
+A view wrapped in `page` is reached only by a signed-in user; an error of ours becomes a page with its code. Apps write
+plain views; `console_urls` wraps them all, so that none can be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+
+from bundles.format.model.errors import FormatError
+from foundation.errors import AppError
+from foundation.principal import of_request
+from orchestrator_site.errors import problems
+
+View = Callable[..., HttpResponseBase]
+
+
+def page(view: View, *, needs: str = "") -> View:
+    """Wrap a view of the console.
+
+    The CSRF token is checked after session, right and size, not before: reading it means reading the whole form, and
+    an upload of many gigabytes is not taken from someone who may not make it.
+
+    Args:
+        view: the view; it may raise any error of ours.
+        needs: a permission without which not even the request's body is read; the view's services check theirs anyway.
+    """
+    checked = csrf_protect(view)
+
+    @csrf_exempt
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not request.user.is_authenticated:
+            return _to_sign_in(request)
+        try:
+            if needs:
+                of_request(request).require(needs)
+            if _length(request) > settings.ORCH_MAX_UPLOAD_BYTES:
+                raise BodyTooLargeError
+            response = checked(request, *args, **kwargs)
+        except (AppError, FormatError) as error:
+            response = refusal(request, error)
+        return response
+
+    return guarded
+
+
+class BodyTooLargeError(AppError):
+    """The form is larger than an upload may be."""
+
+    code = "body_too_large"
+
+    def __init__(self) -> None:
+        super().__init__("This upload is larger than this deployment accepts (ORCH_MAX_UPLOAD_MB).")
+
+
+def refusal(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The page for an error of ours: its message, its code, with the HTTP status that the API would give."""
+    code = str(getattr(error, "code", "error"))
+    context = {"message": str(error), "code": code}
+    return render(request, "refusal.html", context, status=problems.status_of(code))
+
+
+def _length(request: HttpRequest) -> int:
+    text = request.META.get("CONTENT_LENGTH") or "0"
+    return int(text) if text.isdigit() else 0
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    """Send the browser to the sign-in page and back; a live part makes its whole page go there."""
+    ended = getattr(request, "session_ended", "")
+    is_part = bool(request.headers.get("HX-Request"))
+    if is_part and not ended:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    response: HttpResponse = redirect_to_login(_page_of(request) if is_part else request.get_full_path())
+    if ended:
+        response["Location"] += f"&ended={ended}"
+    if is_part:
+        response = HttpResponse(status=204, headers={"HX-Redirect": response["Location"]})
+    return response
+
+
+def _page_of(request: HttpRequest) -> str:
+    """The page that a live part stands in, as htmx names it."""
+    try:
+        parts = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return "/"
+    return urlunsplit(("", "", parts.path or "/", parts.query, ""))

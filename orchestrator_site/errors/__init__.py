@@ -1,0 +1,1 @@
+"""The error codes, and how they reach API, pages and help."""

@@ -1,0 +1,1 @@
+"""Health, metrics, the web server, and the embedded PostgreSQL."""

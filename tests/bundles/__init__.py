@@ -1,0 +1,1 @@
+"""Bundles, their stores, sources and timelines."""

@@ -1,0 +1,237 @@
+"""Artifacts inside bundles that nobody restored: written down when a bundle is registered, and found by the search."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from bundles import services
+from bundles.artifacts import index, single_files
+from bundles.format.model.manifest import FileEntry
+from bundles.models import Bundle, BundledArtifact
+from rehydration.models import ArtifactRecord
+from tests.console.test_search import plan_of
+from tests.support import console_rows as rows
+from tests.support.console_evidence import HARD_NAMES, evidence, signed_in, text_of
+from tests.support.main_job import bundle
+
+__all__ = ["evidence"]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("evidence")]
+HEADING = ">Artifacts in bundles</h2>"
+COLUMNS = ("bundle_id", "place", "artifact_id", "name", "size", "sha256")
+
+
+def told(text: str, role: str = "analyst") -> str:
+    answer = signed_in(role).get(reverse("find"), {"q": text})
+    assert answer.status_code == 200
+    return text_of(answer)
+
+
+def place_in(made: Bundle, found: BundledArtifact) -> str:
+    """The address of the bundle's contents, narrowed to one artifact's file."""
+    path = quote(f"artifacts/{found.artifact_id}/{found.name}", safe="")
+    return f"{reverse('bundle-page', args=[made.bundle_id])}?find={path}#contents"
+
+
+def kept() -> list[tuple[Any, ...]]:
+    return list(BundledArtifact.objects.order_by("bundle_id", "place").values_list(*COLUMNS))
+
+
+def listed(made: Bundle) -> list[tuple[Any, ...]]:
+    """The same as `kept`, told by the bundle's file list."""
+    found, _ = services.contents(made)
+    return [
+        (made.bundle_id, one["place"], one["artifact_id"], one["path"].split("/")[2], one["size"], one["sha256"])
+        for one in found
+        if "artifact_id" in one
+    ]
+
+
+def read_whole(plan: Any) -> set[str]:
+    """The tables that a plan reads from end to end."""
+    if isinstance(plan, list):
+        return set().union(*map(read_whole, plan))
+    if not isinstance(plan, dict):
+        return set()
+    here = {plan["Relation Name"]} if plan.get("Node Type") == "Seq Scan" else set()
+    return here | read_whole(list(plan.values()))
+
+
+def test_a_bundle_that_was_just_made_is_searched_by_what_it_holds() -> None:
+    made = bundle("hard")
+    assert kept() == listed(made)
+    assert len(kept()) == len(HARD_NAMES)
+    for artifact_id, (_, content) in HARD_NAMES.items():
+        found = BundledArtifact.objects.get(artifact_id=f"hard.{artifact_id}")
+        digest = hashlib.sha256(content).hexdigest()
+        assert found.sha256 == digest
+        for text in (found.artifact_id, digest, found.name[:100].swapcase()):
+            page = told(text.strip())
+            assert HEADING in page, text
+            assert place_in(made, found).replace("&", "&amp;") in page, text
+            assert reverse("bundle-file", args=[made.bundle_id, found.place]) in page
+    assert not ArtifactRecord.objects.exists()
+
+
+def test_a_manifest_of_thousands_is_kept_whole_and_in_its_order() -> None:
+    made, many = rows.bundle(), 2 * index.BATCH + 1
+    files = [
+        FileEntry(path=path, size=at, sha256=rows.sha(path))
+        for at, path in enumerate(["alerts.json", *(f"artifacts/a-{n:05}/x.bin" for n in range(many)), "timeline.json"])
+    ]
+    index.keep(made.bundle_id, files)
+    expected = [(made.bundle_id, n + 1, f"a-{n:05}", "x.bin", n + 1, files[n + 1].sha256) for n in range(many)]
+    assert kept() == expected
+
+
+def test_both_links_of_a_found_artifact_lead_to_that_file_alone() -> None:
+    made = bundle("hard")
+    found = BundledArtifact.objects.get(artifact_id="hard.b-1")
+    client = signed_in("analyst")
+    contents = text_of(client.get(place_in(made, found)))
+    assert "1 matching; 1 to 1 of 1 file," in contents
+    assert found.sha256[:8] in contents
+    answer: Any = client.get(reverse("bundle-file", args=[made.bundle_id, found.place]))
+    assert hashlib.sha256(b"".join(answer.streaming_content)).hexdigest() == found.sha256
+
+
+def test_a_deployment_from_before_has_its_stored_manifests_read(transactional_db: None) -> None:
+    bundle("hard")
+    bundle("plain")
+    before = kept()
+    try:
+        call_command("migrate", "bundles", "0004", verbosity=0)
+        assert "orchestrator_bundle_artifacts" not in connection.introspection.table_names()
+    finally:
+        call_command("migrate", "bundles", verbosity=0)
+    assert kept() == before
+    assert before
+
+
+def test_a_bundles_artifacts_go_with_it() -> None:
+    rows.in_bundle(made := rows.bundle(), "x.bin")
+    made.delete()
+    assert kept() == []
+
+
+def test_it_is_found_by_the_beginning_of_its_name_by_id_and_by_digest() -> None:
+    found = rows.in_bundle(rows.bundle(), "Évil_100%.EXE", "art-7")
+    for text in ("évil_100%", "art-7", found.sha256, found.sha256[:6], f"SHA256:{found.sha256.upper()}"):
+        page = told(text)
+        assert HEADING in page, text
+        assert "art-7" in page, text
+    for text in ("évil%", "vil_100", "évilx100%", "ar", "év", found.sha256[:5]):
+        assert "art-7" not in told(text), text
+
+
+def test_a_path_of_windows_is_found_as_people_write_it_by_its_beginning_and_by_its_last_part() -> None:
+    rows.in_bundle(rows.bundle(), "C:%5CUsers%5CBob%5CÉvil.EXE", "art-7")
+    for text in ("évil", "c:\\users\\BOB", "C:%5CUsers", "c:\\"):
+        assert "art-7" in told(text), text
+    for text in ("bob\\évil", "users"):
+        assert "art-7" not in told(text), text
+
+
+def test_characters_that_a_bundle_escapes_are_found_as_they_are() -> None:
+    rows.in_bundle(rows.bundle(), "invoice%E2%80%AEgnp.exe", "art-7")
+    assert "art-7" in told("invoice\u202egnp")
+
+
+def test_hostile_names_are_shown_as_text() -> None:
+    rows.in_bundle(rows.bundle(), rows.HOSTILE)
+    page = told("<script>alert(1)")
+    assert HEADING in page
+    assert "<script>alert(1)" not in page
+    assert "U+202E" in page
+
+
+def test_the_only_thing_found_is_shown_and_the_page_does_not_leap_to_its_bundle() -> None:
+    found = rows.in_bundle(rows.bundle(), "once.bin")
+    assert HEADING in told("once")
+    assert HEADING in told(found.sha256)
+
+
+def test_what_was_restored_too_is_in_both_groups() -> None:
+    found = rows.in_bundle(rows.bundle(), "twice.bin")
+    ArtifactRecord.objects.create(
+        incident_id=rows.INCIDENT, artifact_id="a-1", name="twice.bin", size=1, sha256=found.sha256, record="{}"
+    )
+    page = told(found.sha256)
+    assert HEADING in page
+    assert ">Artifacts restored here</h2>" in page
+
+
+def test_the_newest_bundle_comes_first_and_more_than_fits_is_said() -> None:
+    made = [rows.bundle(created_at=f"2026-01-{day:02}T00:00:00Z") for day in (2, 9, 5)]
+    for each in made:
+        rows.in_bundle(each, "report.docx")
+    page = told("report")
+    places = [page.index(each.name) for each in (made[1], made[2], made[0])]
+    assert places == sorted(places)
+    assert "More than" not in page
+    for number in range(8):
+        rows.in_bundle(made[0], "report.docx", f"b-{number}")
+    page = told("report")
+    assert page.count("report.docx</bdi>") == 2 * 10  # in its cell, and in the words of its link
+    assert "More than 10; others may be in newer bundles" in page
+
+
+def test_the_bundles_own_state_is_told_beside_it() -> None:
+    partial = rows.bundle(complete=False, missing=[{"source": "alerts", "reason": "down"}])
+    rows.in_bundle(partial, "x.bin")
+    assert "Partial" in told("x.bin")
+
+
+def test_a_file_is_offered_alone_only_to_whom_and_where_it_can_be_had() -> None:
+    whole, lost = rows.bundle(), rows.bundle(state="lost")
+    for found in (
+        rows.in_bundle(lost, "disk.img"),
+        rows.in_bundle(whole, "disk.img", size=single_files.LARGEST_BYTES + 1),
+    ):
+        assert reverse("bundle-file", args=[found.bundle_id, found.place]) not in told("disk")
+    found = rows.in_bundle(whole, "disk.img", size=single_files.LARGEST_BYTES)
+    address = reverse("bundle-file", args=[found.bundle_id, found.place])
+    assert address in told("disk")
+    assert address not in told("disk", "viewer")
+    assert HEADING in told("disk", "viewer")
+
+
+def test_someone_without_a_role_finds_nothing() -> None:
+    found = rows.in_bundle(rows.bundle(), "secret.txt", "secret-1")
+    for text in ("secret.txt", "secret-1", found.sha256):
+        assert "Nothing here matches" in told(text, "")
+
+
+def test_among_twenty_thousand_each_way_goes_by_its_index_and_the_page_needs_few_queries() -> None:
+    holders = [rows.bundle() for _ in range(20)]
+    BundledArtifact.objects.bulk_create(
+        BundledArtifact(
+            bundle=holders[n % 20], place=n // 20, artifact_id=f"a-{n}", sha256=rows.sha(str(n)), size=n,
+            name=f"C:%5C{n}.log" if n % 2 else f"{n}.log",
+        )
+        for n in range(20_000)
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE orchestrator_bundle_artifacts")
+    client = signed_in("operator")
+    digest = rows.sha("7")
+    rows.in_bundle(holders[0], digest[:6], "named-so", place=1000)
+    with CaptureQueriesContext(connection) as caught:
+        page = text_of(client.get(reverse("find"), {"q": digest[:6]}))
+    assert "named-so" in page
+    assert "a-7" in page
+    assert len(caught) <= 12
+    [query] = [one for one in caught.captured_queries if "orchestrator_bundle_artifacts" in one["sql"]]
+    plan = plan_of(query)
+    assert read_whole(json.loads(plan)) - {"orchestrator_bundles"} == set()  # of those there are twenty
+    ways = ("by_id", "by_digest", "by_name", "by_path")
+    assert [way for way in ways if f"bundled_artifact_{way}" not in plan] == []

@@ -1,0 +1,78 @@
+"""The certificate: what it states, what it claims not to be, and that all of it reaches the paper."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from bundles.format.model.errors import STEPS
+from bundles.models import Bundle
+from custody.models import Event
+from tests.console.test_pages import inspect
+from tests.support import console_rows as rows
+from tests.support.console_evidence import evidence, signed_in, text_of, verify
+from tests.support.main_job import bundle, change_a_byte, path_of
+
+__all__ = ["evidence"]
+
+
+def certificate(made: Bundle, client: Client) -> str:
+    return text_of(client.get(reverse("bundle-certificate", args=[made.bundle_id])))
+
+
+def grouped(digest: str) -> str:
+    return re.sub(r"(.{8})(?=.)", r"\1 ", digest)
+
+
+@pytest.mark.django_db
+def test_it_states_bundle_digests_signer_checks_custody_and_how_to_check(evidence) -> None:
+    made = bundle("hard")
+    verify(made)
+    text = certificate(made, signed_in("viewer"))
+    digests = (made.sha256, made.content_digest, made.manifest_hash, made.key_id)
+    assert all(grouped(value) in text for value in digests)
+    assert all(value in text for value in (str(made.bundle_id), made.name, f"{made.size:,} bytes"))
+    assert all(words in text for words in STEPS.values())
+    assert made.verified_at is not None
+    assert made.verified_at.strftime("%Y-%m-%d %H:%M:%S UTC") in text
+    events = Event.objects.filter(object_type="bundle", object_id=str(made.bundle_id))
+    assert events.count() >= 3
+    assert all(f"#{event.sequence}<" in text and grouped(event.hash) in text for event in events)
+    assert "tools/verify_bundle.py" in text
+    assert "openssl dgst" in text
+    assert not inspect(text).inline
+
+
+@pytest.mark.django_db
+def test_it_says_that_it_proves_nothing_by_itself(evidence) -> None:
+    text = certificate(bundle("plain"), signed_in("viewer"))
+    assert "not signed and is no evidence by itself" in text
+    assert "what proves is the signature inside the bundle" in text
+    assert "Not verified yet" in text
+    assert ">Verified<" not in text
+
+
+@pytest.mark.django_db
+def test_a_bundle_that_failed_its_check_gets_no_clean_certificate(evidence) -> None:
+    made = bundle("plain")
+    verify(made)
+    change_a_byte(path_of(made))
+    verify(made)
+    text = certificate(made, signed_in("viewer"))
+    assert "Not verified: do not use" in text
+    assert "Earlier checks" in text
+
+
+@pytest.mark.django_db
+def test_whoever_may_not_see_custody_gets_no_lines_of_it(evidence) -> None:
+    made, user = bundle("plain"), rows.user("", "nobody")
+    user.user_permissions.add(Permission.objects.get(codename="view_bundle"))
+    client = Client()
+    client.force_login(user)
+    text = certificate(made, client)
+    assert "Custody of this bundle" not in text
+    assert made.name in text

@@ -1,0 +1,195 @@
+"""The search: one thing goes to its page, several are listed by kind, and a full database costs it no more."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from orchestrator_site.console.find import hex_digits
+from rehydration.models import ArtifactRecord, RestoredIncident
+from tests.support import console_rows as rows
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
+
+
+@pytest.fixture
+def analyst() -> Client:
+    client = Client()
+    client.force_login(rows.user("analyst"))
+    return client
+
+
+def find(client: Client, text: str) -> Any:
+    return client.get(reverse("find"), {"q": text})
+
+
+def told(client: Client, text: str) -> str:
+    answer = find(client, text)
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def artifact(name: str, artifact_id: str = "a-1", **fields: Any) -> ArtifactRecord:
+    values = {"incident_id": rows.INCIDENT, "size": 10, "sha256": rows.sha(name), "record": "{}"}
+    return ArtifactRecord.objects.create(name=name, artifact_id=artifact_id, **{**values, **fields})
+
+
+def test_an_id_in_full_goes_to_its_page_however_it_was_copied(analyst):
+    job, bundle = rows.job(), rows.bundle()
+    page = reverse("bundle-page", args=[bundle.bundle_id])
+    digest = bundle.sha256
+    ways = {
+        str(job.job_id): reverse("job-page", args=[job.job_id]),
+        job.job_id.hex.upper(): reverse("job-page", args=[job.job_id]),
+        str(bundle.bundle_id): page,
+        bundle.name: page,
+        f"  {digest} ": page,
+        f"sha256:{digest}": page,
+        " ".join(digest[start : start + 8] for start in range(0, 64, 8)): page,
+        rows.INCIDENT: reverse("incident-page", args=[rows.INCIDENT]),
+    }
+    for text, address in ways.items():
+        assert find(analyst, text)["Location"] == address, text
+
+
+def test_six_digits_of_an_id_or_digest_are_enough_and_five_are_not(analyst):
+    job, bundle = rows.job(), rows.bundle(sha256="abcdef0" + "1" * 57, content_digest="fedcba9" + "2" * 57)
+    page = reverse("bundle-page", args=[bundle.bundle_id])
+    assert find(analyst, job.job_id.hex[:6])["Location"] == reverse("job-page", args=[job.job_id])
+    assert find(analyst, "abcdef")["Location"] == page
+    assert find(analyst, "FEDCBA9")["Location"] == page
+    assert find(analyst, bundle.bundle_id.hex[:8])["Location"] == page
+    assert "Nothing here matches" in told(analyst, "abcde")
+    assert "Nothing here matches" in told(analyst, "abcdee")
+
+
+def test_several_are_listed_by_kind_with_what_matched(analyst):
+    job = rows.job(job_id=UUID("abcdef00-0000-4000-8000-000000000000"), incident_id="case-abcdef")
+    first = rows.bundle(sha256="abcdef0" + "1" * 57)
+    second = rows.bundle(content_digest="abcdef" + "2" * 58)
+    artifact("x.bin", sha256="abcdef" + "3" * 58)
+    text = told(analyst, "abcdef")
+    for heading in ("Incidents", "Jobs", "Bundles", "Artifacts restored here"):
+        assert f">{heading}</h2>" in text
+    for shown in (str(job.job_id), first.name, second.name, "x.bin", "case-abcdef"):
+        assert shown in text
+    for words in ("file digest", "content digest", "<td>digest</td>"):
+        assert words in text
+
+
+def test_what_is_named_in_full_wins_over_what_only_begins_so(analyst):
+    rows.job(incident_id="case-1")
+    rows.job(incident_id="case-10")
+    assert find(analyst, "case-1")["Location"] == reverse("incident-page", args=["case-1"])
+    text = told(analyst, "case")
+    assert "case-10" in text
+
+
+def test_an_incident_named_in_full_is_found_behind_any_number_that_contain_it(analyst):
+    for number in range(15):
+        rows.job(incident_id=f"a{number}-zz")
+    rows.job(incident_id="zz")
+    assert find(analyst, "zz")["Location"] == reverse("incident-page", args=["zz"])
+
+
+def test_equal_evidence_in_two_bundles_is_a_choice_and_not_a_guess(analyst):
+    one, two = rows.bundle(), rows.bundle()
+    text = told(analyst, one.content_digest)
+    assert one.name in text
+    assert two.name in text
+
+
+def test_an_artifact_is_found_by_name_path_id_and_digest(analyst):
+    made = artifact("C:\\Users\\Bob\\Évil_100%.EXE", "art-7")
+    for text in ("évil_100%", "EVIL"[:0] + "c:\\users\\bob", "art-7", made.sha256, made.sha256[:6]):
+        page = told(analyst, text)
+        assert "art-7" in page, text
+        assert reverse("incident-page", args=[rows.INCIDENT]) in page
+    for text in ("évil%", "vil_100", "évilx100%", "ar"):
+        assert "art-7" not in told(analyst, text), text
+
+
+def test_a_name_of_four_thousand_characters_is_stored_and_found(analyst):
+    artifact("dir/" + "é" * 4000)
+    assert "a-1" in told(analyst, "é" * 150)
+
+
+def test_hostile_names_are_shown_as_text(analyst):
+    artifact(rows.HOSTILE)
+    text = told(analyst, "<script>alert(1)")
+    assert "<script>alert(1)" not in text
+    assert "U+202E" in text
+
+
+def test_more_than_fits_says_so_and_shows_no_more(analyst):
+    for number in range(14):
+        artifact("report.docx", f"a-{number:02}")
+    text = told(analyst, "report")
+    assert text.count("report.docx</bdi>") == 10
+    assert "More than 10" in text
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "nothing-like-it", "\x00", "'; DROP TABLE x; --", "%", "_", "\\", "é" * 500, "\u202e"]
+)
+def test_nothing_found_says_what_can_be_searched(analyst, text):
+    page = told(analyst, text)
+    assert "You can search for" in page
+    assert "at least the first 6 digits" in page
+
+
+def test_an_id_that_nobody_knows_yet_can_be_bundled_from_there(analyst):
+    assert f'{reverse("new-bundle")}?incident_id=case-77"' in told(analyst, "case-77")
+    assert "Bundle incident" not in told(analyst, "not an id")
+
+
+def test_someone_without_a_role_finds_nothing():
+    job, bundle = rows.job(), rows.bundle()
+    artifact("secret.txt")
+    nobody = Client()
+    nobody.force_login(rows.user("", "nobody"))
+    for text in (str(job.job_id), bundle.sha256, "secret.txt", rows.INCIDENT):
+        assert "Nothing here matches" in told(nobody, text)
+
+
+def test_digits_are_told_from_words():
+    assert hex_digits("SHA256:AB CD-EF") == "abcdef"
+    assert hex_digits("abcde") == hex_digits("abcdefg") == hex_digits("a" * 65) == ""
+
+
+def plan_of(query: dict[str, str]) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (FORMAT JSON) " + query["sql"])
+        return json.dumps(cursor.fetchone())
+
+
+def test_every_kind_is_looked_up_through_an_index_and_in_few_queries(analyst):
+    RestoredIncident.objects.create(
+        incident_id=rows.INCIDENT, restored_at="2026-01-31T12:00:00Z", restored_by="x", bundle_sha256="0" * 64,
+        content_digest="0" * 64, signature_checked=True, has_alerts=True, has_artifacts=True,
+    )  # fmt: skip
+    ArtifactRecord.objects.bulk_create(
+        ArtifactRecord(
+            incident_id=f"i-{n % 50}", artifact_id=f"a-{n}", name=f"dir/{n}.log", sha256=rows.sha(str(n)), record="{}"
+        )
+        for n in range(20_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE orchestrator_artifact_records")
+    with CaptureQueriesContext(
+        connection,
+    ) as caught:
+        told(analyst, "abcdef")
+    assert len(caught) <= 12
+    [query] = [one for one in caught.captured_queries if "orchestrator_artifact_records" in one["sql"]]
+    plan = plan_of(query)
+    assert "Seq Scan" not in plan
+    for index in ("artifact_by_id", "artifact_by_digest", "artifact_by_name", "artifact_by_last_part"):
+        assert index in plan

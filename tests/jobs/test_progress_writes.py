@@ -1,0 +1,101 @@
+"""However often a handler reports and logs, the database is written to at most twice a second."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from foundation.principal import SYSTEM
+from jobs import registry
+from jobs.models import Job, JobLogLine
+from jobs.queue import queue
+from jobs.queue.claim_request import Claimant
+from jobs.queue.job_result import Finished
+from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.heartbeat_thread import Heart
+from jobs.worker_registration import Presence
+from tests.support.jobs_app.running import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REPORTS = 10_000
+
+# Counts statements, not rows: what each of them costs is a commit.
+COUNTING = """
+CREATE TABLE writes_seen (what text);
+CREATE FUNCTION write_seen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO writes_seen VALUES (TG_TABLE_NAME); RETURN NULL; END $$;
+CREATE TRIGGER write_seen AFTER UPDATE ON orchestrator_jobs FOR EACH STATEMENT EXECUTE FUNCTION write_seen();
+CREATE TRIGGER write_seen AFTER INSERT ON orchestrator_job_log FOR EACH STATEMENT EXECUTE FUNCTION write_seen();
+"""
+NOT_COUNTING = """
+DROP TRIGGER write_seen ON orchestrator_jobs;
+DROP TRIGGER write_seen ON orchestrator_job_log;
+DROP FUNCTION write_seen();
+DROP TABLE writes_seen;
+"""
+
+
+@pytest.fixture
+def pulse(settings) -> Iterator[Pulse]:
+    """The life signs of a claimed job, beating in a thread of their own as in a worker."""
+    settings.ORCH_HEARTBEAT_SECONDS = 1  # so that renewals fall among the reports
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    queue.enqueue("t", {}, principal=SYSTEM, operation="test")
+    presence, stopping = Presence(), threading.Event()
+    job = queue.claim(Claimant(presence.worker_id, ("t",)))
+    assert job is not None
+    made, heart = Pulse(job, ("one",), stopping=stopping, direct=False), Heart(presence, stopping)
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTING)
+    heart.watch(made)
+    heart.start()
+    yield made
+    heart.stop()
+    with connection.cursor() as cursor:
+        cursor.execute(NOT_COUNTING)
+    registry.unregister("t")
+
+
+def writes_to(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM writes_seen WHERE what = %s", [table])
+        return int(cursor.fetchone()[0])
+
+
+def test_ten_thousand_reports_a_second_cost_two_writes_a_second(pulse, caplog):
+    caplog.set_level(logging.ERROR, "jobs")  # the worker's own log has every line
+    began = time.monotonic()
+    for number in range(REPORTS):
+        pulse.progress("one", number + 1, REPORTS, "bytes", "")
+        pulse.log("info", f"line {number}", {})
+        pulse.check()
+    eventually(lambda: Job.objects.get(job_id=pulse.job.job_id).progress.get("done") == REPORTS)
+    eventually(lambda: JobLogLine.objects.filter(job_id=pulse.job.job_id, message=f"line {REPORTS - 1}").exists())
+    allowed = 2 * (time.monotonic() - began) + 1  # one at each end of the time
+    assert 1 <= writes_to("orchestrator_jobs") <= allowed
+    assert 1 <= writes_to("orchestrator_job_log") <= allowed
+    eventually(lambda: JobLogLine.objects.filter(job_id=pulse.job.job_id).count() == 500)
+
+
+def test_what_is_stored_tells_phase_bytes_done_and_expected_and_the_rate(pulse):
+    done = iter(range(1000, 10**9, 1000))
+
+    def stored_after_one_more_report() -> dict[str, Any]:
+        pulse.progress("one", next(done), 10**9, "bytes", "alerts.json")
+        found: dict[str, Any] = Job.objects.get(job_id=pulse.job.job_id).progress
+        return found
+
+    eventually(lambda: stored_after_one_more_report().get("rate"))  # there is none before half a second
+    stored = Job.objects.get(job_id=pulse.job.job_id).progress
+    assert {name: stored[name] for name in ("phase", "total", "unit", "note")} == {
+        "phase": "one", "total": 10**9, "unit": "bytes", "note": "alerts.json",
+    }  # fmt: skip
+    assert 1000 <= stored["done"] <= pulse.tracker.take()["done"]
+    assert stored["rate"] > 0

@@ -1,0 +1,1 @@
+"""Samples of the long proofs: fuzzing, simulation, kill points, chaos."""

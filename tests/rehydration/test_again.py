@@ -1,0 +1,114 @@
+"""Bundling what was restored, and bundles that do not hold everything."""
+
+from __future__ import annotations
+
+import pytest
+
+from bundles import services as bundle_services
+from bundles.models import Bundle
+from foundation.principal import SYSTEM
+from rehydration.models import ArtifactRecord, RestoredIncident
+from tests.support.rehydration_incident import INCIDENT, Incident, restore, run, tree
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+GAP = {"source": "alerts", "reason": "Alerts DB: it cannot be reached."}
+FILE_GAP = {"path": "artifacts/art-1/plain.log", "reason": "Forensic artifacts: it cannot be reached."}
+
+
+def bundle_again(**asked):
+    bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT, source="restored", **asked)
+    return run()
+
+
+def test_a_restored_incident_gives_the_same_content_digest_again_and_again(orch):
+    written = Incident().bundle(orch, "b.tar.zst")
+    restore("b.tar.zst")
+    job = bundle_again()
+    assert (job.status, job.error_message) == ("completed", "")
+    assert job.result["content_digest"] == written.manifest.content_digest
+    again = Bundle.objects.get()
+    sources = written_sources(again)
+    assert {source["url"] for source in sources.values()} == {f"restored:{INCIDENT}"}
+    assert {name: source["record_count"] for name, source in sources.items()} == {
+        "timeline": 4, "alerts": 5, "artifacts": 5,
+    }  # fmt: skip
+    job = restore(again.path)
+    assert job.result["changed"] is False
+
+
+def written_sources(bundle):
+    import json
+
+    return json.loads(bytes(bundle.manifest.raw))["metadata"]["sources"]
+
+
+def test_an_incident_that_was_never_restored_is_unknown(orch):
+    job = bundle_again()
+    assert (job.status, job.error_code) == ("failed", "incident_unknown")
+
+
+def test_a_stored_file_that_is_gone_or_changed_stops_the_bundle(orch):
+    Incident().bundle(orch, "b.tar.zst")
+    restore("b.tar.zst")
+    file = orch.forensic / INCIDENT / "art-1" / "plain.log"
+    file.write_bytes(b"One line\n")
+    assert bundle_again().status != "completed"
+    file.unlink()
+    assert bundle_again().error_code == "source_invalid"
+    file.symlink_to(orch.sign_key)
+    assert bundle_again().error_code == "source_invalid"
+    assert not Bundle.objects.exists()
+
+
+def test_a_partial_bundle_restores_what_it_has_and_says_what_is_missing(orch):
+    partial = Incident(without=("alerts.json", "art-1"), missing=[GAP, FILE_GAP])
+    written = partial.bundle(orch, "b.tar.zst")
+    job = restore("b.tar.zst")
+    assert (job.status, job.error_message) == ("completed", "")
+    assert (job.result["complete"], job.result["missing"]) == (False, [GAP, FILE_GAP])
+    assert job.result["plan"]["files"]["new"] == 4
+    assert ArtifactRecord.objects.get(artifact_id="art-1").stored_path == ""
+    assert bundle_again().error_code == "source_invalid"
+    again = bundle_again(allow_partial=True)
+    assert (again.status, again.error_message) == ("completed", "")
+    assert again.result["content_digest"] == written.manifest.content_digest
+    assert sorted(again.result["missing"], key=str) == sorted([GAP, FILE_GAP], key=str)
+
+
+def test_alerts_that_came_with_a_gap_beside_them_are_not_complete_after_a_restore(orch):
+    written = Incident(missing=[GAP]).bundle(orch, "b.tar.zst")
+    restore("b.tar.zst")
+    assert bundle_again().error_code == "source_invalid"
+    again = bundle_again(allow_partial=True)
+    assert (again.result["content_digest"], again.result["missing"]) == (written.manifest.content_digest, [GAP])
+    Incident().bundle(orch, "whole.tar.zst")
+    restore("whole.tar.zst")
+    assert bundle_again().result["missing"] == []
+
+
+def test_a_full_bundle_completes_what_a_partial_one_began(orch):
+    Incident(without=("alerts.json", "art-1"), missing=[GAP, FILE_GAP]).bundle(orch, "part.tar.zst")
+    restore("part.tar.zst")
+    whole = Incident().bundle(orch, "whole.tar.zst")
+    job = restore("whole.tar.zst")
+    assert job.result["plan"]["files"] == {"new": 1, "equal": 4, "conflict": 0}
+    assert job.result["plan"]["artifacts"] == {"new": 0, "equal": 5, "conflict": 0}
+    assert RestoredIncident.objects.get().missing == []
+    assert bundle_again().result["content_digest"] == whole.manifest.content_digest
+    assert len(tree(orch.forensic)) == 5
+
+
+def test_a_partial_bundle_takes_nothing_away_from_a_full_one(orch):
+    whole = Incident().bundle(orch, "whole.tar.zst")
+    restore("whole.tar.zst")
+    Incident(without=("alerts.json", "art-1"), missing=[GAP, FILE_GAP]).bundle(orch, "part.tar.zst")
+    assert restore("part.tar.zst").result["changed"] is False
+    assert bundle_again().result["content_digest"] == whole.manifest.content_digest
+
+
+def test_an_empty_incident_comes_back_as_empty_as_it_was(orch):
+    empty = Incident(header={"incident_id": INCIDENT}, events=[], alerts=[], files={})
+    written = empty.bundle(orch, "b.tar.zst")
+    assert restore("b.tar.zst").status == "completed"
+    assert bundle_again().result["content_digest"] == written.manifest.content_digest

@@ -1,0 +1,1 @@
+"""Settings, checks, health, metrics, launch."""

@@ -1,0 +1,196 @@
+"""`make screens`: pictures of every page, light and dark, into docs/screens.
+
+What they show was made by the product itself: the synthetic incident, and the real public ones where they are at hand,
+were bundled, verified and restored; only the jobs that are still at work, and their workers, are rows set for the
+picture. Pages and states that such a history does not reach are those of the catalogue, one or two a page. Not named
+like a test, so that `make test` does not take pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from playwright.sync_api import BrowserContext, Page
+
+from bundles import services as bundle_services
+from bundles.models import Bundle
+from bundles.samples import incident
+from bundles.samples.services import FORENSIC, Exchange, SampleServices
+from foundation.principal import Principal
+from jobs.models import Job
+from jobs.worker.worker import Worker
+from orchestrator_site.configuration.env import BASE_DIR
+from orchestrator_site.launch.groundwork import SHARED_INCIDENTS
+from rehydration import services as restore_services
+from tests.support import console_rows as rows
+from tests.support.browser import THEMES, point_at, sign_in_at_once
+from tests.support.console_catalogue import CATALOGUE, Shown
+
+PUBLIC = Path(os.environ.get("ORCH_SHARED_INCIDENTS") or SHARED_INCIDENTS)
+FOLDER = BASE_DIR / "docs" / "screens"
+WIDTH, TALLEST = 1280, 1200
+MOST_BYTES = 150 * 1024
+QUALITIES = (40, 25)
+# By the product's own history, each at its plain address or at the one that `pictures` gives.
+HISTORY = (
+    "sign-in", "home", "incidents-page", "incident-page", "new-bundle", "sources-part", "bundles-page", "bundle-page",
+    "bundle-certificate", "compare-bundles", "jobs-page", "job-page", "restore", "restore-preview", "custody-page",
+    "workers-page", "verify-file", "help-page", "errors-page", "settings-page",
+)  # fmt: skip
+# By the catalogue: name and state → what the picture is called.
+TELLING = {
+    ("home", "everything"): "home-everything",
+    ("incident-page", "3,700 events"): "incident-3700-events",
+    ("find", "several groups"): "find",
+    ("verify-file-result", "not verified"): "verify-file-result",
+    ("jobs-batch", "cancel"): "jobs-batch",
+    ("bundles-batch", "preview"): "bundles-batch",
+    ("worker-drain", "busy"): "worker-drain",
+    ("keys-page", "every state"): "keys",
+    ("account-page", "several sessions"): "account",
+    ("tokens-page", "some"): "tokens",
+    ("job-page", "tried again"): "job-tried-again",
+    ("bundle-page", "not verified"): "bundle-not-verified",
+}
+ANALYST = Principal(name="analyst", authenticated_by="session", permissions=None)
+OPERATOR = Principal(name="operator", authenticated_by="session", permissions=None)
+
+
+class PartlyDown(SampleServices):
+    """Sources whose Forensic fails as soon as `is_down` is set."""
+
+    is_down = False
+
+    def intercept(self, exchange: Exchange) -> bool:
+        """Answer 503 while Forensic is down."""
+        if not (self.is_down and exchange.service == FORENSIC and exchange.path != "/health"):
+            return False
+        exchange.send_json({"error": "the disk is being replaced"}, 503)
+        return True
+
+
+@pytest.fixture
+def sources(tmp_path: Path, settings: Any) -> Iterator[PartlyDown]:
+    """Sources with the synthetic incident, and the public ones where they are at hand."""
+    incident.make(tmp_path / "data")
+    folders = [tmp_path / "data", PUBLIC] if PUBLIC.is_dir() else [tmp_path / "data"]
+    with PartlyDown(folders) as services:
+        point_at(services, settings)
+        yield services
+
+
+def work() -> None:
+    """Do every job that waits."""
+    Worker().drain()
+
+
+def make_history(sources: PartlyDown) -> None:
+    """Bundles, verifications, a refusal, a partial bundle, a preview and a restore, as people would have asked."""
+    for incident_id in sources.folders.incident_ids():
+        bundle_services.request_bundle(ANALYST, incident_id=incident_id)
+    work()
+    for made in Bundle.objects.all():
+        bundle_services.request_verification(ANALYST, made.bundle_id)
+    bundle_services.request_bundle(ANALYST, incident_id="incident-124")  # no source knows it
+    work()
+    whole = Bundle.objects.get(incident_id=rows.INCIDENT)
+    restore_services.request_restore(OPERATOR, bundle_id=str(whole.bundle_id), dry_run=True)
+    other = Bundle.objects.exclude(pk=whole.pk).order_by("incident_id").first() or whole
+    restore_services.request_restore(OPERATOR, bundle_id=str(other.bundle_id))
+    sources.is_down = True
+    bundle_services.request_bundle(ANALYST, incident_id=rows.INCIDENT, allow_partial=True)
+    work()
+    sources.is_down = False
+
+
+def set_what_is_at_work() -> None:
+    """Two workers, one job at work, one that waits, and one whose worker has gone silent."""
+    running = rows.job("processing", requested_by="analyst")
+    rows.job("queued", incident_id="incident-125", priority=200)
+    rows.job("processing", lease_s=-240, incident_id="incident-126")
+    rows.worker(state="busy", current_job=running.job_id)
+    rows.worker("host-b/7", host="host-b", pid=7)
+
+
+def pictures() -> dict[str, str]:
+    """Name of each picture → the address it shows; pages without arguments of their own need no line here."""
+    whole = Bundle.objects.filter(incident_id=rows.INCIDENT, complete=True).get()
+    partial = Bundle.objects.filter(complete=False).get()
+    preview = Job.objects.filter(job_type="rehydrate", payload__dry_run=True).get()
+    made: dict[str, list[object]] = {
+        "incident-page": [rows.INCIDENT],
+        "compare-bundles": [rows.INCIDENT],
+        "bundle-certificate": [whole.bundle_id],
+        "bundle-page": [whole.bundle_id],
+        "job-page": [
+            Job.objects.filter(status="processing", worker_id="host-a/42").order_by("-lease_expires_at")[0].pk
+        ],
+        "restore-preview": [preview.pk],
+    }
+    found = {name.removesuffix("-page"): reverse(name, args=made.get(name)) for name in HISTORY}
+    return found | {
+        "bundle-partial": reverse("bundle-page", args=[partial.bundle_id]),
+        "job-failed": reverse("job-page", args=[Job.objects.filter(status="failed").get().pk]),
+        "jobs-stuck": reverse("jobs-page") + "?status=stuck",
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("orch")
+def test_draw_every_page(
+    live_server: Any, operator: User, sources: PartlyDown, open_context: Callable[..., BrowserContext]
+) -> None:
+    make_history(sources)
+    set_what_is_at_work()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    addresses = pictures()
+    kept = {*addresses, *TELLING.values()}
+    for old in FOLDER.iterdir():
+        if old.stem.rpartition("-")[0] not in kept:
+            old.unlink()
+    for theme in THEMES:
+        context = open_context(color_scheme=theme, viewport={"width": WIDTH, "height": 900}, reduced_motion="reduce")
+        page = context.new_page()
+        for name, address in addresses.items():
+            context.clear_cookies()
+            if name != "sign-in":
+                sign_in_at_once(context, live_server.url, operator)
+            page.goto(live_server.url + address)
+            page.locator('[hx-trigger="load"]').wait_for(state="detached")
+            (FOLDER / f"{name}-{theme}.webp").write_bytes(taken(page))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("shown", [one for one in CATALOGUE if (one.name, one.state) in TELLING], ids=str)
+def test_draw_a_telling_state(shown: Shown, visit: Callable[..., Page]) -> None:
+    page = visit(shown, reduced_motion="reduce")
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        (FOLDER / f"{TELLING[shown.name, shown.state]}-{theme}.webp").write_bytes(taken(page))
+
+
+def taken(page: Page) -> bytes:
+    """The page from its top, as WebP of at most `MOST_BYTES`."""
+    height = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
+    debugger = page.context.new_cdp_session(page)
+    for quality in QUALITIES:
+        answer = debugger.send(
+            "Page.captureScreenshot",
+            {
+                "format": "webp",
+                "quality": quality,
+                "captureBeyondViewport": True,
+                "clip": {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1},
+            },
+        )
+        picture = base64.b64decode(answer["data"])
+        if len(picture) <= MOST_BYTES:
+            return picture
+    raise AssertionError(f"{page.url} does not fit into {MOST_BYTES} bytes")
