@@ -16,7 +16,7 @@ class QueueBenchConfig(AppConfig):
 
     def ready(self) -> None:
         """Tell the registry."""
-        from jobs import registry  # models exist from here on
+        from jobs.queue import registry  # models exist from here on
         from jobs.queue.context import JobContext
         from jobs.queue.job_result import Finished
 

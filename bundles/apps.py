@@ -12,11 +12,11 @@ class BundlesConfig(AppConfig):
     def ready(self) -> None:
         """Make the job types, sweeps and the live source known."""
         from bundles.handlers import create, resubmit, verify
-        from bundles.sources import collect, watch
+        from bundles.sources import collect, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
         from bundles.uploads import quarantine, verify_upload
-        from jobs import registry
+        from jobs.queue import registry
         from jobs.worker import sweeps
 
         registry.register(
@@ -53,5 +53,5 @@ class BundlesConfig(AppConfig):
         )
         sweeps.register("bundles.staging", bundle_files.sweep)
         sweeps.register("bundles.uploads.quarantine", quarantine.sweep)
-        sweeps.register("bundles.sources", watch.sweep)
+        sweeps.register("bundles.sources", dependency_status.sweep)
         collect.register("live", LiveSource.from_settings)

@@ -262,3 +262,24 @@ class Store(models.Model):
     def __str__(self) -> str:
         """The store in one line."""
         return f"{self.kind}: {self.store_id}"
+
+
+class DependencyStatus(models.Model):
+    """What was last seen of one thing outside that work depends on, such as a source."""
+
+    name = models.TextField(primary_key=True, help_text="such as source.artifacts")
+    title = models.TextField()
+    ok = models.BooleanField()
+    detail = models.TextField(blank=True, help_text="one sentence")
+    seen_at = models.DateTimeField(help_text="when somebody last looked")
+    since = models.DateTimeField(help_text="when it was first seen as it is now")
+
+    class Meta:
+        """A handful of rows, read by Home."""
+
+        db_table = "orchestrator_lookouts"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """What was seen, in one line."""
+        return f"{self.name}: {'ok' if self.ok else self.detail}"

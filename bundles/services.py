@@ -29,7 +29,7 @@ from foundation import keyset, prepared_statements
 from foundation.keyset import Page
 from foundation.principal import Principal
 from jobs.queue import queue
-from jobs.queue.queue import Enqueued
+from jobs.queue.job_result import Enqueued
 
 SOURCES = ("live", "restored")
 COMPRESSIONS = ("zstd", "gzip")

@@ -18,14 +18,13 @@ from custody import exports
 from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
-from incidents import summary
+from incidents import services, summary
 from incidents.known import IncidentSummary
 from incidents.summary import IncidentView
 from incidents.timeline import drawing, event_query
 from incidents.timeline.filters import Filter, FilterForm, iso_of, moment_at, phase_words, typed_of
 from jobs import services as job_services
 from jobs.console import progress_view
-from rehydration import services
 
 LISTED = 10
 COLUMNS = (

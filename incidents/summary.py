@@ -18,8 +18,8 @@ from bundles.models import Bundle, KeptTimeline
 from bundles.timelines.reading import SEVERITIES
 from foundation import keyset
 from foundation.principal import Principal
+from incidents.errors import IncidentNotFoundError
 from jobs.models import Job
-from rehydration.errors import IncidentNotFoundError
 from rehydration.models import ArtifactRecord, RestoredIncident
 
 ARTIFACTS_A_PAGE = 10

@@ -11,11 +11,11 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the queue's own sweeps known."""
-        from jobs import worker_registration
+        from jobs import worker_registration, worker_restarts
         from jobs.queue import queue_depth, retention
-        from jobs.worker import restarts, sweeps
+        from jobs.worker import sweeps
 
         sweeps.register("jobs.retention", retention.sweep)
         sweeps.register("jobs.depth", queue_depth.sample)
         sweeps.register("jobs.departed", worker_registration.forget_departed)
-        sweeps.register("jobs.restarts", restarts.forget)
+        sweeps.register("jobs.restarts", worker_restarts.forget)

@@ -14,10 +14,11 @@ from django.db import transaction
 from custody import chain
 from foundation.errors import InvalidRequestError
 from foundation.principal import Principal
-from jobs import registry, services
+from jobs import services
 from jobs.errors import StateConflictError
 from jobs.models import ENDED, Job
-from jobs.registry import JobType
+from jobs.queue import registry
+from jobs.queue.registry import JobType
 
 
 @dataclass(frozen=True)

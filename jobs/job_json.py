@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from foundation.errors import InvalidRequestError
-from jobs import registry
 from jobs.models import Attempt, Job, JobLogLine
+from jobs.queue import registry
 
 
 def as_dict(job: Job) -> dict[str, Any]:

@@ -16,11 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import ModelState
 from django.db.models.functions import Now
 
-from jobs.lookouts import Lookout  # noqa: F401 # likewise
 from jobs.measures import HistogramBucket  # noqa: F401 # likewise
-from jobs.queue.queue_depth import DepthSample  # noqa: F401 # a model that has a file of its own
-from jobs.visits import Visit  # noqa: F401 # likewise
-from jobs.worker.restarts import WorkerRestart  # noqa: F401 # likewise
 
 JOB_ID_HELP = "stable name of the job in the API, the log and on pages"
 
@@ -291,3 +287,50 @@ class JobTotal(models.Model):
     def __str__(self) -> str:
         """The total in one line."""
         return f"{self.job_type} {self.status}: {self.count}"
+
+
+class DepthSample(models.Model):
+    """The longest that the queue was seen to be in one half hour."""
+
+    half_hour = models.BigIntegerField(primary_key=True, help_text="half hours since 1970, UTC")
+    queued = models.BigIntegerField()
+
+    class Meta:
+        """A day of rows; shown as a curve only."""
+
+        db_table = "orchestrator_queue_depth"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The sample in one line."""
+        return f"{self.half_hour}: {self.queued}"
+
+
+class RestartReason(models.TextChoices):
+    """Why a worker process was replaced; the label completes "worker processes that …"."""
+
+    CRASHED = "crashed", "ended unasked"
+    SILENT = "silent", "gave no sign of life"
+    NOT_UP = "not_up", "did not come up in time"
+
+
+class WorkerRestart(models.Model):
+    """How many worker processes of one host were replaced for one reason within one hour."""
+
+    host = models.TextField()
+    hour = models.BigIntegerField(help_text="hours since 1970, UTC")
+    reason = models.TextField(choices=RestartReason.choices)
+    count = models.BigIntegerField()
+    last_at = models.DateTimeField()
+    last_detail = models.TextField(help_text="of the last one, such as its exit code")
+
+    class Meta:
+        """A week of rows; read with the list of workers."""
+
+        db_table = "orchestrator_worker_restarts"
+        default_permissions = ()
+        constraints = (models.UniqueConstraint(fields=["host", "hour", "reason"], name="restart_count_once"),)
+
+    def __str__(self) -> str:
+        """The count in one line."""
+        return f"{self.host}: {self.count} {RestartReason(self.reason).label}"

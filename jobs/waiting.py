@@ -6,8 +6,8 @@ from datetime import UTC
 
 from django.db.models.functions import Now
 
-from jobs import registry
 from jobs.models import Job, Status, Worker
+from jobs.queue import registry
 from jobs.worker_registration import live_workers
 
 GIB = 1 << 30

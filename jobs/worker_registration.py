@@ -15,8 +15,8 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from jobs import registry
 from jobs.models import Worker
+from jobs.queue import registry
 
 KEPT_AFTER_DEATH = timedelta(hours=1)
 

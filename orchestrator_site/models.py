@@ -1,4 +1,4 @@
-"""What the site itself keeps: who is signed in to the console from where, and what a person said of an API token."""
+"""What the site itself keeps: console sessions, details of API tokens, and when each person was last here."""
 
 from __future__ import annotations
 
@@ -57,3 +57,21 @@ class TokenDetails(models.Model):
     def __str__(self) -> str:
         """The token's name."""
         return self.name
+
+
+class Visit(models.Model):
+    """The visit of one user."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True)
+    seen_at = models.DateTimeField(help_text="the last page of this visit, to the minute")
+    before_at = models.DateTimeField(null=True, help_text="the last page of the visit before; none at the first")
+
+    class Meta:
+        """Read by its user's Home only."""
+
+        db_table = "orchestrator_visits"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The visit in one line."""
+        return f"user {self.user_id} seen {self.seen_at}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from foundation.principal import Principal
 from jobs.models import Job
-from jobs.queue.queue import Enqueued
+from jobs.queue.job_result import Enqueued
 from rehydration import services
 
 

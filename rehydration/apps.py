@@ -13,7 +13,7 @@ class RehydrationConfig(AppConfig):
         """Tell the apps below what this one adds; its modules need the models, so they are imported here."""
         from bundles.sources import collect
         from bundles.storage import store_identity
-        from jobs import registry
+        from jobs.queue import registry
         from jobs.worker import sweeps
         from rehydration import again, handler, staging
         from rehydration.restored_source import RestoredSource

@@ -28,9 +28,3 @@ class SignatureRequiredError(RestoreError):
     """The signature may not be skipped here, or not by this principal."""
 
     code = "signature_required"
-
-
-class IncidentNotFoundError(RestoreError):
-    """No job, bundle or restore names this incident."""
-
-    code = "incident_not_found"

@@ -15,9 +15,9 @@ from bundles.uploads import quarantine
 from foundation.principal import Principal, of_request
 from jobs import services as job_services
 from jobs.console import progress_view
+from jobs.errors import JobNotFoundError
 from jobs.models import ENDED, Job
 from rehydration import services
-from rehydration.errors import IncidentNotFoundError
 from rehydration.handler import JOB_TYPE
 
 TABLES = (
@@ -72,7 +72,7 @@ def preview_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     principal.require("rehydration.restore_bundle")
     job = job_services.get(principal, job_id)
     if job.job_type != JOB_TYPE:
-        raise IncidentNotFoundError("This job is not a restore.")
+        raise JobNotFoundError("This job is not a restore.")
     fault = ""
     if request.method == "POST":
         result = job.result or {}

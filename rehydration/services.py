@@ -1,7 +1,7 @@
-"""What the API and the console ask of rehydration: a restore, and the incidents that are known.
+"""What the API and the console ask of rehydration: a restore.
 
-Every call names its principal first, refuses what that principal may not do, and leaves its line in custody in the
-same transaction. Nothing is restored here: a request becomes a job.
+A call names its principal first, refuses what that principal may not do, and leaves its line in custody in the same
+transaction. Nothing is restored here: a request becomes a job.
 """
 
 from __future__ import annotations
@@ -17,14 +17,11 @@ from django.db import transaction
 from bundles import services as bundle_services
 from bundles.models import Bundle
 from custody import chain
-from foundation.keyset import DEFAULT_LIMIT, Page
 from foundation.principal import Principal
-from incidents import known
-from incidents.known import IncidentSummary
 from jobs.models import Job
 from jobs.queue import queue
 from rehydration import bundle_paths
-from rehydration.errors import IncidentNotFoundError, RestoreRequestError, SignatureRequiredError
+from rehydration.errors import RestoreRequestError, SignatureRequiredError
 
 DEFAULT_PRIORITY = 100
 
@@ -108,37 +105,6 @@ def request_restore(
     # A job that was there already may stand for a request that named the bundle otherwise.
     path = enqueued.job.payload["bundle_path"]
     return RestoreRequested(job=enqueued.job, created=enqueued.created, bundle_path=path)
-
-
-def incidents(
-    principal: Principal, *, search: str = "", cursor: str = "", limit: int = DEFAULT_LIMIT
-) -> Page[IncidentSummary]:
-    """The incidents that jobs, bundles or restores name, by id.
-
-    Args:
-        principal: needs `bundles.view_bundle`.
-        search: only ids that contain this, whatever its case.
-        cursor: where the page before ended.
-        limit: incidents a page, 1 to 500.
-
-    Raises:
-        CursorInvalidError: the cursor is not one of this list.
-    """
-    principal.require("bundles.view_bundle")
-    return known.page(search=search, cursor=cursor, limit=limit)
-
-
-def incident(principal: Principal, incident_id: str) -> IncidentSummary:
-    """What is known of one incident.
-
-    Raises:
-        IncidentNotFoundError: no job, bundle or restore names it.
-    """
-    principal.require("bundles.view_bundle")
-    found = known.summary(incident_id)
-    if found is None:
-        raise IncidentNotFoundError("No job, bundle or restore names this incident.")
-    return found
 
 
 def _bundle(principal: Principal, bundle_path: str, bundle_id: str) -> tuple[str, Bundle | None]:

@@ -15,9 +15,9 @@ from bundles.models import Bundle
 from bundles.storage import bundle_files
 from custody import chain
 from foundation.principal import SYSTEM, Principal
-from jobs import registry, services
+from jobs import services
 from jobs.errors import IdempotencyKeyReusedError, JobError, PermanentError, RetryableError
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import Finished

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bundles.console.finding import digest_range
+from foundation.hex_prefix import digest_range
 
 NAME_FROM = 3  # characters: fewer would find every artifact
 NAME_SHOWN_TO_THE_INDEX = 200

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from django.db.models import Q
 
 from bundles.models import Bundle
+from foundation.hex_prefix import digest_range, uuid_range
 from foundation.principal import Principal
-from jobs.console.finding import uuid_range
 
-DIGEST_PREFIX = re.compile(r"[0-9a-f]{6,64}")
 NAME_FROM = 6  # characters: fewer would find every bundle
 
 
@@ -33,8 +30,3 @@ def bundles_by(principal: Principal, text: str, *, hex_digits: str, limit: int) 
     if ids:
         wanted |= Q(bundle_id__range=ids)
     return list(Bundle.objects.filter(wanted).order_by("-created_at")[:limit]) if wanted else []
-
-
-def digest_range(prefix: str) -> tuple[str, str] | None:
-    """The first and last SHA-256 that begin with `prefix`; None when it is no such beginning."""
-    return (prefix.ljust(64, "0"), prefix.ljust(64, "f")) if DIGEST_PREFIX.fullmatch(prefix) else None

@@ -19,7 +19,7 @@ from bundles.format.model.paths import valid_incident_id
 from bundles.handlers.pack import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.keys import trusted_keys
 from bundles.models import Bundle
-from bundles.sources import health, watch
+from bundles.sources import dependency_status, health
 from bundles.verdicts import VERDICT_WORDS, VERDICTS
 from custody import exports
 from custody.models import Event
@@ -164,7 +164,7 @@ def sources_state() -> dict[str, Any]:
     """Ask every source now; how it answered, and how long that took in milliseconds."""
     began = time.monotonic()
     found = health.reachability()
-    watch.keep(found)
+    dependency_status.keep(found)
     needed = [source for source in found if not source.informational]
     return {
         "rows": found,

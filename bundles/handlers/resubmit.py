@@ -5,7 +5,7 @@ from __future__ import annotations
 from bundles import services
 from foundation.principal import Principal
 from jobs.models import Job
-from jobs.queue.queue import Enqueued
+from jobs.queue.job_result import Enqueued
 
 
 def bundle_again(principal: Principal, job: Job) -> Enqueued:

@@ -24,8 +24,7 @@ from foundation.principal import Principal
 from jobs.errors import PermanentError
 from jobs.queue import queue
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
-from jobs.queue.queue import Enqueued
+from jobs.queue.job_result import Enqueued, Finished
 
 JOB_TYPE = "upload_verify"
 PHASES = ("verifying", "hashing")

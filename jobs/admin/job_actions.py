@@ -16,10 +16,10 @@ from django.urls import reverse
 
 from foundation.errors import AppError
 from foundation.principal import of_request
-from jobs import registry
 from jobs.admin.paging import state_counts
 from jobs.batch import ACTIONS, MOST_AT_ONCE, Action
 from jobs.models import Job, Status
+from jobs.queue import registry
 
 
 class StateFilter(admin.SimpleListFilter):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from uuid import UUID
-
+from foundation.hex_prefix import uuid_range
 from foundation.principal import Principal
 from jobs.models import Job
-
-HEX_PREFIX = re.compile(r"[0-9a-f]{6,32}")
 
 
 def jobs_by_id(principal: Principal, text: str, *, limit: int) -> list[Job]:
@@ -23,10 +19,3 @@ def jobs_by_id(principal: Principal, text: str, *, limit: int) -> list[Job]:
     if bounds is None or not principal.may("jobs.view_job"):
         return []
     return list(Job.objects.filter(job_id__range=bounds).order_by("job_id")[:limit])
-
-
-def uuid_range(prefix: str) -> tuple[UUID, UUID] | None:
-    """The first and last UUID that begin with `prefix`; None when it is no such beginning."""
-    if not HEX_PREFIX.fullmatch(prefix):
-        return None
-    return UUID(prefix.ljust(32, "0")), UUID(prefix.ljust(32, "f"))

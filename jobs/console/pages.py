@@ -20,9 +20,10 @@ from custody import exports
 from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
-from jobs import batch, duplicate, registry, services, waiting
+from jobs import batch, duplicate, services, waiting
 from jobs.console import progress_view
 from jobs.models import ENDED, Job
+from jobs.queue import registry
 
 STATES = (
     ("", "Any"),

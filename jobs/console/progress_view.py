@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jobs import registry
 from jobs.job_json import phases_of
 from jobs.models import Job
+from jobs.queue import registry
 
 MIN_DONE_FOR_TIME_LEFT = 0.02
 

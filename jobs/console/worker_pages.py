@@ -13,9 +13,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from foundation import csv_export, keyset
 from foundation.principal import of_request
-from jobs import workers
+from jobs import worker_restarts, workers
 from jobs.models import Worker
-from jobs.worker import restarts
 from jobs.worker_registration import silent_since
 
 STATES = (
@@ -66,7 +65,7 @@ def workers_page(request: HttpRequest) -> HttpResponse:
         "next": found.next,
         "cursor": cursor,
         "is_filtered": any(wanted.values()),
-        "restarts": restarts.lately(),
+        "restarts": worker_restarts.lately(),
         "here": "workers",
     }
     return render(request, "jobs/workers.html", context)

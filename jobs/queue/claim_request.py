@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 
 from foundation.prepared_statements import Fixed
-from jobs import registry
+from jobs.queue import registry
 
 ANSWER_HOLDS_S = 0.5
 Answer = TypeVar("Answer")

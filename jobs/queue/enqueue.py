@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,10 +18,10 @@ from foundation import prepared_statements
 from foundation.errors import InvalidRequestError
 from foundation.principal import Principal
 from foundation.storable_text import refuse_unstorable, storable_text
-from jobs import registry
 from jobs.errors import IdempotencyKeyReusedError
 from jobs.models import Job
-from jobs.queue import wakeup
+from jobs.queue import registry, wakeup
+from jobs.queue.job_result import Enqueued
 
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 MAX_KEY_CHARS = 200
@@ -62,14 +61,6 @@ SELECT to_json(made)::text, CASE WHEN %(channel)s::text <> '' THEN pg_notify(%(c
 
 ACTIVE_JOB = """
 SELECT * FROM orchestrator_jobs WHERE active_key = %(active_key)s AND status IN ('queued', 'processing')"""
-
-
-@dataclass(frozen=True)
-class Enqueued:
-    """The job that answers a request, and whether this request made it."""
-
-    job: Job
-    created: bool
 
 
 def enqueue(

@@ -1,10 +1,20 @@
-"""What a handler hands back when its work is done."""
+"""What a request for work gives back, and what a handler returns when its work is done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from jobs.models import Job
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """The job that answers a request, and whether this request made it."""
+
+    job: Job
+    created: bool
 
 
 @dataclass(frozen=True)

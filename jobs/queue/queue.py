@@ -20,11 +20,11 @@ from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.models import Job
 from jobs.queue import transitions, wakeup
 from jobs.queue.claim_request import Claimant
-from jobs.queue.enqueue import Enqueued, enqueue
+from jobs.queue.enqueue import enqueue
 from jobs.queue.job_result import Finished
 
 __all__ = [
-    "Enqueued", "cancel", "claim", "complete", "enqueue", "fail", "free_stuck", "heartbeat", "honour_cancel",
+    "cancel", "claim", "complete", "enqueue", "fail", "free_stuck", "heartbeat", "honour_cancel",
     "recover_expired", "release", "report_progress", "retry", "succeed",
 ]  # fmt: skip
 

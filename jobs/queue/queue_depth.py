@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from django.db import connection, models
+from django.db import connection
 
-from jobs.worker import restarts
+from jobs import worker_restarts
 
 BUCKET_S = 1800
 BUCKETS = 48
@@ -44,26 +44,8 @@ COUNTS_SQL = f"SELECT ({QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WH
 HOME_SQL = f"""
 {COUNTS_SQL},
     (SELECT COALESCE(json_agg(json_build_array(ago, queued)), '[]') FROM ({LAST_DAY_SQL}) AS day (ago, queued)),
-    ({restarts.SUMS_SQL})
+    ({worker_restarts.SUMS_SQL})
 """  # noqa: S608 # likewise
-
-
-class DepthSample(models.Model):
-    """The longest that the queue was seen to be in one half hour."""
-
-    half_hour = models.BigIntegerField(primary_key=True, help_text="half hours since 1970, UTC")
-    queued = models.BigIntegerField()
-
-    class Meta:
-        """A day of rows; shown as a curve only."""
-
-        app_label = "jobs"
-        db_table = "orchestrator_queue_depth"
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        """The sample in one line."""
-        return f"{self.half_hour}: {self.queued}"
 
 
 class _Cursor(Protocol):
@@ -109,7 +91,7 @@ class Numbers:
         queued: jobs that wait.
         processing: jobs that run, stuck ones included.
         over_a_day: as `queued_over_a_day` gives it.
-        restarts: worker processes replaced within a day, by reason (`jobs.worker.restarts`).
+        restarts: worker processes replaced within a day, by reason (`jobs.worker_restarts`).
     """
 
     queued: int

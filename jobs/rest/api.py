@@ -14,7 +14,7 @@ from foundation.strict_input import NoBody, PageQuery, body_of, query_of
 from jobs import services
 from jobs.job_json import as_dict
 from jobs.models import Job, Status
-from jobs.queue.enqueue import Enqueued
+from jobs.queue.job_result import Enqueued
 from jobs.rest.api_shapes import JobShape, JobsPage
 
 TAG = ["Jobs"]

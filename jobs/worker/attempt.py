@@ -16,7 +16,6 @@ from django.db import Error, connection
 from foundation import db_session
 from foundation.log_format import during
 from foundation.redaction import redact_text
-from jobs import registry
 from jobs.errors import (
     CancelledError,
     LeaseLostError,
@@ -26,7 +25,7 @@ from jobs.errors import (
     StoppingError,
 )
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import Finished

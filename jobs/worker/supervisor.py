@@ -21,11 +21,11 @@ import time
 from django.db import connection
 
 from foundation import process_memory
+from jobs.models import RestartReason
 from jobs.worker import worker_process
 from jobs.worker.forked_process import Forked
 from jobs.worker.job_log import log
 from jobs.worker.liveness import LifeSigns
-from jobs.worker.restarts import Reason
 from jobs.worker.sd_notify import ServiceManager
 from jobs.worker.shutdown import SIGNALS, pipe_of
 from jobs.worker.worker_slot import Seat
@@ -116,7 +116,7 @@ class Supervisor:
             if seat.may_start(now) and not any(other.is_coming_up for other in self._all):
                 seat.start(lambda seat=seat: self._start(seat), now)  # type: ignore[misc] # bound at once
 
-    def _count(self, reason: Reason, detail: str, seat: Seat) -> None:
+    def _count(self, reason: RestartReason, detail: str, seat: Seat) -> None:
         """Hand a restart to whoever keeps house, who counts it when the database answers."""
         if seat is self._house:
             self._wake_everybody()

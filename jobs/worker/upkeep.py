@@ -16,13 +16,14 @@ from django.conf import settings
 from django.db import Error, connection
 
 from foundation import db_session
+from jobs import worker_restarts
+from jobs.models import RestartReason
 from jobs.queue import queue
-from jobs.worker import restarts, sweeps
+from jobs.worker import sweeps
 from jobs.worker.job_log import log
 from jobs.worker.listener import Listener
 from jobs.worker.liveness import LifeSigns
 from jobs.worker.periodic import Periodic
-from jobs.worker.restarts import Reason
 from jobs.worker.shutdown import Stop, watch
 
 LONGEST_LOOK_S = 15.0  # between two looks for expired leases
@@ -51,7 +52,7 @@ class Upkeep:
         self._stop = Stop()
         self._life = life
         self._restarts = restarts
-        self._uncounted: deque[tuple[Reason, str]] = deque(maxlen=1000)
+        self._uncounted: deque[tuple[RestartReason, str]] = deque(maxlen=1000)
         self._threads: list[Periodic | Listener] = [
             Periodic("sweep", SWEEP_EVERY_S, sweeps.run_all, statement_s=SWEEP_MAY_TAKE_S)
         ]
@@ -83,7 +84,7 @@ class Upkeep:
         """Recover what has expired and count restarts; how long nothing is due, in seconds."""
         queue.recover_expired()
         while self._uncounted:
-            restarts.note(*self._uncounted[0])
+            worker_restarts.note(*self._uncounted[0])
             self._uncounted.popleft()
         longest_s = min(LONGEST_LOOK_S, settings.ORCH_LEASE_SECONDS)  # leases taken from now on last as long
         expiry_s = queue.next_expiry_s()
@@ -105,4 +106,4 @@ class Upkeep:
         if self._restarts in readable:
             for line in os.read(self._restarts, READ_BYTES).splitlines():
                 reason, detail = json.loads(line)
-                self._uncounted.append((Reason(reason), detail))
+                self._uncounted.append((RestartReason(reason), detail))

@@ -16,10 +16,9 @@ import time
 from django.db import Error, InterfaceError, OperationalError, connection
 
 from foundation import db_session
-from jobs import registry
 from jobs.errors import LeaseLostError
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant, of_this_host
 from jobs.worker.attempt import perform
 from jobs.worker.attempt_reporter import Pulse

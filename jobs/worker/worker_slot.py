@@ -9,11 +9,12 @@ from typing import Protocol
 
 from django.conf import settings
 
+from jobs.models import RestartReason
 from jobs.worker import liveness, recycling
 from jobs.worker.job_log import log
 from jobs.worker.liveness import LifeSigns
-from jobs.worker.restarts import Reason, how_it_ended
 from jobs.worker.stall import Stall
+from jobs.worker_restarts import how_it_ended
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
@@ -65,9 +66,9 @@ class Seat:
     drained: bool = False
     done: bool = False
     _stall: Stall | None = None
-    _killed_as: Reason | None = None
+    _killed_as: RestartReason | None = None
 
-    def look(self, now: float) -> tuple[Reason, str] | None:
+    def look(self, now: float) -> tuple[RestartReason, str] | None:
         """Take note of what the process does; why and how it ended, when it did and has to be replaced."""
         if self.process is None or self._stall is None:
             return None
@@ -128,11 +129,11 @@ class Seat:
         """End a process that hangs."""
         if self.process is None or self._killed_as is not None:
             return
-        self._killed_as = Reason.NOT_UP if self.is_coming_up else Reason.SILENT
+        self._killed_as = RestartReason.NOT_UP if self.is_coming_up else RestartReason.SILENT
         log.error("a process is killed and replaced", pid=self.process.pid, reason=self._killed_as.label)
         self.process.kill()
 
-    def _note_end(self, code: int, now: float) -> tuple[Reason, str] | None:
+    def _note_end(self, code: int, now: float) -> tuple[RestartReason, str] | None:
         if code == recycling.EXIT_CODE:
             self.recycled += 1
             self.crashes, self.free_at = 0, now
@@ -151,7 +152,7 @@ class Seat:
         how = how_it_ended(code)
         if self._killed_as is None:
             log.error("a process ended unasked", how=how, replaced_in_s=pause_s)
-        return self._killed_as or Reason.CRASHED, how
+        return self._killed_as or RestartReason.CRASHED, how
 
 
 def _limit_s() -> float:

@@ -16,8 +16,9 @@ from bundles.artifacts.search import artifacts_in_bundles
 from bundles.console import finding as bundles
 from bundles.format.model.paths import valid_incident_id
 from bundles.models import Bundle
+from foundation.hex_prefix import DIGEST_PREFIX
 from foundation.principal import of_request
-from incidents import finding as rehydration
+from incidents import finding as incidents
 from jobs.console import finding as jobs
 from jobs.console import progress_view
 from jobs.models import Job
@@ -35,11 +36,11 @@ def find(request: HttpRequest) -> HttpResponse:
     digits = hex_digits(text)
     ask: dict[str, Any] = {"limit": SHOWN + 1}
     found: dict[str, list[Any]] = {
-        "incidents": rehydration.incidents_by_id(principal, text, **ask) if text else [],
+        "incidents": incidents.incidents_by_id(principal, text, **ask) if text else [],
         "jobs": jobs.jobs_by_id(principal, digits, **ask),
         "bundles": bundles.bundles_by(principal, text, hex_digits=digits, **ask),
         "bundled": artifacts_in_bundles(principal, text, hex_digits=digits, **ask) if text else [],
-        "artifacts": rehydration.artifacts_by(principal, text, hex_digits=digits, **ask) if text else [],
+        "artifacts": incidents.artifacts_by(principal, text, hex_digits=digits, **ask) if text else [],
     }
     goal = _goal(text, digits, found)
     if goal is not None:
@@ -60,7 +61,7 @@ def find(request: HttpRequest) -> HttpResponse:
 def hex_digits(text: str) -> str:
     """A digest or an id as its hex digits alone, however it was copied; empty when it is none."""
     digits = SIGNS.sub("", text.lower().removeprefix("sha256:"))
-    return digits if bundles.DIGEST_PREFIX.fullmatch(digits) else ""
+    return digits if DIGEST_PREFIX.fullmatch(digits) else ""
 
 
 def matched(bundle: Bundle, text: str, digits: str) -> str:

@@ -15,17 +15,17 @@ from django.views.decorators.http import require_safe
 
 from bundles.keys import retirement
 from bundles.models import Bundle
+from bundles.sources import dependency_status
 from bundles.storage import store_identity
 from bundles.verdicts import VERDICTS
 from foundation.principal import of_request
-from jobs import lookouts, visits
+from jobs import worker_restarts
 from jobs.console import attention, progress_view
 from jobs.console.pages import is_stuck
 from jobs.models import Job, Worker
 from jobs.queue import queue_depth
-from jobs.worker import restarts
 from jobs.worker_registration import live_workers
-from orchestrator_site.console import needs_attention
+from orchestrator_site.console import needs_attention, visits
 
 SHOWN = 5
 LOW_DISK_SHARE = 0.05
@@ -51,7 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
         user_id = int(request.user.pk or 0)  # signed in: no page is reached without
         since = visits.last_visit(user_id) if is_live_part else visits.begin(user_id)
         workers = list(live_workers())
-        context |= _queue(since, workers) | {"sources_down": lookouts.not_well()}
+        context |= _queue(since, workers) | {"sources_down": dependency_status.not_well()}
         context["wrong_stores"] = needs_attention.wrong_stores(workers, disk["stores"], readable=disk["known"])
     if principal.may("bundles.view_bundle"):
         bad = Bundle.objects.filter(VERDICTS["failed"]).order_by("-verified_at")[:SHOWN]
@@ -118,7 +118,7 @@ def _queue(since: datetime | None, workers: list[Worker]) -> dict[str, Any]:
         "workers": len(workers),
         "depth": numbers.over_a_day,
         "depth_words": queue_depth.day_in_words(numbers.over_a_day),
-        "restarts": restarts.in_words(numbers.restarts),
+        "restarts": worker_restarts.in_words(numbers.restarts),
     }
 
 

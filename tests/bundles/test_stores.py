@@ -27,9 +27,9 @@ from bundles.storage import bundle_files, store_identity, store_marker
 from bundles.uploads import quarantine, verify_upload
 from custody.models import Event
 from foundation.principal import SYSTEM
-from jobs import registry, waiting
+from jobs import waiting
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant, of_this_host
 from jobs.worker.attempt import perform
 from jobs.worker.attempt_reporter import Pulse

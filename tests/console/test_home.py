@@ -13,14 +13,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from bundles.keys import retirement
-from bundles.models import Bundle
-from jobs import lookouts, visits
+from bundles.models import Bundle, DependencyStatus
+from bundles.sources import dependency_status
+from jobs import worker_restarts
 from jobs.console import attention
-from jobs.lookouts import Lookout
-from jobs.models import Job, Worker
+from jobs.models import DepthSample, Job, RestartReason, Worker, WorkerRestart
 from jobs.queue import queue_depth
-from jobs.visits import Visit
-from jobs.worker import restarts
+from orchestrator_site.console import visits
+from orchestrator_site.models import Visit
 from tests.support import console_rows as rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
@@ -108,31 +108,31 @@ def test_a_visit_is_not_written_at_every_page() -> None:
 
 
 def test_a_source_that_is_down_needs_attention_until_it_answers(operator: Client) -> None:
-    lookouts.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
-    since = Lookout.objects.get().since
-    lookouts.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
-    assert Lookout.objects.get().since == since
+    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
+    since = DependencyStatus.objects.get().since
+    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
+    assert DependencyStatus.objects.get().since == since
     text = home(operator)
     assert "Source down" in text
     assert "Forensic service" in text
-    lookouts.note("source.artifacts", "Forensic service", ok=True, detail="Answers.")
+    dependency_status.note("source.artifacts", "Forensic service", ok=True, detail="Answers.")
     assert "Nothing needs you" in home(operator)
 
 
 def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: Client) -> None:
-    for reason in (restarts.Reason.SILENT, restarts.Reason.SILENT, restarts.Reason.CRASHED):
-        restarts.note(reason, "signal SIGKILL", host="host-a")
+    for reason in (RestartReason.SILENT, RestartReason.SILENT, RestartReason.CRASHED):
+        worker_restarts.note(reason, "signal SIGKILL", host="host-a")
     assert "in the last 24 hours: 1 ended unasked, 2 gave no sign of life." in home(operator)
-    restarts.WorkerRestart.objects.update(last_at=timezone.now() - timedelta(hours=25))
+    WorkerRestart.objects.update(last_at=timezone.now() - timedelta(hours=25))
     assert "Nothing needs you" in home(operator)
-    assert restarts.forget() == 0
-    restarts.WorkerRestart.objects.update(hour=1)
-    assert restarts.forget() == 2
+    assert worker_restarts.forget() == 0
+    WorkerRestart.objects.update(hour=1)
+    assert worker_restarts.forget() == 2
 
 
 def test_what_nobody_has_looked_at_for_long_is_not_told(operator: Client) -> None:
-    lookouts.note("source.artifacts", "Forensic service", ok=False, detail="HTTP 500.")
-    Lookout.objects.update(seen_at=timezone.now() - timedelta(hours=1))
+    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="HTTP 500.")
+    DependencyStatus.objects.update(seen_at=timezone.now() - timedelta(hours=1))
     assert "Source down" not in home(operator)
 
 
@@ -140,7 +140,7 @@ def test_asking_the_sources_on_a_page_keeps_what_they_answered(operator: Client,
     settings.KILLCHAIN_API_URL = settings.DB_API_URL = settings.FORENSIC_API_URL = "http://127.0.0.1:9"
     settings.CORE_API_URL = "http://127.0.0.1:9"
     operator.get(reverse("sources-part"))
-    assert set(Lookout.objects.values_list("name", "ok")) == {
+    assert set(DependencyStatus.objects.values_list("name", "ok")) == {
         ("source.timeline", False), ("source.alerts", False), ("source.artifacts", False),
     }  # fmt: skip
 
@@ -207,12 +207,10 @@ def test_the_curve_shows_nothing_where_nothing_was_measured(operator: Client) ->
     assert 'class="chart"' not in text, "one value is no curve"
     assert "Nothing was measured in the 24 hours before." in text
     queue_depth.sample()
-    now = queue_depth.DepthSample.objects.get().half_hour
-    queue_depth.DepthSample.objects.create(half_hour=now - 3, queued=1)
+    now = DepthSample.objects.get().half_hour
+    DepthSample.objects.create(half_hour=now - 3, queued=1)
     assert 'class="unknown"' in home(operator)
-    queue_depth.DepthSample.objects.bulk_create(
-        queue_depth.DepthSample(half_hour=now - ago, queued=1) for ago in range(1, 49) if ago != 3
-    )
+    DepthSample.objects.bulk_create(DepthSample(half_hour=now - ago, queued=1) for ago in range(1, 49) if ago != 3)
     text = home(operator)
     assert 'class="unknown"' not in text
     assert "Queued jobs over the last 24 hours: at most 1, now 0." in text
@@ -233,7 +231,7 @@ def test_home_needs_few_queries_with_everything_on_it(operator: Client, django_a
     Worker.objects.update(room={"bundle_create": 1 << 30})
     rows.job(needs_bytes=1 << 60)
     rows.verification(rows.bundle("bad"), ok=False)
-    lookouts.note("source.alerts", "DB service", ok=False, detail="HTTP 500.")
+    dependency_status.note("source.alerts", "DB service", ok=False, detail="HTTP 500.")
     with django_assert_max_num_queries(12):
         text = home(operator)
     for words in ("Stuck job", "Failed", "Not verified", "Source down", "Disk"):

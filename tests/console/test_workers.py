@@ -18,9 +18,9 @@ from django.urls import reverse
 
 from custody.models import Event
 from foundation.principal import SYSTEM
-from jobs import waiting, workers
-from jobs.models import Worker
-from jobs.worker import recycling, restarts
+from jobs import waiting, worker_restarts, workers
+from jobs.models import RestartReason, Worker
+from jobs.worker import recycling
 from jobs.worker.liveness import LifeSigns
 from jobs.worker.worker_slot import Seat
 from jobs.worker_registration import Presence, live_workers
@@ -58,7 +58,7 @@ def test_a_worker_is_shown_with_its_job_age_and_memory() -> None:
 def test_restarts_are_shown_with_host_reason_and_how_the_last_one_ended() -> None:
     assert "No worker process had to be replaced" in shown(signed_in("viewer"), reverse("workers-page"))
     for reason, detail in (("silent", "signal SIGKILL"), ("silent", "signal SIGSEGV"), ("not_up", "exit code 1")):
-        restarts.note(restarts.Reason(reason), detail, host="host-z")
+        worker_restarts.note(RestartReason(reason), detail, host="host-z")
     text = shown(signed_in("viewer"), reverse("workers-page"))
     for words in ("Gave no sign of life", "host-z", "signal SIGSEGV", "Did not come up in time", "exit code 1"):
         assert words in text

@@ -14,9 +14,9 @@ from bundles.models import Bundle
 from foundation.errors import AccessDeniedError
 from foundation.keyset import CursorInvalidError
 from foundation.principal import SYSTEM, Principal
+from incidents import services
+from incidents.errors import IncidentNotFoundError
 from jobs.queue import queue
-from rehydration import services
-from rehydration.errors import IncidentNotFoundError
 from rehydration.models import RestoredIncident
 from tests.support.rehydration_incident import restore, run
 

@@ -14,10 +14,9 @@ from django.utils import timezone
 
 from custody.models import Event
 from foundation.principal import SYSTEM
-from jobs import registry
 from jobs.admin import paging
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.job_result import Finished
 

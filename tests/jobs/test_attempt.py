@@ -12,10 +12,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from foundation.principal import SYSTEM, Principal
-from jobs import job_json, registry, services
+from jobs import job_json, services
 from jobs.errors import LeaseLostError, PermanentError, RetryableError, StoppingError
 from jobs.models import Job, Worker
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import Finished

@@ -18,10 +18,10 @@ from django.utils import timezone
 from custody import chain
 from custody.models import Event
 from foundation.principal import SYSTEM
-from jobs import registry, services
+from jobs import services
 from jobs.errors import LeaseLostError, OutcomeUnknownError
 from jobs.models import Attempt, Job, Worker
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.job_result import Finished
 from jobs.worker.completion import settle

@@ -11,9 +11,10 @@ from django.urls import reverse
 
 from custody.models import Event
 from foundation.principal import SYSTEM
-from jobs import duplicate, registry
+from jobs import duplicate
 from jobs.errors import StateConflictError
 from jobs.models import Job
+from jobs.queue import registry
 from jobs.queue.job_result import Finished
 from tests.support import console_rows as rows
 

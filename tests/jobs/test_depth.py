@@ -9,12 +9,11 @@ from django.db import connection
 
 from foundation import keyset
 from foundation.principal import SYSTEM
-from jobs import registry, services
-from jobs.models import Job
-from jobs.queue import queue, queue_depth
+from jobs import services
+from jobs.models import DepthSample, Job
+from jobs.queue import queue, queue_depth, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.job_result import Finished
-from jobs.queue.queue_depth import DepthSample
 from jobs.worker import sweeps
 
 pytestmark = pytest.mark.django_db

@@ -9,9 +9,9 @@ from functools import partial
 import psutil
 import pytest
 
-from jobs.worker import restarts
+from jobs import worker_restarts
+from jobs.models import RestartReason, WorkerRestart
 from jobs.worker.liveness import LifeSigns
-from jobs.worker.restarts import Reason, WorkerRestart
 from jobs.worker.stall import Stall, ThreadTimes, excused_s
 from jobs.worker.supervisor import Supervisor
 from jobs.worker.worker_slot import UP_WITHIN_S, Seat
@@ -85,7 +85,7 @@ def test_a_worker_that_is_frozen_is_replaced_counted_and_its_job_done(start, tmp
     eventually(partial(done, job))
     assert now(job).attempts == 2
     counted = eventually(WorkerRestart.objects.first)
-    assert (counted.reason, counted.count, counted.host) == (Reason.SILENT, 1, os.uname().nodename)
+    assert (counted.reason, counted.count, counted.host) == (RestartReason.SILENT, 1, os.uname().nodename)
     assert counted.last_detail == "signal SIGKILL"
 
 
@@ -114,10 +114,10 @@ def test_places_are_filled_one_after_the_other_and_a_crash_is_counted_with_how_i
     eventually(lambda: len(workers_of(supervisor)) == 3)
     for worker in workers_of(supervisor):
         worker.kill()
-    eventually(lambda: sum(one.count for one in restarts.lately()) == 3)
-    (counted,) = restarts.lately()
-    assert (counted.reason, counted.last_detail) == (Reason.CRASHED, "signal SIGKILL")
-    assert restarts.in_words({counted.reason: counted.count}) == "3 ended unasked"
+    eventually(lambda: sum(one.count for one in worker_restarts.lately()) == 3)
+    (counted,) = worker_restarts.lately()
+    assert (counted.reason, counted.last_detail) == (RestartReason.CRASHED, "signal SIGKILL")
+    assert worker_restarts.in_words({counted.reason: counted.count}) == "3 ended unasked"
     eventually(lambda: len(workers_of(supervisor)) == 3)
 
 
@@ -184,4 +184,4 @@ def test_a_process_has_longer_to_come_up_than_it_may_be_silent_later(monkeypatch
     held.append(place.hangs)
     assert held == [True, False, True]
     place.kill()
-    assert place.look(at[0]) == (Reason.SILENT, "signal SIGKILL")
+    assert place.look(at[0]) == (RestartReason.SILENT, "signal SIGKILL")

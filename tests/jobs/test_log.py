@@ -11,10 +11,10 @@ import pytest
 from foundation.log_format import AttemptFormatter, during
 from foundation.principal import SYSTEM
 from foundation.redaction import redact_text, redact_value
-from jobs import registry, services
+from jobs import services
 from jobs.errors import PermanentError
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import Finished
 from jobs.worker.job_log import MOST_FIELDS_CHARS, MOST_MESSAGE_CHARS, line_of

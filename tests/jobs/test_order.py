@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foundation.principal import SYSTEM
-from jobs import registry, waiting
+from jobs import waiting
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant, of_this_host
 from jobs.queue.enqueue import POINT_S
 from jobs.queue.job_result import Finished

@@ -12,9 +12,8 @@ import pytest
 from django.db import connection
 
 from foundation.principal import SYSTEM
-from jobs import registry
 from jobs.models import Job, JobLogLine
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.job_result import Finished
 from jobs.worker.attempt_reporter import Pulse

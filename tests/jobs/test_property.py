@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundation.principal import SYSTEM
-from jobs import registry
 from jobs.errors import JobError
 from jobs.models import Attempt, Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.job_result import Finished
 

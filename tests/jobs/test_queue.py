@@ -14,10 +14,10 @@ from django.utils import timezone
 from custody.models import Event
 from foundation.errors import InvalidRequestError
 from foundation.principal import SYSTEM, Principal
-from jobs import registry, services
+from jobs import services
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.models import Attempt, Job, JobTotal
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.job_result import Finished
 

@@ -15,12 +15,12 @@ from django.utils import timezone
 
 from custody import chain
 from foundation.principal import SYSTEM, Principal
-from jobs import registry, services
+from jobs import services
 from jobs.errors import IdempotencyKeyReusedError, JobError, LeaseLostError, StateConflictError
 from jobs.models import IdempotencyKey, Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import Enqueued, Finished
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,14 +57,14 @@ def at_once(*calls: Callable[[], T]) -> list[T | JobError]:
         return list(pool.map(run, calls))
 
 
-def enqueue(**more: Any) -> Callable[[], queue.Enqueued]:
+def enqueue(**more: Any) -> Callable[[], Enqueued]:
     asked: dict[str, Any] = {"payload": {"a": 1}, "principal": SYSTEM, "operation": "test", **more}
     return lambda: queue.enqueue("t", **asked)
 
 
 def test_fifty_equal_requests_at_once_give_one_job():
     answers = at_once(*[enqueue(idempotency_key="k") for _ in range(50)])
-    made = [answer for answer in answers if isinstance(answer, queue.Enqueued)]
+    made = [answer for answer in answers if isinstance(answer, Enqueued)]
     assert len(made) == 50
     assert sum(answer.created for answer in made) == 1
     assert len({answer.job.job_id for answer in made}) == Job.objects.count() == 1
@@ -72,7 +72,7 @@ def test_fifty_equal_requests_at_once_give_one_job():
 
 def test_fifty_requests_for_the_same_active_key_with_keys_of_their_own_give_one_job():
     answers = at_once(*[enqueue(idempotency_key=f"k{n}", active_key="incident-1") for n in range(50)])
-    made = [answer for answer in answers if isinstance(answer, queue.Enqueued)]
+    made = [answer for answer in answers if isinstance(answer, Enqueued)]
     assert sum(answer.created for answer in made) == 1
     assert len(made) == 50
     assert Job.objects.count() == 1

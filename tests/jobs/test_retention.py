@@ -17,9 +17,8 @@ from custody import chain
 from custody.models import Event
 from foundation.errors import InvalidRequestError
 from foundation.principal import SYSTEM
-from jobs import registry
 from jobs.models import Attempt, IdempotencyKey, Job, JobLogLine, JobTotal
-from jobs.queue import queue, retention
+from jobs.queue import queue, registry, retention
 from jobs.queue.claim_request import Claimant
 from jobs.queue.job_result import Finished
 from jobs.worker import sweeps

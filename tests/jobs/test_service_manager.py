@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.models import RestartReason
 from jobs.worker import supervisor
-from jobs.worker.restarts import Reason
 from jobs.worker.sd_notify import ServiceManager
 from tests.support.jobs_app.running import PATIENCE_S, eventually, start, types_known_here, workers_of
 
@@ -117,7 +117,7 @@ def test_a_worker_process_that_hangs_is_killed_and_keeps_the_watchdog_hungry_unt
     assert ear.listen().count("WATCHDOG=1") == 1
     place.kill()
     assert process.wait(timeout=PATIENCE_S) == -signal.SIGKILL
-    assert place.look(time.monotonic()) == (Reason.SILENT, "signal SIGKILL")
+    assert place.look(time.monotonic()) == (RestartReason.SILENT, "signal SIGKILL")
     assert not place.may_start(time.monotonic()), "a crash is followed by a pause"
     assert place.crashed == 1
     boss._report()

@@ -15,10 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from foundation.principal import SYSTEM
-from jobs import registry, services
+from jobs import services
 from jobs.errors import LeaseLostError, PermanentError
 from jobs.models import Attempt, Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import Finished

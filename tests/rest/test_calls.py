@@ -9,9 +9,8 @@ import requests
 
 from bundles.models import Bundle
 from custody.models import Event
-from jobs import registry
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.claim_request import Claimant
 from tests.support.api_deployment import INCIDENT, Api, Traces, api, is_problem, make_bundle
 

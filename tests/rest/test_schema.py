@@ -17,10 +17,10 @@ from django.urls import get_resolver
 from bundles.errors import BundleError
 from bundles.rest.api_shapes import BundleShape
 from foundation.errors import AppError
+from incidents.rest.api_shapes import IncidentShape
 from jobs.errors import JobError
 from jobs.rest.api_shapes import JobShape
 from orchestrator_site.errors.problems import PROBLEMS, of_exception
-from rehydration.api_shapes import IncidentShape
 from rehydration.errors import RestoreError
 from tests.support.api_deployment import INCIDENT, Api, api, make_bundle
 
@@ -118,7 +118,7 @@ def test_every_code_of_ours_has_its_line_in_the_table_and_in_the_docs():
     for module in (
         "foundation.byte_ranges",
         "foundation.multipart",
-        "bundles.uploads.form",
+        "rehydration.rest.upload_form",
         "orchestrator_site.console.page_guard",
     ):
         importlib.import_module(module)

@@ -16,13 +16,12 @@ from django.test import Client
 from django.utils import timezone
 
 from bundles.keys import trusted_keys
+from bundles.sources import dependency_status
 from foundation.principal import SYSTEM
-from jobs import lookouts
-from jobs.models import Attempt, Worker
-from jobs.visits import Visit
-from jobs.worker import restarts
+from jobs import worker_restarts
+from jobs.models import Attempt, RestartReason, Worker
 from orchestrator_site.accounts import tokens
-from orchestrator_site.models import ConsoleSession, TokenDetails
+from orchestrator_site.models import ConsoleSession, TokenDetails, Visit
 from tests.support import console_rows as rows
 from tests.support.console_scenes import EVIL, Arguments, crisis
 
@@ -96,7 +95,7 @@ def draining() -> Arguments:
     rows.worker(state="busy", current_job=rows.job("processing").job_id, **asked)
     rows.worker("host-b/7", host="host-b", pid=7, state="busy", current_job=rows.job("processing").job_id)
     rows.worker("host-c/9", host="host-c", pid=9, silent_s=40)
-    restarts.note(restarts.Reason.SILENT, "signal SIGKILL", host="host-c")
+    worker_restarts.note(RestartReason.SILENT, "signal SIGKILL", host="host-c")
     return []
 
 
@@ -124,8 +123,10 @@ def everything() -> Arguments:
         rows.job("failed", incident_id=f"incident-failed-{hours}", completed_at=at)
     for number in range(7):
         rows.job("processing", lease_s=-600 - number, incident_id=f"incident-stuck-{number}")
-    lookouts.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: connection refused.")
-    restarts.note(restarts.Reason.CRASHED, "exit code 1", host="host-c")
+    dependency_status.note(
+        "source.artifacts", "Forensic service", ok=False, detail="Not reachable: connection refused."
+    )
+    worker_restarts.note(RestartReason.CRASHED, "exit code 1", host="host-c")
     rows.job("queued", incident_id="incident-large", needs_bytes=1 << 40)
     Worker.objects.update(room={"bundle_create": 1 << 30})
     rows.bundle("incident-huge", size=1 << 50)

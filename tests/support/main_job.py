@@ -18,9 +18,9 @@ from bundles.samples.services import SampleServices
 from bundles.storage import bundle_files, store_marker
 from bundles.uploads import quarantine
 from foundation.principal import SYSTEM
-from jobs import registry, waiting
+from jobs import waiting
 from jobs.models import ENDED, Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.worker.worker import run_one
 from rehydration import services as restore_services
 from rehydration import staging as restore_staging

@@ -10,7 +10,7 @@ class TestJobsConfig(AppConfig):
     label = "tests_jobs_app"
 
     def ready(self) -> None:
-        from jobs import registry  # models exist from here on
+        from jobs.queue import registry  # models exist from here on
         from tests.support.jobs_app import handlers
 
         for handler in (handlers.note, handlers.wait, handlers.ignore, handlers.hang, handlers.query):

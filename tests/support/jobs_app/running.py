@@ -16,9 +16,8 @@ from django.conf import settings
 from django.db import connection
 
 from foundation.principal import SYSTEM
-from jobs import registry
 from jobs.models import Job
-from jobs.queue import queue
+from jobs.queue import queue, registry
 from jobs.queue.job_result import Finished
 
 PATIENCE_S = 240.0

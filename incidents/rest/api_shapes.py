@@ -1,4 +1,4 @@
-"""What the rehydration API answers: incidents as JSON values, and their shape for the OpenAPI schema."""
+"""What the API of incidents answers: as JSON values, and as a shape for the OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -10,15 +10,6 @@ from bundles.rest.api_shapes import BundleShape
 from bundles.services import as_dict as bundle_as_dict
 from incidents.known import IncidentSummary
 from jobs.job_json import timestamp
-from jobs.models import Status
-
-
-class RestoreAccepted(serializers.Serializer[Any]):
-    """The job that restores a bundle, or plans to."""
-
-    job_id = serializers.UUIDField()
-    status: serializers.ChoiceField = serializers.ChoiceField(choices=Status.choices)
-    bundle_path = serializers.CharField(help_text="of the file, in OUTPUT_DIR")
 
 
 class IncidentShape(serializers.Serializer[Any]):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.conf import settings
-from django.db import connection, models
+from django.db import connection
+
+from orchestrator_site.models import Visit
 
 VISIT_ENDS_AFTER = timedelta(minutes=30)
 
@@ -25,25 +26,6 @@ RETURNING before_at)
 SELECT before_at FROM written UNION ALL
 SELECT before_at FROM orchestrator_visits WHERE user_id = %(user)s AND NOT EXISTS (SELECT FROM written)
 """
-
-
-class Visit(models.Model):
-    """The visit of one user."""
-
-    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True)
-    seen_at = models.DateTimeField(help_text="the last page of this visit, to the minute")
-    before_at = models.DateTimeField(null=True, help_text="the last page of the visit before; none at the first")
-
-    class Meta:
-        """Read by its user's Home only."""
-
-        app_label = "jobs"
-        db_table = "orchestrator_visits"
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        """The visit in one line."""
-        return f"user {self.user_id} seen {self.seen_at}"
 
 
 def begin(user_id: int) -> datetime | None:

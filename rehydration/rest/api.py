@@ -1,4 +1,4 @@
-"""The rehydration API: start a restore, and look at incidents. Each method parses, calls a service, translates."""
+"""The rehydration API: start a restore."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from bundles.storage import bundle_files
-from bundles.uploads.form import FILE_FIELD, RestoreOptions, UploadFormParser, discard
 from bundles.uploads.quarantine import Upload
 from foundation.principal import Principal
-from foundation.strict_input import PageQuery, StrictTextField, body_of, query_of, require_length
+from foundation.strict_input import StrictTextField, body_of, require_length
 from jobs.rest.api import accepted_job, principal_of
 from rehydration import services
-from rehydration.api_shapes import IncidentShape, IncidentsPage, RestoreAccepted, incident_as_dict
+from rehydration.rest.api_shapes import RestoreAccepted
+from rehydration.rest.upload_form import FILE_FIELD, RestoreOptions, UploadFormParser, discard
 from rehydration.services import RestoreRequested
 
 MAX_PATH_CHARS = 4096
@@ -37,14 +37,6 @@ class UploadForm(RestoreOptions):
     """The same with the bundle itself; for the schema only."""
 
     bundle_file = serializers.FileField()
-
-
-class IncidentsQuery(PageQuery):
-    """Filters of the list of incidents."""
-
-    search = serializers.CharField(
-        required=False, allow_blank=True, default="", max_length=128, help_text="only ids that contain this"
-    )
 
 
 class RehydrateStartView(APIView):
@@ -76,31 +68,6 @@ class RehydrateStartView(APIView):
             bundle_files.output_dir() / requested.job.payload["bundle_path"]
         )  # the job's, which a repeat did not make
         return accepted_job(requested.job, created=requested.created, bundle_path=str(path))
-
-
-class IncidentsView(APIView):
-    """`/incidents`."""
-
-    @extend_schema(
-        operation_id="list_incidents",
-        tags=["Incidents"],
-        summary="List incidents by id",
-        parameters=[IncidentsQuery],
-        responses=IncidentsPage,
-    )
-    def get(self, request: Request) -> Response:
-        """One page of incidents."""
-        found = services.incidents(principal_of(request), **query_of(request, IncidentsQuery))
-        return Response({"incidents": [incident_as_dict(item) for item in found.items], "next": found.next or None})
-
-
-class IncidentView(APIView):
-    """`/incidents/{incident_id}`."""
-
-    @extend_schema(operation_id="get_incident", tags=["Incidents"], summary="One incident", responses=IncidentShape)
-    def get(self, request: Request, incident_id: str) -> Response:
-        """One incident."""
-        return Response(incident_as_dict(services.incident(principal_of(request), incident_id)))
 
 
 def _restore(principal: Principal, body: dict[str, Any]) -> RestoreRequested:

@@ -11,18 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection, models
+from django.db import connection
+
+from jobs.models import RestartReason
 
 SHOWN_HOURS = 24
 KEPT_HOURS = 7 * 24
-
-
-class Reason(models.TextChoices):
-    """Why a worker process was replaced; the label completes "worker processes that …"."""
-
-    CRASHED = "crashed", "ended unasked"
-    SILENT = "silent", "gave no sign of life"
-    NOT_UP = "not_up", "did not come up in time"
 
 
 # Hours are counted from the epoch, by the database's clock.
@@ -48,41 +42,18 @@ SELECT COALESCE(json_object_agg(reason, number), '{{}}') FROM (
 """  # noqa: S608 # put together from a constant
 
 
-class WorkerRestart(models.Model):
-    """How many worker processes of one host were replaced for one reason within one hour."""
-
-    host = models.TextField()
-    hour = models.BigIntegerField(help_text="hours since 1970, UTC")
-    reason = models.TextField(choices=Reason.choices)
-    count = models.BigIntegerField()
-    last_at = models.DateTimeField()
-    last_detail = models.TextField(help_text="of the last one, such as its exit code")
-
-    class Meta:
-        """A week of rows; read with the list of workers."""
-
-        app_label = "jobs"
-        db_table = "orchestrator_worker_restarts"
-        default_permissions = ()
-        constraints = (models.UniqueConstraint(fields=["host", "hour", "reason"], name="restart_count_once"),)
-
-    def __str__(self) -> str:
-        """The count in one line."""
-        return f"{self.host}: {self.count} {Reason(self.reason).label}"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Count:
     """The restarts of one host for one reason within the last day."""
 
     host: str
-    reason: Reason
+    reason: RestartReason
     count: int
     last_at: datetime
     last_detail: str
 
 
-def note(reason: Reason, detail: str, host: str | None = None) -> None:
+def note(reason: RestartReason, detail: str, host: str | None = None) -> None:
     """Count one restart, on this host unless another is named."""
     host = socket.gethostname() if host is None else host
     with connection.cursor() as cursor:
@@ -102,14 +73,14 @@ def lately() -> list[Count]:
         cursor.execute(LATELY_SQL, {"hours": SHOWN_HOURS})
         rows = cursor.fetchall()
     return [
-        Count(host=host, reason=Reason(reason), count=count, last_at=last_at, last_detail=detail)
+        Count(host=host, reason=RestartReason(reason), count=count, last_at=last_at, last_detail=detail)
         for host, reason, count, last_at, detail in rows
     ]
 
 
 def in_words(sums: Mapping[str, int]) -> str:
     """How many restarts for each reason, such as `2 gave no sign of life, 1 ended unasked`; empty without any."""
-    return ", ".join(f"{sums[reason]:,} {reason.label}" for reason in Reason if sums.get(reason))
+    return ", ".join(f"{sums[reason]:,} {reason.label}" for reason in RestartReason if sums.get(reason))
 
 
 def how_it_ended(code: int) -> str:

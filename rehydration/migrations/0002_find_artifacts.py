@@ -1,6 +1,6 @@
 """Indexes for the search: an artifact by its id, its SHA-256, the beginning of its name or of the name's last part.
 
-Names are cut, as an index entry must fit a third of a page; `incidents.finding` says the same expressions.
+Names are cut, as an index entry must fit a third of a page; `incidents.finding` has the same expressions.
 """
 
 from django.db import migrations
@@ -13,14 +13,7 @@ CREATE INDEX artifact_by_last_part ON orchestrator_artifact_records
     (lower(left(regexp_replace(name, '^.*[/\\]', ''), 200)) text_pattern_ops);
 """
 
-BACKWARD = """
-DROP INDEX artifact_by_last_part;
-DROP INDEX artifact_by_name;
-DROP INDEX artifact_by_digest;
-DROP INDEX artifact_by_id;
-"""
-
 
 class Migration(migrations.Migration):
-    dependencies = [("rehydration", "0002_alerts_by_severity")]
-    operations = [migrations.RunSQL(FORWARD, BACKWARD)]
+    dependencies = [("rehydration", "0001_initial")]
+    operations = [migrations.RunSQL(FORWARD)]

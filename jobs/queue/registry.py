@@ -15,7 +15,7 @@ from jobs.queue.job_result import Finished
 if TYPE_CHECKING:  # what makes a request imports this registry
     from foundation.principal import Principal
     from jobs.models import Job
-    from jobs.queue.enqueue import Enqueued
+    from jobs.queue.job_result import Enqueued
 
 
 @dataclass(frozen=True, kw_only=True)

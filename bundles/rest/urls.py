@@ -1,0 +1,14 @@
+"""The addresses of the API of bundles."""
+
+from django.urls import path
+
+from bundles.rest import api
+
+urlpatterns = [
+    path("bundle/create", api.BundleCreateView.as_view(), name="api-bundle-create"),
+    path("bundles", api.BundlesView.as_view(), name="api-bundles"),
+    path("bundles/<str:bundle_id>", api.BundleView.as_view(), name="api-bundle"),
+    path("bundles/<str:bundle_id>/manifest", api.BundleManifestView.as_view(), name="api-bundle-manifest"),
+    path("bundles/<str:bundle_id>/download", api.BundleDownloadView.as_view(), name="bundle-download"),
+    path("bundles/<str:bundle_id>/verify", api.BundleVerifyView.as_view(), name="api-bundle-verify"),
+]

@@ -1,0 +1,10 @@
+"""The addresses of the pages about incidents."""
+
+from foundation.console_page import ConsolePage
+from incidents import pages
+
+PAGES = (
+    ConsolePage("console/incidents", pages.incidents_page, "incidents-page"),
+    ConsolePage("console/incidents/<str:incident_id>", pages.incident_page, "incident-page"),
+    ConsolePage("console/incidents.csv", pages.incidents_csv, "incidents-csv"),
+)
