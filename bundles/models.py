@@ -108,7 +108,7 @@ class Manifest(models.Model):
 class BundledArtifact(models.Model):
     """One artifact's file in one bundle, as its signed manifest lists it: what a search across all bundles reads.
 
-    It is derived from the manifest and says no more than that; the names' indexes are in migration 0005.
+    It is derived from the manifest and says no more than that; the names' indexes are in migration 0002.
     """
 
     pk = models.CompositePrimaryKey("bundle_id", "place")

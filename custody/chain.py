@@ -23,7 +23,7 @@ HASHED_FIELDS = (
     "sequence", "at", "actor", "authenticated_by", "address", "action", "object_type", "object_id",
     "incident_id", "digest", "outcome", "details", "previous_hash",
 )  # fmt: skip
-# What whoever appends brings, in the order of the function that migration 0003 makes; the rest comes with their turn.
+# What whoever appends brings, in the order of the function that migration 0002 makes; the rest comes with their turn.
 BROUGHT = (
     "actor", "authenticated_by", "address", "action", "object_type", "object_id", "incident_id", "digest", "outcome",
     "details",

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Event(models.Model):
-    """One line of the record. The database itself refuses to change, remove or misplace one (migration 0001)."""
+    """One line of the record. The database itself refuses to change, remove or misplace one (migration 0002)."""
 
     sequence = models.BigIntegerField(primary_key=True)
     at = models.DateTimeField()

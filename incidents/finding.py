@@ -1,6 +1,6 @@
 """Incidents and restored artifacts by what people know of them: an id, a name, the beginning of a digest.
 
-Each way to find an artifact has an index (migration 0003); `bundles.artifacts.search_sql` tells the ways.
+Each way to find an artifact has an index (migration 0002); `bundles.artifacts.search_sql` tells the ways.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from foundation.principal import Principal
 from incidents import known
 
 _TABLE = "orchestrator_artifact_records"
-# The expressions are those of migration 0003, letter for letter.
+# The expressions are those of migration 0002, letter for letter.
 _BY_NAME = (
     "lower(left(name, 200)) LIKE lower(%(start)s)",
     r"lower(left(regexp_replace(name, '^.*[/\\]', ''), 200)) LIKE lower(%(start)s)",

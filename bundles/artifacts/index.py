@@ -1,7 +1,6 @@
 """The artifacts of each bundle as rows, so that a search finds them without opening a manifest.
 
 The rows are derived from the signed manifest, written in the transaction that registers the bundle, and never changed.
-Bundles from before the table had theirs read out of the stored manifests by migration 0005.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from bundles.models import Bundle
 from foundation.principal import Principal
 
 _TABLE, _KEY = "orchestrator_bundle_artifacts", "bundle_id, place"
-# The expressions and the condition are those of migration 0005, letter for letter.
+# The expressions and the condition are those of migration 0002, letter for letter.
 _BY_NAME = (
     "lower(regexp_replace(name, '^.*%%5C', '')) LIKE lower(%(start)s)",
     "strpos(name, '%%5C') > 0 AND lower(name) LIKE lower(%(start)s)",

@@ -76,8 +76,8 @@ def workers_csv(request: HttpRequest) -> HttpResponseBase:
     """The filtered list as CSV."""
     principal = of_request(request)
     _, wanted = FilterForm.filters(request)
-    workers = keyset.walk(lambda cursor: workers.page(principal, **wanted, cursor=cursor, limit=keyset.MAX_LIMIT))
-    return csv_export.download("workers", COLUMNS, map(_cells, workers))
+    found = keyset.walk(lambda cursor: workers.page(principal, **wanted, cursor=cursor, limit=keyset.MAX_LIMIT))
+    return csv_export.download("workers", COLUMNS, map(_cells, found))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

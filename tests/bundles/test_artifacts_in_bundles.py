@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -102,19 +101,6 @@ def test_both_links_of_a_found_artifact_lead_to_that_file_alone() -> None:
     assert found.sha256[:8] in contents
     answer: Any = client.get(reverse("bundle-file", args=[made.bundle_id, found.place]))
     assert hashlib.sha256(b"".join(answer.streaming_content)).hexdigest() == found.sha256
-
-
-def test_a_deployment_from_before_has_its_stored_manifests_read(transactional_db: None) -> None:
-    bundle("hard")
-    bundle("plain")
-    before = kept()
-    try:
-        call_command("migrate", "bundles", "0004", verbosity=0)
-        assert "orchestrator_bundle_artifacts" not in connection.introspection.table_names()
-    finally:
-        call_command("migrate", "bundles", verbosity=0)
-    assert kept() == before
-    assert before
 
 
 def test_a_bundles_artifacts_go_with_it() -> None:

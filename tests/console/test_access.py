@@ -42,7 +42,7 @@ def console_addresses() -> dict[str, str]:
         "verify-file-result": {"job_id": uuid4()},
     }
     included: Any = next(
-        part for part in get_resolver().url_patterns if "console_urls" in str(getattr(part, "urlconf_name", ""))
+        part for part in get_resolver().url_patterns if "console.urls" in str(getattr(part, "urlconf_name", ""))
     )
     names = [str(pattern.name) for pattern in included.url_patterns]
     return {name: reverse(name, kwargs=some.get(name)) for name in names if name not in OUTSIDE}

@@ -18,7 +18,10 @@ def tracked(*patterns: str) -> list[Path]:
         ["git", "ls-files", "-z", "--", *patterns], cwd=BASE_DIR, capture_output=True, text=True, check=False
     )
     if listed.returncode:
-        ours = ("orchestrator_site", "rehydration", "bundles", "jobs", "custody", "tools", "tests")
+        ours = (
+            "orchestrator_site", "incidents", "rehydration", "bundles", "jobs", "custody", "foundation", "tools",
+            "tests",
+        )  # fmt: skip
         found = [path for folder in ours for path in (BASE_DIR / folder).rglob("*.py")]
         return sorted(found) if patterns == ("*.py",) else []
     return [BASE_DIR / name for name in listed.stdout.split("\0") if name and (BASE_DIR / name).is_file()]
@@ -34,7 +37,7 @@ def name_of(path: Path) -> str:
 
 def test_whatever_drives_a_browser_says_so_in_its_name_so_that_a_slow_machine_can_leave_it_out():
     drives = re.compile(r"from playwright|: (Page|Browser)\b|\bvisit: ")
-    tests = [path for path in PYTHON if path.parent.name == "tests" and path.name.startswith("test_")]
+    tests = [path for path in PYTHON if "tests" in path.parts and path.name.startswith("test_")]
     found = {name_of(path) for path in tests if drives.search(path.read_text(encoding="utf-8"))}
     named = {name_of(path) for path in tests if path.match(core.BROWSER_TESTS)}
     assert found - {"tests/docs/test_structure.py"} <= named
@@ -56,7 +59,7 @@ WRITES = re.compile(
 def test_only_the_state_machine_writes_to_its_table_but_for_a_restores_incident_and_the_purge_of_old_jobs():
     found = {name_of(path) for path in RUNNING if WRITES.search(path.read_text(encoding="utf-8"))}
     assert found - {"rehydration/handler.py", "jobs/queue/retention.py"} == {"jobs/queue/transitions.py"}
-    purge = (BASE_DIR / "jobs" / "retention.py").read_text(encoding="utf-8")
+    purge = (BASE_DIR / "jobs" / "queue" / "retention.py").read_text(encoding="utf-8")
     assert len(WRITES.findall(purge)) == 1
     assert "DELETE FROM orchestrator_jobs AS job USING over " in purge
     assert not re.search(r"\bUPDATE\s+orchestrator_", purge)

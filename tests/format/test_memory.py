@@ -34,9 +34,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MEASURE = """
 import json, re, sys
 from pathlib import Path
-from bundles.format.report import check_bundle
-from bundles.format.signing import KeyRing
-import bundles.format.zstd_reader
+from bundles.format.reading.report import check_bundle
+from bundles.format.model.signing import KeyRing
+import bundles.format.reading.zstd_reader
 def kib(field):  # getrusage's maximum would begin with that of the process which started this one
     return int(re.search(rf"^{field}:\\s+(\\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)[1])
 report = check_bundle(Path(sys.argv[1]), KeyRing.load([Path(sys.argv[2])]))

@@ -54,7 +54,7 @@ def sessions(port: int) -> list[dict[str, str]]:
             settings_of = dict(cursor.fetchall())
             cursor.execute("SELECT count(*) FROM pg_listening_channels()")
             settings_of["channels"] = str(cursor.fetchone()[0])  # type: ignore[index]
-            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'")
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
             settings_of["locks"] = str(cursor.fetchone()[0])  # type: ignore[index]
             found.append(settings_of)
     for line in held:

@@ -69,7 +69,7 @@ def test_the_sweep_removes_each_state_after_its_own_time_and_all_that_was_the_jo
     ended("completed", days_ago=11)
     ended("failed", days_ago=21)
     stay = [ended("completed", days_ago=9), ended("failed", days_ago=11), ended("cancelled", days_ago=4000)]
-    assert sweeps.run_all()["jobs.queue.retention"] == 2
+    assert sweeps.run_all()["jobs.retention"] == 2
     assert kept() == {job.job_id for job in stay}
     assert Attempt.objects.count() == JobLogLine.objects.count() == 2
     assert retention.sweep() == 0
