@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from bundles.format.model import manifest as manifests
-from bundles.format.model import paths
 from bundles.format.model.errors import BundleRejectedError, CannotCheckError
 from bundles.format.model.hashing import FileLanes
-from bundles.format.model.manifest import FileEntry
+from bundles.format.model.manifest import FileEntry, Manifest
 from bundles.format.reading.matching import Matcher
 from bundles.format.reading.sinks import Sink
 from bundles.format.reading.tarstream import Member, TarStream
-
-if TYPE_CHECKING:
-    from bundles.format.reading.verify import VerifiedManifest  # which uses this
 
 
 class ContentCheck:
     """One reading of a bundle's members.
 
     Args:
-        verified: the authentic manifest.
+        manifest: authentic.
+        signed: the bytes of the members in front of the payload, by path, as they were verified.
         sink: is given each member's bytes as they are read.
         progress: called with payload bytes checked and in all, unless None.
         lanes: hash the files.
@@ -30,19 +26,20 @@ class ContentCheck:
 
     def __init__(
         self,
-        verified: VerifiedManifest,
+        manifest: Manifest,
+        signed: Mapping[str, bytes],
         sink: Sink,
         progress: Callable[[int, int], None] | None,
         lanes: FileLanes,
     ) -> None:
-        self._signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
-        self._manifest = verified.manifest
-        self._awaited = {entry.path: entry for entry in verified.manifest.files}
+        self._signed = signed
+        self._manifest = manifest
+        self._awaited = {entry.path: entry for entry in manifest.files}
         self._seen: set[str] = set()
         self._sink = sink
         self._progress = progress
-        self._done, self._total = 0, verified.manifest.total_size
-        self._matcher = Matcher(verified.manifest, lanes)
+        self._done, self._total = 0, manifest.total_size
+        self._matcher = Matcher(manifest, lanes)
 
     def run(self, stream: TarStream) -> None:
         """Read every member.

@@ -17,7 +17,7 @@ from bundles.format.model import zstd_frames
 from bundles.format.model.errors import BundleRejectedError
 from bundles.format.model.limits import MIB, Limits
 from bundles.format.reading import zstd_reader
-from bundles.format.reading.container import BundleFile, RawReader
+from bundles.format.reading.raw_reader import BundleFile, RawReader
 
 TABLE_BYTES = 16 * MIB  # tells 4 TiB in frames of 2 MiB; a bundle beyond is scanned
 HEAD_BYTES = 8

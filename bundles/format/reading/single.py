@@ -19,9 +19,10 @@ from bundles.format.model.manifest import FileEntry
 from bundles.format.model.signing import KeyRing
 from bundles.format.model.zeros import is_zero
 from bundles.format.reading import tarheader
-from bundles.format.reading.container import BundleFile, Source, open_bundle, tar_blocks
+from bundles.format.reading.container import Source, open_bundle, tar_blocks
 from bundles.format.reading.extract import extraction
 from bundles.format.reading.matching import Matcher
+from bundles.format.reading.raw_reader import BundleFile
 from bundles.format.reading.tarstream import TarStream
 from bundles.format.reading.verify import VerifiedManifest, authenticate
 

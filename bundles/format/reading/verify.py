@@ -32,9 +32,10 @@ from bundles.format.model.manifest import Manifest
 from bundles.format.model.signature import Signature, check_signature, read_signature
 from bundles.format.model.signing import KeyRing, TrustedKey
 from bundles.format.reading import canonical_manifest, legacy
-from bundles.format.reading.container import BundleFile, Source, open_bundle, tar_blocks
+from bundles.format.reading.container import Source, open_bundle, tar_blocks
 from bundles.format.reading.contents import ContentCheck
 from bundles.format.reading.density import values_exceed
+from bundles.format.reading.raw_reader import BundleFile
 from bundles.format.reading.sinks import NoSink, Sink
 from bundles.format.reading.tarstream import TarStream
 
@@ -132,7 +133,8 @@ def verify_bundle(
         verified = authenticate(file, keys, require=require, limits=limits)
         if on_manifest is not None:
             on_manifest(verified)
-        check = ContentCheck(verified, sink or NoSink(), progress, lanes)
+        signed = {paths.MANIFEST: verified.raw, paths.SIGNATURE: verified.signature_raw}
+        check = ContentCheck(verified.manifest, signed, sink or NoSink(), progress, lanes)
 
         def raw(block: memoryview) -> None:
             whole.update(block)

@@ -31,7 +31,7 @@ from bundles.format.model.zstd_frames import (
     SKIPPABLE_LAST,
     usable_cores,
 )
-from bundles.format.reading.container import BLOCK_BYTES, RawReader
+from bundles.format.reading.raw_reader import BLOCK_BYTES, RawReader
 
 BLOCK_CONTENT_BYTES = 128 * KIB
 MAX_HEADER_BYTES = 18

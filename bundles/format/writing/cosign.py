@@ -22,7 +22,8 @@ from bundles.format.model.limits import DEFAULT_LIMITS, KIB, Limits
 from bundles.format.model.signature import MAX_COSIGNATURES
 from bundles.format.model.signing import KeyRing, SigningKey
 from bundles.format.reading import tarheader
-from bundles.format.reading.container import BundleFile, open_bundle
+from bundles.format.reading.container import open_bundle
+from bundles.format.reading.raw_reader import BundleFile
 from bundles.format.reading.verify import VerifiedManifest, authenticate, verify_bundle
 from bundles.format.writing.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all, write_error
 from bundles.format.writing.publish import publish, sync_directory
