@@ -18,10 +18,10 @@ class QueueBenchConfig(AppConfig):
         """Tell the registry."""
         from jobs.queue import registry  # models exist from here on
         from jobs.queue.context import JobContext
-        from jobs.queue.job_result import Finished
+        from jobs.queue.job_result import JobResult
 
-        def noop(_: JobContext) -> Finished:
+        def noop(_: JobContext) -> JobResult:
             trace.started()
-            return Finished({})
+            return JobResult({})
 
         registry.register(registry.JobType(name=NOOP, title="No work", phases=("working",), handler=noop))

@@ -25,7 +25,7 @@ class BundlesConfig(AppConfig):
                 title="Create bundle",
                 phases=create.PHASES,
                 handler=create.create,
-                room=bundle_files.room,
+                disk_space=bundle_files.room,
                 hindrance=store_identity.any_hindrance,  # what was restored is read from the artifact store
                 again=resubmit.bundle_again,
                 again_needs="bundles.create_bundle",

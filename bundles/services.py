@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from bundles.errors import (
     BundleNotFoundError,
@@ -25,7 +25,7 @@ from bundles.models import Bundle, Manifest, Verification
 from bundles.storage import bundle_files
 from bundles.verdicts import VERDICTS
 from custody import chain
-from foundation import keyset, prepared_statements
+from foundation import keyset
 from foundation.keyset import Page
 from foundation.principal import Principal
 from jobs.queue import queue
@@ -122,7 +122,9 @@ def _expected_size(incident_id: str) -> int:
 
     Of an incident without a bundle nothing is known: any room beyond the reserve will do.
     """
-    ((largest,),) = prepared_statements.run(LARGEST_LATELY, {"incident_id": incident_id})
+    with connection.cursor() as cursor:
+        cursor.execute(LARGEST_LATELY, {"incident_id": incident_id})
+        ((largest,),) = cursor.fetchall()
     return int(largest) * 11 // 10 or 1
 
 

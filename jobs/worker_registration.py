@@ -30,7 +30,7 @@ WHERE worker_id = %(worker)s RETURNING drain_requested_at IS NOT NULL
 """
 
 
-class Presence:
+class WorkerRegistration:
     """This process's row in `orchestrator_workers`.
 
     Attributes:
@@ -67,7 +67,7 @@ class Presence:
             "job": self.current_job,
             "done": self.jobs_done,
             "rss": _resident_bytes(),
-            "room": json.dumps(registry.room()),
+            "room": json.dumps(registry.disk_space()),
             "hindrances": json.dumps(registry.hindrances()),
             "state": Worker.State.STOPPING.value if leaving else self._state().value,
         }
@@ -93,7 +93,7 @@ class Presence:
             "current_job": self.current_job,
             "jobs_done": self.jobs_done,
             "rss_bytes": _resident_bytes(),
-            "room": registry.room(),
+            "room": registry.disk_space(),
             "hindrances": registry.hindrances(),
         }
 

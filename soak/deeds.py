@@ -18,18 +18,17 @@ from foundation.principal import SYSTEM, Principal
 from jobs import services
 from jobs.errors import IdempotencyKeyReusedError, JobError, PermanentError, RetryableError
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from jobs.worker.attempt import perform
-from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.completion import answer_was_lost
 from soak.actors import Actor, current
 
 JOB_TYPE, PHASES, OPERATION = "soak", ("working", "publishing"), "soak.ask"
 PEOPLE = tuple(Principal(name=name, authenticated_by="session", permissions=None) for name in ("ann", "bob"))
-FRUITLESS = 0.4  # of the attempts have nothing to register, so the next job may come with their completion
-LEAVES = 0.2  # of the workers would take none then
+FRUITLESS = 0.4  # of the attempts have nothing to register
 HEART = "wait for the heart"  # the point of a worker that would end its attempt while its heart beats
 
 
@@ -44,7 +43,7 @@ class Process:
 
     def __init__(self, name: str, worker: Actor, heart: Actor) -> None:
         self.name, self.worker, self.heart = name, worker, heart
-        self.pulse: Pulse | None = None
+        self.pulse: AttemptReporter | None = None
         self.stopping = threading.Event()
         self._beating = False
 
@@ -56,20 +55,14 @@ class Process:
     def work(self) -> None:
         """Claim a job and perform it, as `jobs.worker.worker` does."""
         try:
-            job = queue.claim(self._claimant())
-            while job is not None:
-                self.pulse = Pulse(job, PHASES, stopping=self.stopping, direct=False)
-                job = perform(job, self.pulse, rest=self._rest, claimant=self._next)
+            job = queue.claim(ClaimRequest(self.name, (JOB_TYPE,)))
+            if job is not None:
+                self.pulse = AttemptReporter(job, PHASES, stopping=self.stopping, direct=False)
+                perform(job, self.pulse, rest=self._rest)
         except Error as error:
             _reconnect_after(error)
         finally:
             self.pulse = None
-
-    def _claimant(self) -> Claimant:
-        return Claimant(self.name, (JOB_TYPE,))
-
-    def _next(self) -> Claimant | None:
-        return None if self.stopping.is_set() or self.worker.rng.random() < LEAVES else self._claimant()
 
     def beat(self) -> None:
         """One tick of the heart, as `jobs.worker.heartbeat_thread` does."""
@@ -88,7 +81,7 @@ class Process:
             self.worker.stop_at(HEART)
 
 
-def handle(context: JobContext) -> Finished:
+def handle(context: JobContext) -> JobResult:
     """One attempt: work, publish a file, and one of the ends that a handler can come to."""
     actor = current()
     assert actor is not None  # noqa: S101 # only actors claim
@@ -104,7 +97,7 @@ def handle(context: JobContext) -> Finished:
         if fruitless:
             _end_badly(rng.random())
             bundle_files.remove_staging(staging)
-            return Finished({})
+            return JobResult({})
         finished = staging / "bundle"
         finished.write_bytes(context.lease_token.bytes)
         actor.stop_at("before publish")
@@ -115,7 +108,7 @@ def handle(context: JobContext) -> Finished:
     except Exception:
         bundle_files.withdraw(staging)
         raise
-    return Finished(
+    return JobResult(
         {"name": name}, register=_registration(context, name, staging), discard=lambda: bundle_files.withdraw(staging)
     )
 

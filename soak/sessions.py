@@ -159,7 +159,7 @@ def _told(sql: str) -> str:
         _prepared_texts[plain.split()[1]] = plain
         return PREPARING
     for mark, name in (
-        ("WITH next AS", "claim"), ("next AS (", "succeed"),
+        ("WITH next AS", "claim"),
         ("WITH expired AS", "recover"), ("'completed', completed_at", "complete"),
         ("INSERT INTO orchestrator_idempotency", "remember key"), ("INSERT INTO orchestrator_jobs", "insert job"),
         ("SET progress =", "heartbeat"),

@@ -148,7 +148,7 @@ def _known_key(values: dict[str, Any]) -> tuple[str, str] | None:
 
 def _insert(values: dict[str, Any]) -> Enqueued:
     while True:
-        made = prepared_statements.run(INSERT_JOB, values, (("channel", wakeup.channel()), ("point_s", POINT_S)))
+        made = prepared_statements.run(INSERT_JOB, {**values, "channel": wakeup.channel(), "point_s": POINT_S})
         if made:
             return Enqueued(Job.of_json(made[0][0]), created=True)
         for job in Job.objects.raw(ACTIVE_JOB, values):

@@ -18,8 +18,8 @@ class Enqueued:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """The fruit of a successful attempt.
+class JobResult:
+    """What a successful attempt returns.
 
     Attributes:
         result: a JSON object, kept in the job's row.

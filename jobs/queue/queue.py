@@ -19,13 +19,13 @@ from foundation.storable_text import storable_json, storable_text
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.models import Job
 from jobs.queue import transitions, wakeup
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.enqueue import enqueue
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 
 __all__ = [
     "cancel", "claim", "complete", "enqueue", "fail", "free_stuck", "heartbeat", "honour_cancel",
-    "recover_expired", "release", "report_progress", "retry", "succeed",
+    "recover_expired", "release", "report_progress", "retry",
 ]  # fmt: skip
 
 BACKOFF_FIRST_S = 4.0
@@ -34,7 +34,7 @@ BACKOFF_MOST_S = 600.0
 TAKEN_MEANWHILE = frozenset({"jobs_one_running_a_key", "jobs_one_running_a_slot"})
 
 
-def claim(claimant: Claimant) -> Job | None:
+def claim(request: ClaimRequest) -> Job | None:
     """Take the most urgent job that is due, if any.
 
     Returns:
@@ -42,7 +42,7 @@ def claim(claimant: Claimant) -> Job | None:
     """
     while True:
         try:
-            found = _rows(transitions.CLAIM, claimant.always, **claimant.now())
+            found = _rows(transitions.CLAIM, **request.parameters())
         except IntegrityError as error:
             # Another claim took the last place, or a job with the same key, at the same moment: look again.
             if not _was_taken_meanwhile(error):
@@ -65,7 +65,9 @@ def heartbeat(job: Job, progress: dict[str, Any] | None = None, *, renew: bool =
     Raises:
         LeaseLostError: the lease is over. An expired lease is never renewed, even when nobody has taken the job yet.
     """
-    return _mine(transitions.BEAT, job, progress=_stored(progress), renew=renew, lease_s=settings.ORCH_LEASE_SECONDS)
+    return _update_owned(
+        transitions.BEAT, job, progress=_stored(progress), renew=renew, lease_s=settings.ORCH_LEASE_SECONDS
+    )
 
 
 def report_progress(job: Job, progress: dict[str, Any]) -> Job:
@@ -73,46 +75,29 @@ def report_progress(job: Job, progress: dict[str, Any]) -> Job:
     return heartbeat(job, progress, renew=False)
 
 
-def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = None) -> None:
-    """Complete a claimed job and register its fruit, in one transaction.
+def complete(job: Job, finished: JobResult, progress: dict[str, Any] | None = None) -> None:
+    """Complete a claimed job and register its result, in one transaction.
 
-    The row is locked from its first statement on: until COMMIT nobody can reclaim the job, even should the lease run
-    out meanwhile. A lost answer to COMMIT surfaces as Django's OperationalError; `jobs.worker.completion` settles it.
+    The row is locked from the first statement on: until COMMIT nobody can reclaim the job, even if the lease runs out
+    meanwhile. A lost answer to COMMIT surfaces as Django's OperationalError; `jobs.worker.completion` resolves it.
 
     Raises:
         LeaseLostError: the lease is over; nothing was written.
     """
-    values = _fruit(job, finished, progress)
-    if finished.register is None:  # one statement is a transaction, and two round trips less
-        _hold(job, prepared_statements.run(transitions.COMPLETE, values | {"idle_ms": "0"}))
-        return
     # Inside a caller's transaction there is no limit: the setting would outlive this call.
     idle_ms = "0" if connection.in_atomic_block else str(db_session.idle_in_completion_s() * 1000)
+    values = {
+        "job_id": job.job_id,
+        "token": job.lease_token,
+        "result": _stored(finished.result),
+        "progress": _stored(progress),
+        "freed": _freed(job),
+        "idle_ms": idle_ms,
+    }
     with transaction.atomic():
-        _hold(job, prepared_statements.run(transitions.COMPLETE, values | {"idle_ms": idle_ms}))
-        finished.register()
-
-
-def succeed(job: Job, finished: Finished, claimant: Claimant, progress: dict[str, Any] | None = None) -> Job | None:
-    """Complete a claimed job that has nothing to register, and take the next one, in one statement.
-
-    Returns:
-        The next job, as `claim` would; `None` when there is none that can be told to be free at that moment: one that
-        waited for this job's place or key is found by the next `claim`.
-
-    Raises:
-        LeaseLostError: the lease is over; nothing was written and nothing claimed.
-    """
-    try:
-        values = _fruit(job, finished, progress) | claimant.now()
-        rows = prepared_statements.run(transitions.SUCCEED, values, claimant.always)
-    except IntegrityError as error:
-        if not _was_taken_meanwhile(error):
-            raise
-        complete(job, finished, progress)
-        return None
-    _hold(job, rows)
-    return Job.of_json(rows[0][0]) if rows[0][0] is not None else None
+        _raise_if_lease_lost(job, prepared_statements.run(transitions.COMPLETE, values))
+        if finished.register is not None:
+            finished.register()
 
 
 def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0) -> Job:
@@ -128,7 +113,7 @@ def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_by
     Raises:
         LeaseLostError: the lease is over.
     """
-    return _mine(
+    return _update_owned(
         transitions.FAIL, job, code=storable_text(code, limit=100) or "internal_error", message=storable_text(message),
         permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
         freed=_freed(job), channel=wakeup.channel(),
@@ -141,7 +126,7 @@ def release(job: Job, reason: str = "the worker is shutting down") -> Job:
     Raises:
         LeaseLostError: the lease is over.
     """
-    released = _mine(transitions.RELEASE, job, reason=reason)
+    released = _update_owned(transitions.RELEASE, job, reason=reason)
     wakeup.announce()
     return released
 
@@ -152,7 +137,7 @@ def honour_cancel(job: Job) -> Job:
     Raises:
         LeaseLostError: the lease is over, or nobody asked.
     """
-    return _mine(transitions.HONOUR_CANCEL, job, freed=_freed(job))
+    return _update_owned(transitions.HONOUR_CANCEL, job, freed=_freed(job))
 
 
 def cancel(job_id: UUID) -> Job:
@@ -215,30 +200,20 @@ def _recover(ids: list[UUID] | None, limit: int, died: str, lives: str) -> list[
     return recovered
 
 
-def _rows(sql: str, fixed: prepared_statements.Fixed = (), /, **params: Any) -> list[Job]:
+def _rows(sql: str, /, **params: Any) -> list[Job]:
     # Rows come as JSON texts: the driver takes longer to describe thirty columns than the server to find a row.
-    return [Job.of_json(row[0]) for row in prepared_statements.run(sql, params, fixed)]
+    return [Job.of_json(row[0]) for row in prepared_statements.run(sql, params)]
 
 
-def _mine(sql: str, job: Job, **params: Any) -> Job:
+def _update_owned(sql: str, job: Job, **params: Any) -> Job:
     found = _rows(sql, job_id=job.job_id, token=job.lease_token, **params)
-    _hold(job, found)
+    _raise_if_lease_lost(job, found)
     return found[0]
 
 
-def _hold(job: Job, rows: Sequence[Any]) -> None:
+def _raise_if_lease_lost(job: Job, rows: Sequence[Any]) -> None:
     if not rows:
         raise LeaseLostError(f"The lease on job {job.job_id} is over; this worker may not write to it any more.")
-
-
-def _fruit(job: Job, finished: Finished, progress: dict[str, Any] | None) -> dict[str, Any]:
-    return {
-        "job_id": job.job_id,
-        "token": job.lease_token,
-        "result": _stored(finished.result),
-        "progress": _stored(progress),
-        "freed": _freed(job),
-    }
 
 
 def _freed(job: Job) -> str:

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from foundation.errors import InvalidRequestError
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 
 if TYPE_CHECKING:  # what makes a request imports this registry
     from foundation.principal import Principal
@@ -26,7 +26,7 @@ class JobType:
         name: stable, as stored in `job_type`.
         title: for a person, such as "Create bundle".
         phases: the phases its progress goes through, in order.
-        room: tells how many bytes its jobs may take on this host's disk, None when it cannot; no bound unless given.
+        disk_space: returns the bytes its jobs may take on this host, None when unknown; no bound unless given.
         hindrance: tells in words why this host cannot do its jobs now, nothing when it can; it can unless given.
         handler: does the work of one attempt. It runs in a worker process, outside any transaction, and must bear
             being run again after an attempt that ended anywhere.
@@ -37,8 +37,8 @@ class JobType:
     name: str
     title: str
     phases: tuple[str, ...]
-    handler: Callable[[JobContext], Finished]
-    room: Callable[[], int | None] | None = None
+    handler: Callable[[JobContext], JobResult]
+    disk_space: Callable[[], int | None] | None = None
     hindrance: Callable[[], str] | None = None
     again: Callable[[Principal, Job], Enqueued] | None = None
     again_needs: str = ""
@@ -69,9 +69,9 @@ def get(name: str) -> JobType:
         raise InvalidRequestError(f"There is no job type {name!r} here.", {"job_type": "unknown"}) from None
 
 
-def room() -> dict[str, int]:
-    """For each type that needs room on a disk, how many bytes its jobs may take on this host now."""
-    told = {job_type.name: job_type.room() for job_type in all() if job_type.room is not None}
+def disk_space() -> dict[str, int]:
+    """For each type that needs disk_space on a disk, how many bytes its jobs may take on this host now."""
+    told = {job_type.name: job_type.disk_space() for job_type in all() if job_type.disk_space is not None}
     return {name: free for name, free in told.items() if free is not None}
 
 

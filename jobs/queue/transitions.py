@@ -28,9 +28,10 @@ FREED = "CASE WHEN %(freed)s::text <> '' THEN pg_notify(%(freed)s, '') END"
 # Walks the partial index jobs_to_claim (order_at, job_id WHERE queued) and stops at the first row that is due, of a
 # known type with a place left, fits on this host's disk, excludes no running job and is not locked by another claim.
 # CASE keeps the look for a running job with the same key from becoming a join, which would not walk the index.
-CLAIMING = """next AS (
+CLAIM = """
+WITH next AS (
     SELECT job_id, job_type FROM orchestrator_jobs job
-    WHERE {provided} status = 'queued' AND run_after <= statement_timestamp() AND job_type = ANY(%(types)s)
+    WHERE status = 'queued' AND run_after <= statement_timestamp() AND job_type = ANY(%(types)s)
         AND (needs_bytes = 0 OR needs_bytes <= COALESCE((%(room)s::jsonb->>job_type)::bigint, needs_bytes))
         AND CASE WHEN exclusive_key IS NULL THEN true ELSE NOT EXISTS (
             SELECT FROM orchestrator_jobs other
@@ -44,7 +45,7 @@ moved AS (
     UPDATE orchestrator_jobs job
     SET status = 'processing', attempts = attempts + 1, worker_id = %(worker)s, started_at = clock_timestamp(),
         lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
-        progress = '{{}}', slot = CASE WHEN %(limits)s::jsonb ? next.job_type THEN (
+        progress = '{}', slot = CASE WHEN %(limits)s::jsonb ? next.job_type THEN (
             SELECT min(place) FROM generate_series(1, (%(limits)s::jsonb->>next.job_type)::int) place
             WHERE NOT EXISTS (SELECT FROM orchestrator_jobs other WHERE other.status = 'processing'
                 AND other.job_type = next.job_type AND other.slot = place)) END
@@ -53,8 +54,7 @@ opened AS (
     INSERT INTO orchestrator_job_attempts
         (job_id, number, worker_id, lease_token, started_at, outcome, error_code, error_message)
     SELECT job_id, attempts, worker_id, lease_token, started_at, 'running', '', '' FROM moved)
-SELECT to_json(moved)::text{also} FROM {of}"""
-CLAIM = "WITH " + CLAIMING.format(provided="", also="", of="moved")
+SELECT to_json(moved)::text FROM moved"""
 
 BEAT = f"""
 UPDATE orchestrator_jobs
@@ -63,26 +63,16 @@ SET progress = {PROGRESS},
                             ELSE lease_expires_at END
 WHERE {MINE} RETURNING to_json(orchestrator_jobs)::text"""
 
-COMPLETING = f"""
-    UPDATE orchestrator_jobs
-    SET status = 'completed', completed_at = clock_timestamp(), result = %(result)s::jsonb,
-        progress = {PROGRESS}, error_code = '', error_message = '', {UNLEASED}
-    WHERE {MINE} RETURNING job_id, attempts"""
-
 # A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job.
 # Its supervisor kills it, and keepalives end the session of a host that is gone; the server's limit is for the rest.
 COMPLETE = f"""
-WITH done AS ({COMPLETING}),
+WITH done AS (
+    UPDATE orchestrator_jobs
+    SET status = 'completed', completed_at = clock_timestamp(), result = %(result)s::jsonb,
+        progress = {PROGRESS}, error_code = '', error_message = '', {UNLEASED}
+    WHERE {MINE} RETURNING job_id, attempts),
 {CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")}
 SELECT set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true), {FREED} FROM done"""
-
-# COMPLETE and CLAIM at once: a row when the job was completed, and in it the next one, if any. Who has lost the lease
-# claims nothing. The claim sees what was there when the statement began, so the completed job still excludes others
-# and takes its place: they are left for the next claim, never taken too early.
-SUCCEED = f"""
-WITH done AS ({COMPLETING}),
-{CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")},
-""" + CLAIMING.format(provided="EXISTS (SELECT FROM done) AND", also=f", {FREED}", of="done LEFT JOIN moved ON true")
 
 # The jitter (half to one and a half times the delay) keeps jobs that failed together from coming back together. The
 # notice says when the job is due again.

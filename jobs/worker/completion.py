@@ -16,8 +16,7 @@ from foundation import db_session
 from jobs.errors import LeaseLostError, OutcomeUnknownError
 from jobs.models import Attempt, Job
 from jobs.queue import queue
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from jobs.worker.job_log import log
 
 PATIENCE_S = 60.0
@@ -26,26 +25,16 @@ LEAST_CLAIM_S = 5.0
 OUTCOME = "SELECT outcome FROM orchestrator_job_attempts WHERE job_id = %s AND number = %s FOR UPDATE"
 
 
-def settle(
-    job: Job,
-    finished: Finished,
-    progress: dict[str, Any] | None,
-    *,
-    claimant: Claimant | None = None,
-    patience_s: float = PATIENCE_S,
-) -> Job | None:
+def complete_with_recovery(
+    job: Job, finished: JobResult, progress: dict[str, Any] | None, *, patience_s: float = PATIENCE_S
+) -> None:
     """Complete `job`; when the connection breaks meanwhile, find out on a new one what became of it.
 
     Args:
         job: as `queue.claim` returned it.
         finished: what the handler made.
         progress: its last progress.
-        claimant: who takes the next job along, when nothing is to be registered; `None` when nobody does.
         patience_s: how long to wait for a database that does not answer.
-
-    Returns:
-        The next job, if `claimant` got one at once. One that was claimed with an answer that was lost comes back when
-        its lease expires, as after a claim whose answer was lost.
 
     Raises:
         LeaseLostError: the lease was over; `finished.discard` has run.
@@ -57,9 +46,11 @@ def settle(
     while True:
         try:
             if committing:
-                return _complete(job, finished, progress, claimant)
+                with db_session.answers_within(db_session.STATEMENT_S):  # a large record may take long
+                    queue.complete(job, finished, progress)
+                return
             if _completed(job):
-                return None
+                return
             committing = True
         except Exception as error:
             if not answer_was_lost(error):  # rolled back, or refused by the guard: certainly not completed
@@ -72,15 +63,6 @@ def settle(
             if time.monotonic() > give_up_at:
                 raise OutcomeUnknownError("The database has not said whether the job was completed.") from error
             time.sleep(PAUSE_S)
-
-
-def _complete(job: Job, finished: Finished, progress: dict[str, Any] | None, claimant: Claimant | None) -> Job | None:
-    if claimant is None or finished.register is not None:
-        with db_session.answers_within(db_session.STATEMENT_S):  # a large record may take long, as the server bounds it
-            queue.complete(job, finished, progress)
-        return None
-    with db_session.answers_within(claim_answer_s()):
-        return queue.succeed(job, finished, claimant, progress)
 
 
 def claim_answer_s() -> float:

@@ -76,13 +76,6 @@ BROKEN: dict[str, tuple[str, Callable[[], str], str]] = {
     "completing without the token": (
         "COMPLETE", lambda: unguarded(transitions.COMPLETE), "the lease (belongs to|was over)",
     ),
-    "completing and claiming without the token": (
-        "SUCCEED", lambda: unguarded(transitions.SUCCEED), "the lease (belongs to|was over)",
-    ),
-    "a job that comes with the completion of another and has no attempt": (
-        "SUCCEED", lambda: transitions.SUCCEED.replace("'', '' FROM moved", "'', '' FROM moved WHERE false"),
-        "attempts are not those in its history",
-    ),
     "failing without the token": ("FAIL", lambda: unguarded(transitions.FAIL), "the lease (belongs to|was over)"),
     "an expired lease that its holder may still use": (
         "COMPLETE", lambda: transitions.COMPLETE.replace("AND lease_expires_at > clock_timestamp()", ""),
