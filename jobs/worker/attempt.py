@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import Error, connection
 
 from foundation import db_session
-from foundation.log_format import during
+from foundation.log_format import during, logger
 from foundation.redaction import redact_text
 from jobs.errors import (
     CancelledError,
@@ -30,7 +30,8 @@ from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.completion import answer_was_lost, complete_with_recovery
-from jobs.worker.job_log import log
+
+log = logger("jobs")
 
 HANDLER_ANSWER_S = 600.0  # a handler may ask for much; should the lease be over, it waits no longer
 
@@ -67,15 +68,15 @@ def _perform(job: Job, reporter: AttemptReporter, rest: Callable[[], None]) -> N
     except LeaseLostError:
         log.warning("the lease was lost; this attempt changes nothing")
     except OutcomeUnknownError as error:
-        log.error(str(error))
+        log.error(str(error))  # noqa: TRY400 # the message says it all
     except CancelledError:
         _end(reporter, lambda: queue.honour_cancel(job))
     except StoppingError:
         _end(reporter, lambda: queue.release(job))
     except (PermanentError, RetryableError) as error:
         _fail(job, reporter, error)
-    except Exception as error:  # noqa: BLE001 # whatever a handler raises ends its attempt, not the worker
-        log.error("the handler failed", exc_info=True)
+    except Exception as error:  # whatever a handler raises ends its attempt, not the worker
+        log.exception("the handler failed")
         _fail(job, reporter, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
 
 

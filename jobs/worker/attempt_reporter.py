@@ -14,13 +14,15 @@ from typing import Any
 
 from django.conf import settings
 
-from foundation.log_format import during
+from foundation.log_format import during, logger
 from jobs.errors import CancelledError, LeaseLostError, StoppingError
 from jobs.models import Job
 from jobs.queue import queue
 from jobs.worker import job_log
-from jobs.worker.job_log import Line, log
+from jobs.worker.job_log import Line
 from jobs.worker.progress import ProgressTracker
+
+log = logger("jobs")
 
 WRITE_SPACING_S = 0.5
 LOOK_SPACING_S = 2.0

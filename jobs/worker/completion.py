@@ -13,11 +13,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from foundation import db_session
+from foundation.log_format import logger
 from jobs.errors import LeaseLostError, OutcomeUnknownError
 from jobs.models import Attempt, Job
 from jobs.queue import queue
 from jobs.queue.job_result import JobResult
-from jobs.worker.job_log import log
+
+log = logger("jobs")
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.5

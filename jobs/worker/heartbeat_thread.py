@@ -13,10 +13,11 @@ from django.conf import settings
 from django.db import Error, connection
 
 from foundation import db_session, process_memory
-from foundation.log_format import during
+from foundation.log_format import during, logger
 from jobs.worker.attempt_reporter import AttemptReporter
-from jobs.worker.job_log import log
 from jobs.worker_registration import WorkerRegistration
+
+log = logger("jobs")
 
 TICK_S = 0.25
 LINGER_S = 5.0  # after a job, as the next one often comes soon

@@ -6,13 +6,11 @@ Bounded in lines, in the length of a message and in the size of its fields; cred
 from __future__ import annotations
 
 import json
-import logging
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 from django.db import connection
 
 from foundation.redaction import redact_text, redact_value
@@ -36,21 +34,6 @@ ORDER BY place"""
 TRIM = """
 DELETE FROM orchestrator_job_log WHERE job_id = %(job_id)s AND id <= (
     SELECT id FROM orchestrator_job_log WHERE job_id = %(job_id)s ORDER BY id DESC OFFSET %(kept)s LIMIT 1)"""
-
-
-def _without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    redacted: dict[str, Any] = redact_value(event)
-    return redacted
-
-
-log = structlog.wrap_logger(
-    logging.getLogger("jobs"),
-    processors=[
-        structlog.processors.format_exc_info,
-        _without_secrets,
-        structlog.processors.KeyValueRenderer(key_order=["event"]),
-    ],
-)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ from typing import Any
 from django.db import Error, connection
 
 from foundation import db_session
+from foundation.log_format import logger
 from jobs.queue.wakeup import CHANNEL, due_in_s
-from jobs.worker.job_log import log
 from jobs.worker.liveness import Liveness
+
+log = logger("jobs")
 
 PROBE_S = 15.0
 PROBE_ANSWER_S = 5

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from django.db import connection
 
 from foundation import db_session
-from jobs.worker.job_log import log
+from foundation.log_format import logger
+
+log = logger("jobs")
 
 
 class Periodic(threading.Thread):

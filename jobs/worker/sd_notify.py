@@ -10,7 +10,10 @@ import os
 import socket
 from collections.abc import Mapping
 
-from jobs.worker.job_log import log
+from foundation.log_format import logger
+
+log = logger("jobs")
+
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 

@@ -21,14 +21,16 @@ import time
 from django.db import connection
 
 from foundation import process_memory
+from foundation.log_format import logger
 from jobs.models import RestartReason
 from jobs.worker import worker_process
 from jobs.worker.forked_process import Forked
-from jobs.worker.job_log import log
 from jobs.worker.liveness import Liveness
 from jobs.worker.sd_notify import ServiceManager
 from jobs.worker.shutdown import SIGNALS, pipe_of
 from jobs.worker.worker_slot import WorkerSlot
+
+log = logger("jobs")
 
 LOOK_EVERY_S = 2.0
 LOOK_CLOSELY_EVERY_S = 0.5

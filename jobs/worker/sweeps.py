@@ -7,8 +7,10 @@ from collections.abc import Callable
 from django.db import connection
 
 from foundation import db_session
+from foundation.log_format import logger
 from jobs.worker.completion import answer_was_lost
-from jobs.worker.job_log import log
+
+log = logger("jobs")
 
 _sweeps: dict[str, Callable[[], int]] = {}
 
@@ -33,11 +35,11 @@ def run_all() -> dict[str, int]:
     for name, sweep in _sweeps.items():
         try:
             removed[name] = _twice(name, sweep)
-        except Exception as error:  # noqa: BLE001 # a sweep is tried again later; the worker lives on
+        except Exception as error:  # a sweep is tried again later; the worker lives on
             if _is_cut_off(error):
                 log.warning("the database is away; sweeping goes on later", error=db_session.one_line(error))
                 break
-            log.error("the sweep failed", sweep=name, exc_info=True)
+            log.exception("the sweep failed", sweep=name)
     if any(removed.values()):
         log.info("swept", removed=removed)
     return removed

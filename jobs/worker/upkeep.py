@@ -16,15 +16,17 @@ from django.conf import settings
 from django.db import Error, connection
 
 from foundation import db_session
+from foundation.log_format import logger
 from jobs import worker_restarts
 from jobs.models import RestartReason
 from jobs.queue import queue
 from jobs.worker import sweeps
-from jobs.worker.job_log import log
 from jobs.worker.listener import Listener
 from jobs.worker.liveness import Liveness
 from jobs.worker.periodic import Periodic
 from jobs.worker.shutdown import Stop, watch
+
+log = logger("jobs")
 
 LONGEST_LOOK_S = 15.0  # between two looks for expired leases
 SHORTEST_LOOK_S = 0.5

@@ -16,6 +16,7 @@ import time
 from django.db import Error, InterfaceError, OperationalError, connection
 
 from foundation import db_session
+from foundation.log_format import logger
 from jobs.errors import LeaseLostError
 from jobs.models import Job
 from jobs.queue import queue, registry
@@ -24,11 +25,12 @@ from jobs.worker.attempt import perform
 from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.completion import answer_was_lost, claim_answer_s
 from jobs.worker.heartbeat_thread import HeartbeatThread
-from jobs.worker.job_log import log
 from jobs.worker.liveness import Liveness
 from jobs.worker.recycling import Bounds
 from jobs.worker.shutdown import Stop, watch
 from jobs.worker_registration import WorkerRegistration
+
+log = logger("jobs")
 
 POLL_S = 1.0
 POLL_BESIDE_NOTICES_S = 20.0  # catches what no notice told, such as room on the disk

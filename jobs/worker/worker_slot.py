@@ -9,12 +9,14 @@ from typing import Protocol
 
 from django.conf import settings
 
+from foundation.log_format import logger
 from jobs.models import RestartReason
 from jobs.worker import liveness, recycling
-from jobs.worker.job_log import log
 from jobs.worker.liveness import Liveness
 from jobs.worker.stall import Stall
 from jobs.worker_restarts import how_it_ended
+
+log = logger("jobs")
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 LIBRARIES = (
     "Django", "djangorestframework", "django-rest-knox", "django-axes", "django-csp", "django-htmx", "gunicorn",
-    "whitenoise", "psycopg2-binary", "cryptography", "requests", "structlog",
+    "whitenoise", "psycopg2-binary", "cryptography", "requests",
 )  # fmt: skip
 
 

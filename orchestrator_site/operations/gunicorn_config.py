@@ -21,6 +21,7 @@ from gunicorn.http import wsgi
 from prometheus_client import multiprocess
 
 from foundation import process_memory
+from foundation.log_format import JsonFormatter, TextFormatter
 from orchestrator_site.accounts.mtls import Layout
 from orchestrator_site.configuration import env
 
@@ -50,11 +51,18 @@ control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 # in memory: a slow disk is no dead process
 errorlog = "-"
 accesslog = "-"
-access_log_format = "%(t)s %(h)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
+access_log_format = "%(h)s %(m)s %(U)s %(s)s %(B)s bytes %(M)s ms"
 
 
 class OneLineLogger(Logger):  # type: ignore[misc] # gunicorn has no type information
-    """Writes each request on one line, whatever characters its path decodes to."""
+    """Writes each request on one line, in the format of all our logs, whatever characters its path decodes to."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set the log up as gunicorn does, with our formatter."""
+        super().setup(cfg)
+        formatter = JsonFormatter() if ENV.profile == "production" else TextFormatter()
+        for handler in (*self.error_log.handlers, *self.access_log.handlers):
+            handler.setFormatter(formatter)
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
         """What a log line may name, the path percent-encoded again."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from foundation.log_format import AttemptFormatter, during
+from foundation.log_format import JsonFormatter, TextFormatter, during
 from foundation.principal import SYSTEM
 from foundation.redaction import redact_text, redact_value
 from jobs import services
@@ -80,13 +80,36 @@ def test_a_line_is_of_bounded_size_whatever_is_in_it():
 
 
 def formatted(message: str) -> str:
-    return AttemptFormatter().format(logging.LogRecord("any.library", logging.INFO, __file__, 1, message, (), None))
+    return TextFormatter().format(logging.LogRecord("any.library", logging.INFO, __file__, 1, message, (), None))
 
 
 def test_every_line_of_an_attempt_says_its_job_and_a_traceback_tells_no_secret():
     with during(job_id="j-1", attempt=2):
         assert formatted(f"http://a:{SECRET}@h/").endswith("any.library http://[redacted]@h/ attempt=2 job_id=j-1")
     assert "job_id" not in formatted("later")
+
+
+def test_in_production_a_line_is_one_json_object_with_its_fields_and_no_secret():
+    record = logging.LogRecord("jobs", logging.INFO, __file__, 1, f"asking http://a:{SECRET}@h/", (), None)
+    record.fields = {"pid": 5, "headers": {"Authorization": SECRET}, "level": "a field cannot pose as the level"}
+    with during(job_id="j-1"):
+        text = JsonFormatter().format(record)
+    line = json.loads(text)
+    assert (line["level"], line["logger"], line["pid"], line["job_id"]) == ("info", "jobs", 5, "j-1")
+    assert line["message"] == "asking http://[redacted]@h/"
+    assert SECRET not in text
+    assert "\n" not in text
+
+
+def test_a_traceback_stays_on_its_line_of_json_without_secrets():
+    try:
+        raise ValueError(f"http://a:{SECRET}@h/")
+    except ValueError as error:
+        record = logging.LogRecord("jobs", logging.ERROR, __file__, 1, "it failed", (), (type(error), error, None))
+    text = JsonFormatter().format(record)
+    assert json.loads(text)["traceback"].endswith("ValueError: http://[redacted]@h/")
+    assert SECRET not in text
+    assert "\n" not in text
 
 
 @pytest.fixture
@@ -109,7 +132,7 @@ class Kept(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setFormatter(AttemptFormatter())
+        self.setFormatter(TextFormatter())
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
