@@ -38,7 +38,7 @@ ORCH_VERIFY_KEY_PATH = ENV.verify_key_path
 ORCH_WORKER_COUNT = ENV.worker_count
 ORCH_LEASE_SECONDS = ENV.lease_s
 ORCH_JOB_LIMITS = ENV.job_limits
-ORCH_DISK_RESERVE_BYTES = ENV.disk_reserve_bytes
+ORCH_DISK_RESERVE_BYTES = ENV.disk_reserve_mb * 1024 * 1024
 ORCH_HEARTBEAT_SECONDS = ENV.heartbeat_s
 ORCH_KEEP_DAYS = {  # how long a job is kept after it ended so; 0 means for ever
     "completed": ENV.keep_completed_days,
@@ -50,7 +50,7 @@ ORCH_WORKER_RECYCLE_MEMORY_MB = ENV.recycle_memory_mb
 ORCH_DB_POOLED = ENV.db_pooled
 ORCH_ANONYMOUS_API_ROLE = ENV.anonymous_api_role
 ORCH_ALLOW_UNSIGNED_RESTORE = ENV.allow_unsigned_restore
-ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_bytes
+ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_mb * 1024 * 1024
 ORCH_SOURCE_TIMEOUT_SECONDS = ENV.source_timeout_s
 ORCH_SIGN_IN_FAILURES = ENV.sign_in_failures
 ORCH_SIGN_IN_COOL_OFF_MINUTES = ENV.sign_in_cool_off_minutes

@@ -1,76 +1,276 @@
-"""The one place that reads the environment.
+"""Every setting of the orchestrator, declared once: variable, kind, default, bounds and meaning.
 
-`load` turns environment variables into an `Environment`, or raises `SettingsError` with one line for each
-variable that is wrong or missing. Nothing here touches the disk, except to read a secret from `NAME_FILE`.
+`load` reads them from the environment; the check of each value, the page of settings health and the table in
+docs/operations.md come from the same declarations. Nothing here touches the disk, except to read a secret from
+`NAME_FILE`.
 """
+# ruff: noqa: RUF009, FBT003 # `setting` declares a field; a default is what it is
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from orchestrator_site.configuration.env_reader import Given, Reader, SettingsError
+from orchestrator_site.configuration.env_reader import (
+    ADDRESS,
+    DATE,
+    FLAG,
+    LIMITS,
+    PATH,
+    TEXT,
+    URL,
+    WORDS,
+    Given,
+    MissingError,
+    Reader,
+    Setting,
+    SettingsError,
+    choice,
+    setting,
+    whole,
+)
 
-__all__ = ["BASE_DIR", "ROLES", "Environment", "Given", "SettingsError", "load"]
+__all__ = ["BASE_DIR", "ROLES", "Environment", "Given", "SettingsError", "declared", "load"]
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 ROLES = ("viewer", "analyst", "operator", "admin")
+MIB = 1024 * 1024
+MOST_MB = 16_777_216
+REQUIRED = "required"
+IN_VAR = "required; below `ORCH_VAR_DIR` in development"
+
+
+def _development(known: Mapping[str, Any]) -> bool:
+    return bool(known["profile"] == "development")
+
+
+def _in_development(value: Any, form: str = "") -> Any:
+    """A default of the development profile alone."""
+
+    def default(known: Mapping[str, Any]) -> Any:
+        if not _development(known):
+            raise MissingError("required in production" + (f" ({form})" if form else ""))
+        return value(known) if callable(value) else value
+
+    return default
+
+
+def _below_var(*parts: str) -> Any:
+    return _in_development(lambda known: known["var_dir"].joinpath(*parts))
+
+
+def _secret_key(known: Mapping[str, Any]) -> str:
+    if not _development(known):
+        raise MissingError("required in production (at least 50 random characters)")
+    return secrets.token_urlsafe(50)
+
+
+def _source(port: str) -> Any:
+    return lambda known: f"http://localhost:{known[port]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Every setting of the orchestrator, parsed. Names follow the variables they come from."""
+    """Every setting, parsed. A default may use the settings declared before it."""
 
-    profile: str
-    secret_key: str
-    secret_key_is_generated: bool
-    allowed_hosts: tuple[str, ...]
-    trusted_origins: tuple[str, ...]
-    var_dir: Path
-    db_host: str
-    db_port: int
-    db_name: str
-    db_user: str
-    db_pass: str
-    bind: str
-    api_port: int
-    metrics_port: int
-    worker_count: int
-    web_threads: int
-    lease_s: int
-    job_limits: dict[str, int]
-    disk_reserve_bytes: int
-    heartbeat_s: int
-    keep_completed_days: int
-    keep_failed_days: int
-    keep_cancelled_days: int
-    recycle_jobs: int
-    recycle_memory_mb: int
-    db_pooled: bool
-    sign_key_path: Path
-    sign_key_retire_on: date | None
-    verify_key_path: Path
-    output_dir: Path
-    forensic_storage_path: Path
-    core_api_url: str
-    killchain_api_url: str
-    forensic_api_url: str
-    db_api_url: str
-    source_timeout_s: int
-    max_upload_bytes: int
-    mtls_enabled: bool
-    mtls_cert_dir: Path | None
-    anonymous_api_role: str
-    allow_unsigned_restore: bool
-    environment_name: str
-    sign_in_failures: int
-    sign_in_cool_off_minutes: int
-    session_idle_minutes: int
-    session_hours: int
-    given: tuple[Given, ...]
+    profile: str = setting(
+        "ORCH_PROFILE", choice("production", "development"), "production", "`production` or `development`"
+    )
+    secret_key: str = setting(
+        "ORCH_SECRET_KEY",
+        TEXT,
+        _secret_key,
+        "signs sessions; 50 random characters or more",
+        "required; random at each start in development",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "ORCH_ALLOWED_HOSTS",
+        WORDS,
+        _in_development(("localhost", "127.0.0.1", "[::1]"), "comma-separated host names"),
+        "host names of the site, comma-separated",
+        "required; loopback in development",
+    )
+    trusted_origins: tuple[str, ...] = setting(
+        "ORCH_TRUSTED_ORIGINS", WORDS, (), "origins whose forms are accepted, such as `https://orchestrator.example`"
+    )
+    environment_name: str = setting(
+        "ORCH_ENVIRONMENT_NAME",
+        TEXT,
+        lambda known: known["profile"],
+        "shown in the console, such as `production EU`",
+        "the profile",
+    )
+    bind: str = setting("ORCH_BIND", ADDRESS, "127.0.0.1", "IP address to listen on, both ports")
+    api_port: int = setting("ORCH_API_PORT", whole(1, 65535), 8012, "port of console and API")
+    metrics_port: int = setting("ORCH_METRICS_PORT", whole(1, 65535), 9094, "port of the metrics")
+    web_threads: int = setting("ORCH_WEB_THREADS", whole(1, 256), 8, "threads of each web process")
+    worker_count: int = setting("ORCH_WORKER_COUNT", whole(1, 256), 4, "worker processes")
+    job_limits: dict[str, int] = setting(
+        "ORCH_JOB_LIMITS",
+        LIMITS,
+        {},
+        "how many jobs of a type run at once, on all hosts together: `bundle_create=2,bundle_verify=1,upload_verify=1`",
+        "no limit",
+    )
+    disk_reserve_mb: int = setting(
+        "ORCH_DISK_RESERVE_MB",
+        whole(0, 1_048_576),
+        512,
+        "MiB of OUTPUT_DIR's file system that bundle jobs leave free; a job that needs more than is left waits, and "
+        "its page says so",
+    )
+    lease_s: int = setting(
+        "ORCH_LEASE_SECONDS",
+        whole(2, 3600),
+        30,
+        "after this long without a heartbeat another worker takes the job",
+    )
+    heartbeat_s: int = setting(
+        "ORCH_HEARTBEAT_SECONDS",
+        whole(1, 1200),
+        lambda known: min(10, max(1, known["lease_s"] // 3)),
+        "at most half the lease",
+        "a third of the lease, at most 10",
+    )
+    keep_completed_days: int = setting(
+        "ORCH_KEEP_COMPLETED_DAYS", whole(0, 36500), 90, "how long a completed job is kept; 0: for ever"
+    )
+    keep_failed_days: int = setting(
+        "ORCH_KEEP_FAILED_DAYS", whole(0, 36500), 180, "how long a failed job is kept; 0: for ever"
+    )
+    keep_cancelled_days: int = setting(
+        "ORCH_KEEP_CANCELLED_DAYS", whole(0, 36500), 90, "how long a cancelled job is kept; 0: for ever"
+    )
+    recycle_jobs: int = setting(
+        "ORCH_WORKER_RECYCLE_JOBS",
+        whole(0, 1_000_000_000),
+        10_000,
+        "jobs after which a worker process is replaced by a fresh one; 0: never",
+    )
+    recycle_memory_mb: int = setting(
+        "ORCH_WORKER_RECYCLE_MEMORY_MB",
+        whole(0, MOST_MB),
+        1024,
+        "resident memory in MiB, checked after each job, above which a worker process is replaced; 0: never",
+    )
+    db_host: str = setting(
+        "DB_HOST",
+        TEXT,
+        _in_development("", "an embedded database is for development only"),
+        "PostgreSQL; may be a socket directory",
+        "required; an embedded server in development",
+    )
+    db_port: int = setting("DB_PORT", whole(1, 65535), 5432, "its port")
+    db_name: str = setting("DB_NAME", TEXT, "ransomeye", "the database")
+    db_user: str = setting(
+        "DB_USER",
+        TEXT,
+        lambda known: "ransomeye" if known["db_host"] else "postgres",
+        "the database's role",
+        "`ransomeye`",
+    )
+    db_pass: str = setting("DB_PASS", TEXT, "", "its password")
+    db_pooled: bool = setting(
+        "ORCH_DB_POOLED", FLAG, False, "PostgreSQL is reached through a proxy that pools transactions; see below"
+    )
+    var_dir: Path = setting(
+        "ORCH_VAR_DIR",
+        PATH,
+        BASE_DIR / "var",
+        "static files, metrics of the web processes, the embedded database",
+        "`var/` beside `manage.py`",
+    )
+    sign_key_path: Path = setting(
+        "ORCH_SIGN_KEY_PATH",
+        PATH,
+        _below_var("keys", "orch_sign_private.pem"),
+        "private key, PEM, RSA of 3,072 bits or more, mode 0600",
+        IN_VAR,
+    )
+    sign_key_retire_on: date | None = setting(
+        "ORCH_SIGN_KEY_RETIRE_ON",
+        DATE,
+        None,
+        "date, YYYY-MM-DD, on which the signing key is to be replaced; Home reminds from 30 days before",
+    )
+    verify_key_path: Path = setting(
+        "ORCH_VERIFY_KEY_PATH",
+        PATH,
+        _below_var("keys", "trusted"),
+        "trusted public keys: a PEM file, or a folder of such files with an optional `revoked/` inside; see "
+        "[Keys](#keys)",
+        IN_VAR,
+    )
+    output_dir: Path = setting("OUTPUT_DIR", PATH, _below_var("bundles"), "bundles", IN_VAR)
+    forensic_storage_path: Path = setting(
+        "FORENSIC_STORAGE_PATH",
+        PATH,
+        _below_var("forensic"),
+        "artifact files; neither inside `OUTPUT_DIR` nor around it",
+        IN_VAR,
+    )
+    core_api_url: str = setting("CORE_API_URL", URL, "", "the site's core service, shown as information")
+    killchain_api_port: int = setting(
+        "KILLCHAIN_API_PORT", whole(1, 65535), 8005, "port on localhost, used without `KILLCHAIN_API_URL`"
+    )
+    killchain_api_url: str = setting(
+        "KILLCHAIN_API_URL",
+        URL,
+        _source("killchain_api_port"),
+        "the source of timelines; http or https, without credentials",
+        "`http://localhost:` and the port above",
+    )
+    forensic_api_port: int = setting(
+        "FORENSIC_API_PORT", whole(1, 65535), 8006, "port on localhost, used without `FORENSIC_API_URL`"
+    )
+    forensic_api_url: str = setting(
+        "FORENSIC_API_URL",
+        URL,
+        _source("forensic_api_port"),
+        "the source of artifacts",
+        "`http://localhost:` and the port above",
+    )
+    db_api_port: int = setting("DB_API_PORT", whole(1, 65535), 8009, "port on localhost, used without `DB_API_URL`")
+    db_api_url: str = setting(
+        "DB_API_URL", URL, _source("db_api_port"), "the source of alerts", "`http://localhost:` and the port above"
+    )
+    source_timeout_s: int = setting(
+        "ORCH_SOURCE_TIMEOUT_SECONDS", whole(1, 3600), 30, "seconds for which a source may be silent"
+    )
+    max_upload_mb: int = setting(
+        "ORCH_MAX_UPLOAD_MB", whole(1, MOST_MB), 65536, "largest bundle that can be uploaded, in MiB"
+    )
+    allow_unsigned_restore: bool = setting(
+        "ORCH_ALLOW_UNSIGNED_RESTORE",
+        FLAG,
+        False,
+        "lets holders of the permission restore without checking the signature",
+    )
+    anonymous_api_role: str = setting(
+        "ORCH_ANONYMOUS_API_ROLE", choice(*ROLES), "", "role of loopback callers without a token; development only"
+    )
+    sign_in_failures: int = setting(
+        "ORCH_SIGN_IN_FAILURES",
+        whole(1, 100),
+        5,
+        "failed sign-ins in a row after which a user name is refused from that address; see below",
+    )
+    sign_in_cool_off_minutes: int = setting(
+        "ORCH_SIGN_IN_COOL_OFF_MINUTES", whole(1, 1440), 15, "for how many minutes it is refused"
+    )
+    session_idle_minutes: int = setting(
+        "ORCH_SESSION_IDLE_MINUTES", whole(1, 1440), 30, "minutes without activity after which a console session ends"
+    )
+    session_hours: int = setting(
+        "ORCH_SESSION_HOURS", whole(1, 168), 8, "hours after which a console session ends in any case"
+    )
+    mtls_enabled: bool = setting("MTLS_ENABLED", FLAG, False, "demand client certificates; see below")
+    mtls_cert_dir: Path | None = setting("MTLS_CERT_DIR", PATH, None, "where the certificates are; see below")
+    given: tuple[Given, ...] = ()
 
     @property
     def is_development(self) -> bool:
@@ -82,9 +282,19 @@ class Environment:
         """Whether an embedded PostgreSQL under `var_dir` takes the place of a server named by DB_HOST."""
         return not self.db_host
 
+    @property
+    def secret_key_is_generated(self) -> bool:
+        """Whether ORCH_SECRET_KEY was not set, so that each start has another one."""
+        return any(one.name == "ORCH_SECRET_KEY" and one.origin == "default" for one in self.given)
+
+
+def declared() -> dict[str, Setting]:
+    """Each attribute of `Environment` that is a setting, with its declaration, in order."""
+    return {one.name: one.metadata["setting"] for one in fields(Environment) if "setting" in one.metadata}
+
 
 def load(environ: Mapping[str, str]) -> Environment:
-    """Parse `environ`.
+    """Read every setting.
 
     Args:
         environ: variable names to values, as in `os.environ`.
@@ -95,98 +305,42 @@ def load(environ: Mapping[str, str]) -> Environment:
     Raises:
         SettingsError: with one line for each variable that is wrong or missing.
     """
-    read = Reader(environ)
-    profile = read.choice("ORCH_PROFILE", "production", ("production", "development"))
-    development = profile == "development"
-    var_dir = read.path("ORCH_VAR_DIR", BASE_DIR / "var") or BASE_DIR / "var"
+    reader = Reader(environ)
+    known: dict[str, Any] = {}
+    for attribute, one in declared().items():
+        known[attribute] = reader.read(one, known)
+    faults = [*reader.faults, *_contradictions(known)]
+    if faults:
+        raise SettingsError(faults)
+    return Environment(**known, given=tuple(reader.given))
 
-    def needed_path(name: str, development_default: Path) -> Path:
-        value = read.path(name, development_default if development else None)
-        if value is None and not any(fault.startswith(name) for fault in read.faults):
-            read.faults.append(f"{name}: required in production")
-        return value or development_default
 
-    secret_key = read.text("ORCH_SECRET_KEY")
-    generated = not secret_key
-    if generated:
-        if not development:
-            read.faults.append("ORCH_SECRET_KEY: required in production (at least 50 random characters)")
-        secret_key = secrets.token_urlsafe(50)
-    db_host = read.text("DB_HOST")
-    if not db_host and not development:
-        read.faults.append("DB_HOST: required in production (an embedded database is for development only)")
-    anonymous = read.choice("ORCH_ANONYMOUS_API_ROLE", "", ROLES)
-    if anonymous and not development:
-        read.faults.append("ORCH_ANONYMOUS_API_ROLE: only the development profile may set it")
-    mtls = read.flag("MTLS_ENABLED", default=False)
-    mtls_dir = read.path("MTLS_CERT_DIR", None)
-    if mtls and mtls_dir is None:
-        read.faults.append("MTLS_CERT_DIR: required when MTLS_ENABLED is true")
-    allowed_hosts = read.words("ORCH_ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]") if development else ())
-    if not allowed_hosts:
-        read.faults.append("ORCH_ALLOWED_HOSTS: required in production (comma-separated host names)")
-    lease_s = read.whole("ORCH_LEASE_SECONDS", 30, 2, 3600)
-    heartbeat_s = read.whole("ORCH_HEARTBEAT_SECONDS", min(10, max(1, lease_s // 3)), 1, 1200)
-    if heartbeat_s * 2 > lease_s:
-        read.faults.append("ORCH_HEARTBEAT_SECONDS: must be at most half of ORCH_LEASE_SECONDS")
-    api_port = read.whole("ORCH_API_PORT", 8012, 1, 65535)
-    metrics_port = read.whole("ORCH_METRICS_PORT", 9094, 1, 65535)
-    if api_port == metrics_port:
-        read.faults.append("ORCH_METRICS_PORT: must differ from ORCH_API_PORT")
+def _contradictions(known: Mapping[str, Any]) -> list[str]:
+    """What is wrong with settings that are right each by itself."""
+    found = []
+    if known["anonymous_api_role"] and not _development(known):
+        found.append("ORCH_ANONYMOUS_API_ROLE: only the development profile may set it")
+    if known["mtls_enabled"] and known["mtls_cert_dir"] is None:
+        found.append("MTLS_CERT_DIR: required when MTLS_ENABLED is true")
+    if known["heartbeat_s"] * 2 > known["lease_s"]:
+        found.append("ORCH_HEARTBEAT_SECONDS: must be at most half of ORCH_LEASE_SECONDS")
+    if known["api_port"] == known["metrics_port"]:
+        found.append("ORCH_METRICS_PORT: must differ from ORCH_API_PORT")
+    return found
 
-    environment = Environment(
-        profile=profile,
-        secret_key=secret_key,
-        secret_key_is_generated=generated,
-        allowed_hosts=allowed_hosts,
-        trusted_origins=read.words("ORCH_TRUSTED_ORIGINS", ()),
-        var_dir=var_dir,
-        db_host=db_host,
-        db_port=read.whole("DB_PORT", 5432, 1, 65535),
-        db_name=read.text("DB_NAME", "ransomeye"),
-        db_user=read.text("DB_USER", "postgres" if not db_host else "ransomeye"),
-        db_pass=read.text("DB_PASS"),
-        bind=read.address("ORCH_BIND", "127.0.0.1"),
-        api_port=api_port,
-        metrics_port=metrics_port,
-        worker_count=read.whole("ORCH_WORKER_COUNT", 4, 1, 256),
-        web_threads=read.whole("ORCH_WEB_THREADS", 8, 1, 256),
-        lease_s=lease_s,
-        job_limits=read.limits("ORCH_JOB_LIMITS"),
-        disk_reserve_bytes=read.whole("ORCH_DISK_RESERVE_MB", 512, 0, 1_048_576) * 1024 * 1024,
-        heartbeat_s=heartbeat_s,
-        keep_completed_days=read.whole("ORCH_KEEP_COMPLETED_DAYS", 90, 0, 36500),
-        keep_failed_days=read.whole("ORCH_KEEP_FAILED_DAYS", 180, 0, 36500),
-        keep_cancelled_days=read.whole("ORCH_KEEP_CANCELLED_DAYS", 90, 0, 36500),
-        recycle_jobs=read.whole("ORCH_WORKER_RECYCLE_JOBS", 10_000, 0, 1_000_000_000),
-        recycle_memory_mb=read.whole("ORCH_WORKER_RECYCLE_MEMORY_MB", 1024, 0, 16_777_216),
-        db_pooled=read.flag("ORCH_DB_POOLED", default=False),
-        sign_key_path=needed_path("ORCH_SIGN_KEY_PATH", var_dir / "keys" / "orch_sign_private.pem"),
-        sign_key_retire_on=read.parsed("ORCH_SIGN_KEY_RETIRE_ON", None, date.fromisoformat, "a date, YYYY-MM-DD"),
-        verify_key_path=needed_path("ORCH_VERIFY_KEY_PATH", var_dir / "keys" / "trusted"),
-        output_dir=needed_path("OUTPUT_DIR", var_dir / "bundles"),
-        forensic_storage_path=needed_path("FORENSIC_STORAGE_PATH", var_dir / "forensic"),
-        core_api_url=read.url("CORE_API_URL", ""),
-        killchain_api_url=read.url(
-            "KILLCHAIN_API_URL", f"http://localhost:{read.whole('KILLCHAIN_API_PORT', 8005, 1, 65535)}"
-        ),
-        forensic_api_url=read.url(
-            "FORENSIC_API_URL", f"http://localhost:{read.whole('FORENSIC_API_PORT', 8006, 1, 65535)}"
-        ),
-        db_api_url=read.url("DB_API_URL", f"http://localhost:{read.whole('DB_API_PORT', 8009, 1, 65535)}"),
-        source_timeout_s=read.whole("ORCH_SOURCE_TIMEOUT_SECONDS", 30, 1, 3600),
-        max_upload_bytes=read.whole("ORCH_MAX_UPLOAD_MB", 65536, 1, 16_777_216) * 1024 * 1024,
-        mtls_enabled=mtls,
-        mtls_cert_dir=mtls_dir,
-        anonymous_api_role=anonymous,
-        allow_unsigned_restore=read.flag("ORCH_ALLOW_UNSIGNED_RESTORE", default=False),
-        environment_name=read.text("ORCH_ENVIRONMENT_NAME", profile),
-        sign_in_failures=read.whole("ORCH_SIGN_IN_FAILURES", 5, 1, 100),
-        sign_in_cool_off_minutes=read.whole("ORCH_SIGN_IN_COOL_OFF_MINUTES", 15, 1, 1440),
-        session_idle_minutes=read.whole("ORCH_SESSION_IDLE_MINUTES", 30, 1, 1440),
-        session_hours=read.whole("ORCH_SESSION_HOURS", 8, 1, 168),
-        given=tuple(read.given.values()),  # last: by now every variable has been read
-    )
-    if read.faults:
-        raise SettingsError(read.faults)
-    return environment
+
+def table() -> list[str]:
+    """The rows of the table in docs/operations.md: variable, meaning with bounds, default."""
+    rows = []
+    for one in declared().values():
+        bounds = one.kind.expected.removeprefix("a whole number from ") if "whole number" in one.kind.expected else ""
+        meaning = f"{one.meaning} ({bounds})" if bounds else one.meaning
+        plain = _plain(one.default)
+        rows.append(f"| `{one.name}` | {meaning} | {one.default_in_words or (f'`{plain}`' if plain else 'none')} |")
+    return rows
+
+
+def _plain(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "" if default in (None, "", (), {}) else str(default)

@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from bundles.sources.health import SourceHealth
 from foundation.redaction import redact_text
+from orchestrator_site.configuration import env
 from orchestrator_site.configuration.checks import TAG
 from orchestrator_site.configuration.env_reader import is_secret
 
@@ -43,6 +44,7 @@ class Setting(NamedTuple):
     value: str
     origin: str
     is_secret: bool
+    meaning: str
 
 
 class Finding(NamedTuple):
@@ -90,6 +92,7 @@ def look() -> Health:
 
 def in_force() -> list[Setting]:
     """Every variable that is read, by name."""
+    meanings = {one.name: one.meaning.replace("`", "") for one in env.declared().values()}
     shown = []
     for given in settings.ENV.given:
         secret = is_secret(given.name)
@@ -97,7 +100,7 @@ def in_force() -> list[Setting]:
         if given.name == "ORCH_SECRET_KEY" and settings.ENV.secret_key_is_generated:
             value = "made up at start"
         origin = f"file ({given.name}_FILE)" if given.origin == "file" else given.origin
-        shown.append(Setting(given.name, value, origin, secret))
+        shown.append(Setting(given.name, value, origin, secret, meanings[given.name]))
     return sorted(shown)
 
 
