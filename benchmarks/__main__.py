@@ -9,9 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bundle_part, document, idle_part, pages_part, queue_part, queue_report
+from benchmarks import bundle_part, document, idle_part, incidents_part, pages_part, queue_part, queue_report
 
-PARTS = {"bundle": bundle_part.run, "queue": queue_part.run, "pages": pages_part.run, "idle": idle_part.run}
+PARTS = {
+    "bundle": bundle_part.run,
+    "incidents": incidents_part.run,
+    "queue": queue_part.run,
+    "pages": pages_part.run,
+    "idle": idle_part.run,
+}
 
 
 def main() -> int:

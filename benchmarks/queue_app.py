@@ -1,10 +1,11 @@
-"""Registers the job type `noop`, whose handler writes one record to the trace and is done."""
+"""Registers the job type `noop`: its handler writes one record to the trace and registers one row as its result."""
 
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db import connection
 
-from benchmarks.queue_sides import trace
+from benchmarks.queue_sides import result_table, trace
 
 NOOP = "noop"
 
@@ -20,8 +21,13 @@ class QueueBenchConfig(AppConfig):
         from jobs.queue.context import JobContext
         from jobs.queue.job_result import JobResult
 
-        def noop(_: JobContext) -> JobResult:
+        def noop(context: JobContext) -> JobResult:
             trace.started()
-            return JobResult({})
+
+            def register() -> None:
+                with connection.cursor() as cursor:
+                    cursor.execute(result_table.INSERT, [str(context.job_id)])
+
+            return JobResult({}, register=register)
 
         registry.register(registry.JobType(name=NOOP, title="No work", phases=("working",), handler=noop))

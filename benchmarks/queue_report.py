@@ -24,7 +24,8 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 def lines(report: dict[str, Any]) -> list[str]:
     """The report as Markdown."""
     how = (
-        f"{report['jobs_drained']:,} no-op jobs, medians of {report['rounds']} rounds in turn; one job a claim, "
+        f"{report['jobs_drained']:,} jobs that register one row each, medians of {report['rounds']} rounds in turn; "
+        f"one job a claim, "
         f"{PROCESSES} worker processes to drain, one to start. Load average {report['load_before']:.1f} before, "
         f"{report['load_after']:.1f} after."
     )

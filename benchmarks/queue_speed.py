@@ -1,4 +1,4 @@
-"""How fast a side drains no-op jobs with four worker processes, and how soon an idle worker starts one job."""
+"""How fast a side drains jobs that register one row each with four workers, and how soon an idle one starts a job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import queue_running
 from benchmarks.queue_lab import Lab
-from benchmarks.queue_sides import trace
+from benchmarks.queue_sides import result_table, trace
 from benchmarks.queue_sides.known import Side
 
 PROCESSES = 4
@@ -41,6 +41,9 @@ class Bench:
             self._wait_until_finished(side, database)
         if trace.count(path) != jobs:
             raise RuntimeError(f"{side.name}: {trace.count(path)} starts for {jobs} jobs")
+        rows = self.lab.run(database, result_table.COUNT)[0][0]
+        if rows != jobs:
+            raise RuntimeError(f"{side.name}: {rows} rows for {jobs} jobs")
         return trace.rate(path, PROCESSES)
 
     def ask(self, side: Side, jobs: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""What one would write by hand with psycopg2 on the same table: claim and finish, two commits a job, nothing else.
+"""What one would write by hand with psycopg2 on the same table: two commits a job, the row and the finish in one.
 
 No attempt history, no heartbeat, no guard against a lost lease; the table's constraints and triggers hold for it too.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks.queue_sides import trace
+from benchmarks.queue_sides import result_table, trace
 
 CLAIM = """
 UPDATE orchestrator_jobs SET status = 'processing', attempts = attempts + 1, worker_id = %s, started_at = now(),
@@ -34,17 +34,19 @@ def work() -> None:
     connection: Any = psycopg2.connect(
         host=os.environ["DB_HOST"], dbname=os.environ["DB_NAME"], user=os.environ["DB_USER"]
     )
-    connection.autocommit = True
     worker = f"by-hand:{os.getpid()}"
     with connection.cursor() as cursor:
         while True:
             cursor.execute(CLAIM, (worker, str(uuid.uuid4())))
             claimed = cursor.fetchone()
+            connection.commit()
             if claimed is None:
                 time.sleep(0.1)
                 continue
             trace.started()
+            cursor.execute(result_table.INSERT, (claimed[0],))
             cursor.execute(FINISH, (claimed[0],))
+            connection.commit()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.queue_sides.django_tasks_sett
 django.setup()
 
 from django.core.management import call_command  # noqa: E402 # Django must be set up before
+from django.db import connection  # noqa: E402
 from django_tasks_db.models import DBTaskResult  # noqa: E402
 
-from benchmarks.queue_sides import asking  # noqa: E402
+from benchmarks.queue_sides import asking, result_table  # noqa: E402
 from benchmarks.queue_sides.django_tasks_noop import noop  # noqa: E402
 
 INTERVAL_S = 0
@@ -23,6 +24,8 @@ def main(what: str, number: int) -> None:
     """Do one thing; `number` counts jobs."""
     if what == "install":
         call_command("migrate", verbosity=0, interactive=False)
+        with connection.cursor() as cursor:
+            cursor.execute(result_table.CREATE)
     elif what == "fill":
         _fill(number)
     elif what == "work":

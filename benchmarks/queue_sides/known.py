@@ -58,7 +58,7 @@ BY_HAND = Side(
     "by_hand",
     OURS.unfinished,
     tables_of="ours",
-    settings="claim and finish on our table, two commits a job, no history",
+    settings="on our table, row and finish in one transaction, no history",
 )
 PEERS = (
     Side(
@@ -66,21 +66,21 @@ PEERS = (
         "procrastinate_side",
         "SELECT count(*) FROM procrastinate_jobs WHERE status <> 'succeeded'",
         "procrastinate",
-        settings="async task, concurrency=1, psycopg 3 pool, LISTEN",
+        settings="async task, concurrency=1, psycopg 3 pool, LISTEN; row by the pool",
     ),
     Side(
         "pgqueuer",
         "pgqueuer_side",
         "SELECT count(*) FROM pgqueuer",
         "pgqueuer",
-        settings="asyncpg on uvloop, batch_size=1, pgq autovac, durable",
+        settings="asyncpg on uvloop, batch_size=1, pgq autovac, durable; row on a second connection",
     ),
     Side(
         "django-tasks-db",
         "django_tasks_side",
         "SELECT count(*) FROM django_tasks_database_dbtaskresult WHERE status <> 'SUCCESSFUL'",
         "django-tasks-db",
-        settings="db_worker --interval 0, psycopg 3, persistent connections",
+        settings="db_worker --interval 0, psycopg 3, persistent connections; row by its connection",
     ),
 )
 

@@ -20,7 +20,7 @@ from django.db import connection  # noqa: E402
 
 from benchmarks import queue_rows  # noqa: E402
 from benchmarks.queue_app import NOOP  # noqa: E402
-from benchmarks.queue_sides import asking  # noqa: E402
+from benchmarks.queue_sides import asking, result_table  # noqa: E402
 from foundation.principal import SYSTEM  # noqa: E402
 from jobs.queue import queue  # noqa: E402
 from jobs.queue.claim_request import ClaimRequest  # noqa: E402
@@ -33,6 +33,8 @@ def main(what: str, number: int) -> None:
     """Do one thing; `number` counts jobs, or processes for `work`."""
     if what == "install":
         call_command("migrate", verbosity=0, interactive=False)
+        with connection.cursor() as cursor:
+            cursor.execute(result_table.CREATE)
     elif what == "fill":
         connection.ensure_connection()
         queue_rows.make(connection.connection, number, job_type=NOOP)

@@ -18,21 +18,25 @@ from pgqueuer.db import AsyncpgDriver
 from pgqueuer.models import Job
 from pgqueuer.queries import Queries
 
-from benchmarks.queue_sides import asking, trace
+from benchmarks.queue_sides import asking, result_table, trace
 
 BATCH_SIZE = 1
 FILL_AT_ONCE = 1000
+INSERT = result_table.INSERT_ONCE.format("$1")
+
+
+async def _connect() -> asyncpg.Connection:
+    return await asyncpg.connect(host=os.environ["DB_HOST"], database=os.environ["DB_NAME"], user=os.environ["DB_USER"])
 
 
 async def main(what: str, number: int) -> None:
     """Do one thing; `number` counts jobs."""
-    connection = await asyncpg.connect(
-        host=os.environ["DB_HOST"], database=os.environ["DB_NAME"], user=os.environ["DB_USER"]
-    )
+    connection = await _connect()
     queries = Queries(AsyncpgDriver(connection))
     if what == "install":
         await queries.install()
         await queries.optimize_autovacuum()
+        await connection.execute(result_table.CREATE)
     elif what == "fill":
         for first in range(0, number, FILL_AT_ONCE):
             some = min(FILL_AT_ONCE, number - first)
@@ -45,9 +49,12 @@ async def main(what: str, number: int) -> None:
 
 
 async def _work(pgq: PgQueuer) -> None:
+    rows = await _connect()  # of its own, so that the row does not wait for the queue's statements
+
     @pgq.entrypoint("noop")
-    async def noop(_: Job) -> None:
+    async def noop(job: Job) -> None:
         trace.started()
+        await rows.execute(INSERT, str(job.id))
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, pgq.shutdown.set)
     await pgq.qm.run(batch_size=BATCH_SIZE, dequeue_timeout=timedelta(seconds=30))

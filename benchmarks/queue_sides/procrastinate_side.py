@@ -8,15 +8,17 @@ import sys
 
 import procrastinate
 
-from benchmarks.queue_sides import asking, trace
+from benchmarks.queue_sides import asking, result_table, trace
 
 CONCURRENCY = 1  # its default; one trial round each with 4 and 10 was slower
 BATCH = 1000
+INSERT = result_table.INSERT_ONCE.format("%(job_id)s")
 
 
-async def noop() -> None:
-    """Start and be done."""
+async def noop(context: procrastinate.JobContext) -> None:
+    """Start, insert the row on a connection of its pool, and be done."""
     trace.started()
+    await app.connector.execute_query_async(INSERT, job_id=str(context.job.id))
 
 
 app = procrastinate.App(
@@ -24,7 +26,7 @@ app = procrastinate.App(
         conninfo=f"host={os.environ['DB_HOST']} dbname={os.environ['DB_NAME']} user={os.environ['DB_USER']}"
     )
 )
-task = app.task(name="noop")(noop)
+task = app.task(name="noop", pass_context=True)(noop)
 
 
 async def main(what: str, number: int) -> None:
@@ -32,6 +34,7 @@ async def main(what: str, number: int) -> None:
     async with app.open_async():
         if what == "install":
             await app.schema_manager.apply_schema_async()
+            await app.connector.execute_query_async(result_table.CREATE)
         elif what == "fill":
             for first in range(0, number, BATCH):
                 await task.batch_defer_async(*[{}] * min(BATCH, number - first))

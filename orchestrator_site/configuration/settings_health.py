@@ -92,7 +92,7 @@ def look() -> Health:
 
 def in_force() -> list[Setting]:
     """Every variable that is read, by name."""
-    meanings = {one.name: one.meaning.replace("`", "") for one in env.declared().values()}
+    meanings = {one.name: one.meaning.replace("`", "").replace("; see below", "") for one in env.declared().values()}
     shown = []
     for given in settings.ENV.given:
         secret = is_secret(given.name)
