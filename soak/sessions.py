@@ -73,7 +73,7 @@ class Session(DatabaseWrapper):
         """Connect under the name of the actor's action, with random numbers from the seed."""
         if self._actor.dead:
             raise Died
-        raw = super().get_new_connection(conn_params)  # never reused by another seed: prepared statements would differ
+        raw = super().get_new_connection(conn_params)  # a new one: prepared statements would change the steps
         with raw.cursor() as cursor:
             seed, name = self._actor.rng.uniform(-1, 1), self._actor.action_name
             cursor.execute("SELECT setseed(%s), set_config('application_name', %s, false)", [seed, name])
