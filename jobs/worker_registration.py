@@ -30,7 +30,7 @@ WHERE worker_id = %(worker)s RETURNING drain_requested_at IS NOT NULL
 """
 
 
-class Presence:
+class WorkerRegistration:
     """This process's row in `orchestrator_workers`.
 
     Attributes:

@@ -18,11 +18,11 @@ from foundation.principal import SYSTEM, Principal
 from jobs import services
 from jobs.errors import IdempotencyKeyReusedError, JobError, PermanentError, RetryableError
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from jobs.worker.attempt import perform
-from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.completion import answer_was_lost
 from soak.actors import Actor, current
 
@@ -44,7 +44,7 @@ class Process:
 
     def __init__(self, name: str, worker: Actor, heartbeat: Actor) -> None:
         self.name, self.worker, self.heartbeat = name, worker, heartbeat
-        self.reporter: Pulse | None = None
+        self.reporter: AttemptReporter | None = None
         self.stopping = threading.Event()
         self._beating = False
 
@@ -58,17 +58,17 @@ class Process:
         try:
             job = queue.claim(self._claimant())
             while job is not None:
-                self.reporter = Pulse(job, PHASES, stopping=self.stopping, direct=False)
+                self.reporter = AttemptReporter(job, PHASES, stopping=self.stopping, direct=False)
                 job = perform(job, self.reporter, rest=self._rest, claimant=self._next)
         except Error as error:
             _reconnect_after(error)
         finally:
             self.reporter = None
 
-    def _claimant(self) -> Claimant:
-        return Claimant(self.name, (JOB_TYPE,))
+    def _claimant(self) -> ClaimRequest:
+        return ClaimRequest(self.name, (JOB_TYPE,))
 
-    def _next(self) -> Claimant | None:
+    def _next(self) -> ClaimRequest | None:
         return None if self.stopping.is_set() or self.worker.rng.random() < NO_NEXT_JOB_SHARE else self._claimant()
 
     def beat(self) -> None:
@@ -88,7 +88,7 @@ class Process:
             self.worker.pause_at(WAIT_FOR_HEARTBEAT)
 
 
-def handle(context: JobContext) -> Finished:
+def handle(context: JobContext) -> JobResult:
     """One attempt: report progress, publish a file, and end in one of the ways that a handler can."""
     actor = current()
     assert actor is not None  # noqa: S101 # only actors claim
@@ -104,7 +104,7 @@ def handle(context: JobContext) -> Finished:
         if no_result:
             _maybe_raise(rng.random())
             bundle_files.remove_staging(staging)
-            return Finished({})
+            return JobResult({})
         finished = staging / "bundle"
         finished.write_bytes(context.lease_token.bytes)
         actor.pause_at("before publish")
@@ -115,7 +115,7 @@ def handle(context: JobContext) -> Finished:
     except Exception:
         bundle_files.withdraw(staging)
         raise
-    return Finished(
+    return JobResult(
         {"name": name}, register=_registration(context, name, staging), discard=lambda: bundle_files.withdraw(staging)
     )
 

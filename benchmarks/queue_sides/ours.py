@@ -23,7 +23,7 @@ from benchmarks.queue_app import NOOP  # noqa: E402
 from benchmarks.queue_sides import asking  # noqa: E402
 from foundation.principal import SYSTEM  # noqa: E402
 from jobs.queue import queue  # noqa: E402
-from jobs.queue.claim_request import Claimant  # noqa: E402
+from jobs.queue.claim_request import ClaimRequest  # noqa: E402
 from orchestrator_site.accounts import roles, session_age  # noqa: E402
 from orchestrator_site.accounts.session_store import SessionStore  # noqa: E402
 from orchestrator_site.launch import groundwork  # noqa: E402
@@ -48,11 +48,11 @@ def main(what: str, number: int) -> None:
 
 def _claim(number: int) -> None:
     """Claim `number` jobs one after the other; prints the seconds of each."""
-    queue.claim(Claimant("bench", (NOOP,)))
+    queue.claim(ClaimRequest("bench", (NOOP,)))
     seconds = []
     for _ in range(number):
         started = time.perf_counter()
-        if queue.claim(Claimant("bench", (NOOP,))) is None:
+        if queue.claim(ClaimRequest("bench", (NOOP,))) is None:
             raise AssertionError("nothing to claim")
         seconds.append(time.perf_counter() - started)
     sys.stdout.write(json.dumps(seconds) + "\n")

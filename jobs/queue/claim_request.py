@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Claimant:
+class ClaimRequest:
     """A worker that wants a job.
 
     Attributes:
@@ -56,9 +56,9 @@ class Claimant:
         return self._fixed[types]
 
 
-def of_this_host(worker_id: str) -> Claimant:
+def of_this_host(worker_id: str) -> ClaimRequest:
     """A worker of this process: every type that this host can do, by the room that it has now."""
-    return Claimant(
+    return ClaimRequest(
         worker_id,
         tuple(one.name for one in registry.all()),
         _lately(registry.room),

@@ -19,7 +19,7 @@ from foundation.storable_text import storable_json, storable_text
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.models import Job
 from jobs.queue import transitions, wakeup
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.enqueue import enqueue
 from jobs.queue.job_result import Finished
 
@@ -34,7 +34,7 @@ BACKOFF_MOST_S = 600.0
 TAKEN_MEANWHILE = frozenset({"jobs_one_running_a_key", "jobs_one_running_a_slot"})
 
 
-def claim(claimant: Claimant) -> Job | None:
+def claim(claimant: ClaimRequest) -> Job | None:
     """Take the most urgent job that is due, if any.
 
     Returns:
@@ -93,7 +93,7 @@ def complete(job: Job, finished: Finished, progress: dict[str, Any] | None = Non
         finished.register()
 
 
-def succeed(job: Job, finished: Finished, claimant: Claimant, progress: dict[str, Any] | None = None) -> Job | None:
+def succeed(job: Job, finished: Finished, claimant: ClaimRequest, progress: dict[str, Any] | None = None) -> Job | None:
     """Complete a claimed job that has nothing to register, and take the next one, in one statement.
 
     Returns:

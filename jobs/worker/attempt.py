@@ -26,11 +26,11 @@ from jobs.errors import (
 )
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import Finished
-from jobs.worker.attempt_reporter import Pulse
-from jobs.worker.completion import answer_was_lost, settle
+from jobs.worker.attempt_reporter import AttemptReporter
+from jobs.worker.completion import answer_was_lost, complete_with_recovery
 from jobs.worker.job_log import log
 
 HANDLER_ANSWER_S = 600.0  # a handler may ask for much; should the lease be over, it waits no longer
@@ -38,27 +38,27 @@ HANDLER_ANSWER_S = 600.0  # a handler may ask for much; should the lease be over
 
 def perform(
     job: Job,
-    pulse: Pulse,
+    reporter: AttemptReporter,
     *,
     rest: Callable[[], None] = lambda: None,
-    claimant: Callable[[], Claimant | None] = lambda: None,
+    request: Callable[[], ClaimRequest | None] = lambda: None,
 ) -> Job | None:
     """Run one attempt of a claimed job to its end.
 
     Args:
         job: as `queue.claim` returned it.
-        pulse: its life signs; beating already when a thread does that.
+        reporter: its life liveness; beating already when a thread does that.
         rest: called once the handler has left: stops the beating, so that nothing else writes to the job.
-        claimant: asked, once the handler has left, who takes another job.
+        request: asked, once the handler has left, who takes another job.
 
     Returns:
         The next job, when it could be claimed with the completion of this one; it must be performed.
     """
     with during(job_id=job.job_id, attempt=job.attempts):
-        return _perform(job, pulse, rest, claimant)
+        return _perform(job, reporter, rest, request)
 
 
-def _perform(job: Job, pulse: Pulse, rest: Callable[[], None], claimant: Callable[[], Claimant | None]) -> Job | None:
+def _perform(job: Job, reporter: AttemptReporter, rest: Callable[[], None], request: Callable[[], ClaimRequest | None]) -> Job | None:
     context = JobContext(
         job_id=job.job_id,
         attempt=job.attempts,
@@ -66,47 +66,47 @@ def _perform(job: Job, pulse: Pulse, rest: Callable[[], None], claimant: Callabl
         incident_id=job.incident_id,
         requested_by=job.requested_by,
         lease_token=_token(job),
-        reporter=pulse,
+        reporter=reporter,
     )
     try:
         try:
-            with db_session.answers_within(HANDLER_ANSWER_S, over=pulse.is_over):
+            with db_session.answers_within(HANDLER_ANSWER_S, over=reporter.is_over):
                 finished = registry.get(job.job_type).handler(context)
         finally:
             rest()
-        return _complete(job, pulse, finished, claimant())
+        return _complete(job, reporter, finished, request())
     except LeaseLostError:
         log.warning("the lease was lost; this attempt changes nothing")
     except OutcomeUnknownError as error:
         log.error(str(error))
     except CancelledError:
-        _end(pulse, lambda: queue.honour_cancel(job))
+        _end(reporter, lambda: queue.honour_cancel(job))
     except StoppingError:
-        _end(pulse, lambda: queue.release(job))
+        _end(reporter, lambda: queue.release(job))
     except (PermanentError, RetryableError) as error:
-        _fail(job, pulse, error)
+        _fail(job, reporter, error)
     except Exception as error:  # noqa: BLE001 # whatever a handler raises ends its attempt, not the worker
         log.error("the handler failed", exc_info=True)
-        _fail(job, pulse, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
+        _fail(job, reporter, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
     return None
 
 
-def _complete(job: Job, pulse: Pulse, finished: Finished, claimant: Claimant | None) -> Job | None:
-    _quietly(pulse.store_log)
-    progress = pulse.tracker.take() if pulse.tracker.pending else None
-    return settle(job, finished, progress, claimant=claimant)
+def _complete(job: Job, reporter: AttemptReporter, finished: Finished, request: ClaimRequest | None) -> Job | None:
+    _quietly(reporter.store_log)
+    progress = reporter.tracker.take() if reporter.tracker.pending else None
+    return complete_with_recovery(job, finished, progress, request=request)
 
 
-def _fail(job: Job, pulse: Pulse, error: PermanentError | RetryableError) -> None:
+def _fail(job: Job, reporter: AttemptReporter, error: PermanentError | RetryableError) -> None:
     code, message, permanent = error.code, redact_text(str(error)) or error.code, isinstance(error, PermanentError)
     needs_bytes = error.needs_bytes if isinstance(error, RetryableError) else 0
-    pulse.log("error", message, {"code": code, "permanent": permanent})
-    _end(pulse, lambda: queue.fail(job, code, message, permanent=permanent, needs_bytes=needs_bytes))
+    reporter.log("error", message, {"code": code, "permanent": permanent})
+    _end(reporter, lambda: queue.fail(job, code, message, permanent=permanent, needs_bytes=needs_bytes))
 
 
-def _end(pulse: Pulse, transition: Callable[[], Job]) -> None:
+def _end(reporter: AttemptReporter, transition: Callable[[], Job]) -> None:
     """Make the closing transition, again and again while the database is away and the lease may still run."""
-    _quietly(pulse.store_log)
+    _quietly(reporter.store_log)
     give_up_at = time.monotonic() + settings.ORCH_LEASE_SECONDS
     while True:
         try:

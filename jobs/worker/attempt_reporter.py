@@ -26,8 +26,8 @@ WRITE_SPACING_S = 0.5
 LOOK_SPACING_S = 2.0
 
 
-class Pulse:
-    """The life signs of one attempt; a `jobs.queue.context.Reporter`."""
+class AttemptReporter:
+    """The life liveness of one attempt; a `jobs.queue.context.Reporter`."""
 
     def __init__(self, job: Job, phases: tuple[str, ...], *, stopping: threading.Event, direct: bool) -> None:
         self.job = job

@@ -16,7 +16,7 @@ from foundation import db_session
 from jobs.errors import LeaseLostError, OutcomeUnknownError
 from jobs.models import Attempt, Job
 from jobs.queue import queue
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.job_result import Finished
 from jobs.worker.job_log import log
 
@@ -26,12 +26,12 @@ LEAST_CLAIM_S = 5.0
 OUTCOME = "SELECT outcome FROM orchestrator_job_attempts WHERE job_id = %s AND number = %s FOR UPDATE"
 
 
-def settle(
+def complete_with_recovery(
     job: Job,
     finished: Finished,
     progress: dict[str, Any] | None,
     *,
-    claimant: Claimant | None = None,
+    request: ClaimRequest | None = None,
     patience_s: float = PATIENCE_S,
 ) -> Job | None:
     """Complete `job`; when the connection breaks meanwhile, find out on a new one what became of it.
@@ -40,11 +40,11 @@ def settle(
         job: as `queue.claim` returned it.
         finished: what the handler made.
         progress: its last progress.
-        claimant: who takes the next job along, when nothing is to be registered; `None` when nobody does.
+        request: who takes the next job along, when nothing is to be registered; `None` when nobody does.
         patience_s: how long to wait for a database that does not answer.
 
     Returns:
-        The next job, if `claimant` got one at once. One that was claimed with an answer that was lost comes back when
+        The next job, if `request` got one at once. One that was claimed with an answer that was lost comes back when
         its lease expires, as after a claim whose answer was lost.
 
     Raises:
@@ -57,7 +57,7 @@ def settle(
     while True:
         try:
             if committing:
-                return _complete(job, finished, progress, claimant)
+                return _complete(job, finished, progress, request)
             if _completed(job):
                 return None
             committing = True
@@ -74,13 +74,13 @@ def settle(
             time.sleep(PAUSE_S)
 
 
-def _complete(job: Job, finished: Finished, progress: dict[str, Any] | None, claimant: Claimant | None) -> Job | None:
-    if claimant is None or finished.register is not None:
+def _complete(job: Job, finished: Finished, progress: dict[str, Any] | None, request: ClaimRequest | None) -> Job | None:
+    if request is None or finished.register is not None:
         with db_session.answers_within(db_session.STATEMENT_S):  # a large record may take long, as the server bounds it
             queue.complete(job, finished, progress)
         return None
     with db_session.answers_within(claim_answer_s()):
-        return queue.succeed(job, finished, claimant, progress)
+        return queue.succeed(job, finished, request, progress)
 
 
 def claim_answer_s() -> float:

@@ -14,32 +14,32 @@ from django.db import Error, connection
 
 from foundation import db_session, process_memory
 from foundation.log_format import during
-from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.job_log import log
-from jobs.worker_registration import Presence
+from jobs.worker_registration import WorkerRegistration
 
 TICK_S = 0.25
 LINGER_S = 5.0  # after a job, as the next one often comes soon
 
 
-class Heart(threading.Thread):
+class HeartbeatThread(threading.Thread):
     """Beats for one worker process until `stop`."""
 
-    def __init__(self, presence: Presence, stopping: threading.Event) -> None:
+    def __init__(self, registration: WorkerRegistration, stopping: threading.Event) -> None:
         super().__init__(name="heart", daemon=True)
-        self._presence = presence
+        self._registration = registration
         self._stopping = stopping
         self._over = threading.Event()
         self._needed = threading.Event()
         self._turn = threading.Lock()
-        self._pulse: Pulse | None = None
+        self._pulse: AttemptReporter | None = None
         self._watched_at = 0.0
         self._present_at = 0.0
 
-    def watch(self, pulse: Pulse) -> None:
+    def watch(self, reporter: AttemptReporter) -> None:
         """Keep this claim alive from now on."""
         with self._turn:
-            self._pulse = pulse
+            self._pulse = reporter
             self._watched_at = time.monotonic()
         if not self._needed.is_set():
             self._needed.set()
@@ -65,7 +65,7 @@ class Heart(threading.Thread):
         if due_s > 0:
             return due_s
         started = time.monotonic()
-        self._presence.beat(stopping=self._stopping.is_set())
+        self._registration.beat(stopping=self._stopping.is_set())
         self._present_at = started
         return float(settings.ORCH_HEARTBEAT_SECONDS)
 
@@ -89,8 +89,8 @@ class Heart(threading.Thread):
                 failing = False
             except Error as error:
                 if not failing:  # once an outage, not four times a second
-                    pulse = self._pulse
-                    with during(**({} if pulse is None else {"job_id": pulse.job.job_id})):
+                    reporter = self._pulse
+                    with during(**({} if reporter is None else {"job_id": reporter.job.job_id})):
                         log.warning("no heartbeat; trying on", error=db_session.one_line(error))
                 failing = True
                 connection.close()

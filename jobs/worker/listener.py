@@ -19,7 +19,7 @@ from django.db import Error, connection
 from foundation import db_session
 from jobs.queue.wakeup import CHANNEL, due_in_s
 from jobs.worker.job_log import log
-from jobs.worker.liveness import LifeSigns
+from jobs.worker.liveness import Liveness
 
 PROBE_S = 15.0
 PROBE_ANSWER_S = 5
@@ -34,14 +34,14 @@ class Listener(threading.Thread):
     Args:
         wake: writing end of the pipe.
         readers: how many there are.
-        signs: where it says whether notices arrive.
+        liveness: where it says whether notices arrive.
     """
 
-    def __init__(self, wake: int, readers: int, signs: LifeSigns) -> None:
+    def __init__(self, wake: int, readers: int, liveness: Liveness) -> None:
         super().__init__(name="listener", daemon=True)
         self._wake = wake
         self._readers = readers
-        self._signs = signs
+        self._liveness = liveness
         self._due: list[float] = []
         self._over = threading.Event()
 
@@ -57,19 +57,19 @@ class Listener(threading.Thread):
             try:
                 self._subscribe()
                 pause_s = FIRST_PAUSE_S
-                self._signs.notices_arrive = True
+                self._liveness.notices_arrive = True
                 self._tell(self._readers)
                 while not self._over.is_set():
                     self._wait()
             except (Error, OSError) as error:
                 connection.close()
                 if pause_s == FIRST_PAUSE_S:  # once an outage
-                    self._signs.notices_arrive = False
+                    self._liveness.notices_arrive = False
                     self._tell(self._readers)
                     log.warning("listening is interrupted; polling goes on", error=db_session.one_line(error))
                 self._over.wait(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        self._signs.notices_arrive = False
+        self._liveness.notices_arrive = False
         connection.close()
 
     def _subscribe(self) -> None:

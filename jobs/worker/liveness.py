@@ -1,7 +1,7 @@
 """Signs of life of a supervisor's processes: a page of shared memory in which each writes the time now and then.
 
 Only the kernel's clock and memory are needed, so a database that is away makes nobody look dead; a process that was
-stopped, or that hangs inside a C library and lets none of its threads run, falls silent. Beside the signs stands
+stopped, or that hangs inside a C library and lets none of its threads run, falls silent. Beside the liveness stands
 whether notices of new work arrive on this host, as idle workers look for work by themselves when they do not.
 """
 
@@ -19,32 +19,32 @@ _TIME = struct.Struct("d")  # CLOCK_MONOTONIC, which is one for all processes of
 
 
 def every_s() -> float:
-    """How long a process waits between two signs: a sixth of a lease, 5 seconds at most."""
+    """How long a process waits between two liveness: a sixth of a lease, 5 seconds at most."""
     return min(LONGEST_EVERY_S, settings.ORCH_LEASE_SECONDS / 6)
 
 
-class LifeSigns:
-    """One place in memory for each seat, shared with every process that is forked from this one.
+class Liveness:
+    """One place in memory for each slot, shared with every process that is forked from this one.
 
     Args:
-        seats: how many.
+        slots: how many.
     """
 
-    def __init__(self, seats: int) -> None:
-        self._memory = mmap.mmap(-1, (seats + 1) * _TIME.size)
-        self._notices_at = seats * _TIME.size
+    def __init__(self, slots: int) -> None:
+        self._memory = mmap.mmap(-1, (slots + 1) * _TIME.size)
+        self._notices_at = slots * _TIME.size
 
-    def forget(self, seat: int) -> None:
-        """Begin anew: somebody else takes the seat."""
-        _TIME.pack_into(self._memory, seat * _TIME.size, 0.0)
+    def forget(self, slot: int) -> None:
+        """Begin anew: somebody else takes the slot."""
+        _TIME.pack_into(self._memory, slot * _TIME.size, 0.0)
 
-    def give(self, seat: int) -> None:
-        """Write that the process on this seat lives."""
-        _TIME.pack_into(self._memory, seat * _TIME.size, time.monotonic())
+    def give(self, slot: int) -> None:
+        """Write that the process on this slot lives."""
+        _TIME.pack_into(self._memory, slot * _TIME.size, time.monotonic())
 
-    def last(self, seat: int) -> float | None:
-        """When the process on this seat last gave a sign, on `time.monotonic`; `None` before its first."""
-        at: float = _TIME.unpack_from(self._memory, seat * _TIME.size)[0]
+    def last(self, slot: int) -> float | None:
+        """When the process on this slot last gave a sign, on `time.monotonic`; `None` before its first."""
+        at: float = _TIME.unpack_from(self._memory, slot * _TIME.size)[0]
         return at or None
 
     @property
@@ -57,16 +57,16 @@ class LifeSigns:
         _TIME.pack_into(self._memory, self._notices_at, float(arrive))
 
 
-class Breath(threading.Thread):
-    """Gives a sign for one seat again and again, until the process ends."""
+class LivenessThread(threading.Thread):
+    """Gives a sign for one slot again and again, until the process ends."""
 
-    def __init__(self, signs: LifeSigns, seat: int) -> None:
+    def __init__(self, liveness: Liveness, slot: int) -> None:
         super().__init__(name="breath", daemon=True)
-        self._signs = signs
-        self._seat = seat
+        self._liveness = liveness
+        self._seat = slot
 
     def run(self) -> None:
-        """Give signs."""
+        """Give liveness."""
         while True:
-            self._signs.give(self._seat)
+            self._liveness.give(self._seat)
             time.sleep(every_s())

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import psutil
 from django.conf import settings
 
-EXIT_CODE = 75  # EX_TEMPFAIL: neither success nor a crash; tells the supervisor to fill the seat again
-DRAINED_EXIT_CODE = 76  # likewise no crash; tells it to leave the seat empty until it is told to fill it
+EXIT_CODE = 75  # EX_TEMPFAIL: neither success nor a crash; tells the supervisor to fill the slot again
+DRAINED_EXIT_CODE = 76  # likewise no crash; tells it to leave the slot empty until it is told to fill it
 
 
 LOOK_SPACING_S = 1.0  # between two looks at the memory: each costs as much as a short job

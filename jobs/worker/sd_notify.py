@@ -22,7 +22,7 @@ class ServiceManager:
         environ: where the manager left its address; `os.environ` in the product.
 
     Attributes:
-        watchdog_s: the longest time between two signs of life that it allows; `None` when it wants none.
+        watchdog_s: the longest time between two liveness of life that it allows; `None` when it wants none.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

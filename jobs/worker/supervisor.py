@@ -25,10 +25,10 @@ from jobs.models import RestartReason
 from jobs.worker import worker_process
 from jobs.worker.forked_process import Forked
 from jobs.worker.job_log import log
-from jobs.worker.liveness import LifeSigns
+from jobs.worker.liveness import Liveness
 from jobs.worker.sd_notify import ServiceManager
 from jobs.worker.shutdown import SIGNALS, pipe_of
-from jobs.worker.worker_slot import Seat
+from jobs.worker.worker_slot import WorkerSlot
 
 LOOK_EVERY_S = 2.0
 LOOK_CLOSELY_EVERY_S = 0.5
@@ -46,10 +46,10 @@ class Supervisor:
 
     def __init__(self, concurrency: int, *, drain: bool = False) -> None:
         self._drain = drain
-        self._signs = LifeSigns(concurrency + 1)
-        self._seats = [Seat(number, self._signs, drain) for number in range(concurrency)]
-        self._house = Seat(concurrency, self._signs, drain=False)
-        self._all = [self._house, *self._seats]
+        self._liveness = Liveness(concurrency + 1)
+        self._slots = [WorkerSlot(number, self._liveness, drain) for number in range(concurrency)]
+        self._upkeep = WorkerSlot(concurrency, self._liveness, drain=False)
+        self._all = [self._upkeep, *self._slots]
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._life_read, self._life_write = os.pipe2(os.O_CLOEXEC)
         self._restarts_read, self._restarts_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -66,15 +66,15 @@ class Supervisor:
         connection.close()
         self._signals = pipe_of(*SIGNALS, signal.SIGHUP, signal.SIGCHLD)
         process_memory.share()
-        log.info("workers start", concurrency=len(self._seats), pid=os.getpid())
-        while not self._stopping and not all(seat.done for seat in self._seats):
+        log.info("workers start", concurrency=len(self._slots), pid=os.getpid())
+        while not self._stopping and not all(slot.done for slot in self._slots):
             self._look()
             self._report()
             self._wait()
         self._manager.tell(STOPPING="1", STATUS="giving jobs back")
         self._end_children()
         log.info("workers stopped")
-        return int(self._drain and any(seat.crashes for seat in self._seats))
+        return int(self._drain and any(slot.crashes for slot in self._slots))
 
     def _wait(self) -> None:
         """Sleep until something happens or it is time to look again."""
@@ -93,32 +93,32 @@ class Supervisor:
     def _due_s(self) -> float:
         """In how many seconds there is something to look at, when nothing happens meanwhile."""
         now = time.monotonic()
-        closely = any(seat.is_suspect or seat.is_coming_up for seat in self._all)
+        closely = any(slot.is_suspect or slot.is_coming_up for slot in self._all)
         due_at = [now + (LOOK_CLOSELY_EVERY_S if closely else LOOK_EVERY_S)]
-        due_at += [seat.free_at for seat in self._all if seat.may_start(max(now, seat.free_at))]
-        if self._manager.watchdog_s and not any(seat.hangs for seat in self._all):
+        due_at += [slot.free_at for slot in self._all if slot.may_start(max(now, slot.free_at))]
+        if self._manager.watchdog_s and not any(slot.hangs for slot in self._all):
             due_at.append(self._fed_at + self._manager.watchdog_s / 3)
         return min(due_at) - now
 
     def _look(self) -> None:
-        """Look after every seat: who has ended, who hangs, and where the next one may sit down; one at a time."""
+        """Look after every slot: who has ended, who hangs, and where the next one may sit down; one at a time."""
         now = time.monotonic()
-        for seat in self._all:
-            ended = seat.look(now)
+        for slot in self._all:
+            ended = slot.look(now)
             if ended is not None:
-                self._count(*ended, seat)
-        if self._house.process is None:
-            self._signs.notices_arrive = False
-        hanging = [seat for seat in self._all if seat.hangs]
-        if hanging and not any(seat.is_replaced for seat in self._all if seat not in hanging):
+                self._count(*ended, slot)
+        if self._upkeep.process is None:
+            self._liveness.notices_arrive = False
+        hanging = [slot for slot in self._all if slot.hangs]
+        if hanging and not any(slot.is_replaced for slot in self._all if slot not in hanging):
             hanging[0].kill()
-        for seat in self._all:
-            if seat.may_start(now) and not any(other.is_coming_up for other in self._all):
-                seat.start(lambda seat=seat: self._start(seat), now)  # type: ignore[misc] # bound at once
+        for slot in self._all:
+            if slot.may_start(now) and not any(other.is_coming_up for other in self._all):
+                slot.start(lambda slot=slot: self._start(slot), now)  # type: ignore[misc] # bound at once
 
-    def _count(self, reason: RestartReason, detail: str, seat: Seat) -> None:
+    def _count(self, reason: RestartReason, detail: str, slot: WorkerSlot) -> None:
         """Hand a restart to whoever keeps house, who counts it when the database answers."""
-        if seat is self._house:
+        if slot is self._upkeep:
             self._wake_everybody()
             detail = f"{detail} (upkeep)"
         try:
@@ -128,59 +128,59 @@ class Supervisor:
 
     def _wake_everybody(self) -> None:
         """Let idle workers look for work by themselves while nobody listens."""
-        self._signs.notices_arrive = False
+        self._liveness.notices_arrive = False
         try:
-            os.write(self._wake_write, b"." * len(self._seats))
+            os.write(self._wake_write, b"." * len(self._slots))
         except BlockingIOError:
             return
 
     def _fill_drained(self) -> None:
-        drained = [seat for seat in self._seats if seat.drained]
+        drained = [slot for slot in self._slots if slot.drained]
         log.info("asked to fill the places of drained workers", places=len(drained))
-        for seat in drained:
-            seat.fill()
+        for slot in drained:
+            slot.fill()
 
     def _report(self) -> None:
         """Tell the service manager what has changed, and that this process lives."""
-        live = sum(seat.lives for seat in self._seats)
-        crashed, recycled = sum(seat.crashed for seat in self._seats), sum(seat.recycled for seat in self._seats)
-        drained = sum(seat.drained for seat in self._seats)
-        if not self._ready and live == len(self._seats) - drained:
+        live = sum(slot.lives for slot in self._slots)
+        crashed, recycled = sum(slot.crashed for slot in self._slots), sum(slot.recycled for slot in self._slots)
+        drained = sum(slot.drained for slot in self._slots)
+        if not self._ready and live == len(self._slots) - drained:
             self._ready = True
             self._manager.tell(READY="1")
-        summary = f"{live} of {len(self._seats)} worker processes live; {crashed} crashed, {recycled} recycled"
+        summary = f"{live} of {len(self._slots)} worker processes live; {crashed} crashed, {recycled} recycled"
         summary += f", {drained} drained" if drained else ""
         if summary != self._told:
             self._told = summary
             self._manager.tell(STATUS=summary)
         now = time.monotonic()
         due_s = self._manager.watchdog_s
-        hangs = any(seat.hangs for seat in self._all)
+        hangs = any(slot.hangs for slot in self._all)
         if due_s and now - self._fed_at >= due_s / 3 and not hangs:
             self._fed_at = now
             self._manager.tell(WATCHDOG="1")
 
-    def _start(self, seat: Seat) -> Forked:
+    def _start(self, slot: WorkerSlot) -> Forked:
         close = [self._life_write, self._restarts_write, self._signals]
-        if seat is self._house:
+        if slot is self._upkeep:
             return Forked(
                 "orch-upkeep",
-                lambda: worker_process.keep_house(
-                    self._signs,
-                    seat.number,
+                lambda: worker_process.run_upkeep(
+                    self._liveness,
+                    slot.number,
                     wake=self._wake_write,
                     restarts=self._restarts_read,
-                    readers=len(self._seats),
+                    readers=len(self._slots),
                     life=self._life_read,
                     up=self._up,
                     close=close,
                 ),
             )
         return Forked(
-            f"orch-worker-{seat.number}",
+            f"orch-worker-{slot.number}",
             lambda: worker_process.work(
-                self._signs,
-                seat.number,
+                self._liveness,
+                slot.number,
                 wake=self._wake_read,
                 life=self._life_read,
                 up=self._up,
@@ -191,7 +191,7 @@ class Supervisor:
 
     def _end_children(self) -> None:
         """Ask every child to leave, wait, and kill who has not."""
-        children = [seat.process for seat in self._all if isinstance(seat.process, Forked)]
+        children = [slot.process for slot in self._all if isinstance(slot.process, Forked)]
         for one in children:
             one.terminate()
         give_up_at = time.monotonic() + CHILDREN_MAY_TAKE_S

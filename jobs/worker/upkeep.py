@@ -22,7 +22,7 @@ from jobs.queue import queue
 from jobs.worker import sweeps
 from jobs.worker.job_log import log
 from jobs.worker.listener import Listener
-from jobs.worker.liveness import LifeSigns
+from jobs.worker.liveness import Liveness
 from jobs.worker.periodic import Periodic
 from jobs.worker.shutdown import Stop, watch
 
@@ -41,14 +41,14 @@ class Upkeep:
     """Keeps house until asked to stop or the supervisor has died.
 
     Args:
-        signs: where to say whether notices arrive.
+        liveness: where to say whether notices arrive.
         wake: writing end of the pipe on which new work is announced to the workers of this host.
         restarts: reading end of the pipe from which the supervisor's restarts come, one JSON text a line.
         readers: how many workers read from `wake`.
         life: reading end of a pipe that only the supervisor can write to.
     """
 
-    def __init__(self, signs: LifeSigns, *, wake: int, restarts: int, readers: int, life: int) -> None:
+    def __init__(self, liveness: Liveness, *, wake: int, restarts: int, readers: int, life: int) -> None:
         self._stop = Stop()
         self._life = life
         self._restarts = restarts
@@ -57,7 +57,7 @@ class Upkeep:
             Periodic("sweep", SWEEP_EVERY_S, sweeps.run_all, statement_s=SWEEP_MAY_TAKE_S)
         ]
         if not settings.ORCH_DB_POOLED:
-            self._threads.append(Listener(wake, readers, signs))
+            self._threads.append(Listener(wake, readers, liveness))
 
     def run(self) -> None:
         """Keep house."""

@@ -19,16 +19,16 @@ from foundation import db_session
 from jobs.errors import LeaseLostError
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant, of_this_host
+from jobs.queue.claim_request import ClaimRequest, of_this_host
 from jobs.worker.attempt import perform
-from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.completion import answer_was_lost, claim_answer_s
-from jobs.worker.heartbeat_thread import Heart
+from jobs.worker.heartbeat_thread import HeartbeatThread
 from jobs.worker.job_log import log
-from jobs.worker.liveness import LifeSigns
+from jobs.worker.liveness import Liveness
 from jobs.worker.recycling import Bounds
 from jobs.worker.shutdown import Stop, watch
-from jobs.worker_registration import Presence
+from jobs.worker_registration import WorkerRegistration
 
 POLL_S = 1.0
 POLL_BESIDE_NOTICES_S = 20.0  # catches what no notice told, such as room on the disk
@@ -42,7 +42,7 @@ class Worker:
     Args:
         wake: reading end of a pipe on which new work is announced; `None` means polling alone.
         life: reading end of a pipe that only the supervisor can write to: closed, it means that it has died.
-        signs: tells whether notices arrive; without it none do.
+        liveness: tells whether notices arrive; without it none do.
         bounds: how much this process may do before it makes way; `None` means that nobody would take its place.
 
     Attributes:
@@ -55,19 +55,19 @@ class Worker:
         *,
         wake: int | None = None,
         life: int | None = None,
-        signs: LifeSigns | None = None,
+        liveness: Liveness | None = None,
         bounds: Bounds | None = None,
     ) -> None:
         self.makes_way = False
         self.drained = False
         self._wake = wake
         self._life = life
-        self._signs = signs
+        self._liveness = liveness
         self._bounds = bounds
         self._stop = Stop()
-        self._presence = Presence()
-        self._heart = Heart(self._presence, self._stop.event)
-        self._claimant = of_this_host(self._presence.worker_id)
+        self._registration = WorkerRegistration()
+        self._heartbeat = HeartbeatThread(self._registration, self._stop.event)
+        self._claimant = of_this_host(self._registration.worker_id)
         self._job: Job | None = None
 
     def serve(self) -> None:
@@ -81,12 +81,12 @@ class Worker:
     def _run(self, *, most: int | None, until_idle: bool) -> None:
         db_session.prepare()
         watch(self._stop, self._stop.on_signals(), life=self._life, leave=self._leave_now)
-        self._heart.start()
+        self._heartbeat.start()
         pause_s = FIRST_PAUSE_S
-        while not self._is_over(most, self._presence.jobs_done):
+        while not self._is_over(most, self._registration.jobs_done):
             try:
                 worked = self._work(most)
-                if self._bound_is_reached(self._presence.jobs_done) or (until_idle and not worked):
+                if self._bound_is_reached(self._registration.jobs_done) or (until_idle and not worked):
                     break
                 if not worked:
                     self._idle()
@@ -96,7 +96,7 @@ class Worker:
                     raise
                 self._lose_connection(error, pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-        self._heart.stop()
+        self._heartbeat.stop()
         self._depart()
 
     def _lose_connection(self, error: Error, pause_s: float) -> None:
@@ -109,7 +109,7 @@ class Worker:
         self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
 
     def _is_over(self, most: int | None, done: int) -> bool:
-        if self._presence.drains and not self.drained:
+        if self._registration.drains and not self.drained:
             self.drained = True
             log.info("this worker process was asked to finish, and leaves")
         return self.drained or self._stop.event.is_set() or (most is not None and done >= most)
@@ -133,32 +133,32 @@ class Worker:
 
     def _perform(self, job: Job, most: int | None) -> Job | None:
         """Perform a claimed job; the next one, if that came along."""
-        pulse = Pulse(job, registry.get(job.job_type).phases, stopping=self._stop.event, direct=False)
+        reporter = AttemptReporter(job, registry.get(job.job_type).phases, stopping=self._stop.event, direct=False)
         self._job = job
-        self._presence.current_job = job.job_id
-        self._heart.watch(pulse)
+        self._registration.current_job = job.job_id
+        self._heartbeat.watch(reporter)
 
-        def claimant() -> Claimant | None:
-            done = self._presence.jobs_done + 1
+        def request() -> ClaimRequest | None:
+            done = self._registration.jobs_done + 1
             return None if self._is_over(most, done) or self._bound_is_reached(done) else self._claimant
 
         try:
-            return perform(job, pulse, rest=self._heart.rest, claimant=claimant)
+            return perform(job, reporter, rest=self._heartbeat.rest, request=request)
         finally:
-            self._heart.rest()
-            self._job = self._presence.current_job = None
-            self._presence.jobs_done += 1
+            self._heartbeat.rest()
+            self._job = self._registration.current_job = None
+            self._registration.jobs_done += 1
 
     def _idle(self) -> None:
         """Wait until there may be work, telling now and then that this worker lives."""
-        told = self._signs is not None and self._signs.notices_arrive
+        told = self._liveness is not None and self._liveness.notices_arrive
         poll_s = (POLL_BESIDE_NOTICES_S if told else POLL_S) * random.uniform(0.7, 1.3)  # noqa: S311 # as above
         look_at = time.monotonic() + poll_s
-        while not self._presence.drains:
+        while not self._registration.drains:
             with db_session.answers_within(claim_answer_s()):
-                present_s = self._heart.present()
+                present_s = self._heartbeat.present()
             left_s = look_at - time.monotonic()
-            if self._presence.drains or self._sleep(max(0.0, min(left_s, present_s))) or left_s <= present_s:
+            if self._registration.drains or self._sleep(max(0.0, min(left_s, present_s))) or left_s <= present_s:
                 return
 
     def _sleep(self, seconds: float) -> bool:
@@ -184,7 +184,7 @@ class Worker:
 
     def _depart(self) -> None:
         try:
-            self._presence.leave()
+            self._registration.leave()
         except (OperationalError, InterfaceError) as error:
             log.warning("could not sign off", error=db_session.one_line(error))
         connection.close()
@@ -199,7 +199,7 @@ def run_one(worker_id: str = "test") -> Job | None:
     job = queue.claim(of_this_host(worker_id))
     if job is None:
         return None
-    perform(job, Pulse(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))
+    perform(job, AttemptReporter(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))
     return Job.objects.get(job_id=job.job_id)
 
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from jobs.models import RestartReason
 from jobs.worker import liveness, recycling
 from jobs.worker.job_log import log
-from jobs.worker.liveness import LifeSigns
+from jobs.worker.liveness import Liveness
 from jobs.worker.stall import Stall
 from jobs.worker_restarts import how_it_ended
 
@@ -25,7 +25,7 @@ LONGEST_LOOK_S = 4.0  # between two looks of a supervisor that is not held up it
 
 
 class Process(Protocol):
-    """What a seat needs of a process; `jobs.worker.forked_process.Forked` is one."""
+    """What a slot needs of a process; `jobs.worker.forked_process.Forked` is one."""
 
     pid: int
 
@@ -37,12 +37,12 @@ class Process(Protocol):
 
 
 @dataclass
-class Seat:
+class WorkerSlot:
     """One place.
 
     Attributes:
         number: from 0.
-        signs: where its process gives its signs of life.
+        liveness: where its process gives its liveness of life.
         drain: whether a process that ends with code 0 has left because there is no more to do.
         process: who sits here, if anybody.
         since: when they sat down, on `time.monotonic`.
@@ -55,7 +55,7 @@ class Seat:
     """
 
     number: int
-    signs: LifeSigns
+    liveness: Liveness
     drain: bool
     process: Process | None = None
     since: float = 0.0
@@ -76,7 +76,7 @@ class Seat:
         if code is not None:
             self.process = self._stall = None
             return self._note_end(code, now)
-        self._stall.look(self.signs.last(self.number) or self.since, now, closely=self.is_suspect)
+        self._stall.look(self.liveness.last(self.number) or self.since, now, closely=self.is_suspect)
         return None
 
     def may_start(self, now: float) -> bool:
@@ -85,7 +85,7 @@ class Seat:
 
     def start(self, begin: Callable[[], Process], now: float) -> None:
         """Let somebody sit down."""
-        self.signs.forget(self.number)
+        self.liveness.forget(self.number)
         self.process, self.since, self._killed_as = begin(), now, None
         self._stall = Stall(self.process.pid, LONGEST_LOOK_S)
 
@@ -96,7 +96,7 @@ class Seat:
     @property
     def is_coming_up(self) -> bool:
         """Whether somebody sits here who has given no sign of life yet."""
-        return self.process is not None and self.signs.last(self.number) is None
+        return self.process is not None and self.liveness.last(self.number) is None
 
     @property
     def is_replaced(self) -> bool:
@@ -113,7 +113,7 @@ class Seat:
         """Whether its process has been silent for longer than it should be."""
         if self.process is None:
             return False
-        silent_s = time.monotonic() - (self.signs.last(self.number) or self.since)
+        silent_s = time.monotonic() - (self.liveness.last(self.number) or self.since)
         return silent_s > 2 * liveness.every_s()
 
     @property

@@ -24,9 +24,9 @@ from foundation.principal import SYSTEM
 from jobs import waiting
 from jobs.models import Job
 from jobs.queue import queue
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.worker.worker import run_one
-from jobs.worker_registration import Presence
+from jobs.worker_registration import WorkerRegistration
 from tests.support.main_job import INCIDENT, bundle, files_of, run_to_its_end, sources
 
 __all__ = ["sources"]
@@ -113,7 +113,7 @@ def test_the_sweep_leaves_a_published_file_whose_row_exists(orch, sources):
 
 def test_the_sweep_leaves_the_folder_of_an_attempt_that_holds_its_lease(orch):
     bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT)
-    claimed = queue.claim(Claimant("w", ("bundle_create",)))
+    claimed = queue.claim(ClaimRequest("w", ("bundle_create",)))
     assert claimed is not None
     assert claimed.lease_token is not None
     mine, before = (bundle_files.make_staging(claimed.job_id, token) for token in (claimed.lease_token, uuid4()))
@@ -219,7 +219,7 @@ def tiny_disk(orch) -> Iterator[Callable[[int], None]]:
 def test_a_job_waits_for_a_disk_that_has_no_room_and_says_so(orch, sources, tiny_disk):
     tiny_disk(64)
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
-    presence = Presence()
+    presence = WorkerRegistration()
     presence.announce()
     assert run_one() is None, "what is there is less than the reserve"
     assert f"{presence.host} has 0.00 GiB" in waiting.reason(job)

@@ -30,11 +30,11 @@ from foundation.principal import SYSTEM
 from jobs import waiting
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant, of_this_host
+from jobs.queue.claim_request import ClaimRequest, of_this_host
 from jobs.worker.attempt import perform
-from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.worker import run_one
-from jobs.worker_registration import Presence
+from jobs.worker_registration import WorkerRegistration
 from orchestrator_site.configuration import checks
 from orchestrator_site.operations import health
 from rehydration import services as restore_services
@@ -74,14 +74,14 @@ def known(kind: str = store_identity.BUNDLES) -> str:
 
 
 def claimed(job_type: str) -> Job:
-    job = queue.claim(Claimant("w", (job_type,)))
+    job = queue.claim(ClaimRequest("w", (job_type,)))
     assert job is not None
     return job
 
 
 def attempted(job: Job) -> Job:
     """A claimed job after its attempt in this process."""
-    perform(job, Pulse(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))
+    perform(job, AttemptReporter(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))
     return Job.objects.get(job_id=job.job_id)
 
 
@@ -106,7 +106,7 @@ def test_a_host_with_another_bundle_store_neither_serves_nor_verifies_nor_calls_
         form = person.post(reverse("verify-file-send"), {"bundle_file": SimpleUploadedFile("x.zst", b"x")})
         assert (form.status_code, "store_mismatch" in form.content.decode()) == (503, True)
         job = bundle_services.request_verification(SYSTEM, made.bundle_id).job
-        Presence().announce()
+        WorkerRegistration().announce()
         assert run_one() is None
         assert "No live worker's host can do it now" in waiting.reason(job)
         assert known()[:8] in waiting.reason(job)
@@ -301,7 +301,7 @@ def test_checks_ready_and_home_name_the_wrong_store_and_serving_goes_on(orch, so
     person = Client()
     person.force_login(rows.user("operator"))
     with elsewhere():
-        Presence().announce()
+        WorkerRegistration().announce()
         words = store_identity.mismatches(store_identity.known())[store_identity.BUNDLES]
         assert "OUTPUT_DIR: no store id (.store-id) is there" in words
         page = person.get(reverse("home")).content.decode()

@@ -21,9 +21,9 @@ from foundation.principal import SYSTEM
 from jobs import waiting, worker_restarts, workers
 from jobs.models import RestartReason, Worker
 from jobs.worker import recycling
-from jobs.worker.liveness import LifeSigns
-from jobs.worker.worker_slot import Seat
-from jobs.worker_registration import Presence, live_workers
+from jobs.worker.liveness import Liveness
+from jobs.worker.worker_slot import WorkerSlot
+from jobs.worker_registration import WorkerRegistration, live_workers
 from tests.support import console_rows as rows
 from tests.support.jobs_app.running import ask, done, eventually, now, start, types_known_here
 
@@ -131,7 +131,7 @@ def test_a_queued_job_says_that_every_worker_is_leaving() -> None:
 
 @pytest.mark.django_db
 def test_a_worker_learns_of_the_request_with_its_heartbeat_and_takes_no_new_jobs() -> None:
-    presence = Presence()
+    presence = WorkerRegistration()
     presence.announce()
     presence.beat(stopping=False)
     before = presence.drains
@@ -165,14 +165,14 @@ def test_the_place_of_a_drained_worker_stays_empty_until_it_is_told_to_be_filled
         def kill(self) -> None:
             pytest.fail("it has left by itself")
 
-    def look_after(seat: Seat) -> None:
+    def look_after(seat: WorkerSlot) -> None:
         now = time.monotonic()
         assert seat.look(now) is None, "that is no restart"
         if seat.may_start(now):
             started.append(seat.number)
             seat.start(Gone, now)
 
-    seat = Seat(0, LifeSigns(1), drain=False)
+    seat = WorkerSlot(0, Liveness(1), drain=False)
     for _ in range(3):
         look_after(seat)
     assert started == [0]

@@ -17,8 +17,8 @@ from foundation.principal import SYSTEM
 from jobs.admin import paging
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ LIST = "/admin/jobs/job/"
 
 @pytest.fixture(autouse=True)
 def _type() -> Iterator[None]:
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     yield
     registry.unregister("t")
 
@@ -47,7 +47,7 @@ def operator() -> Client:
 
 def stuck_job() -> Job:
     queue.enqueue("t", {}, principal=SYSTEM, operation="test", incident_id="incident-1", priority=500)
-    job = queue.claim(Claimant("worker", ("t",)))
+    job = queue.claim(ClaimRequest("worker", ("t",)))
     assert job is not None
     Job.objects.filter(job_id=job.job_id).update(lease_expires_at=timezone.now() - timedelta(hours=1))
     return job
@@ -55,7 +55,7 @@ def stuck_job() -> Job:
 
 def running_job() -> Job:
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
-    job = queue.claim(Claimant("worker", ("t",)))
+    job = queue.claim(ClaimRequest("worker", ("t",)))
     assert job is not None
     return job
 
@@ -159,12 +159,12 @@ def test_a_job_that_another_connection_holds_with_a_running_lease_is_neither_fre
 
     def hold() -> None:
         try:
-            job = queue.claim(Claimant("elsewhere", ("t",)))
+            job = queue.claim(ClaimRequest("elsewhere", ("t",)))
             assert job is not None
             held.append(queue.heartbeat(job))
             claimed.set()
             assert answered.wait(timeout=240)
-            queue.complete(queue.heartbeat(job), Finished({}))
+            queue.complete(queue.heartbeat(job), JobResult({}))
         finally:
             claimed.set()
             connection.close()
@@ -214,8 +214,8 @@ def test_a_forged_confirmation_is_a_bad_request(operator, action, job):
 
 
 def test_workers_can_be_looked_at(operator):
-    from jobs.worker_registration import Presence
+    from jobs.worker_registration import WorkerRegistration
 
-    presence = Presence()
-    presence.announce()
-    assert presence.worker_id in operator.get("/admin/jobs/worker/").content.decode()
+    registration = WorkerRegistration()
+    registration.announce()
+    assert registration.worker_id in operator.get("/admin/jobs/worker/").content.decode()

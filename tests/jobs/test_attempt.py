@@ -16,24 +16,24 @@ from jobs import job_json, services
 from jobs.errors import LeaseLostError, PermanentError, RetryableError, StoppingError
 from jobs.models import Job, Worker
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from jobs.worker import sweeps
-from jobs.worker.attempt_reporter import Pulse
-from jobs.worker.heartbeat_thread import Heart
+from jobs.worker.attempt_reporter import AttemptReporter
+from jobs.worker.heartbeat_thread import HeartbeatThread
 from jobs.worker.progress import ProgressTracker
 from jobs.worker.worker import drain, run_one
-from jobs.worker_registration import Presence, forget_departed
+from jobs.worker_registration import WorkerRegistration, forget_departed
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def handle() -> Iterator[Callable[[Callable[[JobContext], Finished]], Job]]:
+def handle() -> Iterator[Callable[[Callable[[JobContext], JobResult]], Job]]:
     """Queues one job for the given handler."""
 
-    def queue_one(handler: Callable[[JobContext], Finished]) -> Job:
+    def queue_one(handler: Callable[[JobContext], JobResult]) -> Job:
         registry.register(registry.JobType(name="t", title="T", phases=("fetching", "packing"), handler=handler))
         anna = Principal(name="anna", authenticated_by="session")
         return queue.enqueue("t", {"a": 1}, principal=anna, operation="test", incident_id="incident-1").job
@@ -42,7 +42,7 @@ def handle() -> Iterator[Callable[[Callable[[JobContext], Finished]], Job]]:
     registry.unregister("t")
 
 
-def report_for_ever(context: JobContext) -> Finished:
+def report_for_ever(context: JobContext) -> JobResult:
     while True:
         context.progress("packing", 1)
 
@@ -54,11 +54,11 @@ def run() -> Job:
 
 
 def test_a_handler_gets_its_job_and_its_result_is_kept(handle):
-    def handler(context: JobContext) -> Finished:
+    def handler(context: JobContext) -> JobResult:
         assert (context.payload, context.incident_id, context.attempt) == ({"a": 1}, "incident-1", 1)
         assert context.principal.name == "anna"
         context.progress("packing", 5, 10, note="file")
-        return Finished({"token": str(context.lease_token)})
+        return JobResult({"token": str(context.lease_token)})
 
     handle(handler)
     done = run()
@@ -82,7 +82,7 @@ def test_a_handler_gets_its_job_and_its_result_is_kept(handle):
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_what_a_handler_raises_decides_what_becomes_of_its_job(handle, error, state, code):
-    def handler(context: JobContext) -> Finished:
+    def handler(context: JobContext) -> JobResult:
         raise error
 
     job = handle(handler)
@@ -91,7 +91,7 @@ def test_what_a_handler_raises_decides_what_becomes_of_its_job(handle, error, st
 
 
 def test_a_handler_notices_a_cancel_request_at_its_next_progress(handle):
-    def handler(context: JobContext) -> Finished:
+    def handler(context: JobContext) -> JobResult:
         services.cancel(SYSTEM, context.job_id)
         return report_for_ever(context)
 
@@ -121,11 +121,11 @@ def test_a_connection_that_breaks_while_an_attempt_is_closed_costs_no_attempt(ha
 def test_a_handler_whose_job_was_taken_away_is_stopped_and_publishes_nothing(handle):
     seen: list[str] = []
 
-    def handler(context: JobContext) -> Finished:
+    def handler(context: JobContext) -> JobResult:
         Job.objects.filter(job_id=context.job_id).update(lease_expires_at=timezone.now() - timedelta(hours=1))
         with pytest.raises(LeaseLostError):
             report_for_ever(context)
-        return Finished({}, register=lambda: seen.append("registered"), discard=lambda: seen.append("discarded"))
+        return JobResult({}, register=lambda: seen.append("registered"), discard=lambda: seen.append("discarded"))
 
     handle(handler)
     assert job_json.as_dict(run())["status"] == "processing"
@@ -133,7 +133,7 @@ def test_a_handler_whose_job_was_taken_away_is_stopped_and_publishes_nothing(han
 
 
 def test_log_lines_are_kept_per_job_up_to_a_bound(handle):
-    def handler(context: JobContext) -> Finished:
+    def handler(context: JobContext) -> JobResult:
         for number in range(600):
             context.log("info", f"line {number}", number=number, odd="\x00")
         raise PermanentError("broken", "It broke.")
@@ -159,7 +159,7 @@ def test_progress_never_goes_backwards_and_unknown_phases_are_a_mistake():
 def test_progress_is_stored_at_most_twice_a_second(handle):
     writes: list[int] = []
 
-    def handler(context: JobContext) -> Finished:
+    def handler(context: JobContext) -> JobResult:
         give_up_at = time.monotonic() + 1.2
         last = None
         while time.monotonic() < give_up_at:
@@ -168,7 +168,7 @@ def test_progress_is_stored_at_most_twice_a_second(handle):
             if stored != last:
                 last = stored
                 writes.append(1)
-        return Finished({})
+        return JobResult({})
 
     handle(handler)
     run()
@@ -177,7 +177,7 @@ def test_progress_is_stored_at_most_twice_a_second(handle):
 
 def test_drain_does_all_that_is_due(handle):
     for _ in range(5):
-        handle(lambda _: Finished({}))
+        handle(lambda _: JobResult({}))
     assert drain() == 5
     assert services.counts() == {"queued": 0, "processing": 0}
 
@@ -185,18 +185,18 @@ def test_drain_does_all_that_is_due(handle):
 @pytest.mark.django_db(transaction=True)
 def test_the_heart_renews_a_lease_and_sees_a_cancel_request_while_the_handler_computes(handle, settings):
     settings.ORCH_LEASE_SECONDS, settings.ORCH_HEARTBEAT_SECONDS = 2, 1
-    handle(lambda _: Finished({}))
-    presence, stopping = Presence(), threading.Event()
-    job = queue.claim(Claimant(presence.worker_id, ("t",)))
+    handle(lambda _: JobResult({}))
+    registration, stopping = WorkerRegistration(), threading.Event()
+    job = queue.claim(ClaimRequest(registration.worker_id, ("t",)))
     assert job is not None
-    heart, pulse = Heart(presence, stopping), Pulse(job, ("packing",), stopping=stopping, direct=False)
-    heart.watch(pulse)
+    heart, reporter = HeartbeatThread(registration, stopping), AttemptReporter(job, ("packing",), stopping=stopping, direct=False)
+    heart.watch(reporter)
     heart.start()
     assert job.lease_expires_at is not None
     while not Job.objects.filter(job_id=job.job_id, lease_expires_at__gt=job.lease_expires_at).exists():
         time.sleep(0.02)
     queue.cancel(job.job_id)
-    while not pulse.cancelled:
+    while not reporter.cancelled:
         time.sleep(0.02)
     assert [worker.current_job for worker in services.workers(SYSTEM)] == [job.job_id]
     heart.rest()
@@ -205,8 +205,8 @@ def test_the_heart_renews_a_lease_and_sees_a_cancel_request_while_the_handler_co
 
 
 def test_a_worker_not_heard_of_is_neither_shown_nor_kept_for_ever():
-    presence = Presence()
-    presence.announce()
+    registration = WorkerRegistration()
+    registration.announce()
     assert services.live_worker_count() == 1
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
     assert (services.workers(SYSTEM), services.live_worker_count()) == ([], 0)

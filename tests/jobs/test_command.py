@@ -16,15 +16,15 @@ from custody.models import Event
 from foundation.principal import SYSTEM
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def job() -> Iterator[Job]:
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     yield queue.enqueue("t", {}, principal=SYSTEM, operation="test").job
     registry.unregister("t")
 
@@ -44,7 +44,7 @@ def test_a_job_is_listed_cancelled_and_retried_and_custody_names_the_shell(job):
 
 
 def test_only_stuck_jobs_are_freed(job):
-    claimed = queue.claim(Claimant("worker", ("t",)))
+    claimed = queue.claim(ClaimRequest("worker", ("t",)))
     assert claimed is not None
     assert orch_jobs("free") == []
     with pytest.raises(CommandError, match="state_conflict"):
@@ -55,7 +55,7 @@ def test_only_stuck_jobs_are_freed(job):
 
 def test_a_job_is_shown_with_its_history(job):
     out = StringIO()
-    claimed = queue.claim(Claimant("worker", ("t",)))
+    claimed = queue.claim(ClaimRequest("worker", ("t",)))
     assert claimed is not None
     queue.fail(claimed, "broken", "It broke.", permanent=True)
     call_command("orch_jobs", "show", str(job.job_id), stdout=out)

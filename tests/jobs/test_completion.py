@@ -22,9 +22,9 @@ from jobs import services
 from jobs.errors import LeaseLostError, OutcomeUnknownError
 from jobs.models import Attempt, Job, Worker
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
-from jobs.worker.completion import settle
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
+from jobs.worker.completion import complete_with_recovery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -97,25 +97,25 @@ def cutter() -> Iterator[Cutter]:
 
 @pytest.fixture
 def job() -> Job:
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
-    claimed = queue.claim(Claimant("worker", ("t",)))
+    claimed = queue.claim(ClaimRequest("worker", ("t",)))
     assert claimed is not None
     return claimed
 
 
-def finished(discarded: list[str]) -> Finished:
+def finished(discarded: list[str]) -> JobResult:
     def register() -> None:
         chain.record(SYSTEM, "bundle.published", "bundle", "b")
 
-    return Finished({"made": 1}, register=register, discard=lambda: discarded.append("file"))
+    return JobResult({"made": 1}, register=register, discard=lambda: discarded.append("file"))
 
 
 @pytest.mark.parametrize("cut", ["before", "after"])
 def test_a_commit_without_an_answer_ends_in_one_outcome_and_keeps_the_file(cutter, job, cut):
     discarded: list[str] = []
     cutter.cut = cut
-    settle(job, finished(discarded), None, patience_s=20)
+    complete_with_recovery(job, finished(discarded), None, patience_s=20)
     assert cutter.cut == ""
     done = Job.objects.get(job_id=job.job_id)
     assert (done.status, done.result) == ("completed", {"made": 1})
@@ -142,7 +142,7 @@ def test_a_job_that_was_lost_while_the_connection_was_cut_discards_the_file(cutt
 
     threads: list[threading.Thread] = []
     with pytest.raises(LeaseLostError):
-        settle(job, Finished({}, shorten_the_lease_then_register, made.discard), None, patience_s=20)
+        complete_with_recovery(job, JobResult({}, shorten_the_lease_then_register, made.discard), None, patience_s=20)
     threads[0].join()
     assert discarded == ["file"]
     assert not Event.objects.exists()
@@ -169,7 +169,7 @@ def test_a_worker_that_freezes_while_it_asks_what_became_of_its_commit_keeps_nob
 
     cutter.cut = "before"
     with connection.execute_wrapper(freeze_after_asking), pytest.raises(LeaseLostError):
-        settle(job, finished(discarded), None, patience_s=20)
+        complete_with_recovery(job, finished(discarded), None, patience_s=20)
     assert [one.job_id for one in recovered] == [job.job_id]
     assert discarded == ["file"]
 
@@ -178,7 +178,7 @@ def test_while_the_database_stays_away_nothing_is_discarded(cutter, job):
     discarded: list[str] = []
     cutter.cut, cutter.refuse = "before", True
     with pytest.raises(OutcomeUnknownError):
-        settle(job, finished(discarded), None, patience_s=0.5)
+        complete_with_recovery(job, finished(discarded), None, patience_s=0.5)
     assert discarded == []
     cutter.refuse = False
     assert Job.objects.get(job_id=job.job_id).status == "processing"
@@ -191,7 +191,7 @@ def test_a_registration_that_fails_discards_the_file_and_says_so(job):
         raise ValueError("no room in the table")
 
     with pytest.raises(ValueError, match="no room"):
-        settle(job, Finished({}, refuse, lambda: discarded.append("file")), None)
+        complete_with_recovery(job, JobResult({}, refuse, lambda: discarded.append("file")), None)
     assert discarded == ["file"]
     queue.release(job)
 
@@ -209,7 +209,7 @@ def test_a_session_that_the_server_ended_during_registration_is_tried_again(job)
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    settle(job, Finished({}, cut_once, made.discard), None, patience_s=20)
+    complete_with_recovery(job, JobResult({}, cut_once, made.discard), None, patience_s=20)
     assert Job.objects.get(job_id=job.job_id).status == "completed"
     assert (len(calls), discarded, Event.objects.count()) == (2, [], 1)
 
@@ -221,7 +221,7 @@ def test_a_registration_that_is_silent_for_long_is_not_cut_off(job, settings):
         time.sleep(1)  # as long as it takes to make a large record's statement
         assert not Event.objects.exists()
 
-    settle(job, Finished({}, slow), None)
+    complete_with_recovery(job, JobResult({}, slow), None)
     done = Job.objects.get(job_id=job.job_id)
     assert (done.status, done.attempts) == ("completed", 1)
 
@@ -253,5 +253,5 @@ def test_a_worker_that_freezes_while_it_completes_is_ended_by_the_server_at_last
             cursor.execute("SHOW idle_in_transaction_session_timeout")
             limits.append(cursor.fetchone()[0])
 
-    settle(job, Finished({}, look), None)
+    complete_with_recovery(job, JobResult({}, look), None)
     assert limits == ["10min"]

@@ -15,7 +15,7 @@ from jobs import duplicate
 from jobs.errors import StateConflictError
 from jobs.models import Job
 from jobs.queue import registry
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from tests.support import console_rows as rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
@@ -29,7 +29,7 @@ def signed_in(role: str) -> Client:
 
 @pytest.fixture
 def _plain_type() -> Iterator[None]:
-    registry.register(registry.JobType(name="plain", title="Plain", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="plain", title="Plain", phases=("one",), handler=lambda _: JobResult({})))
     yield
     registry.unregister("plain")
 

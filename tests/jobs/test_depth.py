@@ -12,8 +12,8 @@ from foundation.principal import SYSTEM
 from jobs import services
 from jobs.models import DepthSample, Job
 from jobs.queue import queue, queue_depth, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
 from jobs.worker import sweeps
 
 pytestmark = pytest.mark.django_db
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def _type() -> Iterator[None]:
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     yield
     registry.unregister("t")
 
@@ -34,7 +34,7 @@ def ask(number: int) -> None:
 def test_the_sweeps_note_the_longest_queue_of_the_half_hour():
     ask(3)
     sweeps.run_all()
-    queue.claim(Claimant("worker", ("t",)))
+    queue.claim(ClaimRequest("worker", ("t",)))
     sweeps.run_all()
     assert DepthSample.objects.get().queued == 3
     assert services.counts() == {"queued": 2, "processing": 1}

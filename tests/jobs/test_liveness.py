@@ -11,10 +11,10 @@ import pytest
 
 from jobs import worker_restarts
 from jobs.models import RestartReason, WorkerRestart
-from jobs.worker.liveness import LifeSigns
+from jobs.worker.liveness import Liveness
 from jobs.worker.stall import Stall, ThreadTimes, excused_s
 from jobs.worker.supervisor import Supervisor
-from jobs.worker.worker_slot import UP_WITHIN_S, Seat
+from jobs.worker.worker_slot import UP_WITHIN_S, WorkerSlot
 from tests.support.busy import busy_cores
 from tests.support.jobs_app.running import ask, done, eventually, now, start, types_known_here, workers_of
 
@@ -139,7 +139,7 @@ def test_one_process_is_started_and_one_is_killed_at_a_time(monkeypatch, setting
     boss = Supervisor(2)
     children: list[Child] = []
 
-    def begin(_: Seat) -> Child:
+    def begin(_: WorkerSlot) -> Child:
         children.append(Child())
         return children[-1]
 
@@ -147,8 +147,8 @@ def test_one_process_is_started_and_one_is_killed_at_a_time(monkeypatch, setting
     for up in range(3):
         boss._look()
         boss._look()
-        assert [seat.process is not None for seat in boss._all] == [number <= up for number in range(3)]
-        boss._signs.give(boss._all[up].number)
+        assert [slot.process is not None for slot in boss._all] == [number <= up for number in range(3)]
+        boss._liveness.give(boss._all[up].number)
     settings.ORCH_LEASE_SECONDS = -1000  # now all of them hang
     for _ in range(3):
         boss._look()
@@ -160,7 +160,7 @@ def test_one_process_is_started_and_one_is_killed_at_a_time(monkeypatch, setting
     settings.ORCH_LEASE_SECONDS = -1000
     boss._look()
     assert children[1].code is None, "the first one is not up again"
-    boss._signs.give(boss._all[0].number)
+    boss._liveness.give(boss._all[0].number)
     monkeypatch.setattr(boss._all[0]._stall, "seconds", lambda _: -10_000)
     boss._look()
     assert children[1].code == -signal.SIGKILL
@@ -170,14 +170,14 @@ def test_a_process_has_longer_to_come_up_than_it_may_be_silent_later(monkeypatch
     at = [1000.0]
     monkeypatch.setattr("jobs.worker.worker_slot.time.monotonic", lambda: at[0])
     monkeypatch.setattr("jobs.worker.liveness.time.monotonic", lambda: at[0])
-    place = Seat(0, LifeSigns(1), drain=False)
+    place = WorkerSlot(0, Liveness(1), drain=False)
     place.start(Child, at[0])
     place.look(at[0])
     at[0] += UP_WITHIN_S
     assert not place.hangs
     at[0] += 1
     held = [place.hangs]
-    place.signs.give(0)
+    place.liveness.give(0)
     place.look(at[0])
     held.append(place.hangs)
     at[0] += UP_WITHIN_S

@@ -16,7 +16,7 @@ from jobs.errors import PermanentError
 from jobs.models import Job
 from jobs.queue import queue, registry
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from jobs.worker.job_log import MOST_FIELDS_CHARS, MOST_MESSAGE_CHARS, line_of
 from jobs.worker.worker import run_one
 
@@ -90,10 +90,10 @@ def test_every_line_of_an_attempt_says_its_job_and_a_traceback_tells_no_secret()
 
 
 @pytest.fixture
-def perform() -> Iterator[Callable[[Callable[[JobContext], Finished]], Job]]:
+def perform() -> Iterator[Callable[[Callable[[JobContext], JobResult]], Job]]:
     """Runs a handler as one attempt of a job."""
 
-    def run(handler: Callable[[JobContext], Finished]) -> Job:
+    def run(handler: Callable[[JobContext], JobResult]) -> Job:
         registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=handler))
         queue.enqueue("t", {}, principal=SYSTEM, operation="test")
         job = run_one()
@@ -118,7 +118,7 @@ class Kept(logging.Handler):
 
 @pytest.mark.django_db
 def test_an_attempt_leaves_no_secret_in_its_job_its_log_or_the_workers(perform):
-    def handler(context: JobContext) -> Finished:
+    def handler(context: JobContext) -> JobResult:
         context.log("info", f"asking http://a:{SECRET}@h/", headers={"Authorization": SECRET})
         logging.getLogger("some.library").warning("retrying http://a:%s@h/", SECRET)
         raise PermanentError("source_refused", f"http://a:{SECRET}@h/ refused Authorization: Token {SECRET}")

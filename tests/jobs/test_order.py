@@ -19,11 +19,11 @@ from foundation.principal import SYSTEM
 from jobs import waiting
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant, of_this_host
+from jobs.queue.claim_request import ClaimRequest, of_this_host
 from jobs.queue.enqueue import POINT_S
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from jobs.worker.worker import run_one
-from jobs.worker_registration import Presence, live_workers
+from jobs.worker_registration import WorkerRegistration, live_workers
 
 GIB = 1 << 30
 
@@ -31,7 +31,7 @@ GIB = 1 << 30
 @pytest.fixture(autouse=True)
 def _types() -> Iterator[None]:
     for name in ("t", "other"):
-        registry.register(registry.JobType(name=name, title=name, phases=("one",), handler=lambda _: Finished({})))
+        registry.register(registry.JobType(name=name, title=name, phases=("one",), handler=lambda _: JobResult({})))
     yield
     for name in ("t", "other"):
         registry.unregister(name)
@@ -42,7 +42,7 @@ def ask(job_type: str = "t", **more: Any) -> Job:
 
 
 def claim(**more: Any) -> Job | None:
-    return queue.claim(Claimant("worker", ("t", "other"), **more))
+    return queue.claim(ClaimRequest("worker", ("t", "other"), **more))
 
 
 def age(job: Job, seconds: float) -> None:
@@ -88,7 +88,7 @@ def test_of_jobs_with_one_key_one_runs_at_a_time_and_the_others_let_pass_who_com
     assert claim() == first
     assert claim() == free
     assert claim() is None
-    queue.complete(Job.objects.get(job_id=first.job_id), Finished({}))
+    queue.complete(Job.objects.get(job_id=first.job_id), JobResult({}))
     assert claim() == second
 
 
@@ -138,7 +138,7 @@ def test_claims_that_race_keep_the_bound_and_none_of_them_fails(bound):
                 if job is None:
                     continue
                 running.append(Job.objects.filter(status="processing").count())
-                queue.complete(job, Finished({}))
+                queue.complete(job, JobResult({}))
                 done += 1
         finally:
             connection.close()
@@ -174,7 +174,7 @@ def test_an_attempt_that_failed_for_want_of_room_tells_what_the_next_one_needs()
 @pytest.mark.django_db
 def test_a_worker_asks_its_job_types_for_room_and_tells_it_in_its_row():
     registry.register(
-        registry.JobType(name="t", title="t", phases=("one",), handler=lambda _: Finished({}), room=lambda: 5)
+        registry.JobType(name="t", title="t", phases=("one",), handler=lambda _: JobResult({}), room=lambda: 5)
     )
     ask(needs_bytes=6)
     assert run_one() is None
@@ -182,8 +182,8 @@ def test_a_worker_asks_its_job_types_for_room_and_tells_it_in_its_row():
     done = run_one()
     assert done is not None
     assert done.job_id == fits.job_id
-    presence = Presence()
-    presence.announce()
+    registration = WorkerRegistration()
+    registration.announce()
     assert next(iter(live_workers())).room["t"] == 5
 
 
@@ -191,25 +191,25 @@ def test_a_worker_asks_the_disk_again_once_what_it_knows_is_half_a_second_old(mo
     at, free = [100.0], [5]
     monkeypatch.setattr("jobs.queue.claim_request.time.monotonic", lambda: at[0])
     registry.register(
-        registry.JobType(name="t", title="t", phases=("one",), handler=lambda _: Finished({}), room=lambda: free[0])
+        registry.JobType(name="t", title="t", phases=("one",), handler=lambda _: JobResult({}), room=lambda: free[0])
     )
-    claimant = of_this_host("worker")
-    assert claimant.room()["t"] == 5
+    request = of_this_host("worker")
+    assert request.room()["t"] == 5
     free[0] = 4
     at[0] += 0.4
-    assert claimant.room()["t"] == 5
+    assert request.room()["t"] == 5
     at[0] += 0.2
-    assert claimant.room()["t"] == 4
+    assert request.room()["t"] == 4
     assert of_this_host("another").room()["t"] == 4
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Presence:
+def worker(monkeypatch: pytest.MonkeyPatch) -> WorkerRegistration:
     """A live worker whose host has 3 GiB for jobs of type t."""
     monkeypatch.setattr(registry, "room", lambda: {"t": 3 * GIB})
-    presence = Presence()
-    presence.announce()
-    return presence
+    registration = WorkerRegistration()
+    registration.announce()
+    return registration
 
 
 @pytest.mark.django_db

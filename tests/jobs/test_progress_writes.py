@@ -14,11 +14,11 @@ from django.db import connection
 from foundation.principal import SYSTEM
 from jobs.models import Job, JobLogLine
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
-from jobs.worker.attempt_reporter import Pulse
-from jobs.worker.heartbeat_thread import Heart
-from jobs.worker_registration import Presence
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
+from jobs.worker.attempt_reporter import AttemptReporter
+from jobs.worker.heartbeat_thread import HeartbeatThread
+from jobs.worker_registration import WorkerRegistration
 from tests.support.jobs_app.running import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,15 +42,15 @@ DROP TABLE writes_seen;
 
 
 @pytest.fixture
-def pulse(settings) -> Iterator[Pulse]:
-    """The life signs of a claimed job, beating in a thread of their own as in a worker."""
+def reporter(settings) -> Iterator[AttemptReporter]:
+    """The life liveness of a claimed job, beating in a thread of their own as in a worker."""
     settings.ORCH_HEARTBEAT_SECONDS = 1  # so that renewals fall among the reports
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
-    presence, stopping = Presence(), threading.Event()
-    job = queue.claim(Claimant(presence.worker_id, ("t",)))
+    registration, stopping = WorkerRegistration(), threading.Event()
+    job = queue.claim(ClaimRequest(registration.worker_id, ("t",)))
     assert job is not None
-    made, heart = Pulse(job, ("one",), stopping=stopping, direct=False), Heart(presence, stopping)
+    made, heart = AttemptReporter(job, ("one",), stopping=stopping, direct=False), HeartbeatThread(registration, stopping)
     with connection.cursor() as cursor:
         cursor.execute(COUNTING)
     heart.watch(made)
@@ -68,33 +68,33 @@ def writes_to(table: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_ten_thousand_reports_a_second_cost_two_writes_a_second(pulse, caplog):
+def test_ten_thousand_reports_a_second_cost_two_writes_a_second(reporter, caplog):
     caplog.set_level(logging.ERROR, "jobs")  # the worker's own log has every line
     began = time.monotonic()
     for number in range(REPORTS):
-        pulse.progress("one", number + 1, REPORTS, "bytes", "")
-        pulse.log("info", f"line {number}", {})
-        pulse.check()
-    eventually(lambda: Job.objects.get(job_id=pulse.job.job_id).progress.get("done") == REPORTS)
-    eventually(lambda: JobLogLine.objects.filter(job_id=pulse.job.job_id, message=f"line {REPORTS - 1}").exists())
+        reporter.progress("one", number + 1, REPORTS, "bytes", "")
+        reporter.log("info", f"line {number}", {})
+        reporter.check()
+    eventually(lambda: Job.objects.get(job_id=reporter.job.job_id).progress.get("done") == REPORTS)
+    eventually(lambda: JobLogLine.objects.filter(job_id=reporter.job.job_id, message=f"line {REPORTS - 1}").exists())
     allowed = 2 * (time.monotonic() - began) + 1  # one at each end of the time
     assert 1 <= writes_to("orchestrator_jobs") <= allowed
     assert 1 <= writes_to("orchestrator_job_log") <= allowed
-    eventually(lambda: JobLogLine.objects.filter(job_id=pulse.job.job_id).count() == 500)
+    eventually(lambda: JobLogLine.objects.filter(job_id=reporter.job.job_id).count() == 500)
 
 
-def test_what_is_stored_tells_phase_bytes_done_and_expected_and_the_rate(pulse):
+def test_what_is_stored_tells_phase_bytes_done_and_expected_and_the_rate(reporter):
     done = iter(range(1000, 10**9, 1000))
 
     def stored_after_one_more_report() -> dict[str, Any]:
-        pulse.progress("one", next(done), 10**9, "bytes", "alerts.json")
-        found: dict[str, Any] = Job.objects.get(job_id=pulse.job.job_id).progress
+        reporter.progress("one", next(done), 10**9, "bytes", "alerts.json")
+        found: dict[str, Any] = Job.objects.get(job_id=reporter.job.job_id).progress
         return found
 
     eventually(lambda: stored_after_one_more_report().get("rate"))  # there is none before half a second
-    stored = Job.objects.get(job_id=pulse.job.job_id).progress
+    stored = Job.objects.get(job_id=reporter.job.job_id).progress
     assert {name: stored[name] for name in ("phase", "total", "unit", "note")} == {
         "phase": "one", "total": 10**9, "unit": "bytes", "note": "alerts.json",
     }  # fmt: skip
-    assert 1000 <= stored["done"] <= pulse.tracker.take()["done"]
+    assert 1000 <= stored["done"] <= reporter.tracker.take()["done"]
     assert stored["rate"] > 0

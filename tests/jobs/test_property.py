@@ -15,8 +15,8 @@ from foundation.principal import SYSTEM
 from jobs.errors import JobError
 from jobs.models import Attempt, Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
 
 STEPS = (
     "claim", "heartbeat", "complete", "fail", "fail for good", "release", "honour cancel", "ask to cancel", "retry",
@@ -54,7 +54,7 @@ class World:
         elif job is not None:
             {
                 "heartbeat": lambda: queue.heartbeat(job, {"phase": "one"}),
-                "complete": lambda: queue.complete(job, Finished({}, lambda: self.registered.append(job.attempts))),
+                "complete": lambda: queue.complete(job, JobResult({}, lambda: self.registered.append(job.attempts))),
                 "fail": lambda: queue.fail(job, "x", "x"),
                 "fail for good": lambda: queue.fail(job, "x", "x", permanent=True),
                 "release": lambda: queue.release(job),
@@ -62,7 +62,7 @@ class World:
             }[name]()
 
     def claim(self) -> None:
-        job = queue.claim(Claimant(f"worker {len(self.claims)}", ("t",)))
+        job = queue.claim(ClaimRequest(f"worker {len(self.claims)}", ("t",)))
         if job is not None:
             self.claims.append(job)
 
@@ -88,7 +88,7 @@ class World:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 5)), min_size=5, max_size=40))
 def test_no_order_of_events_gives_two_outcomes_or_too_many_attempts(steps):
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     with transaction.atomic():
         world = World()
         for name, which in steps:

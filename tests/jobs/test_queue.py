@@ -18,8 +18,8 @@ from jobs import services
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.models import Attempt, Job, JobTotal
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ A_TOKEN = uuid.UUID(int=1)
 
 @pytest.fixture(autouse=True)
 def _type() -> Iterator[None]:
-    registry.register(registry.JobType(name="t", title="T", phases=("one", "two"), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one", "two"), handler=lambda _: JobResult({})))
     yield
     registry.unregister("t")
 
@@ -39,7 +39,7 @@ def ask(**more: Any) -> Job:
 
 
 def claim() -> Job:
-    job = queue.claim(Claimant("worker", ("t",)))
+    job = queue.claim(ClaimRequest("worker", ("t",)))
     assert job is not None
     return job
 
@@ -65,7 +65,7 @@ def in_state(wanted: str) -> Job:
     if wanted != "queued":
         job = claim()
     if wanted == "completed":
-        queue.complete(job, Finished({}))
+        queue.complete(job, JobResult({}))
     elif wanted == "failed":
         queue.fail(job, "broken", "It broke.", permanent=True)
     elif wanted == "cancelled":
@@ -77,7 +77,7 @@ def in_state(wanted: str) -> Job:
 def test_higher_priority_is_claimed_first_then_the_older():
     low, old, young, high = ask(priority=1), ask(), ask(), ask(priority=500)
     assert [claim().job_id for _ in range(4)] == [high.job_id, old.job_id, young.job_id, low.job_id]
-    assert queue.claim(Claimant("worker", ("t",))) is None
+    assert queue.claim(ClaimRequest("worker", ("t",))) is None
 
 
 def test_a_claim_counts_the_attempt_and_gives_a_lease_from_the_database_clock():
@@ -93,10 +93,10 @@ def test_a_claim_counts_the_attempt_and_gives_a_lease_from_the_database_clock():
 
 def test_a_job_of_a_type_the_worker_does_not_know_or_one_not_yet_due_is_not_claimed():
     ask(run_after=timezone.now() + timedelta(hours=1))
-    assert queue.claim(Claimant("worker", ("t",))) is None
+    assert queue.claim(ClaimRequest("worker", ("t",))) is None
     ask()
-    assert queue.claim(Claimant("worker", ("another",))) is None
-    assert queue.claim(Claimant("worker", ())) is None
+    assert queue.claim(ClaimRequest("worker", ("another",))) is None
+    assert queue.claim(ClaimRequest("worker", ())) is None
 
 
 def test_a_failed_attempt_goes_back_with_growing_delay_and_fails_after_three():
@@ -107,7 +107,7 @@ def test_a_failed_attempt_goes_back_with_growing_delay_and_fails_after_three():
         assert failed.status == "queued"
         assert failed.error_code == "source_unavailable"
         delays.append((failed.run_after - timezone.now()).total_seconds())
-        assert queue.claim(Claimant("worker", ("t",))) is None
+        assert queue.claim(ClaimRequest("worker", ("t",))) is None
         due(job)
     assert 1.9 < delays[0] < 6.1
     assert 3.9 < delays[1] < 12.1
@@ -169,7 +169,7 @@ def test_a_worker_whose_lease_is_over_can_write_nothing(reclaimed):
     for write in (
         lambda: queue.heartbeat(old),
         lambda: queue.report_progress(old, {"phase": "two"}),
-        lambda: queue.complete(old, Finished({}, register=lambda: registered.append(1))),
+        lambda: queue.complete(old, JobResult({}, register=lambda: registered.append(1))),
         lambda: queue.fail(old, "x", "x"),
         lambda: queue.release(old),
         lambda: queue.honour_cancel(old),
@@ -197,10 +197,10 @@ def test_completing_registers_in_the_same_transaction_or_not_at_all():
         raise ValueError("the registration failed")
 
     with pytest.raises(ValueError, match="the registration failed"):
-        queue.complete(job, Finished({}, register=register))
+        queue.complete(job, JobResult({}, register=register))
     assert state(job) == "processing"
     assert not JobTotal.objects.filter(job_type="made by register").exists()
-    queue.complete(job, Finished({"made": "é\x00"}))
+    queue.complete(job, JobResult({"made": "é\x00"}))
     done = Job.objects.get(job_id=job.job_id)
     assert (done.status, done.result, done.lease_token) == ("completed", {"made": "é%00"}, None)
 
@@ -242,7 +242,7 @@ def test_a_job_that_finished_before_it_noticed_the_request_is_completed():
     ask()
     job = claim()
     queue.cancel(job.job_id)
-    queue.complete(job, Finished({}))
+    queue.complete(job, JobResult({}))
     assert state(job) == "completed"
 
 

@@ -19,8 +19,8 @@ from jobs import services
 from jobs.errors import IdempotencyKeyReusedError, JobError, LeaseLostError, StateConflictError
 from jobs.models import IdempotencyKey, Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Enqueued, Finished
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import Enqueued, JobResult
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @pytest.fixture(autouse=True)
 def _type() -> Iterator[None]:
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     yield
     registry.unregister("t")
 
@@ -93,7 +93,7 @@ def test_keys_of_different_people_and_operations_do_not_meet():
 
 def test_a_request_that_meets_a_stuck_job_and_a_person_who_frees_it_do_not_block_each_other():
     job = ask(active_key="incident-1")
-    assert queue.claim(Claimant("worker", ("t",))) is not None
+    assert queue.claim(ClaimRequest("worker", ("t",))) is not None
     Job.objects.filter(job_id=job.job_id).update(lease_expires_at=timezone.now() - timedelta(hours=1))
 
     def free() -> list[Job]:
@@ -128,7 +128,7 @@ def test_ten_claimers_share_thirty_jobs_without_ever_getting_the_same():
 
     def claim_all() -> list[Job]:
         claimed = []
-        while (job := queue.claim(Claimant(threading.current_thread().name, ("t",)))) is not None:
+        while (job := queue.claim(ClaimRequest(threading.current_thread().name, ("t",)))) is not None:
             claimed.append(job)
         return claimed
 
@@ -140,7 +140,7 @@ def test_ten_claimers_share_thirty_jobs_without_ever_getting_the_same():
 def test_of_a_cancel_and_a_claim_at_once_either_wins_and_the_end_is_legal():
     for _ in range(15):
         job = ask()
-        at_once(partial(queue.cancel, job.job_id), partial(queue.claim, Claimant("worker", ("t",))))
+        at_once(partial(queue.cancel, job.job_id), partial(queue.claim, ClaimRequest("worker", ("t",))))
         now = Job.objects.get(job_id=job.job_id)
         legal = {("cancelled", False, 0), ("processing", True, 1)}
         # SKIP LOCKED may pass over a job that is being cancelled, never the other way round.
@@ -152,12 +152,12 @@ def test_of_a_completion_and_a_recovery_at_once_exactly_one_wins():
     outcomes = set()
     for number in range(15):
         ask()
-        job = queue.claim(Claimant("worker", ("t",)))
+        job = queue.claim(ClaimRequest("worker", ("t",)))
         assert job is not None
         if number % 2:
             Job.objects.filter(job_id=job.job_id).update(lease_expires_at=timezone.now() - timedelta(hours=1))
         registered: list[int] = []
-        finished = Finished({}, register=partial(registered.append, 1))
+        finished = JobResult({}, register=partial(registered.append, 1))
         completed, recovered = at_once(partial(queue.complete, job, finished), queue.recover_expired)
         won = completed is None
         assert won == (recovered == []) == (registered == [1])
@@ -168,7 +168,7 @@ def test_of_a_completion_and_a_recovery_at_once_exactly_one_wins():
 
 def test_of_twenty_retries_at_once_one_wins():
     job = ask()
-    claimed = queue.claim(Claimant("worker", ("t",)))
+    claimed = queue.claim(ClaimRequest("worker", ("t",)))
     assert claimed is not None
     queue.fail(claimed, "x", "x", permanent=True)
     answers = at_once(*[lambda: services.retry(SYSTEM, job.job_id)] * 20)
@@ -178,14 +178,14 @@ def test_of_twenty_retries_at_once_one_wins():
 
 def test_nobody_can_take_a_job_whose_completing_transaction_is_still_open():
     ask()
-    job = queue.claim(Claimant("worker", ("t",)))
+    job = queue.claim(ClaimRequest("worker", ("t",)))
     assert job is not None
     during: list[Any] = []
 
     def register() -> None:
-        during.extend(at_once(queue.recover_expired, lambda: queue.claim(Claimant("other", ("t",)))))
+        during.extend(at_once(queue.recover_expired, lambda: queue.claim(ClaimRequest("other", ("t",)))))
 
-    queue.complete(job, Finished({}, register=register))
+    queue.complete(job, JobResult({}, register=register))
     assert during == [[], None]
     with pytest.raises(LeaseLostError):
         queue.release(job)

@@ -19,8 +19,8 @@ from foundation.errors import InvalidRequestError
 from foundation.principal import SYSTEM
 from jobs.models import Attempt, IdempotencyKey, Job, JobLogLine, JobTotal
 from jobs.queue import queue, registry, retention
-from jobs.queue.claim_request import Claimant
-from jobs.queue.job_result import Finished
+from jobs.queue.claim_request import ClaimRequest
+from jobs.queue.job_result import JobResult
 from jobs.worker import sweeps
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _type() -> Iterator[None]:
-    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: Finished({})))
+    registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     yield
     registry.unregister("t")
 
@@ -39,12 +39,12 @@ def ended(state: str, *, days_ago: float, key: str = "") -> Job:
     if state == "cancelled":
         queue.cancel(job.job_id)
     else:
-        claimed = queue.claim(Claimant("worker", ("t",)))
+        claimed = queue.claim(ClaimRequest("worker", ("t",)))
         assert claimed is not None
         assert claimed.job_id == job.job_id
         JobLogLine.objects.create(job=claimed, at=timezone.now(), level="info", message="noted")
         if state == "completed":
-            queue.complete(claimed, Finished({}))
+            queue.complete(claimed, JobResult({}))
         else:
             queue.fail(claimed, "broken", "It broke.", permanent=True)
     then = timezone.now() - timedelta(days=days_ago)
@@ -77,7 +77,7 @@ def test_the_sweep_removes_each_state_after_its_own_time_and_all_that_was_the_jo
 
 def test_jobs_that_have_not_ended_are_never_removed_however_old():
     waiting = queue.enqueue("t", {}, principal=SYSTEM, operation="test").job
-    claimed = queue.claim(Claimant("worker", ("t",)))
+    claimed = queue.claim(ClaimRequest("worker", ("t",)))
     second = queue.enqueue("t", {}, principal=SYSTEM, operation="test").job
     assert claimed is not None
     assert claimed.job_id == waiting.job_id

@@ -106,10 +106,10 @@ def test_a_worker_process_that_hangs_is_killed_and_keeps_the_watchdog_hungry_unt
     monkeypatch.setenv("NOTIFY_SOCKET", ear.variable)
     monkeypatch.setenv("WATCHDOG_USEC", "1")
     boss = supervisor.Supervisor(1)
-    (place,) = boss._seats
+    (place,) = boss._slots
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     place.start(lambda: process, time.monotonic())
-    boss._signs.give(0)
+    boss._liveness.give(0)
     boss._report()
     assert ear.listen().count("WATCHDOG=1") == 1
     monkeypatch.setattr("django.conf.settings.ORCH_LEASE_SECONDS", -10)
@@ -130,14 +130,14 @@ def test_children_give_signs_of_life_that_their_parent_sees_and_do_not_speak_to_
         "import os, sys; import django; django.setup()\n"
         "from jobs.worker import worker_process\n"
         "from jobs.worker.forked_process import Forked\n"
-        "from jobs.worker.liveness import LifeSigns\n"
-        "signs, up = LifeSigns(2), os.eventfd(0)\n"
+        "from jobs.worker.liveness import Liveness\n"
+        "signs, up = Liveness(2), os.eventfd(0)\n"
         "def live():\n"
-        "    worker_process._settle_in(signs, 1, up, [])\n"
+        "    worker_process._after_fork(liveness, 1, up, [])\n"
         "    return 3 if 'NOTIFY_SOCKET' not in os.environ else 4\n"
         "assert Forked('child', live).wait(60) == 3\n"
-        "assert os.eventfd_read(up) == 1 and signs.last(0) is None and signs.last(1) is not None\n"
+        "assert os.eventfd_read(up) == 1 and liveness.last(0) is None and liveness.last(1) is not None\n"
         "signs.forget(1)\n"
-        "assert signs.last(1) is None\n"
+        "assert liveness.last(1) is None\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "DB_HOST": "unused"})

@@ -19,14 +19,14 @@ from jobs import services
 from jobs.errors import LeaseLostError, PermanentError
 from jobs.models import Attempt, Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from jobs.worker.attempt import perform
-from jobs.worker.attempt_reporter import Pulse
-from jobs.worker.completion import settle
+from jobs.worker.attempt_reporter import AttemptReporter
+from jobs.worker.completion import complete_with_recovery
 
-WORKER = Claimant("worker", ("t",))
+WORKER = ClaimRequest("worker", ("t",))
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def _type() -> Iterator[None]:
     registry.unregister("t")
 
 
-def known(name: str, handler: Any = lambda _: Finished({})) -> None:
+def known(name: str, handler: Any = lambda _: JobResult({})) -> None:
     registry.register(registry.JobType(name=name, title=name, phases=("one",), handler=handler))
 
 
@@ -44,8 +44,8 @@ def ask(**more: Any) -> Job:
     return queue.enqueue("t", {}, principal=SYSTEM, operation="test", **more).job
 
 
-def claim(claimant: Claimant = WORKER) -> Job:
-    job = queue.claim(claimant)
+def claim(request: ClaimRequest = WORKER) -> Job:
+    job = queue.claim(request)
     assert job is not None
     return job
 
@@ -56,7 +56,7 @@ def test_one_statement_completes_a_job_and_claims_the_most_urgent_of_the_others(
     running = claim()
     later, urgent = ask(), ask(priority=500)
     with CaptureQueriesContext(connection) as caught:
-        following = queue.succeed(running, Finished({"n": 1}), WORKER, {"phase": "one"})
+        following = queue.succeed(running, JobResult({"n": 1}), WORKER, {"phase": "one"})
     assert len([one for one in caught.captured_queries if not one["sql"].startswith("PREPARE")]) == 1
     done = Job.objects.get(job_id=running.job_id)
     assert (done.status, done.result, done.progress["phase"], done.lease_token) == ("completed", {"n": 1}, "one", None)
@@ -66,13 +66,13 @@ def test_one_statement_completes_a_job_and_claims_the_most_urgent_of_the_others(
     assert [attempt.outcome for attempt in services.attempts_of(running)] == ["completed"]
     assert [attempt.outcome for attempt in services.attempts_of(urgent)] == ["running"]
     assert Job.objects.get(job_id=later.job_id).status == "queued"
-    queue.complete(following, Finished({}))
+    queue.complete(following, JobResult({}))
 
 
 @pytest.mark.django_db
 def test_the_last_job_is_completed_and_nothing_follows():
     ask()
-    assert queue.succeed(claim(), Finished({}), WORKER) is None
+    assert queue.succeed(claim(), JobResult({}), WORKER) is None
     assert Job.objects.get().status == "completed"
 
 
@@ -82,7 +82,7 @@ def test_a_worker_whose_lease_is_over_completes_nothing_and_takes_nothing():
     running, waiting = claim(), ask()
     Job.objects.filter(job_id=running.job_id).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
     with pytest.raises(LeaseLostError):
-        queue.succeed(running, Finished({}), WORKER)
+        queue.succeed(running, JobResult({}), WORKER)
     assert Job.objects.get(job_id=running.job_id).status == "processing"
     untouched = Job.objects.get(job_id=waiting.job_id)
     assert (untouched.status, untouched.attempts) == ("queued", 0)
@@ -92,14 +92,14 @@ def test_a_worker_whose_lease_is_over_completes_nothing_and_takes_nothing():
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     ("more", "claimant"),
-    [({"exclusive_key": "k"}, WORKER), ({}, Claimant("worker", ("t",), limits={"t": 1}))],
+    [({"exclusive_key": "k"}, WORKER), ({}, ClaimRequest("worker", ("t",), limits={"t": 1}))],
     ids=["same key", "only place"],
 )
-def test_what_waited_for_this_job_to_end_is_left_for_the_next_claim(more, claimant):
+def test_what_waited_for_this_job_to_end_is_left_for_the_next_claim(more, request):
     ask(**more)
-    running, waiting = claim(claimant), ask(**more)
-    assert queue.succeed(running, Finished({}), claimant) is None
-    assert claim(claimant).job_id == waiting.job_id
+    running, waiting = claim(request), ask(**more)
+    assert queue.succeed(running, JobResult({}), request) is None
+    assert claim(request).job_id == waiting.job_id
 
 
 @pytest.mark.django_db
@@ -109,7 +109,7 @@ def test_a_job_of_an_unknown_type_or_without_room_does_not_follow():
     ask(needs_bytes=10)
     known("other")
     queue.enqueue("other", {}, principal=SYSTEM, operation="test")
-    assert queue.succeed(running, Finished({}), Claimant("worker", ("t",), room=lambda: {"t": 9})) is None
+    assert queue.succeed(running, JobResult({}), ClaimRequest("worker", ("t",), disk_space=lambda: {"t": 9})) is None
     registry.unregister("other")
 
 
@@ -118,7 +118,7 @@ def test_a_job_of_an_unknown_type_or_without_room_does_not_follow():
 def test_successions_that_race_keep_the_bound_and_lose_no_completion(bound):
     for number in range(40):
         ask(**({"exclusive_key": f"k{number % 3}"} if bound == "key" else {}))
-    claimant = Claimant("worker", ("t",), limits={"t": 2} if bound == "limit" else {})
+    request = ClaimRequest("worker", ("t",), limits={"t": 2} if bound == "limit" else {})
     together = threading.Barrier(4)
     followed = threading.Semaphore(0)
 
@@ -127,9 +127,9 @@ def test_successions_that_race_keep_the_bound_and_lose_no_completion(bound):
         together.wait(timeout=240)
         try:
             while Job.objects.filter(status="queued").exists():
-                job = queue.claim(claimant)
+                job = queue.claim(request)
                 while job is not None:
-                    job = queue.succeed(job, Finished({}), claimant)
+                    job = queue.succeed(job, JobResult({}), request)
                     done += 1
                     if job is not None:
                         followed.release()
@@ -148,12 +148,12 @@ def test_successions_that_race_keep_the_bound_and_lose_no_completion(bound):
 def test_each_job_that_follows_is_performed_as_itself_and_none_follows_one_that_failed_or_registered():
     seen: list[tuple[str, int]] = []
 
-    def handle(context: JobContext) -> Finished:
+    def handle(context: JobContext) -> JobResult:
         number = context.payload["n"]
         seen.append((str(context.job_id), number))
         if number == 1:
             raise PermanentError("broken", "It broke.")
-        return Finished({"n": number}, register=(lambda: None) if number == 2 else None)
+        return JobResult({"n": number}, register=(lambda: None) if number == 2 else None)
 
     known("t", handle)
     jobs = [queue.enqueue("t", {"n": number}, principal=SYSTEM, operation="test").job for number in range(6)]
@@ -162,8 +162,8 @@ def test_each_job_that_follows_is_performed_as_itself_and_none_follows_one_that_
         length = 0
         while job is not None:
             length += 1
-            pulse = Pulse(job, ("one",), stopping=threading.Event(), direct=True)
-            job = perform(job, pulse, claimant=lambda: WORKER)
+            reporter = AttemptReporter(job, ("one",), stopping=threading.Event(), direct=True)
+            job = perform(job, reporter, request=lambda: WORKER)
         chains.append(length)
     assert seen == [(str(job.job_id), number) for number, job in enumerate(jobs)]
     assert chains == [2, 1, 3]
@@ -179,7 +179,7 @@ def test_whoever_leaves_takes_no_other_job_along():
     ask()
     waiting = ask()
     running = claim()
-    assert perform(running, Pulse(running, ("one",), stopping=threading.Event(), direct=True)) is None
+    assert perform(running, AttemptReporter(running, ("one",), stopping=threading.Event(), direct=True)) is None
     assert Job.objects.get(job_id=waiting.job_id).attempts == 0
 
 
@@ -201,7 +201,7 @@ def test_a_cut_before_the_answer_loses_neither_the_completed_job_nor_the_one_tha
             return {UUID(row[0]) for row in cursor.fetchall()}
 
     with connection.execute_wrapper(cut):
-        assert settle(running, Finished({"n": 1}), None, claimant=WORKER) is None
+        assert complete_with_recovery(running, JobResult({"n": 1}), None, request=WORKER) is None
     assert Job.objects.get(job_id=running.job_id).result == {"n": 1}
     left = Job.objects.get(job_id=waiting.job_id)
     assert (left.status, left.attempts) == ("processing", 1)

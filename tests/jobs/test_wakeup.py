@@ -18,7 +18,7 @@ from psycopg2 import extensions
 from foundation import db_session
 from jobs.queue.wakeup import CHANNEL
 from jobs.worker.listener import Listener
-from jobs.worker.liveness import LifeSigns
+from jobs.worker.liveness import Liveness
 from orchestrator_site.operations import embedded_postgres
 from tests.support.jobs_app.running import eventually
 
@@ -57,7 +57,7 @@ def server(django_db_blocker) -> Iterator[Path]:
 def heard(server) -> Iterator[Callable[[], bytes]]:
     """Starts a listener; gives what it has written since the last look."""
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    listener = Listener(writable, 3, LifeSigns(3))
+    listener = Listener(writable, 3, Liveness(3))
     listener.start()
 
     def read() -> bytes:
