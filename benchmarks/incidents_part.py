@@ -82,8 +82,8 @@ def lines(report: dict[str, Any]) -> list[str]:
     return [
         (
             f"{report['incidents']} incidents of {incident_sources.ALERTS} alerts, {incident_sources.EVENTS} events "
-            f"and {incident_sources.FILES} files of {incident_sources.FILE_BYTES // 1000} KB; {WORKERS} workers, the shell "
-            f"{AT_ONCE} at a time. Load average {report['load']:.1f} before."
+            f"and {incident_sources.FILES} files of {incident_sources.FILE_BYTES // 1000} KB; {WORKERS} workers, the "
+            f"shell {AT_ONCE} at a time. Load average {report['load']:.1f} before."
         ),
         "",
         "| incidents bundled and verified a minute | ours | shell script | ours is faster by |",

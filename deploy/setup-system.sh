@@ -1,15 +1,15 @@
 #!/bin/sh
-# Brings what the tests need from the system: a Chromium for the browser test, openssl and zstd for the
-# "verify it yourself" lines, strace to see what the reader does, systemd-analyze for the service units, pgbouncer for
-# workers behind a pooling proxy (started by the tests on a port of their own). Installs with
-# apt where that is possible, else names what is missing in one line.
+# Installs what the tests need from the system: Chromium for the browser tests; openssl, zstd and jq for the
+# "verify it yourself" commands; strace to watch system calls; systemd-analyze for the service units; pgbouncer for
+# workers behind a pooling proxy (the tests start it on their own port). Uses apt where possible, else names what is
+# missing in one line.
 set -eu
-PATH="$PATH:/usr/sbin" # where Debian puts pgbouncer, and not everybody looks
+PATH="$PATH:/usr/sbin" # where Debian installs pgbouncer; not on every user's PATH
 
 missing=""
 browser="no"
 for name in chromium-headless-shell chromium chromium-browser google-chrome; do
-  command -v "$name" >/dev/null 2>&1 && browser="there"
+  command -v "$name" >/dev/null 2>&1 && browser="yes"
 done
 for tool in openssl zstd jq strace pgbouncer; do
   command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
@@ -21,7 +21,7 @@ if command -v apt-get >/dev/null 2>&1 && { [ "$(id -u)" = 0 ] || sudo -n true 2>
   sudo=""
   [ "$(id -u)" = 0 ] || sudo="sudo -n"
   $sudo apt-get -qq update >/dev/null || true
-  if [ "$browser" = "no" ]; then # the one that has no window is the lighter one
+  if [ "$browser" = "no" ]; then # the headless one is smaller
     apt-cache show chromium-headless-shell >/dev/null 2>&1 && browser="chromium-headless-shell" || browser="chromium"
     missing="$missing $browser"
   fi

@@ -1,1 +1,1 @@
-"""`make fuzz`: mutants of good bundles against the reader, judged by an oracle that shares no code with it."""
+"""`make fuzz`: gives the reader mutants of good bundles, and compares it with an oracle that shares no code with it."""

@@ -1,4 +1,4 @@
-"""Many mutants on all cores: worker processes, their tallies, and the failures kept as files."""
+"""Runs many mutants on all cores: worker processes, their tallies, and the failures saved as files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MOST_FAILURES = 20
 
 @dataclass
 class Tally:
-    """What came out.
+    """The outcome.
 
     Attributes:
-        codes: verdicts and how often.
-        resigned: verdicts of mutants that the trusted key signed.
+        codes: how often each verdict occurred.
+        resigned: the same, for mutants that the trusted key signed again.
         failures: number of the mutant, and why.
-        growth_kib: the most memory a worker took beyond its idle state.
+        growth_kib: the largest peak memory of a worker above its idle state.
     """
 
     codes: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ class Tally:
     growth_kib: int = 0
 
     def add(self, other: Tally) -> None:
-        """Take in a worker's."""
+        """Add a worker's tally."""
         self.codes += other.codes
         self.resigned += other.resigned
         self.failures += other.failures
@@ -43,7 +43,7 @@ class Tally:
 
 
 def run_share(seed: int, numbers: range, deadline: float, reached: Any = None) -> Tally:
-    """Judge these mutants of `seed`, until `deadline` (monotonic, seconds)."""
+    """Judge these mutants of `seed` until `deadline` (monotonic, seconds); `reached` shares the current number."""
     tally, tmpfs = Tally(), Path("/dev/shm")  # noqa: S108 # a folder of our own is made inside
     with tempfile.TemporaryDirectory(dir=tmpfs if tmpfs.is_dir() else None) as folder:
         judge, idle = Judge(Path(folder) / "mutant"), peak_kib()
@@ -65,7 +65,7 @@ def run_share(seed: int, numbers: range, deadline: float, reached: Any = None) -
 
 
 def run(seed: int, most: int, seconds: float, workers: int | None = None) -> Tally:
-    """Judge mutants 0 to `most` - 1 of `seed` for at most so many seconds, on all cores."""
+    """Judge mutants 0 to `most` - 1 of `seed` on all cores, for at most `seconds`."""
     count = workers or len(os.sched_getaffinity(0))
     deadline, total, running = time.monotonic() + seconds, Tally(), []
     context = multiprocessing.get_context("fork")

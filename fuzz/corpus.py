@@ -1,6 +1,6 @@
-"""Good bundles in parts, put together by code of their own: what mutants are made from.
+"""Good bundles in parts, from which mutants are made; built without the product's writer.
 
-A `Draft` keeps every layer apart (fields, signature, members, frames), so that a mutant can be made in any of them.
+A `Draft` keeps each layer separate (fields, signature, members, frames), so that any of them can be mutated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Member = tuple[bytes, bytes]  # header blocks (pax included), data with padding
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical JSON, as the format has it."""
+    """Canonical JSON, as the format defines it."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("utf-8")
 
 
@@ -43,7 +43,7 @@ def sha256(data: bytes) -> str:
 
 
 def ustar(name: bytes, size: int, kind: bytes = b"0") -> bytes:
-    """One header block as 1.1 prescribes it."""
+    """One header block as version 1.1 prescribes it."""
     block = bytearray(512)
     block[: len(name[:100])] = name[:100]
     block[100:148] = b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size + b"00000000000\0"
@@ -52,7 +52,7 @@ def ustar(name: bytes, size: int, kind: bytes = b"0") -> bytes:
 
 
 def checksummed(block: bytes | bytearray) -> bytes:
-    """The header with its checksum made right."""
+    """The header with its checksum recomputed."""
     block = bytearray(block)
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
@@ -60,7 +60,7 @@ def checksummed(block: bytes | bytearray) -> bytes:
 
 
 def padded(data: bytes) -> bytes:
-    """Zeros up to the next block."""
+    """`data` padded with zeros to a full block."""
     return data + bytes(-len(data) % 512)
 
 
@@ -75,7 +75,7 @@ def pax(*records: tuple[str, bytes]) -> bytes:
 
 @lru_cache(1024)
 def member(path: str, data: bytes) -> Member:
-    """A member as 1.1 prescribes it."""
+    """A member as version 1.1 prescribes it."""
     name = path.encode()
     return (b"" if path.isascii() else pax(("path", name))) + ustar(name, len(data)), padded(data)
 
@@ -87,7 +87,7 @@ def _compressor(level: int, *, checksum: bool, content_size: bool) -> zstandard.
 
 @lru_cache(1024)
 def frame(content: bytes, level: int = 3, *, write_checksum: bool = True, write_content_size: bool = True) -> bytes:
-    """One zstd frame; many mutants share most of theirs."""
+    """One zstd frame; cached, as mutants share most of them."""
     return _compressor(level, checksum=write_checksum, content_size=write_content_size).compress(content)
 
 
@@ -109,9 +109,9 @@ class Draft:
     Attributes:
         shape: one of `SHAPES`.
         fields: the manifest.
-        raw: its bytes, where they are not the usual ones.
-        signature: manifest.sig as fields; bytes where it is something else.
-        files: the payload as it stands in the tar stream.
+        raw: the bytes of manifest.json.
+        signature: manifest.sig as fields, or as bytes.
+        files: the payload, in the order of the tar stream.
         members: the tar members in order, made from the parts above by `lay_out`.
         end: what follows the last member.
     """
@@ -129,12 +129,12 @@ class Draft:
         return canonical(self.fields) if self.shape == "legacy" else self.raw
 
     def sign(self) -> None:
-        """Sign what there is now, by the trusted key."""
-        told = self.fields.get("manifest_hash")
-        self.signature = signature_fields(self.message(), told if isinstance(told, str) else "0" * 64)
+        """Sign the current manifest with the trusted key."""
+        claimed = self.fields.get("manifest_hash")
+        self.signature = signature_fields(self.message(), claimed if isinstance(claimed, str) else "0" * 64)
 
     def lay_out(self) -> None:
-        """Make the tar members."""
+        """Build the tar members from the parts."""
         sig = self.signature if isinstance(self.signature, bytes) else canonical(self.signature)
         front = [member("manifest.json", self.raw), member("manifest.sig", sig)]
         payload = [member(path, data) for path, data in self.files.items()]
@@ -145,7 +145,7 @@ class Draft:
         return b"".join(header + data for header, data in self.members) + self.end
 
     def frames(self) -> list[tuple[bytes, int]]:
-        """The zstd frames and their content sizes: some for the front, the filler, some for the payload."""
+        """The zstd frames and their content sizes: for the front, the filler, and for the payload."""
         if self.shape != "zstd":
             return [(frame(piece), len(piece)) for piece in _cut(self.tar(), 3000)]
         front = b"".join(header + data for header, data in self.members[:2])
@@ -176,7 +176,7 @@ def file_entry(path: str, data: bytes, *, chunks: bool) -> dict[str, Any]:
 
 
 def hashed(fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with both digests made right, where that can be."""
+    """The fields with both digests recomputed where possible."""
     try:
         listed = [[entry["path"], entry["size"], entry["sha256"]] for entry in fields["files"]]
         fields["content_digest"] = sha256(canonical(listed))
@@ -187,7 +187,7 @@ def hashed(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def fields_of(files: dict[str, bytes], shape: str) -> dict[str, Any]:
-    """A true manifest of `files`."""
+    """A valid manifest of `files`."""
     entries = [file_entry(path, files[path], chunks=shape != "legacy") for path in sorted(files)]
     fields: dict[str, Any] = {"created_at": MOMENT, "files": entries, "incident_id": "incident-7"}
     if shape == "legacy":
@@ -217,7 +217,7 @@ def _original(shape: str) -> bytes:
 
 
 def original(shape: str) -> Draft:
-    """A fresh copy of the good bundle of that shape."""
+    """A new copy of the good bundle of that shape."""
     fields, raw, signature = json.loads(_original(shape))
     draft = Draft(shape, fields, raw.encode(), signature)
     draft.lay_out()
@@ -232,7 +232,7 @@ def listing_of(fields: dict[str, Any]) -> Listing:
 
 @cache
 def original_listing() -> Listing:
-    """What every original holds."""
+    """The listing of every original."""
     return listing_of(fields_of(FILES, "zstd"))
 
 

@@ -1,7 +1,7 @@
-"""One mutant against the reader: its verdict, or why the reader failed it.
+"""Gives one mutant to the reader: returns its verdict, or raises if the reader failed.
 
-A failure is an accepted mutant whose content is not an original's (unless the trusted key signed it and the oracle
-finds it consistent), any exception but the two that mean a verdict or none, and any reading beyond time or memory.
+The reader fails if it accepts content that is not the original's (unless the trusted key signed it and the oracle finds
+it consistent), raises anything but `BundleRejectedError` or `CannotCheckError`, or takes too much time or memory.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ MOST_GROWTH_KIB = 256 * 1024
 
 
 class ReaderFailedError(Exception):
-    """The reader did what it must not."""
+    """The reader accepted, raised or took what it must not."""
 
 
 class Judge:
     """Reads mutants through one file.
 
     Args:
-        path: the file, which is overwritten for each; best on a tmpfs.
-        read: the reader; another in tests of this judge.
+        path: the file, overwritten for each mutant; best on a tmpfs.
+        read: the reader; replaced in tests of this class.
     """
 
     def __init__(self, path: Path, read: Callable[[Path, KeyRing], VerifiedBundle] = verify_bundle) -> None:
@@ -44,10 +44,10 @@ class Judge:
         self._idle_kib = peak_kib()
 
     def verdict(self, mutant: Mutant) -> str:
-        """`verified`, or the code for which it was refused.
+        """`verified`, or the code with which it was refused.
 
         Raises:
-            ReaderFailedError: see above.
+            ReaderFailedError: as the module's docstring says.
         """
         self._path.write_bytes(mutant.bundle)
         started, accepted, code = time.monotonic(), None, "verified"
@@ -84,7 +84,7 @@ class Judge:
 
 
 def peak_kib() -> int:
-    """The most memory this process has had, in KiB."""
+    """The peak resident memory of this process, in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

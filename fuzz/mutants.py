@@ -1,6 +1,6 @@
-"""Mutants: each is made from a seed and a number alone, in one layer of a good bundle, sometimes in two.
+"""Mutants: each is determined by a seed and a number, and changes one layer of a good bundle, sometimes two.
 
-Where the attacker may be the signer, the mutant is signed again by the trusted key after it was changed.
+To simulate a signer as the attacker, some mutants are signed again by the trusted key after the change.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Mutant:
 
 
 def mutant(seed: int, number: int) -> Mutant:
-    """Mutant `number` of `seed`: always the same."""
+    """Mutant `number` of `seed`; deterministic."""
     draw = random.Random(f"{seed}/{number}")
     draft = corpus.original(draw.choice(corpus.SHAPES))
     layer = draw.choice(tuple(LAYERS))
@@ -92,7 +92,7 @@ def _bytes(draw: random.Random, draft: Draft) -> bytes:
 
 
 def _frames(draw: random.Random, draft: Draft) -> bytes:
-    """Frames dropped, doubled, exchanged, packed otherwise; skippable ones put between; the seek table changed."""
+    """Drop, double, swap or recompress frames; insert skippable ones; change the seek table."""
     if draft.shape == "gzip":
         return _gzip(draw, draft.tar())
     frames = draft.frames()
@@ -111,7 +111,7 @@ def _frames(draw: random.Random, draft: Draft) -> bytes:
             content = bytes(draw.choice((0, 1, 9, 17, 700))) + draw.choice((b"", b"", b"x"))
             frames.insert(at, (corpus.skippable(magic, content), 0))
         elif kind == 4:
-            frames = _cut_anew(draw, draft.tar())
+            frames = _recompressed(draw, draft.tar())
         elif kind == 5:
             frames[at] = (damaged(draw, frames[at][0]), frames[at][1])
         else:
@@ -120,7 +120,7 @@ def _frames(draw: random.Random, draft: Draft) -> bytes:
     return b"".join(packed for packed, _ in frames) + _table(draw, rows)
 
 
-def _cut_anew(draw: random.Random, tar: bytes) -> list[tuple[bytes, int]]:
+def _recompressed(draw: random.Random, tar: bytes) -> list[tuple[bytes, int]]:
     size = draw.choice((300, 512, 1024, 4000, 1 << 20))
     options: dict[str, Any] = {
         "level": draw.choice((-5, 1, 3, 9, 19)),
@@ -165,7 +165,7 @@ def _gzip(draw: random.Random, tar: bytes) -> bytes:
 
 
 def _tar(draw: random.Random, draft: Draft) -> bool:
-    """Header fields set, checksum made right; members dropped, doubled, exchanged, added; padding and end changed."""
+    """Set header fields and recompute the checksum; drop, double, swap or add members; change padding and end."""
     for _ in range(draw.choice((1, 1, 1, 2))):
         members = draft.members
         if not members:
@@ -211,7 +211,7 @@ def _header(draw: random.Random, header: bytes) -> bytes:
 
 
 def _json(draw: random.Random, draft: Draft) -> bool:
-    """The manifest's values, keys and text; its digests made right or not; signed again or not."""
+    """Change the manifest's values, keys or text; maybe recompute its digests; maybe sign it again."""
     for _ in range(draw.choice((1, 1, 2))):
         _change_tree(draw, draft.fields)
     if draw.random() < 0.6:
@@ -248,7 +248,7 @@ def _change_tree(draw: random.Random, tree: Any) -> None:
 
 
 def _text(draw: random.Random, raw: bytes) -> bytes:
-    """Text that other parsers might read in another way."""
+    """Change the text so that other parsers may read it differently."""
     kind = draw.randrange(8)
     if kind == 0:
         return raw[:-1] + b',"incident_id":"other"}'
@@ -269,10 +269,10 @@ def _text(draw: random.Random, raw: bytes) -> bytes:
 
 
 def _sign(draw: random.Random, draft: Draft) -> bool:
-    resigned = draw.random() < 0.4  # a signature costs as much as a reading
+    resigned = draw.random() < 0.4  # not more, as signing takes as long as reading
     if resigned:
         if draft.shape == "legacy":
-            try:  # the signature of an older bundle is over what its text parses to
+            try:  # the signature of an older bundle covers the canonical form of its parsed text
                 draft.fields = dict(json.loads(draft.raw))
             except (ValueError, TypeError, RecursionError):
                 resigned = False
@@ -282,7 +282,7 @@ def _sign(draw: random.Random, draft: Draft) -> bool:
 
 
 def _payload(draw: random.Random, draft: Draft) -> bool:
-    """Files changed, renamed, added or dropped, with the manifest made anew for them or not."""
+    """Change, rename, add, drop or reorder files; maybe rebuild the manifest for them."""
     for _ in range(draw.choice((1, 1, 2))):
         path = draw.choice(tuple(draft.files)) if draft.files else "alerts.json"
         kind = draw.randrange(5)
@@ -305,7 +305,7 @@ def _payload(draw: random.Random, draft: Draft) -> bool:
 
 
 def _signature(draw: random.Random, draft: Draft) -> bool:
-    """Fields, text and bytes of manifest.sig; cosignatures that are wrong, many, or nested."""
+    """Change fields, text or bytes of manifest.sig; add cosignatures, one of them wrong."""
     fields, kind = draft.signature, draw.randrange(6)
     if kind == 0:
         fields["signature"] = base64.b64encode(damaged(draw, base64.b64decode(fields["signature"]))).decode()

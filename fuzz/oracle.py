@@ -1,4 +1,4 @@
-"""An independent reading of an accepted bundle, by tarfile, zstandard and hashlib alone; no code of ours takes part."""
+"""Reads an accepted bundle with tarfile, zstandard and hashlib alone, without the product's code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_BYTES = 64 << 20
 
 
 class OracleError(Exception):
-    """An accepted bundle is not what it says."""
+    """An accepted bundle contradicts its manifest."""
 
 
 def unpacked(bundle: bytes) -> bytes:
@@ -29,10 +29,10 @@ def unpacked(bundle: bytes) -> bytes:
 
 
 def read(bundle: bytes) -> Listing:
-    """What the bundle holds: incident id, and path, size and digest of each file, hashed here.
+    """The bundle's listing: incident id, and path, size and digest of each file, hashed here.
 
     Raises:
-        OracleError: a file is there twice, missing, extra, or not what the manifest lists.
+        OracleError: a file is duplicate, missing, extra, or not as the manifest lists it.
     """
     found: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(unpacked(bundle)), mode="r:") as archive:
@@ -41,14 +41,14 @@ def read(bundle: bytes) -> Listing:
             if not entry.isreg() or stream is None:
                 raise OracleError(f"{entry.name} is not a regular file")
             if entry.name in found:
-                raise OracleError(f"{entry.name} is there twice")
+                raise OracleError(f"{entry.name} is duplicate")
             found[entry.name] = stream.read()
     manifest = json.loads(found.pop("manifest.json"))
     del found["manifest.sig"]
     said = sorted((entry["path"], entry["size"], entry["sha256"]) for entry in manifest["files"])
     held = sorted((path, len(data), hashlib.sha256(data).hexdigest()) for path, data in found.items())
     if said != held:
-        raise OracleError("the manifest does not list exactly what is there")
+        raise OracleError("the manifest does not list exactly the files present")
     for entry in manifest["files"]:
         for part in entry.get("chunks", []):
             piece = found[entry["path"]][part["offset"] : part["offset"] + part["size"]]

@@ -1,6 +1,7 @@
-"""An RSA-2048 key and PSS signatures that are the same in every run, so that each mutant is too.
+"""An RSA-2048 key and PSS signatures that are the same in every run, so mutants are reproducible.
 
-The key's primes stand here, of a form that makes signing cheap: anyone has its private half. Only the fuzzer trusts it.
+The key's primes are constants of a form that makes signing cheap. The private key is therefore public; only the fuzzer
+trusts it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def private_key() -> rsa.RSAPrivateKey:
 
 @cache
 def key_id() -> str:
-    """SHA-256 of the public key's DER, as the format has it."""
+    """SHA-256 of the public key's DER, as the format defines it."""
     public = private_key().public_key()
     der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()
@@ -48,7 +49,7 @@ def pss(message: bytes, salt: bytes) -> bytes:
 
 
 def signature_fields(message: bytes, manifest_hash: str) -> dict[str, Any]:
-    """The five fields of `manifest.sig`; the salt follows from the message."""
+    """The five fields of `manifest.sig`; the salt is derived from the message."""
     salt = hashlib.sha256(b"salt" + message).digest()
     return {
         "algorithm": "RSA-PSS-SHA256",

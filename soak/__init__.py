@@ -1,1 +1,1 @@
-"""`make soak`: long runs that try to break what must hold: rules of the queue, kill points, chaos of real processes."""
+"""`make soak`: long runs that try to break the queue: a simulation, kill points, and chaos with real processes."""

@@ -1,7 +1,8 @@
-"""The threads of a simulated world. One runs at a time: each stops at every point where something may happen to it.
+"""The threads of the simulation. One runs at a time; each pauses at every point where the driver may interfere.
 
-A point is before and after a statement, before and after COMMIT, and wherever a deed says so. What the driver orders
-there (go on, die, lose the answer) happens there. An actor that waits for a lock in the database runs on by itself.
+Points are before and after each statement, before and after COMMIT, and where an action calls `pause_at`. There the
+driver orders the actor to go on, to die or to lose the answer. An actor that waits for a database lock is not paused:
+it goes on once the lock is free.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from collections.abc import Callable
 from typing import Any
 
 IDLE = "idle"
-_here = threading.local()
+_thread = threading.local()
 
 
-class Died(BaseException):  # no Exception: nothing may catch it, as nothing catches SIGKILL
-    """The actor's process was killed; nothing of it runs any more."""
+class Died(BaseException):  # not an Exception: like SIGKILL, it must not be caught
+    """The actor's process was killed; its thread ends."""
 
 
 class Clock:
-    """The time of the world in seconds, moved by the driver alone."""
+    """The simulated time in seconds; only the driver advances it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -31,29 +32,29 @@ class Actor:
     """One thread with one database session.
 
     Attributes:
-        process: the simulated process it belongs to; a worker and its heart share one.
-        point: where it stands; `IDLE` between deeds.
-        standing: whether it waits for the driver's order.
-        frozen: whether the driver passes over it (SIGSTOP).
+        process: name of the simulated process; a worker's two threads share one.
+        point: where it paused; `IDLE` between actions.
+        paused: whether it waits for the driver's order.
+        frozen: whether the driver skips it (SIGSTOP).
         dead: killed; it never runs again.
-        since_s: the world's time when it came to stand.
-        wake_at_s: when a sleep is over, while it sleeps.
-        skew_s: by how much its own clock is wrong.
-        session: its database session, set by whoever makes it.
+        paused_at_s: the simulated time when it paused.
+        wake_at_s: the simulated time when its sleep ends; 0 unless it sleeps.
+        skew_s: how far its own clock is off.
+        session: its database session, set by the model.
     """
 
-    def __init__(self, name: str, process: str, seed: int, clock: Clock, stood: queue.SimpleQueue[Actor]) -> None:
+    def __init__(self, name: str, process: str, seed: int, clock: Clock, paused: queue.SimpleQueue[Actor]) -> None:
         self.name, self.process = name, process
         self.rng = random.Random(f"{seed}/{process}/{name}")
-        self.point, self.standing, self.frozen, self.dead = IDLE, True, False, False
-        self.since_s, self.wake_at_s, self.skew_s = 0.0, 0.0, 0.0
-        self.deed_name = ""
+        self.point, self.paused, self.frozen, self.dead = IDLE, True, False, False
+        self.paused_at_s, self.wake_at_s, self.skew_s = 0.0, 0.0, 0.0
+        self.action_name = ""
         self.session: Any = None
         self.failure: BaseException | None = None
-        self._clock, self._stood, self._order = clock, stood, "go"
-        self._deed: Callable[[], None] | None = None
+        self._clock, self._newly_paused, self._order = clock, paused, "go"
+        self._action: Callable[[], None] | None = None
         self._may_go = threading.Semaphore(0)
-        threading.Thread(target=self._live, name=f"{process}/{name}", daemon=True).start()
+        threading.Thread(target=self._run, name=f"{process}/{name}", daemon=True).start()
 
     @property
     def now_s(self) -> float:
@@ -61,29 +62,29 @@ class Actor:
         return self._clock.now_s + self.skew_s
 
     @property
-    def told(self) -> str:
-        """Who and where, for a person."""
+    def location(self) -> str:
+        """Process, actor and point, for a message."""
         return f"{self.process}/{self.name} at {self.point}"
 
-    def begin(self, name: str, deed: Callable[[], None]) -> None:
-        """Start a deed; called by the driver while the actor is idle."""
-        self._deed, self.deed_name = deed, name
+    def begin(self, name: str, action: Callable[[], None]) -> None:
+        """Start an action; called by the driver while the actor is idle."""
+        self._action, self.action_name = action, name
         self.order("go")
 
     def order(self, order: str) -> None:
-        """Let it run to its next point; called by the driver while it stands."""
-        self._order, self.standing, self.wake_at_s = order, False, 0.0
+        """Let it run to its next point; called by the driver while it is paused."""
+        self._order, self.paused, self.wake_at_s = order, False, 0.0
         self._may_go.release()
 
-    def stop_at(self, point: str) -> str:
-        """Stand here until the driver gives an order, and return it; called by the actor's own thread.
+    def pause_at(self, point: str) -> str:
+        """Pause until the driver gives an order, and return it; called by the actor's own thread.
 
         Raises:
-            Died: that was the order.
+            Died: the order was to die.
         """
         if self.dead:
             raise Died
-        self._stand(point)
+        self._pause(point)
         if self._order in {"die", "vanish"}:
             self.dead = True
             self.session.abandon(silently=self._order == "vanish")
@@ -91,52 +92,52 @@ class Actor:
         return self._order
 
     def sleep(self, seconds: float) -> None:
-        """What `time.sleep` is to this actor."""
+        """Replaces `time.sleep` for this actor."""
         self.wake_at_s = self._clock.now_s + seconds
-        self.stop_at("sleep")
+        self.pause_at("sleep")
 
     def end(self) -> None:
-        """Let the thread end; called by the driver while the actor stands."""
+        """Let the thread end; called by the driver while the actor is paused."""
         self.dead = True
         self._may_go.release()
 
-    def _ends(self) -> bool:
-        """Whether it was killed while it had nothing to do."""
+    def _is_dead(self) -> bool:
+        """Whether it is dead; carries out an order to die that came while it was idle."""
         if self._order in {"die", "vanish"} and not self.dead:
             self.dead = True
             self.session.abandon(silently=False)
         return self.dead
 
-    def _stand(self, point: str) -> None:
-        self.point, self.since_s, self.standing = point, self._clock.now_s, True
-        self._stood.put(self)
+    def _pause(self, point: str) -> None:
+        self.point, self.paused_at_s, self.paused = point, self._clock.now_s, True
+        self._newly_paused.put(self)
         self._may_go.acquire()
 
-    def _live(self) -> None:
-        _here.actor = self
+    def _run(self) -> None:
+        _thread.actor = self
         self._may_go.acquire()
-        while not self._ends():
+        while not self._is_dead():
             try:
-                self.session.introduce()
-                if self._deed is not None:
-                    self._deed()
+                self.session.set_application_name()
+                if self._action is not None:
+                    self._action()
             except Died:
                 break
             except BaseException as error:  # noqa: BLE001 # the driver raises it as a failure of the seed
                 self.failure = error
-            self._deed = None
-            self._stand(IDLE)
-        self.point, self.dead, self.standing = "dead", True, True
-        self._stood.put(self)
+            self._action = None
+            self._pause(IDLE)
+        self.point, self.dead, self.paused = "dead", True, True
+        self._newly_paused.put(self)
 
 
 def current() -> Actor | None:
     """The actor whose thread this is; `None` in any other thread."""
-    return getattr(_here, "actor", None)
+    return getattr(_thread, "actor", None)
 
 
-class WorldTime:
-    """Stands in for the module `time`: an actor's own clock, and sleeping as a point."""
+class ActorTime:
+    """Replaces the module `time`: reads the actor's clock, and pauses the actor where it sleeps."""
 
     def __init__(self, real: Any) -> None:
         self._real = real

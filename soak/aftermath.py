@@ -1,7 +1,7 @@
-"""After chaos: how everything ended, as tables, and what does not hold.
+"""After chaos: prints how everything ended, and checks `soak.invariants`.
 
-A restore that ended without success may have put files in place; they count only with the rows of a later restore. So
-what failed is retried, as a person would, before files are held against rows.
+A restore that failed may have put files in place that have no rows until a later restore. So failed jobs are retried
+before files are compared with rows.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from jobs.worker.worker import drain
 from orchestrator_site.configuration.env import BASE_DIR
 from rehydration import services as restore_services
 from rehydration.models import RestoredIncident
-from soak import verdicts
+from soak import invariants
 from soak.requests import Requests
 
 
-def judge(did: Mapping[str, int], requests: Requests, faults: list[str]) -> int:
-    """Print what was done and what became of it; returns the exit code: 0 when everything holds."""
+def judge(injected: Mapping[str, int], requests: Requests, faults: list[str]) -> int:
+    """Print what was done and how it ended; returns the exit code: 0 when everything holds."""
     connection.close()
-    table("faults", did)
+    table("faults", injected)
     table("jobs, by kind and outcome", _by(Job, "job_type", "status"))
     table("attempts, by outcome", _by(Attempt, "outcome"))
     table("attempts that did not complete, by reason", _by(Attempt, "outcome", "error_code"))
     table("jobs that failed, by reason", _by(Job.objects.filter(status=Status.FAILED), "job_type", "error_code"))
     faults = [*faults, *_unfinished(requests)]
-    verdicts.sweep_everything()
-    before = [fault for fault in verdicts.of_stores() if fault.startswith("artifact file without a row")]
-    retried = _retry_what_ended_without_success()
-    verdicts.sweep_everything()
-    faults += [*verdicts.of_stores(), *_restored(requests), *_custody()]
+    invariants.sweep_everything()
+    before = [fault for fault in invariants.of_stores() if fault.startswith("artifact file without a row")]
+    retried = _retry_failed()
+    invariants.sweep_everything()
+    faults += [*invariants.of_stores(), *_restored(requests), *_custody()]
     verified, refused = _verify_by_cli()
     faults += refused
     print(f"\njobs accepted {len(requests.accepted)}, requests without an answer {requests.unanswered}")
-    print(f"artifact files of restores that ended without success: {len(before)}; jobs retried: {retried}")
+    print(f"artifact files of failed restores: {len(before)}; jobs retried: {retried}")
     print(f"bundles verified by tools/verify_bundle.py: {verified}/{Bundle.objects.count()}")
     print(f"{len(faults)} faults in what must hold")
     for fault in faults:
@@ -69,22 +69,22 @@ def _by(rows: object, *fields: str) -> Counter[str]:
 
 
 def _unfinished(requests: Requests) -> Iterator[str]:
-    """Every job that was accepted is there, and every job that is there has one outcome and its fruit."""
+    """Every accepted job exists, and every job has one outcome with its results."""
     lost = requests.accepted - set(Job.objects.values_list("job_id", flat=True))
     yield from (f"job {job_id} was accepted and is gone" for job_id in lost)
     for job in Job.objects.all():
-        yield from verdicts.of_job(job)
+        yield from invariants.of_job(job)
         if job.job_type == "bundle_create":
-            yield from verdicts.of_bundle_job(job)
+            yield from invariants.of_bundle_job(job)
 
 
-def _retry_what_ended_without_success() -> int:
-    """Retry failed and cancelled jobs in this process, where nothing fails any more; how many there were.
+def _retry_failed() -> int:
+    """Retry failed and cancelled jobs in this process, without faults; returns how many.
 
-    One that an equal job has overtaken cannot be retried, and need not be.
+    A job with an equal one that is active cannot be retried, and need not be.
     """
     retried = 0
-    for job in Job.objects.filter(status__in=verdicts.ENDS_WITHOUT_RESULT):
+    for job in Job.objects.filter(status__in=invariants.ENDS_WITHOUT_RESULT):
         try:
             job_services.retry(SYSTEM, job.job_id)
         except StateConflictError:
@@ -95,7 +95,7 @@ def _retry_what_ended_without_success() -> int:
 
 
 def _restored(requests: Requests) -> Iterator[str]:
-    """What was restored is equal to the evidence: bundled again, it has the content digest of the first bundle."""
+    """A restored incident equals the evidence: bundled again, it has the content digest of the first bundle."""
     for incident_id in requests.incidents:
         made = Bundle.objects.filter(incident_id=incident_id, source="live").first()
         if made is None:
@@ -122,7 +122,7 @@ def _custody() -> Iterator[str]:
 
 
 def _verify_by_cli() -> tuple[int, list[str]]:
-    """How many bundles the command line verifies, each as a process, and which it does not."""
+    """Verify each bundle by the command line; returns how many verify, and a line for each other."""
 
     def verify(name: str) -> str:
         command = [sys.executable, "tools/verify_bundle.py", str(bundle_files.output_dir() / name)]
@@ -134,5 +134,5 @@ def _verify_by_cli() -> tuple[int, list[str]]:
 
     names = list(Bundle.objects.values_list("name", flat=True))
     with ThreadPoolExecutor(2) as pool:
-        refused = [told for told in pool.map(verify, names) if told]
+        refused = [line for line in pool.map(verify, names) if line]
     return len(names) - len(refused), refused

@@ -1,6 +1,6 @@
-"""A deployment of a soak run's own: a PostgreSQL, stores, keys and the three sources, all below one directory.
+"""A deployment for one soak run: PostgreSQL, stores and keys below one directory, and the sources' addresses.
 
-A run changes the settings of its process, so each part of `make soak` that needs one is a process of its own.
+It changes the settings of its process, so each part of `make soak` that needs one runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from orchestrator_site.operations import embedded_postgres
 
 DATABASE = "soak"
-OURS = ("DB_", "ORCH_", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "CORE_API", "MTLS_")
+OWN_VARIABLES = ("DB_", "ORCH_", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "CORE_API", "MTLS_")
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory, removed at the end; others may enter it: under root, PostgreSQL runs as a user of its own."""
+    """A directory, removed at the end; readable by all, as under root PostgreSQL runs as another user."""
     root = Path(tempfile.mkdtemp(prefix="orchestrator-soak-"))
     root.chmod(0o755)
     try:
@@ -32,15 +32,15 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(root, ignore_errors=True)
 
 
-def settle(root: Path, stores: Path, **more: str) -> None:
-    """Make this process work on a new deployment: environment, Django, tables, directories, signing key.
+def configure(root: Path, stores: Path, **more: str) -> None:
+    """Set up this process for a new deployment: environment, Django, tables, directories, signing key.
 
     Args:
         root: for the database, keys and logs.
         stores: for bundles and artifacts.
-        more: further variables.
+        more: further environment variables.
     """
-    for name in [name for name in os.environ if name.startswith(OURS)]:
+    for name in [name for name in os.environ if name.startswith(OWN_VARIABLES)]:
         del os.environ[name]
     os.environ.update(
         DJANGO_SETTINGS_MODULE="orchestrator_site.settings",
@@ -65,7 +65,7 @@ def settle(root: Path, stores: Path, **more: str) -> None:
 
 
 def addresses(ports: dict[str, int]) -> dict[str, str]:
-    """The variables that name sources on these ports of this machine."""
+    """The environment variables for sources on these local ports."""
     return {
         f"{variable}_API_URL": f"http://127.0.0.1:{ports[service]}"
         for variable, service in (("KILLCHAIN", "killchain"), ("DB", "db"), ("FORENSIC", "forensic"))
@@ -76,8 +76,8 @@ def write_incident(folder: Path, incident_id: str, files: Sequence[tuple[str, by
     """Write a small incident below `folder`, in the layout of the sample services.
 
     Args:
-        folder: of incidents.
-        incident_id: the new one's.
+        folder: holds one folder an incident.
+        incident_id: of the new incident.
         files: name and content of each artifact.
     """
     records = []

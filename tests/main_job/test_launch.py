@@ -1,4 +1,4 @@
-"""`make demo` and `make run` as processes: what they promise on the screen, and that nothing stays when they end."""
+"""`make demo` and `make run` as processes: what they print and do, and that no process is left when they end."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ READY = "Ctrl-C stops everything."
 PORTS = ("ORCH_API_PORT", "ORCH_METRICS_PORT", "KILLCHAIN_API_PORT", "FORENSIC_API_PORT", "DB_API_PORT")
 
 
-def of(var: Path) -> list[psutil.Process]:
-    """Every process that works on the directory `var`."""
+def processes_on(var: Path) -> list[psutil.Process]:
+    """Every process that uses the directory `var`."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -47,12 +47,12 @@ def of(var: Path) -> list[psutil.Process]:
 
 @pytest.fixture
 def var() -> Iterator[Path]:
-    """A directory that the embedded server's own user can reach; what still runs on it at the end is killed."""
+    """A directory that the embedded server's user can read; processes that still use it at the end are killed."""
     directory = SCRATCH / f"launch-{uuid4().hex}"
     directory.mkdir()
     directory.chmod(0o755)
     yield directory
-    left = of(directory)
+    left = processes_on(directory)
     for process in left:
         process.kill()
     psutil.wait_procs(left, timeout=240)
@@ -71,30 +71,30 @@ def variables(var) -> dict[str, str]:
     }
 
 
-def start(command: str, variables: dict[str, str], said: Path, *arguments: str, nice: int = 0) -> psutil.Popen:
-    with said.open("wb") as out:
+def start(command: str, variables: dict[str, str], output: Path, *arguments: str, nice: int = 0) -> psutil.Popen:
+    with output.open("wb") as out:
         return psutil.Popen(
             ["nice", "-n", str(nice), sys.executable, "manage.py", command, *arguments],
             cwd=BASE_DIR, env=variables, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
 
-def until_it_says(line: str, process: psutil.Popen, said: Path) -> str:
+def wait_for_line(line: str, process: psutil.Popen, output: Path) -> str:
     give_up_at = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up_at:
         ended = process.poll() is not None
-        text = said.read_text()
+        text = output.read_text()
         if line in text:
             return text
         assert not ended, text
         time.sleep(0.05)
-    raise AssertionError(said.read_text())
+    raise AssertionError(output.read_text())
 
 
 def demo(variables: dict[str, str], tmp_path: Path, *arguments: str) -> tuple[int, str]:
-    said = tmp_path / "demo.txt"
-    code = start("demo", variables, said, *arguments).wait(PATIENCE_S)
-    return code, said.read_text()
+    output = tmp_path / "demo.txt"
+    code = start("demo", variables, output, *arguments).wait(PATIENCE_S)
+    return code, output.read_text()
 
 
 def test_the_demo_prints_its_table_exits_0_and_leaves_no_process(var, variables, tmp_path):
@@ -106,8 +106,8 @@ def test_the_demo_prints_its_table_exits_0_and_leaves_no_process(var, variables,
     assert row.split()[0] == "incident-123"
     assert row.split()[-6:] == ["held"] * 6
     assert said.splitlines()[-1] == "every step held"
-    assert of(var) == []
-    # The key that signs is no longer among the trusted ones: nothing may be bundled, and the exit code says so.
+    assert processes_on(var) == []
+    # The signing key is no longer trusted: bundling must fail, and the exit code says so.
     other = rsa.generate_private_key(public_exponent=65537, key_size=3072).public_key()
     pem = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "trusted").mkdir()
@@ -117,7 +117,7 @@ def test_the_demo_prints_its_table_exits_0_and_leaves_no_process(var, variables,
     assert "key_untrusted" in said
     assert "NOT HELD" in said
     assert "every step held" not in said
-    assert of(var) == []
+    assert processes_on(var) == []
 
 
 def test_a_demo_that_cannot_begin_says_so_and_leaves_no_process(var, variables, tmp_path):
@@ -126,12 +126,12 @@ def test_a_demo_that_cannot_begin_says_so_and_leaves_no_process(var, variables, 
     assert code == 1
     assert "the key could not be written" in said or "exists already" in said
     assert "Traceback" not in said
-    assert of(var) == []
+    assert processes_on(var) == []
 
 
 def test_run_starts_everything_reuses_it_and_leaves_nothing_behind(var, variables, tmp_path):
     first = start("run_everything", variables, tmp_path / "first.txt")
-    said = until_it_says(READY, first, tmp_path / "first.txt")
+    said = wait_for_line(READY, first, tmp_path / "first.txt")
     in_order = ("operator  ", "(new)", "ready:", "restored again: nothing changed", "same content digest", "console  ")
     assert sorted(in_order, key=said.index) == list(in_order)
     address = f"http://127.0.0.1:{variables['ORCH_API_PORT']}"
@@ -142,7 +142,7 @@ def test_run_starts_everything_reuses_it_and_leaves_nothing_behind(var, variable
     clash = start("run_everything", variables, tmp_path / "clash.txt")
     assert clash.wait(PATIENCE_S) == 1
     lines = (tmp_path / "clash.txt").read_text().splitlines()
-    # The sources that the first one serves answer, so the second would use them.
+    # Only two lines: the second run would use the sources of the first.
     assert [line.split("; set ")[1] for line in lines] == ["ORCH_API_PORT", "ORCH_METRICS_PORT"]
     assert requests.get(f"{address}/ready", timeout=240).status_code == 200
 
@@ -152,23 +152,23 @@ def test_run_starts_everything_reuses_it_and_leaves_nothing_behind(var, variable
     first.send_signal(signal.SIGINT)
     assert first.wait(PATIENCE_S) == 0
     assert (tmp_path / "first.txt").read_text().splitlines()[-1] == "stopped"
-    assert of(var) == []
+    assert processes_on(var) == []
 
-    # Once more, on a busy machine, where two of the sources answer already and the optional core service is down.
+    # Again on a busy machine, with two of the sources running already and the optional core service down.
     ports = {KILLCHAIN: int(variables["KILLCHAIN_API_PORT"]), DB: int(variables["DB_API_PORT"])}
     variables["CORE_API_URL"] = f"http://127.0.0.1:{free_ports(1)[0]}"
     with busy_cores(), SampleServices([tmp_path], ports, only=ports):
         second = start("run_everything", variables, tmp_path / "second.txt", nice=2)
-        said = until_it_says(READY, second, tmp_path / "second.txt")
+        said = wait_for_line(READY, second, tmp_path / "second.txt")
         forensic = requests.get(f"http://127.0.0.1:{variables['FORENSIC_API_PORT']}/health", timeout=PATIENCE_S)
         assert forensic.json()["service"] == "forensic"
         second.send_signal(signal.SIGTERM)
         assert second.wait(PATIENCE_S) == 0
     assert f"the killchain source is used where it is, http://localhost:{ports[KILLCHAIN]}" in said
     assert f"the db source is used where it is, http://localhost:{ports[DB]}" in said
-    for untold in ("the forensic source", "the main job", "core", "(new)", "passwords are shown only now"):
-        assert untold not in said  # the sample incident is not whole where two sources are not ours
-    assert of(var) == []
+    for absent in ("the forensic source", "the main job", "core", "(new)", "passwords are shown only now"):
+        assert absent not in said  # without all three sample sources the main job is not run
+    assert processes_on(var) == []
 
     (tmp_path / "sign.pem").write_text("no key")
     third = start("run_everything", {**variables, "ORCH_SIGN_KEY_PATH": str(tmp_path / "sign.pem")}, tmp_path / "third")
@@ -176,12 +176,12 @@ def test_run_starts_everything_reuses_it_and_leaves_nothing_behind(var, variable
     said = (tmp_path / "third").read_text()
     end = said.split("CommandError: web ended by itself (exit code 2); the end of ")[1]
     assert "ORCH_SIGN_KEY_PATH" in end
-    assert of(var) == []
+    assert processes_on(var) == []
 
 
 @contextmanager
 def no_source(port: int) -> Iterator[None]:
-    """Something that listens, and hangs up on whoever comes."""
+    """A server that closes every connection at once."""
     with socket.create_server(("127.0.0.1", port)) as listener:
         threading.Thread(target=hang_up, args=(listener,), daemon=True).start()
         yield
@@ -201,4 +201,4 @@ def test_a_port_in_use_is_named_in_one_line_and_nothing_stays(var, variables, tm
     (line,) = (tmp_path / "said.txt").read_text().splitlines()
     assert variables["DB_API_PORT"] in line
     assert "DB_API_PORT" in line
-    assert of(var) == []
+    assert processes_on(var) == []

@@ -1,4 +1,4 @@
-"""Bundling while sources misbehave: the job fails and names the source, and no bundle appears."""
+"""Bundling while sources misbehave: the job fails and names the source, and no bundle is made."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MISBEHAVIOURS = {
 
 
 def fails(orch, code: str, title: str, attempts: int, **asked: object) -> str:
-    """Ask for a bundle and have it fail in the right way; the message."""
+    """Request a bundle, check that the job fails with this code and these attempts, and return its error message."""
     job = run_to_its_end(bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT, **asked).job)  # type: ignore[arg-type]
     assert job.status == "failed"
     assert title in job.error_message
@@ -48,18 +48,18 @@ def fails(orch, code: str, title: str, attempts: int, **asked: object) -> str:
 
 @pytest.mark.parametrize("misbehaviour", MISBEHAVIOURS)
 @pytest.mark.parametrize("service", TITLES)
-def test_a_source_that_misbehaves_fails_the_job_by_name_and_no_bundle_appears(orch, sources, service, misbehaviour):
+def test_a_misbehaving_source_fails_the_job_which_names_it_and_no_bundle_is_made(orch, sources, service, misbehaviour):
     answer, code, attempts = MISBEHAVIOURS[misbehaviour]
     sources.answers[service] = answer
     fails(orch, code, TITLES[service], attempts)
 
 
-def test_sources_that_are_down_fail_the_job_after_every_try(orch, sources):
+def test_sources_that_are_down_fail_the_job_after_every_attempt(orch, sources):
     sources.stop()
     assert "cannot be reached" in fails(orch, "source_unavailable", TITLES["killchain"], 3)
 
 
-def test_an_incident_that_nobody_knows_is_said_so_at_once(orch, sources):
+def test_an_incident_that_no_source_knows_fails_the_job_at_the_first_attempt(orch, sources):
     job = run_to_its_end(bundle_services.request_bundle(SYSTEM, incident_id="never-heard-of").job)
     assert (job.status, job.error_code, job.attempts) == ("failed", "incident_unknown", 1)
     assert "never-heard-of" in job.error_message
@@ -67,7 +67,7 @@ def test_an_incident_that_nobody_knows_is_said_so_at_once(orch, sources):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_source_that_comes_back_is_used_by_the_next_try(orch, sources):
+def test_a_source_that_comes_back_is_used_by_the_next_attempt(orch, sources):
     calls: list[str] = []
 
     def down_at_first(exchange: Exchange) -> bool:
@@ -104,7 +104,7 @@ def test_content_that_is_not_what_its_record_says_fails_the_job(orch, sources):
     assert not Bundle.objects.exists()
 
 
-def test_a_partial_bundle_says_in_every_place_what_is_missing(orch, sources):
+def test_a_partial_bundle_lists_what_is_missing_in_manifest_result_report_and_api(orch, sources):
     sources.answers["db"] = says(b"oops", 500)
     made = bundle(allow_partial=True)
     (gap,) = made.missing
@@ -114,15 +114,15 @@ def test_a_partial_bundle_says_in_every_place_what_is_missing(orch, sources):
     job = job_of(made)
     assert job.result is not None
     report = check_bundle(path_of(made), trusted_keys.trusted()).as_dict()
-    for told in (manifest, job.result, report, bundle_services.as_dict(made)):
-        assert (told["complete"], told["missing"]) == (False, [gap])
+    for document in (manifest, job.result, report, bundle_services.as_dict(made)):
+        assert (document["complete"], document["missing"]) == (False, [gap])
     assert report["verified"]
     assert "alerts.json" not in {entry["path"] for entry in manifest["files"]}
     assert Event.objects.get(action="bundle.published").outcome == "partial"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_partial_bundle_lists_the_artifact_that_cannot_be_had_and_restores_the_rest(orch, sources):
+def test_a_partial_bundle_lists_the_unavailable_artifact_and_restores_the_rest(orch, sources):
     def no_content(exchange: Exchange) -> bool:
         return exchange.path.endswith("case-9.a-4/content") and says({"error": "gone"}, 404)(exchange)
 
@@ -135,6 +135,6 @@ def test_a_partial_bundle_lists_the_artifact_that_cannot_be_had_and_restores_the
     assert len(files_of(orch.forensic)) == len(FILES) - 1
 
 
-def test_a_partial_bundle_of_nothing_is_not_made(orch, sources):
+def test_an_empty_partial_bundle_is_not_made(orch, sources):
     sources.stop()
     fails(orch, "source_unavailable", "KillChain", 3, allow_partial=True)

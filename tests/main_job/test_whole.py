@@ -1,4 +1,4 @@
-"""The main job as a user has it: bundle, verify, one changed byte refused, restore, restore again, bundle again."""
+"""The main job: bundle, verify, refuse one changed byte, restore, restore again, bundle again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHARED = Path(os.environ.get("ORCH_SHARED_INCIDENTS") or BASE_DIR.parent / "shar
 
 
 def walk(orch, incident_id: str) -> dict[str, dict[str, int]]:
-    """The whole main job on one incident, each step asserted; the restore's plan."""
+    """Run and check the whole main job on one incident; returns the restore's plan."""
     made = bundle(incident_id)
     assert (made.complete, made.state, made.missing) == (True, "ready", [])
     report = check_bundle(path_of(made), trusted_keys.trusted()).as_dict()
@@ -66,20 +66,20 @@ def walk(orch, incident_id: str) -> dict[str, dict[str, int]]:
     return dict(first["plan"])
 
 
-def test_an_incident_goes_there_and_back_and_gives_the_same_content_digest(orch, sources):
+def test_an_incident_bundled_restored_and_bundled_again_has_the_same_content_digest(orch, sources):
     plan = walk(orch, INCIDENT)
     assert (plan["alerts"]["new"], plan["events"]["new"], plan["artifacts"]["new"]) == (ALERTS, 3, len(FILES))
 
 
-def test_names_with_other_letters_spaces_and_two_hundred_bytes_and_empty_files_come_back_byte_for_byte(orch, sources):
+def test_non_ascii_spaced_and_long_names_and_empty_files_are_restored_byte_for_byte(orch, sources):
     restore(bundle())
     assert max(len(name.encode()) for name, _ in FILES.values()) >= 200
-    came_back = {
+    restored = {
         (path.parent.name, path.name): path.read_bytes()
         for path in (orch.forensic / INCIDENT).rglob("*")
         if path.is_file()
     }
-    assert came_back == {(f"{INCIDENT}.{key}", name): content for key, (name, content) in FILES.items()}
+    assert restored == {(f"{INCIDENT}.{key}", name): content for key, (name, content) in FILES.items()}
 
 
 def test_gzip_and_zstd_bundles_of_one_incident_have_the_same_content_digest(orch, sources):
@@ -101,12 +101,12 @@ def test_small_chunks_are_signed_and_do_not_change_the_content_digest(orch, sour
     assert whole.content_digest == cut.content_digest
 
 
-def test_each_deed_of_the_main_job_is_told_once_and_in_order(orch, sources):
+def test_each_action_of_the_main_job_is_recorded_once_and_in_order(orch, sources):
     made = bundle()
     finished(bundle_services.request_verification(SYSTEM, made.bundle_id).job)
     restore(made)
-    told = list(Event.objects.order_by("sequence").values_list("action", "outcome"))
-    assert told == [
+    recorded = list(Event.objects.order_by("sequence").values_list("action", "outcome"))
+    assert recorded == [
         ("bundle.create", "requested"),
         ("bundle.published", "ok"),
         ("bundle.verify", "requested"),

@@ -1,4 +1,4 @@
-"""Real `run_orch_worker` processes that are killed with SIGKILL while they bundle and restore: all is done, once."""
+"""Real `run_orch_worker` processes, killed by SIGKILL while they bundle and restore: every job is done once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RESTORING = ("at-restoring", "at-rows")
 
 @pytest.fixture
 def workers(orch, sources, tmp_path):
-    """Two worker processes that die once at each moment, on the test's database."""
+    """A supervisor with two worker processes on the test's database; a worker dies once at each moment."""
     (tmp_path / "deaths").mkdir()
     variables = environment(
         orch,
@@ -61,20 +61,20 @@ def workers(orch, sources, tmp_path):
     assert alive == []
 
 
-def test_jobs_whose_workers_are_killed_half_way_are_done_by_others_exactly_once(orch, sources, workers, tmp_path):
+def test_jobs_whose_workers_are_killed_are_done_by_others_exactly_once(orch, sources, workers, tmp_path):
     for incident_id in (*BUNDLING, *RESTORING):
         write_incident(tmp_path / "incidents", incident_id, {"a": ("note.txt", b"note"), "b": ("empty", b"")})
-    asked = [bundle_services.request_bundle(SYSTEM, incident_id=incident_id).job for incident_id in BUNDLING]
+    requested = [bundle_services.request_bundle(SYSTEM, incident_id=incident_id).job for incident_id in BUNDLING]
     eventually(lambda: not Job.objects.exclude(status__in=ENDED).exists())
     for incident_id in RESTORING:
         bundle_services.request_bundle(SYSTEM, incident_id=incident_id)
     eventually(lambda: Bundle.objects.filter(incident_id__in=RESTORING).count() == len(RESTORING))
     to_restore = Bundle.objects.filter(incident_id__in=RESTORING)
-    asked += [restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id)).job for made in to_restore]
+    requested += [restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id)).job for made in to_restore]
     eventually(lambda: not Job.objects.exclude(status__in=ENDED).exists())
 
     assert sorted(path.name for path in (tmp_path / "deaths").iterdir()) == sorted((*BUNDLING, *RESTORING))
-    for job in asked:
+    for job in requested:
         assert [one.outcome for one in job_services.attempts_of(job)] == ["lost", "completed"]
         assert job_services.get(SYSTEM, job.job_id).status == "completed"
     assert Bundle.objects.count() == len(BUNDLING) + len(RESTORING)

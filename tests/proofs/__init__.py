@@ -1,1 +1,1 @@
-"""Samples of the long proofs: fuzzing, simulation, kill points, chaos."""
+"""Samples of the long runs: fuzzing, simulation, kill points, chaos."""

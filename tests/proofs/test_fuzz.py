@@ -1,4 +1,4 @@
-"""The fuzzer itself: its mutants come back the same, the reader withstands some, and its judge finds what is wrong."""
+"""The fuzzer itself: its mutants are reproducible, the reader withstands some, and its judge finds faulty readers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(hashlib.sha256(b"".join(reversed(made))).hexdigest())
 
 
 @pytest.mark.parametrize("shape", corpus.SHAPES)
-def test_the_originals_are_good_and_the_oracle_reads_the_same_in_them(shape, tmp_path):
+def test_the_originals_verify_and_the_oracle_reads_the_same_listing(shape, tmp_path):
     bundle = corpus.original(shape).pack()
     assert Judge(tmp_path / "bundle").verdict(Mutant("none", resigned=False, bundle=bundle)) == "verified"
     assert oracle.read(bundle) == corpus.original_listing()
@@ -37,10 +37,10 @@ def test_the_reader_withstands_some_mutants_and_refuses_most():
     assert tally.codes.total() == 300
     assert tally.codes["verified"] < 150
     assert len(tally.codes) > 15
-    assert tally.resigned["verified"] > 0, "some that the trusted key signed anew are sound bundles of other content"
+    assert tally.resigned["verified"] > 0, "some that the trusted key signed again are valid bundles with other content"
 
 
-def test_a_mutant_is_the_same_in_every_process_whatever_was_made_before_it():
+def test_a_mutant_does_not_depend_on_the_process_or_on_earlier_mutants():
     done = subprocess.run([sys.executable, "-c", DIGEST], cwd=ROOT, capture_output=True, text=True, check=True)
     here = hashlib.sha256(b"".join(mutant(7, number).bundle for number in range(60))).hexdigest()
     assert done.stdout.strip() == here
@@ -56,8 +56,8 @@ def test_all_cores_together_judge_each_mutant_once():
     assert campaign.run(4, 40, 60, workers=2).codes == campaign.run_share(4, range(40), time.monotonic() + 60).codes
 
 
-def sound(path: Path) -> VerifiedBundle:
-    """The verdict of a reader that takes anything for the original."""
+def original_verdict(path: Path) -> VerifiedBundle:
+    """The verdict of a reader that takes every bundle for the original."""
     path.write_bytes(corpus.original("zstd").pack())
     public = signer.private_key().public_key()
     return verify_bundle(
@@ -74,10 +74,10 @@ def changed() -> Mutant:
 
 def test_the_judge_finds_a_reader_that_accepts_changed_content(tmp_path):
     with pytest.raises(ReaderFailedError, match="oracle"):
-        Judge(tmp_path / "bundle", lambda _path, _keys: sound(tmp_path / "original")).verdict(changed())
+        Judge(tmp_path / "bundle", lambda _path, _keys: original_verdict(tmp_path / "original")).verdict(changed())
 
 
-def test_the_judge_finds_a_reader_that_accepts_what_nobody_signed(tmp_path):
+def test_the_judge_finds_a_reader_that_accepts_unsigned_content(tmp_path):
     draft = corpus.original("zstd")
     draft.files = draft.files | {"artifacts/a-1/note.txt": b"what was SEEN\n"}
     draft.fields = corpus.fields_of(draft.files, "zstd")
@@ -93,7 +93,7 @@ def test_the_judge_finds_a_reader_that_accepts_what_nobody_signed(tmp_path):
                 Judge(tmp_path / "bundle").verdict(made)
 
 
-def test_the_judge_finds_a_crash_and_the_campaign_keeps_its_mutant(tmp_path):
+def test_the_judge_finds_a_crash_and_the_campaign_saves_its_mutant(tmp_path):
     def crash(_path: Path, _keys: KeyRing) -> VerifiedBundle:
         raise IndexError("out of range")
 
@@ -104,7 +104,7 @@ def test_the_judge_finds_a_crash_and_the_campaign_keeps_its_mutant(tmp_path):
     assert kept.read_bytes() == mutants.mutant(1, 3).bundle
 
 
-def test_its_signatures_are_those_of_an_ordinary_rsa_key_over_any_number():
+def test_its_signing_equals_an_ordinary_rsa_private_operation():
     ordinary = signer.private_key().private_numbers()
     for prime in (signer.P, signer.Q):
         exponent = ordinary.d % (prime.value - 1)

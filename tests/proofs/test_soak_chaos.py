@@ -1,4 +1,4 @@
-"""The schedule of chaos; the run itself is `make soak`'s."""
+"""The schedule of faults; `make soak` runs the chaos itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_the_same_seed_gives_the_same_faults_and_another_seed_others():
     assert schedule(7, 300) != schedule(8, 300)
 
 
-def test_a_run_of_five_minutes_meets_every_kind_of_fault():
+def test_a_run_of_five_minutes_has_every_kind_of_fault():
     faults = schedule(1, 300)
     assert {fault.kind for fault in faults} == set(WEIGHTS)
     assert all(0 < earlier.at_s < later.at_s < 300 for earlier, later in pairwise(faults))

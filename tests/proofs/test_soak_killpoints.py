@@ -1,4 +1,4 @@
-"""Kill points, some of them: `make soak` covers every one of both jobs, which takes minutes."""
+"""A sample of the kill points; `make soak` covers all of both jobs, which takes minutes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EVERY = {"bundle": 16, "restore": 32}
 
 
 @pytest.mark.parametrize("kind", EVERY)
-def test_a_worker_killed_at_the_first_the_last_and_every_kth_call_and_around_the_commit_leaves_a_job_done_once(
+def test_a_job_is_done_once_when_its_worker_is_killed_at_the_first_last_and_every_kth_call_and_around_the_commit(
     orch, settings, tmp_path, kind
 ):
     chosen: list[Point] = []
@@ -22,7 +22,7 @@ def test_a_worker_killed_at_the_first_the_last_and_every_kth_call_and_around_the
     def some(points: list[Point]) -> list[Point]:
         commit = [point for point in points if "COMMIT" in point.call.shape]
         assert [point.moment for point in commit] == ["before", "after"]
-        regular = [point for place, point in enumerate(points) if place % EVERY[kind] == 0 or point is points[-1]]
+        regular = [point for index, point in enumerate(points) if index % EVERY[kind] == 0 or point is points[-1]]
         chosen.extend(dict.fromkeys([*regular, *commit]))
         return chosen
 

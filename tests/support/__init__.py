@@ -1,1 +1,1 @@
-"""What several tests use: deployments, rows, scenes, servers."""
+"""Shared by several tests: deployments, rows, scenes, servers."""

@@ -1,4 +1,4 @@
-"""An API under test: callers of every role over a real socket, and one bundle that is really there."""
+"""An API under test: callers of every role over a real socket, and a bundle with file and rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BASE = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Api:
-    """Calls one server; `token` names the caller, empty for nobody."""
+    """Calls one server; `role` chooses the caller's token, empty for an anonymous caller."""
 
     url: str
     tokens: dict[str, str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Traces:
-    """Everything that a refused request must leave as it was."""
+    """What a refused request must not change."""
 
     jobs: int
     events: int
@@ -77,7 +77,7 @@ class Traces:
 
 
 def make_callers() -> dict[str, str]:
-    """A user and a token for each role, and `nothing`, who has none."""
+    """A user and a token for each role, and for the user `nothing` without a role."""
     tokens = {}
     for name in (*ROLES, "nothing"):
         user = User.objects.create_user(name)
@@ -127,7 +127,7 @@ def make_bundle(orch: Orchestrator, incident_id: str = INCIDENT, content: bytes 
 
 
 def is_problem(answer: requests.Response, number: int, code: str) -> dict[str, Any]:
-    """The problem document, once it is one of this status and code."""
+    """Check that the answer is a problem document of this status and code, and return it."""
     assert (answer.status_code, answer.headers["Content-Type"]) == (number, "application/problem+json"), answer.text
     body: dict[str, Any] = answer.json()
     assert (body["status"], body["code"]) == (number, code), body

@@ -1,6 +1,6 @@
-"""Fixtures of the browser tests: one Chromium a process, pages that report what went wrong, sources and a real worker.
+"""Fixtures of the browser tests: one Chromium per process, pages that record errors, sources and a real worker.
 
-A page fails its test when the browser's console said anything was wrong or a Content-Security-Policy was violated.
+A test fails when a page's console shows an error or warning or its Content-Security-Policy is violated.
 """
 
 from __future__ import annotations
@@ -58,31 +58,31 @@ THEMES: tuple[Theme, ...] = ("light", "dark")
 
 @dataclass
 class Heard:
-    """What a browser did and said: every request, and every error or warning of its console."""
+    """What a browser did: every request, and every error or warning of its console."""
 
     requests: list[Request] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def listen(self, page: Page) -> None:
-        """Hear `page` from now on."""
+        """Record the events of `page` from now on."""
 
-        def heard(message: ConsoleMessage) -> None:
-            # That an answer had a status of 400 or more is told by the test that asked for it.
+        def on_console(message: ConsoleMessage) -> None:
+            # The test that requested the page checks a status of 400 or more itself.
             refused = message.text.startswith("Failed to load resource") and message.location["url"] == page.url
             if message.type in {"error", "warning"} and not refused:
                 self.wrong.append(f"{page.url}: {message.text}")
 
-        def asked(dialog: Dialog) -> None:
+        def on_dialog(dialog: Dialog) -> None:
             self.wrong.append(f"{page.url}: a dialog: {dialog.message}")
             dialog.dismiss()
 
-        def sent(request: Request) -> None:
+        def on_request(request: Request) -> None:
             self.requests.append(request)
 
-        page.on("console", heard)
-        page.on("dialog", asked)
+        page.on("console", on_console)
+        page.on("dialog", on_dialog)
         page.on("pageerror", lambda error: self.wrong.append(f"{page.url}: {error}"))
-        page.on("request", sent)
+        page.on("request", on_request)
 
 
 def executable() -> str:
@@ -95,7 +95,7 @@ def executable() -> str:
 
 @dataclass
 class Chromium:
-    """One browser, started when it is first asked for and again should it have ended."""
+    """One browser, started when first needed, and again if it has ended."""
 
     playwright: Playwright
     opened: Browser | None = None
@@ -109,9 +109,9 @@ class Chromium:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chromium]:
-    """The browser of this process; starting one takes longer than most tests."""
+    """The browser of this process, shared because starting one takes longer than most tests."""
     with pytest.MonkeyPatch.context() as patch:
-        # Django would take this thread, in which Playwright keeps its event loop, for asynchronous code.
+        # Playwright runs an event loop in this thread, so Django would refuse synchronous code here.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         with sync_playwright() as playwright:
             made = Chromium(playwright)
@@ -128,15 +128,15 @@ def browser(chromium: Chromium) -> Browser:
 
 @pytest.fixture
 def heard() -> Iterator[Heard]:
-    """Everything that the pages of this test ask and say; the test fails where anything was wrong."""
-    ears = Heard()
-    yield ears
-    assert ears.wrong == []
+    """The requests and errors of this test's pages; the test fails if there was an error."""
+    recorded = Heard()
+    yield recorded
+    assert recorded.wrong == []
 
 
 @pytest.fixture
 def open_context(browser: Browser, heard: Heard) -> Iterator[Callable[..., BrowserContext]]:
-    """Opens a context (options as for `Browser.new_context`) whose pages are heard; all are closed at the end."""
+    """Opens a context (options as for `Browser.new_context`) whose pages are recorded; all are closed at the end."""
     opened: list[BrowserContext] = []
 
     def make(**options: Any) -> BrowserContext:
@@ -154,7 +154,7 @@ def open_context(browser: Browser, heard: Heard) -> Iterator[Callable[..., Brows
 
 @pytest.fixture
 def page(open_context: Callable[..., BrowserContext]) -> Page:
-    """An empty page of 1280 pixels, nobody signed in."""
+    """An empty page of 1280 pixels, not signed in."""
     return open_context().new_page()
 
 
@@ -166,7 +166,7 @@ def visit(
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Page]:
-    """Opens a page of the catalogue in its state, with no source in reach (context options as for `open_context`)."""
+    """Opens a page of the catalogue in its state, with no source reachable (options as for `open_context`)."""
     for name in ("KILLCHAIN_API_URL", "FORENSIC_API_URL", "DB_API_URL"):
         setattr(settings, name, "http://127.0.0.1:9")
 
@@ -195,7 +195,7 @@ def visit(
 
 
 def broken(*_args: object, **_named: object) -> None:
-    """Stands in for a function that fails."""
+    """Replaces a function by one that fails."""
     raise RuntimeError("broken on purpose")
 
 
@@ -256,5 +256,5 @@ def worker_environment(orch: Orchestrator, sources: SampleServices) -> dict[str,
 
 @pytest.fixture
 def operator(transactional_db: None) -> User:
-    """A signed-up operator with a password."""
+    """An operator with a password."""
     return rows.user("operator", "operator", rows.PASSWORD)

@@ -1,4 +1,4 @@
-"""A busy machine: every core has something else to do."""
+"""Keeps every core busy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 @contextmanager
 def busy_cores(loops_a_core: int = 1) -> Iterator[list[psutil.Process]]:
-    """Compute on every core until this ends; each loop ends with its parent at the latest."""
+    """Run busy loops on every core inside the context; a loop also ends when its parent does."""
     parent = os.getpid()
     loop = f"import os\nwhile os.getppid() == {parent}: sum(range(100_000))"
     count = loops_a_core * len(os.sched_getaffinity(0))

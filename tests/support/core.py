@@ -1,7 +1,7 @@
-"""`pytest --core`: the part of the suite that also a slow machine runs to its end.
+"""`pytest --core`: the part of the suite for slow machines.
 
-Left out are the tests that drive a browser and those that kill processes for minutes. Every test of the queue, the
-format, restores, custody and permissions stays. The files left out are named in the first and the last lines.
+It leaves out the tests that drive a browser and those that kill processes for minutes; all other tests of the queue,
+the format, restores, custody and permissions run. The first and the last line of the output name the files left out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def left_out() -> list[Path]:
 
 
 def in_words() -> str:
-    """Which files are left out, in one line."""
-    return "core: left out on this machine, to be run by themselves: " + " ".join(
+    """One line that names the files left out."""
+    return "core: left out on this machine, to be run separately: " + " ".join(
         str(path.relative_to(ROOT)) for path in left_out()
     )
 
@@ -33,17 +33,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Name the files left out, first."""
+    """Name the files left out in the header."""
     return in_words() if config.getoption("core") else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave a file out, whoever named it."""
+    """Leave a file out, even if it was named on the command line."""
     return True if config.getoption("core") and collection_path in left_out() else None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Name them once more, last."""
+    """Name them again at the end."""
     if config.getoption("core") and not hasattr(config, "workerinput"):
-        print(in_words())  # noqa: T201 # the runner's own report has been closed by now
+        print(in_words())  # noqa: T201 # pytest's own reporter has finished by now

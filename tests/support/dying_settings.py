@@ -1,4 +1,4 @@
-"""The product's settings, in a worker that dies where a test wants it to."""
+"""The product's settings, for a worker that dies at moments that a test chooses."""
 
 from orchestrator_site.settings import *  # noqa: F403
 from orchestrator_site.settings import INSTALLED_APPS as PRODUCT_APPS

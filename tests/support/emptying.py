@@ -1,8 +1,8 @@
-"""Emptying the database between transactional tests, quickly.
+"""Empties the database between transactional tests, quickly.
 
-Django truncates every table and then makes permissions, content types and role groups anew: thousands of files and
-hundreds of statements after each of some hundred tests. Here one statement empties the tables that hold anything, and
-leaves what migrations have filled; should a test have changed that, Django's own way restores it.
+Django truncates every table and recreates permissions, content types and role groups: thousands of files and hundreds
+of statements after each of some hundred tests. Here one statement empties the tables that have rows, except those that
+migrations fill; if a test has changed these, Django's own flush runs.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from django.db import connection
 from django.test import TransactionTestCase
 
 FILLED_BY_MIGRATIONS = ("django_content_type", "auth_permission", "auth_group", "auth_group_permissions")
-# Triggers keep custody append-only and check references; a replica's session runs none. A large table is truncated, as
-# deleted rows stay in the way of every later scan.
+# As a replica, the session runs no triggers, which keep custody append-only and check references. A large table is
+# truncated, as deleted rows slow down every later scan.
 EMPTY = """
 DO $$
 DECLARE name text; filled boolean;
@@ -34,7 +34,7 @@ STATE = "SELECT " + ", ".join(CONTENT.format(table) for table in FILLED_BY_MIGRA
 
 
 class Emptying:
-    """Takes the place of Django's flush in transactional tests of one session."""
+    """Replaces Django's flush in the transactional tests of one session."""
 
     def __init__(self) -> None:
         self._django: Any = TransactionTestCase._fixture_teardown  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ class Emptying:
         self._before: Any = None
 
     def install(self) -> None:
-        """Remember what migrations have filled, and empty this way from now on."""
+        """Record the tables that migrations have filled, and replace Django's flush."""
         emptying = self
         with connection.cursor() as cursor:
             self._before = self._state(cursor)
@@ -55,14 +55,14 @@ class Emptying:
         TransactionTestCase._fixture_teardown = teardown  # type: ignore[attr-defined]
 
     def empty(self, case: TransactionTestCase) -> None:
-        """Leave the database as migrations made it."""
+        """Empty the database down to the rows of the migrations."""
         with connection.cursor() as cursor:
             cursor.execute(EMPTY, [self._tables])
             changed = self._state(cursor) != self._before
         if changed:
             self._django(case)
             with connection.cursor() as cursor:
-                self._before = self._state(cursor)  # the same rights, under other numbers
+                self._before = self._state(cursor)  # the same permissions, with new ids
 
     def _state(self, cursor: Any) -> Any:
         cursor.execute(STATE)

@@ -1,7 +1,7 @@
-"""Bundles for tests: sound ones, and crafted ones put together byte by byte and signed by whoever a test names.
+"""Bundles for tests: valid ones, and crafted ones built byte by byte and signed by a key of the test's choice.
 
-Headers, canonical JSON, digests and frames are made here by code of their own, so that reader and writer are held
-against a second reading of the format and not against themselves.
+Headers, canonical JSON, digests and frames are built here without the product's code, so that reader and writer are
+tested against a second implementation of the format.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SAMPLE = PEOPLE | {
 
 @dataclass(frozen=True)
 class Signer:
-    """A key pair, and signatures as the format has them."""
+    """A key pair, and signatures as the format defines them."""
 
     private: rsa.RSAPrivateKey
     name: str
@@ -85,7 +85,7 @@ class Signer:
 
 
 def signer(name: str = "signer", bits: int = 3072) -> Signer:
-    """A signer of the test run's own, always the same for a name and a size."""
+    """A signer for this test run, the same for each name and size."""
     return _signer(name, bits)
 
 
@@ -96,7 +96,7 @@ def _signer(name: str, bits: int) -> Signer:
 
 @cache
 def signing_key(name: str = "signer") -> SigningKey:
-    """The same key as the writer takes it."""
+    """The same key as the writer's type."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "key.pem"
         path.write_bytes(signer(name).pem)
@@ -104,7 +104,7 @@ def signing_key(name: str = "signer") -> SigningKey:
 
 
 def ring(*trusted: Signer, revoked: Iterable[Signer] = ()) -> KeyRing:
-    """A key ring; the usual signer's, unless others are named."""
+    """A key ring of these signers; of the usual signer if none is given."""
     known = [(one, False) for one in trusted] + [(one, True) for one in revoked]
     return KeyRing(
         tuple(
@@ -115,7 +115,7 @@ def ring(*trusted: Signer, revoked: Iterable[Signer] = ()) -> KeyRing:
 
 
 def key_folder(directory: Path, *trusted: Signer) -> Path:
-    """A directory of public keys, one `<name>.pem` a signer."""
+    """A directory of public keys, one `<name>.pem` per signer."""
     directory.mkdir(parents=True, exist_ok=True)
     for one in trusted or (signer(),):
         (directory / f"{one.name}.pem").write_bytes(one.public_pem)
@@ -147,7 +147,7 @@ def file_entry(path: str, data: bytes, chunk_size: int = CHUNK_SIZE) -> dict[str
 def fields_of(
     files: Mapping[str, bytes] = SAMPLE, *, change: Callable[[dict[str, Any]], Any] | None = None, **changes: Any
 ) -> dict[str, Any]:
-    """A 1.1 manifest of `files`; `changes` replace fields, `change` edits them; then the hashes are made right."""
+    """A 1.1 manifest of `files`; `changes` replace fields, `change` edits them; then the hashes are recomputed."""
     fields: dict[str, Any] = {
         "chunk_size": CHUNK_SIZE,
         "complete": True,
@@ -170,7 +170,7 @@ def fields_of(
 
 
 def hashed(fields: dict[str, Any]) -> dict[str, Any]:
-    """`fields` with content digest and manifest hash recomputed, where they can be."""
+    """`fields` with the manifest hash recomputed, and the content digest where it is absent."""
     try:
         listed = [[entry["path"], entry["size"], entry["sha256"]] for entry in fields["files"]]
     except (KeyError, TypeError):
@@ -187,7 +187,7 @@ def signed(fields: dict[str, Any], by: Signer | None = None) -> tuple[bytes, byt
 
 
 def signed_raw(raw: bytes, by: Signer | None = None) -> tuple[bytes, bytes]:
-    """Any bytes as manifest.json, and a signature over exactly them."""
+    """Any bytes as manifest.json, and a signature over them."""
     return raw, canonical((by or signer()).signature(raw, "0" * 64))
 
 
@@ -232,7 +232,7 @@ def pax(*records: bytes, kind: bytes = b"x") -> bytes:
 
 
 def member(path: str, data: bytes) -> bytes:
-    """A member as 1.1 prescribes it (sizes below 8 GiB)."""
+    """A member as version 1.1 prescribes it (sizes below 8 GiB)."""
     name = path.encode()
     lead = pax(pax_record("path", name)) if len(name) > 100 or not path.isascii() else b""
     return lead + ustar(name[:100], len(data)) + padded(data)
@@ -273,7 +273,7 @@ def gzipped(tar: bytes) -> bytes:
 def crafted(
     files: Mapping[str, bytes] = SAMPLE, *, change: Callable[[dict[str, Any]], Any] | None = None, **changes: Any
 ) -> bytes:
-    """A zstd bundle whose manifest was changed before it was signed by the trusted key."""
+    """A zstd bundle whose manifest is changed before the trusted key signs it."""
     return zstd(tar_of(signed(fields_of(files, change=change, **changes)), files))
 
 

@@ -1,7 +1,6 @@
-"""How a person works a page: with the mouse, with the keyboard alone, or with JavaScript off; each counts its clicks.
+"""Ways to operate a page: with the mouse, with the keyboard alone, or without JavaScript; each counts its clicks.
 
-What is counted is every activation of a link, button or choice. Typing is not, and neither is looking again while a
-job runs (a reload, where the page does not refresh itself).
+Every activation of a link, button or choice counts. Typing does not, nor does reloading the page while a job runs.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ FOCUS = """
 
 
 class Hand(Protocol):
-    """What every way of working can do."""
+    """What every way of operating a page can do."""
 
     page: Page
     clicks: int
@@ -39,11 +38,11 @@ class Hand(Protocol):
         """Fill a field."""
 
     def see(self, target: Locator, text: str) -> None:
-        """Look until `target` tells `text`."""
+        """Wait until `target` shows `text`."""
 
 
 class Mouse:
-    """Points and clicks; the page refreshes itself."""
+    """Uses the mouse; the page refreshes itself."""
 
     def __init__(self, page: Page) -> None:
         self.page, self.clicks = page, 0
@@ -59,18 +58,18 @@ class Mouse:
         self.page.keyboard.type(text)
 
     def see(self, target: Locator, text: str) -> None:
-        """Wait for the page to tell it."""
+        """Wait until the page shows it."""
         expect(target).to_contain_text(text)
 
 
 class Keyboard:
-    """Tab, Enter, Space and letters only; whatever takes the focus shows it, and stands in sight."""
+    """Uses Tab, Enter, Space and letters only; checks that the focused element is outlined and visible."""
 
     def __init__(self, page: Page) -> None:
         self.page, self.clicks = page, 0
 
     def press(self, target: Locator) -> None:
-        """Tab to it, then Enter; Space where it is a choice."""
+        """Tab to it, then press Enter, or Space for a choice."""
         self._reach(target)
         self.clicks += 1
         is_choice = target.get_attribute("type") in {"checkbox", "radio"}
@@ -82,7 +81,7 @@ class Keyboard:
         self.page.keyboard.type(text)
 
     def see(self, target: Locator, text: str) -> None:
-        """Wait for the page to tell it."""
+        """Wait until the page shows it."""
         expect(target).to_contain_text(text)
 
     def _reach(self, target: Locator) -> None:
@@ -92,15 +91,15 @@ class Keyboard:
                 break
             self.page.keyboard.press("Tab")
         else:
-            raise AssertionError(f"{MOST_TABS} times Tab did not lead to {target}")
+            raise AssertionError(f"{MOST_TABS} presses of Tab did not reach {target}")
         assert target.evaluate(FOCUS) == {"outlined": True, "inSight": True}
 
 
 class WithoutScript(Mouse):
-    """Points and clicks where JavaScript is off: looks again by loading the page again."""
+    """Uses the mouse with JavaScript off, and reloads the page to see changes."""
 
     def press(self, target: Locator) -> None:
-        """Click it; a form's answer is awaited, for to load that page again would send the form once more."""
+        """Click it; wait for a form's answer, as a reload before it would send the form again."""
         if target.evaluate("(element) => element.matches('button')"):
             with self.page.expect_navigation():
                 super().press(target)
@@ -108,15 +107,15 @@ class WithoutScript(Mouse):
             super().press(target)
 
     def see(self, target: Locator, text: str) -> None:
-        """Load the page again until it tells it."""
+        """Reload the page until it shows it."""
         give_up_at = time.monotonic() + PATIENCE_MS / 1000
         while text not in (target.inner_text() if target.count() else ""):
-            assert time.monotonic() < give_up_at, f"{self.page.url} never told {text!r}"
+            assert time.monotonic() < give_up_at, f"{self.page.url} never showed {text!r}"
             self.page.reload()
 
 
 def counted(hand: Hand, task: Callable[[Hand], None]) -> int:
-    """Do `task`; how many clicks it took."""
+    """Do `task`; returns how many clicks it took."""
     before = hand.clicks
     task(hand)
     return hand.clicks - before

@@ -1,7 +1,7 @@
-"""`python -m tests.support.machine_speed`: prints `1` where only the core of the suite fits, else an empty line.
+"""`python -m tests.support.machine_speed`: prints `1` on a machine too slow for the whole suite, else an empty line.
 
-A loop and a hash on every core at once, as the suite uses them all. On an ordinary quiet machine that takes about two
-seconds; one that takes more than four times as long runs `make test CORE=1`.
+It times a loop and a hash on every core at once, as the suite uses all cores. On an ordinary idle machine that takes
+about two seconds; a machine that takes more than four times as long should run `make test CORE=1`.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def work(_: int) -> float:
 
 
 def times_slower() -> float:
-    """The mean of all cores, as a multiple of an ordinary one."""
+    """The mean time of all cores, as a multiple of an ordinary machine's."""
     cores = len(os.sched_getaffinity(0))
     with multiprocessing.Pool(cores) as pool:
         return sum(pool.map(work, range(cores))) / cores / ORDINARY_S
 
 
 def main() -> None:
-    """Say how slow the machine is, and answer."""
+    """Report the speed to stderr and print the decision to stdout."""
     slower = times_slower()
-    sys.stderr.write(f"this machine is {slower:.1f} times as slow as an ordinary quiet one\n")
+    sys.stderr.write(f"this machine is {slower:.1f} times as slow as an ordinary idle one\n")
     sys.stdout.write("1\n" if slower > MOST_TIMES_SLOWER else "\n")
 
 

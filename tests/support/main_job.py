@@ -1,4 +1,4 @@
-"""What tests of the main job share: an incident that is hard to carry, its sources, and jobs run to their end."""
+"""Shared by tests of the main job: an incident with difficult names, its sources, and jobs run to their end."""
 
 from __future__ import annotations
 
@@ -90,12 +90,12 @@ def sources(orch: Any, settings: Any, tmp_path: Path) -> Iterator[Upstreams]:
 
 
 def run_to_its_end(job: Job) -> Job:
-    """Run a job in this process, all its tries; the waiting between two is not waited for."""
+    """Run all attempts of a job in this process, without the pauses between them; returns the ended job."""
     while True:
         Job.objects.filter(job_id=job.job_id).update(run_after=datetime(2000, 1, 1, tzinfo=UTC))
         ran = run_one()
         now = ran or Job.objects.get(job_id=job.job_id)
-        assert ran or not now.is_queued, f"nobody can claim it: {waiting.reason(now)} {registry.hindrances()}"
+        assert ran or not now.is_queued, f"no worker can claim it: {waiting.reason(now)} {registry.hindrances()}"
         if now.job_id == job.job_id and now.status in ENDED:
             return now
 
@@ -108,13 +108,13 @@ def finished(job: Job) -> dict[str, Any]:
 
 
 def bundle(incident_id: str = INCIDENT, **asked: Any) -> Bundle:
-    """Bundle an incident, now."""
+    """Bundle an incident in this process."""
     made = finished(bundle_services.request_bundle(SYSTEM, incident_id=incident_id, **asked).job)
     return Bundle.objects.get(bundle_id=made["bundle_id"])
 
 
 def restore(made: Bundle) -> dict[str, Any]:
-    """Restore a bundle, now."""
+    """Restore a bundle in this process; returns the job's result."""
     return finished(restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id)).job)
 
 
@@ -128,21 +128,21 @@ def job_of(made: Bundle) -> Job:
 
 
 def files_of(root: Path) -> list[str]:
-    """Everything below `root` that is no directory, but the marker that makes it a store."""
+    """Every file below `root` except the store's marker."""
     return sorted(
         str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir() and path.name != store_marker.NAME
     )
 
 
 def sweep_all() -> None:
-    """Everything that a worker sweeps."""
+    """Run every sweep of a worker."""
     bundle_files.sweep()
     quarantine.sweep()
     restore_staging.sweep()
 
 
 def expire_lease(job: Job) -> None:
-    """Let the lease of a job run out, and have it recovered as any worker's supervisor would."""
+    """Expire the lease of a job, and recover the job as a worker's upkeep would."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE orchestrator_jobs SET lease_expires_at = clock_timestamp() - interval '1 s' WHERE job_id = %s",

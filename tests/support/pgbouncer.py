@@ -1,4 +1,4 @@
-"""A real pgbouncer that pools transactions, in front of the test run's PostgreSQL, on a loopback port of its own."""
+"""A real pgbouncer in transaction mode in front of the test run's PostgreSQL, on its own loopback port."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PATIENCE_S = 240.0
 
 @contextlib.contextmanager
 def pooling(directory: Path, servers: int) -> Iterator[int]:
-    """Run pgbouncer with `servers` connections to PostgreSQL; gives its port.
+    """Run pgbouncer with `servers` connections to PostgreSQL; yields its port.
 
     Raises:
-        AssertionError: it is not installed (deploy/setup-system.sh brings it), or does not start.
+        AssertionError: it is not installed (deploy/setup-system.sh installs it), or does not start.
     """
     program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     assert program is not None, "pgbouncer is missing: run deploy/setup-system.sh"
@@ -36,7 +36,7 @@ def pooling(directory: Path, servers: int) -> Iterator[int]:
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
         f"pool_mode = transaction\ndefault_pool_size = {servers}\nmax_client_conn = 100\n"
     )
-    # It refuses to be root, and the server's socket may be its owner's alone.
+    # pgbouncer refuses to run as root, and only the server's owner may be allowed to use its socket.
     owner = pwd.getpwuid(Path(known["HOST"], ".s.PGSQL.5432").stat().st_uid).pw_name
     as_owner = ["-u", owner] if os.geteuid() == 0 else []
     with (directory / "pgbouncer.log").open("wb") as log:

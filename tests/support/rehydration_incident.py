@@ -1,4 +1,4 @@
-"""An incident made to be hard to carry: odd names, odd ids, records alike, numbers at their limits; and its bundles."""
+"""An incident with difficult names, ids, duplicate records and numbers at their limits; and its bundles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FILES = {
 
 @dataclass
 class Incident:
-    """What a bundle is made of; change it as a test needs."""
+    """The content of a bundle; tests change it as needed."""
 
     incident_id: str = INCIDENT
     header: dict[str, Any] = field(
@@ -114,12 +114,12 @@ def _array(staging: Path, name: str, records: list[dict[str, Any]], order: tuple
 
 
 def run() -> Any:
-    """Do the next job in this process; None when there is none."""
+    """Run the next job in this process; None if there is none."""
     return run_one()
 
 
 def restore(name: str, **asked: Any) -> Any:
-    """Ask for the restore of the bundle `name`, and do it in this process."""
+    """Request the restore of the bundle `name`, and run it in this process; returns the job."""
     requested = services.request_restore(SYSTEM, bundle_path=name, **asked)
     assert requested.created
     done = run()
@@ -129,7 +129,7 @@ def restore(name: str, **asked: Any) -> Any:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file below `root` with its bytes, staging apart."""
+    """Every file below `root` except staging, with its bytes."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")

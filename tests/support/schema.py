@@ -1,4 +1,4 @@
-"""The database's schema as lines of text, in an order that does not depend on how it came about."""
+"""The database's schema as sorted lines of text, so that two schemas can be compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FROM pg_class WHERE relname LIKE 'orchestrator_%' AND relkind = 'r' AND relacl I
 
 
 def lines() -> list[str]:
-    """One line for each column, constraint, index, trigger, function, storage option and changed right."""
+    """One line for each column, constraint, index, trigger, function, storage option and changed privilege."""
     with connection.cursor() as cursor:
         cursor.execute(CATALOG)
         return sorted(" ".join(str(row[0]).split()) for row in cursor.fetchall())

@@ -1,9 +1,8 @@
 """`make screens`: pictures of every page, light and dark, into docs/screens.
 
-What they show was made by the product itself: the synthetic incident, and the real public ones where they are at hand,
-were bundled, verified and restored; only the jobs that are still at work, and their workers, are rows set for the
-picture. Pages and states that such a history does not reach are those of the catalogue, one or two a page. Not named
-like a test, so that `make test` does not take pictures.
+The product itself produces most of what they show: it bundles, verifies and restores the synthetic incident, and the
+public ones where they are present. Only running jobs and their workers are inserted rows. States that this history does
+not reach come from the catalogue. The file is not named like a test, so that `make test` does not take pictures.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ FOLDER = BASE_DIR / "docs" / "screens"
 WIDTH, TALLEST = 1280, 1200
 MOST_BYTES = 150 * 1024
 QUALITIES = (40, 25)
-# By the product's own history, each at its plain address or at the one that `pictures` gives.
+# Pages with the product's own history, at the address without arguments or at the one that `pictures` gives.
 HISTORY = (
     "sign-in", "home", "incidents-page", "incident-page", "new-bundle", "sources-part", "bundles-page", "bundle-page",
     "bundle-certificate", "compare-bundles", "jobs-page", "job-page", "restore", "restore-preview", "custody-page",
     "workers-page", "verify-file", "help-page", "errors-page", "settings-page",
 )  # fmt: skip
-# By the catalogue: name and state → what the picture is called.
-TELLING = {
+# States of the catalogue: name and state → name of the picture.
+CATALOGUE_STATES = {
     ("home", "everything"): "home-everything",
     ("incident-page", "3,700 events"): "incident-3700-events",
     ("find", "several groups"): "find",
@@ -64,7 +63,7 @@ OPERATOR = Principal(name="operator", authenticated_by="session", permissions=No
 
 
 class PartlyDown(SampleServices):
-    """Sources whose Forensic fails as soon as `is_down` is set."""
+    """Sources whose Forensic service fails while `is_down` is set."""
 
     is_down = False
 
@@ -78,7 +77,7 @@ class PartlyDown(SampleServices):
 
 @pytest.fixture
 def sources(tmp_path: Path, settings: Any) -> Iterator[PartlyDown]:
-    """Sources with the synthetic incident, and the public ones where they are at hand."""
+    """Sources with the synthetic incident, and the public ones where they are present."""
     incident.make(tmp_path / "data")
     folders = [tmp_path / "data", PUBLIC] if PUBLIC.is_dir() else [tmp_path / "data"]
     with PartlyDown(folders) as services:
@@ -87,12 +86,12 @@ def sources(tmp_path: Path, settings: Any) -> Iterator[PartlyDown]:
 
 
 def work() -> None:
-    """Do every job that waits."""
+    """Run every queued job."""
     Worker().drain()
 
 
 def make_history(sources: PartlyDown) -> None:
-    """Bundles, verifications, a refusal, a partial bundle, a preview and a restore, as people would have asked."""
+    """Bundles, verifications, a failed job, a partial bundle, a preview and a restore, requested as by people."""
     for incident_id in sources.folders.incident_ids():
         bundle_services.request_bundle(ANALYST, incident_id=incident_id)
     work()
@@ -110,8 +109,8 @@ def make_history(sources: PartlyDown) -> None:
     sources.is_down = False
 
 
-def set_what_is_at_work() -> None:
-    """Two workers, one job at work, one that waits, and one whose worker has gone silent."""
+def insert_active_jobs() -> None:
+    """Insert two workers, a running job, a queued one, and a stuck one."""
     running = rows.job("processing", requested_by="analyst")
     rows.job("queued", incident_id="incident-125", priority=200)
     rows.job("processing", lease_s=-240, incident_id="incident-126")
@@ -120,7 +119,7 @@ def set_what_is_at_work() -> None:
 
 
 def pictures() -> dict[str, str]:
-    """Name of each picture → the address it shows; pages without arguments of their own need no line here."""
+    """Name of each picture → its address; `made` holds the arguments of pages that need some."""
     whole = Bundle.objects.filter(incident_id=rows.INCIDENT, complete=True).get()
     partial = Bundle.objects.filter(complete=False).get()
     preview = Job.objects.filter(job_type="rehydrate", payload__dry_run=True).get()
@@ -148,10 +147,10 @@ def test_draw_every_page(
     live_server: Any, operator: User, sources: PartlyDown, open_context: Callable[..., BrowserContext]
 ) -> None:
     make_history(sources)
-    set_what_is_at_work()
+    insert_active_jobs()
     FOLDER.mkdir(parents=True, exist_ok=True)
     addresses = pictures()
-    kept = {*addresses, *TELLING.values()}
+    kept = {*addresses, *CATALOGUE_STATES.values()}
     for old in FOLDER.iterdir():
         if old.stem.rpartition("-")[0] not in kept:
             old.unlink()
@@ -164,19 +163,19 @@ def test_draw_every_page(
                 sign_in_at_once(context, live_server.url, operator)
             page.goto(live_server.url + address)
             page.locator('[hx-trigger="load"]').wait_for(state="detached")
-            (FOLDER / f"{name}-{theme}.webp").write_bytes(taken(page))
+            (FOLDER / f"{name}-{theme}.webp").write_bytes(screenshot(page))
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("shown", [one for one in CATALOGUE if (one.name, one.state) in TELLING], ids=str)
-def test_draw_a_telling_state(shown: Shown, visit: Callable[..., Page]) -> None:
+@pytest.mark.parametrize("shown", [one for one in CATALOGUE if (one.name, one.state) in CATALOGUE_STATES], ids=str)
+def test_draw_a_state_of_the_catalogue(shown: Shown, visit: Callable[..., Page]) -> None:
     page = visit(shown, reduced_motion="reduce")
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
-        (FOLDER / f"{TELLING[shown.name, shown.state]}-{theme}.webp").write_bytes(taken(page))
+        (FOLDER / f"{CATALOGUE_STATES[shown.name, shown.state]}-{theme}.webp").write_bytes(screenshot(page))
 
 
-def taken(page: Page) -> bytes:
+def screenshot(page: Page) -> bytes:
     """The page from its top, as WebP of at most `MOST_BYTES`."""
     height = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
     debugger = page.context.new_cdp_session(page)

@@ -19,11 +19,11 @@ from tests.conftest import Orchestrator
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 240
-FEWEST_PROCESSES = 2  # gunicorn_config.py never starts fewer
+FEWEST_PROCESSES = 2  # gunicorn_config.py starts at least as many
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listened on a moment ago."""
+    """Ports that were free a moment ago."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -34,7 +34,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def environment(orch: Orchestrator, **more: str) -> dict[str, str]:
-    """The variables of a process that works on `orch` and on the test's database."""
+    """The environment of a process that uses `orch` and the test's database."""
     database = connection.settings_dict
     return {
         "PATH": os.environ["PATH"],
@@ -54,7 +54,7 @@ def environment(orch: Orchestrator, **more: str) -> dict[str, str]:
 
 
 def manage(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a management command to its end."""
+    """Run a management command and wait for its end."""
     return subprocess.run(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
@@ -93,11 +93,11 @@ class Served:
         return f"{scheme}://127.0.0.1:{self.api_port}{path}"
 
     def metrics(self, path: str = "/metrics") -> requests.Response:
-        """What the metrics port answers."""
+        """The answer of the metrics port."""
         return requests.get(f"http://127.0.0.1:{self.metrics_port}{path}", timeout=240)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal it once and wait for its end."""
+        """Send one signal and wait for the end; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=240)

@@ -1,4 +1,4 @@
-"""A TCP proxy that can turn into a black hole: it then keeps every connection open and passes nothing on."""
+"""A TCP proxy that can become a black hole: it keeps every connection open and forwards nothing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Callable
 class Proxy:
     """Listens on a loopback port and connects each caller to what `connect` returns.
 
-    Connections that were open while it was a black hole stay dead for good, as after a firewall has forgotten them;
-    new ones work again after `heal`.
+    Connections that sent something while it was a black hole stay dead, as when a firewall has dropped their state; new
+    connections work again after `heal`.
     """
 
     def __init__(self, connect: Callable[[], socket.socket]) -> None:
@@ -25,12 +25,12 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def swallow(self) -> None:
-        """Pass nothing on from now on; `swallowed` is set once somebody has sent something in vain."""
+        """Forward nothing from now on; `swallowed` is set at the first data that is dropped."""
         self.swallowed.clear()
         self._swallowing.set()
 
     def heal(self) -> None:
-        """Serve new connections again."""
+        """Forward the data of new connections again."""
         self._swallowing.clear()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Timelines of any size and any content, kept as a bundle's job keeps them, without making the bundle."""
+"""Timelines of any size and content, stored as a bundle's job stores them, without making the bundle."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ KINDS = ("logon_failure", "process_creation", "share_object_access")
 
 
 def event(number: int = 0, **fields: Any) -> dict[str, Any]:
-    """One event, ten seconds after the one before; metadata's own fields are given as `metadata`."""
+    """One event, ten seconds after the previous number's; `fields` replace its fields, `metadata` as a whole."""
     made: dict[str, Any] = {
         "timestamp": (BEGAN + timedelta(seconds=10 * number)).isoformat().replace("+00:00", "Z"),
         "source": f"host-{number % 7}",
@@ -76,7 +76,7 @@ def far_apart() -> list[dict[str, Any]]:
 
 
 def events(count: int) -> Iterator[dict[str, Any]]:
-    """Events that fill every phase and severity above."""
+    """Events that cover every phase and severity above."""
     return (event(number) for number in range(count))
 
 
@@ -89,7 +89,7 @@ def kept(
     incident_id: str = rows.INCIDENT,
     **fields: Any,
 ) -> Bundle:
-    """A registered bundle whose timeline holds `given` (None: it carries no timeline), read as its job would."""
+    """A registered bundle whose timeline holds `given` (None: no timeline), read as its job would read it."""
     folder.mkdir(exist_ok=True)
     members: dict[str, Path] = {}
     if given is not None:

@@ -1,4 +1,4 @@
-"""Upstream services on loopback whose answers a test can replace, with a small incident behind them."""
+"""Upstream services on loopback whose answers a test can replace, and a small incident for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Answer = Callable[[Exchange], bool]
 
 
 class Upstreams(SampleServices):
-    """The sample services, misbehaving where `answers` says so: service → what answers instead, True when it did."""
+    """The sample services; `answers` maps a service to a function that may answer instead, and then returns True."""
 
     def __init__(self, data_dirs: list[Path]) -> None:
         super().__init__(data_dirs)
@@ -98,7 +98,7 @@ def says(
     kind: str = "application/json",
     **head: str,
 ) -> Answer:
-    """Answers every request with this; `length` is what is claimed when it is not what is sent."""
+    """Answers every request with this; `length` is the claimed Content-Length if it differs from the body's."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     def answer(exchange: Exchange) -> bool:

@@ -1,1 +1,1 @@
-"""Makes real worker processes die where a test wants them to."""
+"""Makes real worker processes die at moments that a test chooses."""

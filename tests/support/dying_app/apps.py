@@ -1,4 +1,4 @@
-"""Installs the deaths: a worker that handles incident `at-<moment>` kills itself there, once in the whole test."""
+"""A worker that handles the incident `at-<moment>` kills itself at that moment, once in the whole test."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ AT_COMMIT = {"bundle.published": "at-commit", "incident.restored": "at-rows"}
 
 
 class DyingConfig(AppConfig):
-    """Installs the deaths in this process."""
+    """Wraps the functions at which workers die."""
 
     name = "tests.support.dying_app"
     label = "tests_dying_app"
 
     def ready(self) -> None:
-        """Put the deaths in the way of progress reports and of the lines that go with a commit."""
+        """Wrap progress reports and the custody events that are recorded in the completing transaction."""
         from custody import chain  # models exist from here on
         from jobs.queue.context import JobContext
 
@@ -30,10 +30,10 @@ class DyingConfig(AppConfig):
                 _die_once(self.incident_id)
 
         def dying_record(principal: Any, action: str, *given: Any, **more: Any) -> Any:
-            told = record(principal, action, *given, **more)
+            event = record(principal, action, *given, **more)
             if action in AT_COMMIT and more.get("incident_id") == AT_COMMIT[action]:
                 _die_once(AT_COMMIT[action])
-            return told
+            return event
 
         JobContext.progress = dying_progress  # type: ignore[method-assign]
         chain.record = dying_record

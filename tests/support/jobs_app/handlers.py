@@ -1,4 +1,4 @@
-"""Handlers that leave traces in files, as another process must be watched from outside."""
+"""Handlers that write to files, so that a test can observe them from another process."""
 
 import ctypes
 import os
@@ -20,7 +20,7 @@ def note(context: JobContext) -> JobResult:
 
 
 def wait(context: JobContext) -> JobResult:
-    """Say that it runs, then work politely until told that it may end."""
+    """Write the file `started`, then report progress until the file `end` exists."""
     started = Path(context.payload["started"])
     started.with_suffix(f".{context.attempt}").write_text(str(os.getpid()))
     while not Path(context.payload["end"]).exists():
@@ -30,7 +30,7 @@ def wait(context: JobContext) -> JobResult:
 
 
 def ignore(context: JobContext) -> JobResult:
-    """Say that it runs, then work without ever asking whether it should stop."""
+    """Write the file `started`, then work until the file `end` exists, without checking whether to stop."""
     Path(context.payload["started"]).with_suffix(f".{context.attempt}").write_text(str(os.getpid()))
     while not Path(context.payload["end"]).exists():
         time.sleep(0.02)
@@ -38,7 +38,7 @@ def ignore(context: JobContext) -> JobResult:
 
 
 def hang(context: JobContext) -> JobResult:
-    """At the first attempt, say that it runs, then wait for ever inside a C library that lets no other thread run."""
+    """At the first attempt, write the file `started`, then block for ever in a C call that holds the GIL."""
     if context.attempt == 1:
         Path(context.payload["started"]).with_suffix(".1").write_text(str(os.getpid()))
         ctypes.PyDLL(None).pause()
@@ -46,7 +46,7 @@ def hang(context: JobContext) -> JobResult:
 
 
 def query(context: JobContext) -> JobResult:
-    """Say that it runs, then ask the database again and again, and never whether it should stop."""
+    """Write the file `started`, then query the database until `end` exists, without checking whether to stop."""
     Path(context.payload["started"]).with_suffix(f".{context.attempt}").write_text(str(os.getpid()))
     while not Path(context.payload["end"]).exists():
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What tests of real worker processes share: starting them on the test's database, and watching from outside."""
+"""Shared by tests of real worker processes: starts them on the test's database, and observes them from outside."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TYPES = ("note", "wait", "ignore", "hang", "query")
 
 
 def eventually(what: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
-    """The first truthy answer of `what`; fails when there is none in time."""
+    """The first truthy value of `what`; fails if there is none within `patience_s`."""
     give_up_at = time.monotonic() + patience_s
     while time.monotonic() < give_up_at:
         if found := what():
             return found
         time.sleep(0.02)
-    raise AssertionError("it never came to pass")
+    raise AssertionError(f"no truthy value within {patience_s:.0f} s")
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def types_known_here() -> Iterator[None]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts `run_orch_worker` on the test's database; whatever is left of it at the end is killed."""
+    """Starts `run_orch_worker` on the test's database; processes left at the end are killed."""
     known = connection.settings_dict
     environment = {
         **os.environ,
@@ -78,7 +78,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def workers_of(supervisor: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The worker processes of a supervisor, which has one more that keeps house."""
+    """The worker processes of a supervisor, without its upkeep process."""
     return [child for child in psutil.Process(supervisor.pid).children() if child.name().startswith("orch-worker")]
 
 

@@ -1,6 +1,6 @@
-"""One process under strace: which calls it makes, and its death before or after a chosen one of them.
+"""One process under strace: records its calls, and kills it before or after a chosen one.
 
-strace counts a call's occurrences in the traced thread from the moment it is attached; `Call.ordinal` is that count.
+strace counts each call by name in the traced thread from the moment it is attached; `Call.ordinal` is that count.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# Every call that changes a file, a folder or the database; openat because it makes files.
+# Every call that changes a file, a folder or the database; openat because it creates files.
 CALLS = (
     "openat", "write", "pwrite64", "pwritev", "pwritev2", "writev", "fsync", "fdatasync", "sync_file_range", "fchmod",
     "rename", "renameat", "renameat2", "link", "linkat", "symlink", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir",
     "truncate", "ftruncate", "fallocate", "sendfile", "copy_file_range", "sendto", "sendmsg",
 )  # fmt: skip
 TRACED = "trace=" + ",".join(f"?{name}" for name in CALLS)  # "?": not every architecture has each
-SHOWN = 200  # characters of a call that tell it from others
+SHOWN = 200  # characters of a call that identify it
 PATIENCE_S = 60.0
-LOOK_S = 0.002
-HELD_US = 600_000_000  # longer than anybody looks
+POLL_S = 0.002
+HELD_US = 600_000_000  # longer than PATIENCE_S
 
 _LINE = re.compile(r"(?:(?P<tid>\d+) +)?(?P<name>\w+)\((?P<given>.*)")
 _STATEMENT = re.compile(
@@ -38,7 +38,7 @@ _VARIABLE = re.compile(
 
 
 class TracingError(Exception):
-    """strace is missing, may not trace, or did not do as it was told."""
+    """strace is missing, may not trace, or did not trace as expected."""
 
 
 @dataclass(frozen=True)
@@ -59,30 +59,30 @@ class Call:
 
     @property
     def shape(self) -> str:
-        """What is the same in every run: the call, its paths without what is random in them, the statement's start."""
-        told = self.given
+        """What is the same in every run: name, paths without random parts, the start of the SQL statement."""
+        shown = self.given
         if self.name in {"sendto", "sendmsg"}:
-            found = _STATEMENT.search(told)
-            told = found[0] if found else told.partition(",")[0]
-            told = _VARIABLE.sub("#", told)[:60]
+            found = _STATEMENT.search(shown)
+            shown = found[0] if found else shown.partition(",")[0]
+            shown = _VARIABLE.sub("#", shown)[:60]
         elif self.name.startswith(("write", "pwrite", "unlinkat")):
-            told = told.partition(",")[0]  # what is written is random, as is the order in which a folder is emptied
-        told = _VARIABLE.sub("#", told.partition(") = ")[0].removesuffix(")"))
-        return f"{self.name}({told[:SHOWN]})"
+            shown = shown.partition(",")[0]  # what is written is random, as is the order in which a folder is emptied
+        shown = _VARIABLE.sub("#", shown.partition(") = ")[0].removesuffix(")"))
+        return f"{self.name}({shown[:SHOWN]})"
 
     @property
     def to_database(self) -> bool:
-        """Whether it sends to a unix socket, which here only PostgreSQL listens on."""
+        """Whether it sends to a Unix socket; only PostgreSQL listens on one here."""
         return self.name in {"sendto", "sendmsg"} and "<UNIX" in self.given.partition(",")[0]
 
     @property
-    def makes_a_file(self) -> bool:
-        """Whether an `openat` may make or empty a file."""
+    def may_create_file(self) -> bool:
+        """Whether an `openat` may create or truncate a file."""
         return "O_CREAT" in self.given or "O_TRUNC" in self.given
 
 
 def calls_of(log: Path) -> list[Call]:
-    """The calls in a log that strace wrote, in the order in which they began."""
+    """The calls in a log of strace, in the order in which they began."""
     seen: Counter[tuple[int, str]] = Counter()
     found = []
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -97,7 +97,7 @@ def calls_of(log: Path) -> list[Call]:
 
 @contextmanager
 def attached(pid: int, log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Trace a process that waits; yields once strace is attached.
+    """Trace a waiting process; yields once strace is attached.
 
     Raises:
         TracingError: it cannot be attached.
@@ -106,11 +106,11 @@ def attached(pid: int, log: Path, *options: str) -> Iterator[subprocess.Popen[by
     try:
         tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     except FileNotFoundError as error:
-        raise TracingError("strace is not installed; deploy/setup-system.sh brings it.") from error
+        raise TracingError("strace is not installed; deploy/setup-system.sh installs it.") from error
     try:
-        told = tracer.stderr.readline() if tracer.stderr else b""
-        if b"attached" not in told:
-            raise TracingError(f"strace cannot trace: {told.decode(errors='replace').strip()}")
+        shown = tracer.stderr.readline() if tracer.stderr else b""
+        if b"attached" not in shown:
+            raise TracingError(f"strace cannot trace: {shown.decode(errors='replace').strip()}")
         yield tracer
     finally:
         if tracer.poll() is None and not _ends(tracer):
@@ -121,19 +121,22 @@ def attached(pid: int, log: Path, *options: str) -> Iterator[subprocess.Popen[by
 
 
 def killing_before(call: Call) -> list[str]:
-    """Options with which strace kills the process as it enters the call: the kernel does not carry it out."""
+    """Options of strace that kill the process when it enters the call, which the kernel then does not carry out."""
     return ["-e", f"inject={call.name}:signal=SIGKILL:when={call.ordinal}"]
 
 
 def holding_after(call: Call) -> list[str]:
-    """Options with which strace holds the process when the call has been carried out; see `kill_when_held`."""
+    """Options of strace that hold the process when the call has been carried out; see `kill_when_held`."""
     return ["-e", f"inject={call.name}:delay_exit={HELD_US}:when={call.ordinal}"]
 
 
 def kill_when_held(pid: int, log: Path, tracer: subprocess.Popen[bytes]) -> None:
-    """Kill a process once strace holds it after its call; one that ends before is left to the caller to notice.
+    """Kill a process once strace holds it after its call; returns if it ends before.
 
-    The tracer dies too: it would let its victim go only when the delay is over.
+    The tracer is killed too: it would release the process only when the delay is over.
+
+    Raises:
+        TracingError: neither happened within `PATIENCE_S`.
     """
     give_up_at = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up_at:
@@ -143,13 +146,13 @@ def kill_when_held(pid: int, log: Path, tracer: subprocess.Popen[bytes]) -> None
             return
         if _is_over(pid):
             return
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     os.kill(pid, signal.SIGKILL)
-    raise TracingError("the attempt neither came to its call nor to its end")
+    raise TracingError("the attempt neither reached its call nor ended")
 
 
 def _is_over(pid: int) -> bool:
-    """Whether a child has ended; it stays to be waited for."""
+    """Whether a child has ended; it remains to be waited for."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

@@ -1,6 +1,6 @@
-"""The workers of a chaos run: `manage.py run_orch_worker` processes as on two hosts, watched and replaced from outside.
+"""The workers of a chaos run: two `manage.py run_orch_worker` supervisors, as on two hosts.
 
-A service manager would start a supervisor again that died; `keep_up` does so here.
+`start_missing` restarts a supervisor that died, as a service manager would.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from orchestrator_site.configuration.env import BASE_DIR
 
 HOSTS = 2
 WORKERS_A_HOST = 2
-LEAVES_WITHIN_S = 20.0
+STOP_TIMEOUT_S = 20.0
 
 
-class Crew:
+class WorkerPool:
     """Two supervisors with two worker processes each; their output goes to `log`."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
         self._supervisors: list[psutil.Popen] = []
-        self._strays: dict[int, psutil.Process] = {}
+        self._started_workers: dict[int, psutil.Process] = {}
 
-    def keep_up(self) -> None:
-        """Start what is missing."""
+    def start_missing(self) -> None:
+        """Start supervisors until there are `HOSTS`."""
         self._supervisors = [one for one in self._supervisors if one.poll() is None]
         while len(self._supervisors) < HOSTS:
             with self._log.open("ab") as log:
@@ -38,14 +38,14 @@ class Crew:
                     psutil.Popen(command, cwd=BASE_DIR, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
                 )
         for one in self.workers():
-            self._strays[one.pid] = one
+            self._started_workers[one.pid] = one
 
     def supervisors(self) -> list[psutil.Process]:
-        """The supervisors that live."""
+        """The live supervisors."""
         return [one for one in self._supervisors if one.poll() is None]
 
     def workers(self) -> list[psutil.Process]:
-        """The worker processes that live, frozen ones too."""
+        """The live worker processes, frozen ones included."""
         found: list[psutil.Process] = []
         for one in self.supervisors():
             with contextlib.suppress(psutil.Error):
@@ -53,19 +53,22 @@ class Crew:
         return sorted(found, key=lambda one: one.pid)
 
     def stop(self) -> list[str]:
-        """Wake all, ask all to leave, kill who does not; what was wrong with how they left."""
-        everyone: dict[int, psutil.Process] = {**self._strays, **{one.pid: one for one in self.supervisors()}}
+        """Resume and stop all processes; kill those still alive after `STOP_TIMEOUT_S`, and return a line for each."""
+        all_processes: dict[int, psutil.Process] = {
+            **self._started_workers,
+            **{one.pid: one for one in self.supervisors()},
+        }
         for one in self.workers():
-            everyone[one.pid] = one
-        _tell(everyone.values(), signal.SIGCONT)
-        _tell(self.supervisors(), signal.SIGTERM)
-        _, alive = psutil.wait_procs(list(everyone.values()), timeout=LEAVES_WITHIN_S)
-        _tell(alive, signal.SIGKILL)
+            all_processes[one.pid] = one
+        _signal(all_processes.values(), signal.SIGCONT)
+        _signal(self.supervisors(), signal.SIGTERM)
+        _, alive = psutil.wait_procs(list(all_processes.values()), timeout=STOP_TIMEOUT_S)
+        _signal(alive, signal.SIGKILL)
         psutil.wait_procs(alive, timeout=5)
-        return [f"process {one.pid} did not leave within {LEAVES_WITHIN_S:.0f} s of SIGTERM" for one in alive]
+        return [f"process {one.pid} did not end within {STOP_TIMEOUT_S:.0f} s of SIGTERM" for one in alive]
 
 
-def _tell(processes: object, number: signal.Signals) -> None:
+def _signal(processes: object, number: signal.Signals) -> None:
     for one in list(processes):  # type: ignore[call-overload] # a list or a view of one
         with contextlib.suppress(psutil.NoSuchProcess):
             one.send_signal(number)

@@ -1,4 +1,4 @@
-"""What workers and people do in a simulated world: the product's own calls, and a handler that publishes files."""
+"""What the simulated workers and people do: the product's own calls, and a handler that publishes files."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from soak.actors import Actor, current
 
 JOB_TYPE, PHASES, OPERATION = "soak", ("working", "publishing"), "soak.ask"
 PEOPLE = tuple(Principal(name=name, authenticated_by="session", permissions=None) for name in ("ann", "bob"))
-FRUITLESS = 0.4  # of the attempts have nothing to register
-HEART = "wait for the heart"  # the point of a worker that would end its attempt while its heart beats
+NO_RESULT_SHARE = 0.4  # of the attempts, which have nothing to register
+WAIT_FOR_HEARTBEAT = "wait for the heartbeat"  # a worker's point when its attempt ends during a heartbeat
 
 
 class Process:
-    """A worker process: an actor that works, and one that beats while it does.
+    """A worker process: one actor that runs jobs, and one that renews the lease meanwhile.
 
     Attributes:
-        name: stable for its life; holds the leases it claims.
-        pulse: of the claim it works on, while it does.
+        name: stable for its life; holder of the leases it claims.
+        reporter: of the current attempt; None between attempts.
         stopping: set when it was asked to stop.
     """
 
-    def __init__(self, name: str, worker: Actor, heart: Actor) -> None:
-        self.name, self.worker, self.heart = name, worker, heart
-        self.pulse: AttemptReporter | None = None
+    def __init__(self, name: str, worker: Actor, heartbeat: Actor) -> None:
+        self.name, self.worker, self.heartbeat = name, worker, heartbeat
+        self.reporter: AttemptReporter | None = None
         self.stopping = threading.Event()
         self._beating = False
 
@@ -57,54 +57,54 @@ class Process:
         try:
             job = queue.claim(ClaimRequest(self.name, (JOB_TYPE,)))
             if job is not None:
-                self.pulse = AttemptReporter(job, PHASES, stopping=self.stopping, direct=False)
-                perform(job, self.pulse, rest=self._rest)
+                self.reporter = AttemptReporter(job, PHASES, stopping=self.stopping, direct=False)
+                perform(job, self.reporter, rest=self._rest)
         except Error as error:
             _reconnect_after(error)
         finally:
-            self.pulse = None
+            self.reporter = None
 
     def beat(self) -> None:
-        """One tick of the heart, as `jobs.worker.heartbeat_thread` does."""
-        pulse, self._beating = self.pulse, True
+        """One heartbeat, as `jobs.worker.heartbeat_thread` does."""
+        reporter, self._beating = self.reporter, True
         try:
-            if pulse is not None:
-                pulse.beat()
+            if reporter is not None:
+                reporter.beat()
         except Error:
             connection.close()
         finally:
             self._beating = False
 
     def _rest(self) -> None:
-        self.pulse = None
+        self.reporter = None
         while self._beating:
-            self.worker.stop_at(HEART)
+            self.worker.pause_at(WAIT_FOR_HEARTBEAT)
 
 
 def handle(context: JobContext) -> JobResult:
-    """One attempt: work, publish a file, and one of the ends that a handler can come to."""
+    """One attempt: report progress, publish a file, and end in one of the ways that a handler can."""
     actor = current()
     assert actor is not None  # noqa: S101 # only actors claim
     rng = actor.rng
-    polite = rng.random() < 0.8  # the rude never ask whether they should go on
-    fruitless = rng.random() < FRUITLESS
+    reports = rng.random() < 0.8  # the others never check whether to stop
+    no_result = rng.random() < NO_RESULT_SHARE
     staging = bundle_files.make_staging(context.job_id, context.lease_token)
     try:
         for done in range(1, rng.randint(2, 4)):
-            actor.stop_at("working")
-            if polite:
+            actor.pause_at("working")
+            if reports:
                 context.progress("working", done, 4)
-        if fruitless:
-            _end_badly(rng.random())
+        if no_result:
+            _maybe_raise(rng.random())
             bundle_files.remove_staging(staging)
             return JobResult({})
         finished = staging / "bundle"
         finished.write_bytes(context.lease_token.bytes)
-        actor.stop_at("before publish")
+        actor.pause_at("before publish")
         name = f"{context.job_id.hex}-{context.lease_token.hex}.soak"
         bundle_files.publish(finished, name)
-        actor.stop_at("after publish")
-        _end_badly(rng.random())
+        actor.pause_at("after publish")
+        _maybe_raise(rng.random())
     except Exception:
         bundle_files.withdraw(staging)
         raise
@@ -113,13 +113,13 @@ def handle(context: JobContext) -> JobResult:
     )
 
 
-def _end_badly(chance: float) -> None:
+def _maybe_raise(chance: float) -> None:
     if chance < 0.1:
         raise RetryableError("source_unavailable", "The source is down.")
     if chance < 0.15:
         raise PermanentError("source_refused", "The source does not know it.")
     if chance < 0.2:
-        raise ValueError("a fault of the handler's")
+        raise ValueError("a bug in the handler")
 
 
 def _registration(context: JobContext, name: str, staging: Path) -> Callable[[], None]:
@@ -137,19 +137,19 @@ def _registration(context: JobContext, name: str, staging: Path) -> Callable[[],
 
 
 def _reconnect_after(error: Error) -> None:
-    """Leave a cut connection behind; any other error of the database's is a failure of the seed."""
+    """Drop a broken connection; raise any other database error, which fails the seed."""
     if not answer_was_lost(error) or "deadlock" in str(error):
         raise error
     connection.close()
 
 
 def register_type() -> None:
-    """Make the simulated job type known to this process."""
+    """Register the simulated job type in this process."""
     registry.register(registry.JobType(name=JOB_TYPE, title="Soak", phases=PHASES, handler=handle))
 
 
 def ask(actor: Actor, answered: Callable[[tuple[str, str, str], str], None]) -> None:
-    """Enqueue: now and then the same request, the same key, the same active key."""
+    """Enqueue a job; requests, idempotency keys and active keys sometimes repeat."""
     rng = actor.rng
     who, key = rng.choice(PEOPLE), rng.choice(("", "k0", "k1", "k2", "k3"))
     more: dict[str, Any] = {
@@ -170,7 +170,7 @@ def ask(actor: Actor, answered: Callable[[tuple[str, str, str], str], None]) -> 
 
 
 def person(call: Callable[..., Any], *arguments: Any) -> None:
-    """Something a person asks of a job, whether or not its state allows it."""
+    """Call a service as a person would, whether or not the job's state allows it."""
     try:
         call(SYSTEM, *arguments)
     except JobError:
@@ -180,7 +180,7 @@ def person(call: Callable[..., Any], *arguments: Any) -> None:
 
 
 def upkeep(call: Callable[[], Any]) -> None:
-    """What the supervisor does now and then."""
+    """One upkeep task of the supervisor."""
     try:
         call()
     except Error as error:

@@ -1,6 +1,6 @@
-"""Where a simulation takes place: a database of its own with the product's tables, and a folder for files.
+"""Runs seeds of the simulation in a database of its own with the product's tables, and a folder for files.
 
-While a seed is played, the product's modules look at the clock of the actor that runs.
+During a run the product's modules read the clock of the running actor.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from django.db import connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.utils import timezone
 
-from soak import deeds
-from soak.actors import WorldTime, current
+from soak import actions
+from soak.actors import ActorTime, current
 from soak.driver import Driver
+from soak.model import Model, Trace
 from soak.rules import BrokenRuleError
 from soak.schema import SETUP, Control
-from soak.sessions import Line
-from soak.world import Story, World
+from soak.sessions import Database
 
-LOOKS_AT_TIME = (
+MODULES_WITH_A_CLOCK = (
     "jobs.worker.attempt_reporter",
     "jobs.worker.progress",
     "jobs.worker.completion",
@@ -41,55 +41,54 @@ LOOKS_AT_TIME = (
 )
 
 
-class Stage:
-    """Plays seeds, one after the other.
+class Runner:
+    """Runs seeds, one after the other.
 
     Args:
-        database: name of the database; dropped and made anew on the server of Django's settings.
-        restart: stops the server at once and starts it again; `None` ends all sessions instead, on a server that others
-            use too.
+        database: name of the database; dropped and created on the server of Django's settings.
+        restart: crashes the server and starts it again; `None` ends all sessions instead, for a server that is shared.
     """
 
     def __init__(self, database: str, restart: Callable[[], None] | None = None) -> None:
-        self._restart_server = restart
-        self.line = Line({**connections.settings["default"], "NAME": database})
-        # Nothing is lost by it while the server runs on, and steps need not wait for a disk.
-        _make(self.line, synchronous_commit="on" if restart is not None else "off")
-        self._control = Control(self.line)
-        deeds.register_type()
+        self._crash_and_start = restart
+        self.database = Database({**connections.settings["default"], "NAME": database})
+        # Off is safe while the server is never crashed, and steps need not wait for a disk.
+        _create(self.database, synchronous_commit="on" if restart is not None else "off")
+        self._control = Control(self.database)
+        actions.register_type()
 
-    def play(self, seed: int, say: Callable[[str], None] | None = None) -> Story:
+    def run(self, seed: int, echo: Callable[[str], None] | None = None) -> Trace:
         """Run one seed.
 
         Args:
-            seed: decides everything.
-            say: is told each step.
+            seed: of every random choice.
+            echo: called with each line of the trace.
 
         Raises:
-            BrokenRuleError: a rule was broken; `story` on it is what happened until then.
+            BrokenRuleError: a rule was broken; its `trace` holds what happened until then.
         """
-        story = Story(seed, say)
+        trace = Trace(seed, echo)
         memory = Path("/dev/shm")  # noqa: S108 # a folder of our own is made inside
-        with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder, _in_world(Path(folder)):
-            world = World(self.line, self._control, story)
+        with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder, _simulated(Path(folder)):
+            model = Model(self.database, self._control, trace)
             try:
-                Driver(world, self._restart).run()
+                Driver(model, self._restart).run()
             except BrokenRuleError as error:
-                error.story = story
+                error.trace = trace
                 raise
             finally:
-                world.close()
-        return story
+                model.close()
+        return trace
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """End the session and drop the database."""
         self._control.close()
-        _administer(self.line, f'DROP DATABASE "{self.line.settings["NAME"]}" WITH (FORCE)')
+        _administer(self.database, f'DROP DATABASE "{self.database.settings["NAME"]}" WITH (FORCE)')
 
     def _restart(self) -> None:
-        if self._restart_server is not None:
+        if self._crash_and_start is not None:
             self._control.close()
-            self._restart_server()
+            self._crash_and_start()
             self._control.connect()
         else:
             self._control.rows(
@@ -104,7 +103,7 @@ class Stage:
 
 
 class _SeededUuids(types.ModuleType):
-    """Stands in for the module `uuid`: an actor's ids are those of its seed."""
+    """Replaces the module `uuid`: an actor's ids come from its seed."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(uuid, name)
@@ -117,8 +116,8 @@ class _SeededUuids(types.ModuleType):
 
 
 @contextlib.contextmanager
-def _in_world(folder: Path) -> Iterator[None]:
-    """The product's modules see the actor's clock and this folder."""
+def _simulated(folder: Path) -> Iterator[None]:
+    """Make the product's modules use the actor's clock and this folder."""
     real_now = timezone.now
 
     def now() -> datetime:
@@ -128,9 +127,9 @@ def _in_world(folder: Path) -> Iterator[None]:
     before, settings.OUTPUT_DIR = settings.OUTPUT_DIR, folder
     try:
         with contextlib.ExitStack() as stack:
-            for name in LOOKS_AT_TIME:
+            for name in MODULES_WITH_A_CLOCK:
                 module = __import__(name, fromlist=["time"])
-                stack.enter_context(mock.patch.object(module, "time", WorldTime(module.time)))
+                stack.enter_context(mock.patch.object(module, "time", ActorTime(module.time)))
             stack.enter_context(mock.patch("jobs.queue.enqueue.uuid", _SeededUuids("uuid")))
             stack.enter_context(mock.patch.object(timezone, "now", now))
             yield
@@ -140,11 +139,13 @@ def _in_world(folder: Path) -> Iterator[None]:
         folder.mkdir(exist_ok=True)
 
 
-def _make(line: Line, *, synchronous_commit: str) -> None:
-    name = line.settings["NAME"]
-    _administer(line, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}" TEMPLATE template0')
+def _create(database: Database, *, synchronous_commit: str) -> None:
+    name = database.settings["NAME"]
+    _administer(
+        database, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', f'CREATE DATABASE "{name}" TEMPLATE template0'
+    )
     before = connections["default"]
-    connections["default"] = DatabaseWrapper({**line.settings}, "default")
+    connections["default"] = DatabaseWrapper({**database.settings}, "default")
     try:
         call_command("migrate", verbosity=0, interactive=False)
         with connections["default"].cursor() as cursor:
@@ -156,8 +157,8 @@ def _make(line: Line, *, synchronous_commit: str) -> None:
         connections["default"] = before
 
 
-def _administer(line: Line, *statements: str) -> None:
-    known = line.settings
+def _administer(database: Database, *statements: str) -> None:
+    known = database.settings
     raw = psycopg2.connect(
         host=known["HOST"],
         port=known["PORT"],

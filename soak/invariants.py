@@ -1,6 +1,6 @@
-"""What must hold of a deployment whenever no job is under way, however it came there; each check names what does not.
+"""What must hold of a deployment whenever no job is active. Each check yields a line for each violation.
 
-Shared by the kill points and by chaos. Nothing here changes anything but `sweep_everything`.
+Used by the kill points and by chaos. Only `sweep_everything` changes anything.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ ENDS_WITHOUT_RESULT = (Status.FAILED, Status.CANCELLED)
 
 
 def sweep_everything() -> None:
-    """Run what a worker's supervisor runs now and then."""
+    """Run the sweeps of a worker's upkeep process."""
     sweeps.run_all()
 
 
 def of_job(job: Job) -> Iterator[str]:
-    """One outcome: a completed attempt exactly in a completed job, as its last; attempts numbered without a gap."""
+    """One outcome: only a completed job has a completed attempt, its last; attempts are numbered without a gap."""
     history = list(Attempt.objects.filter(job=job).order_by("number"))
     completed = [attempt.number for attempt in history if attempt.outcome == Attempt.Outcome.COMPLETED]
     if job.status in ACTIVE:
@@ -40,25 +40,25 @@ def of_job(job: Job) -> Iterator[str]:
     if completed != ([job.attempts] if job.is_completed else []):
         yield f"{job} has the completed attempts {completed} of {job.attempts}"
     if any(attempt.outcome == Attempt.Outcome.RUNNING or attempt.ended_at is None for attempt in history):
-        yield f"{job} has an attempt that runs"
+        yield f"{job} has a running attempt"
     if job.is_failed and not job.error_code:
         yield f"{job} does not say why it failed"
 
 
 def of_bundle_job(job: Job) -> Iterator[str]:
-    """A completed job has one bundle, its manifest, its artifacts and one line of custody; any other has none."""
+    """A completed job has one bundle, with manifest, artifacts and one custody event; any other job has none."""
     found = list(Bundle.objects.filter(job_id=job.job_id))
     if len(found) != int(job.is_completed):
         yield f"{job} has {len(found)} bundles"
     for made in found:
         if (job.result or {}).get("bundle_id") != str(made.bundle_id):
-            yield f"{job} answers with another bundle than {made.name}"
+            yield f"{job}'s result names another bundle than {made.name}"
         if not Manifest.objects.filter(bundle=made).exists():
             yield f"{made.name} has no manifest"
         elif BundledArtifact.objects.filter(bundle=made).count() != artifacts_of(made, offset=0, limit=0)[1]:
-            yield f"{made.name} is searched by other artifacts than its manifest lists"
+            yield f"{made.name} has other artifacts in the search index than in its manifest"
         if Event.objects.filter(action="bundle.published", object_id=str(made.bundle_id)).count() != 1:
-            yield f"{made.name} is not told once in custody"
+            yield f"{made.name} does not have exactly one event in custody"
 
 
 def of_bundle_file(made: Bundle) -> Iterator[str]:
@@ -78,21 +78,21 @@ def of_stores() -> Iterator[str]:
 
 
 def of_restored(incident_id: str, times: int) -> Iterator[str]:
-    """The incident is there once, and custody tells as many restores as were done."""
+    """The incident is restored once, and custody has `times` restores of it."""
     if RestoredIncident.objects.filter(incident_id=incident_id).count() != 1:
-        yield f"{incident_id} is not there once"
-    told = Event.objects.filter(action="incident.restored", incident_id=incident_id).count()
-    if told != times:
-        yield f"custody tells {told} restores of {incident_id}, not {times}"
+        yield f"{incident_id} does not have exactly one restored incident"
+    recorded = Event.objects.filter(action="incident.restored", incident_id=incident_id).count()
+    if recorded != times:
+        yield f"custody has {recorded} restores of {incident_id}, not {times}"
 
 
 def _difference(kind: str, files: list[str], rows: Iterable[str]) -> Iterator[str]:
-    there, known = Counter(files), Counter(rows)
-    yield from (f"{kind} file without a row: {name}" for name in (there - known).elements())
-    yield from (f"{kind} row without a file: {name}" for name in (known - there).elements())
+    present, known = Counter(files), Counter(rows)
+    yield from (f"{kind} file without a row: {name}" for name in (present - known).elements())
+    yield from (f"{kind} row without a file: {name}" for name in (known - present).elements())
 
 
 def _files(root: Path) -> list[str]:
-    """Every file below `root` but the store's marker, also what lies in staging and quarantine."""
+    """Every file below `root` except the store's marker, those in staging and quarantine included."""
     found = [path.relative_to(root) for path in root.rglob("*") if not path.is_dir()]
     return [str(path) for path in found if str(path) != store_marker.NAME]
