@@ -61,6 +61,34 @@ def files_of(bundle_id: UUID) -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(bytes(manifest.raw))["files"])
 
 
+def page_of(bundle: Bundle, *, search: str = "", offset: int = 0, limit: int = 100) -> tuple[list[dict[str, Any]], int]:
+    """Part of a bundle's file list.
+
+    Args:
+        bundle: which bundle.
+        search: only paths that contain this, ignoring case.
+        offset: entries to skip.
+        limit: entries to return.
+
+    Returns:
+        The entries, each with its place in the whole list, and how many match in all.
+    """
+    listed = enumerate(files_of(bundle.bundle_id))
+    found = [{**entry, "place": place} for place, entry in listed if search.casefold() in entry["path"].casefold()]
+    return found[offset : offset + limit], len(found)
+
+
+def paths_of(bundle: Bundle) -> list[str]:
+    """The paths of all files that a bundle's manifest lists."""
+    return [str(entry["path"]) for entry in files_of(bundle.bundle_id)]
+
+
+def file_at(bundle: Bundle, place: int) -> dict[str, Any] | None:
+    """The entry at a place of a bundle's file list, from 0; None past its end."""
+    files = files_of(bundle.bundle_id)
+    return files[place] if place < len(files) else None
+
+
 def artifacts_of(bundle: Bundle, *, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
     """Part of a bundle's artifact files, each with the `name` at the end of its path; and how many there are in all."""
     found = [entry for entry in files_of(bundle.bundle_id) if entry["path"].startswith("artifacts/")]

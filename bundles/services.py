@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from bundles.errors import (
     BundleNotFoundError,
@@ -17,17 +18,16 @@ from bundles.errors import (
 )
 from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.handlers.create import JOB_TYPE as CREATE
-from bundles.handlers.pack import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.handlers.verify import JOB_TYPE as VERIFY
-from bundles.manifest_files import files_of
 from bundles.models import Bundle, Manifest, Verification
 from bundles.storage import bundle_files
-from bundles.verdicts import VERDICTS
 from custody import chain
 from foundation import keyset, prepared_statements
 from foundation.keyset import Page
 from foundation.principal import Principal
+from jobs.models import Job
 from jobs.queue import queue
 from jobs.queue.job_result import Enqueued
 
@@ -37,6 +37,20 @@ LARGEST_LATELY = """
 SELECT COALESCE(max(size), 0) FROM (
     SELECT size FROM orchestrator_bundles WHERE incident_id = %(incident_id)s ORDER BY created_at DESC LIMIT 3) made"""
 LIST_ORDER = ("-created_at", "-bundle_id")
+# What the list of bundles can be filtered by.
+VERDICTS = {
+    "verified": Q(verified_ok=True, complete=True, state="ready"),
+    "unverified": Q(verified_ok=None, state="ready"),
+    "failed": Q(verified_ok=False) | Q(state="lost"),
+    "partial": Q(complete=False),
+}
+VERDICT_WORDS = (
+    ("", "Any"),
+    ("verified", "Verified"),
+    ("unverified", "Not yet verified"),
+    ("failed", "Not verified, or file lost"),
+    ("partial", "Partial"),
+)
 
 
 def request_bundle(
@@ -44,7 +58,7 @@ def request_bundle(
     *,
     incident_id: str,
     priority: int = 100,
-    chunk_size_mb: int = 256,
+    chunk_size_mb: int = DEFAULT_CHUNK_MIB,
     allow_partial: bool = False,
     source: str = "live",
     compression: str = "zstd",
@@ -57,7 +71,7 @@ def request_bundle(
         principal: who asks; needs `bundles.create_bundle`.
         incident_id: which incident.
         priority: higher goes first, -1000 to 1000.
-        chunk_size_mb: files larger than this many MiB get chunk digests, 1 to 65,536.
+        chunk_size_mb: files larger than this many MiB get chunk digests, 1 to `MAX_CHUNK_MIB`.
         allow_partial: list what cannot be had in the signed manifest instead of failing.
         source: `live`, or `restored` for what was rehydrated here.
         compression: `zstd` or `gzip`.
@@ -74,10 +88,10 @@ def request_bundle(
     """
     principal.require("bundles.create_bundle")
     if not paths.valid_incident_id(incident_id):
-        raise IncidentIdInvalidError(INCIDENT_ID_RULE)
+        raise IncidentIdInvalidError(paths.INCIDENT_ID_RULE)
     errors = {}
-    if not 1 <= chunk_size_mb <= MAX_CHUNK_MB:
-        errors["chunk_size_mb"] = f"from 1 to {MAX_CHUNK_MB}"
+    if not 1 <= chunk_size_mb <= MAX_CHUNK_MIB:
+        errors["chunk_size_mb"] = f"from 1 to {MAX_CHUNK_MIB}"
     if source not in SOURCES:
         errors["source"] = "one of " + ", ".join(SOURCES)
     if compression not in COMPRESSIONS:
@@ -166,6 +180,25 @@ def request_verification(principal: Principal, bundle_id: UUID | str, *, idempot
     return enqueued
 
 
+def resubmit_bundle(principal: Principal, job: Job) -> Enqueued:
+    """Queue a bundle with the parameters of an earlier job; see `request_bundle`."""
+    payload = job.payload
+    return request_bundle(
+        principal,
+        incident_id=payload["incident_id"],
+        priority=job.priority,
+        chunk_size_mb=payload.get("chunk_size_mb", DEFAULT_CHUNK_MIB),
+        allow_partial=payload.get("allow_partial", False),
+        source=payload.get("source", "live"),
+        compression=payload.get("compression", "zstd"),
+    )
+
+
+def resubmit_verification(principal: Principal, job: Job) -> Enqueued:
+    """Queue the verification that an earlier job asked for; see `request_verification`."""
+    return request_verification(principal, job.payload["bundle_id"])
+
+
 def get(principal: Principal, bundle_id: UUID | str) -> Bundle:
     """One bundle.
 
@@ -211,36 +244,6 @@ def manifest_of(principal: Principal, bundle_id: UUID | str) -> bytes:
 def verifications(bundle: Bundle, limit: int = 20) -> list[Verification]:
     """The verifications that ran on a bundle, newest first."""
     return list(bundle.verifications.all()[:limit])
-
-
-def contents(
-    bundle: Bundle, *, search: str = "", offset: int = 0, limit: int = 100
-) -> tuple[list[dict[str, Any]], int]:
-    """Part of a bundle's file list, as its manifest has it.
-
-    Args:
-        bundle: which bundle.
-        search: only paths that contain this, whatever its case.
-        offset: entries to skip.
-        limit: entries to give.
-
-    Returns:
-        The entries, each with its place in the whole list, and how many match in all.
-    """
-    listed = enumerate(files_of(bundle.bundle_id))
-    found = [{**entry, "place": place} for place, entry in listed if search.casefold() in entry["path"].casefold()]
-    return found[offset : offset + limit], len(found)
-
-
-def paths_of(bundle: Bundle) -> list[str]:
-    """The paths of all files that a bundle's manifest lists."""
-    return [str(entry["path"]) for entry in files_of(bundle.bundle_id)]
-
-
-def file_at(bundle: Bundle, place: int) -> dict[str, Any] | None:
-    """The entry at a place of a bundle's file list, from 0; None behind its end."""
-    files = files_of(bundle.bundle_id)
-    return files[place] if place < len(files) else None
 
 
 @dataclass(frozen=True)

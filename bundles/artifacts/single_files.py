@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from typing import IO
 from uuid import UUID
 
-from bundles import services
+from bundles import manifest_files, services
 from bundles.errors import BundleUnavailableError, FileNotListedError, FileTooLargeError, StorageFullError
 from bundles.format.model import paths
 from bundles.format.model.errors import FormatError
 from bundles.format.model.limits import GIB
 from bundles.format.reading.container import Opened
 from bundles.format.reading.single import match_file
-from bundles.format.writing.packing import write_error
 from bundles.keys import trusted_keys
 from bundles.models import Bundle
 from bundles.storage import bundle_files
 from custody import chain
+from foundation.disk import is_disk_full
 from foundation.principal import Principal
 
 LARGEST_BYTES = GIB
@@ -58,7 +58,7 @@ def open_file(principal: Principal, bundle_id: UUID, place: int) -> OpenedFile:
     """
     principal.require("bundles.download_bundle")
     bundle = services.get(principal, bundle_id)
-    entry = services.file_at(bundle, place)
+    entry = manifest_files.file_at(bundle, place)
     if entry is None:
         raise FileNotListedError("The bundle's manifest lists no such file.")
     path, size = str(entry["path"]), int(entry["size"])
@@ -71,7 +71,7 @@ def open_file(principal: Principal, bundle_id: UUID, place: int) -> OpenedFile:
         spool.close()
         if isinstance(error, FormatError | BundleUnavailableError):
             _tell(principal, bundle, path, str(entry["sha256"]), error.code)
-        if isinstance(error, OSError) and write_error(error).code == "storage_full":
+        if isinstance(error, OSError) and is_disk_full(error):
             raise StorageFullError("There is no room to check the file before it is sent.") from error
         raise
     _tell(principal, bundle, path, str(entry["sha256"]), "ok")

@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from bundles import services
+from bundles import manifest_files, services
 from bundles.artifacts import single_files
 from bundles.console import offline_check
 from bundles.format.model.errors import BundleRejectedError
@@ -38,7 +38,9 @@ def certificate_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "verification": checked[0] if checked else None,
         "earlier": checked[1:],
         "key_standing": trusted_keys.standing(bundle.key_id),
-        "own": offline_check.lines_of(bundle, services.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")),
+        "own": offline_check.lines_of(
+            bundle, manifest_files.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")
+        ),
         "now": timezone.now(),
         "here": "bundles",
     }

@@ -12,15 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from bundles import batch, services
+from bundles import batch, manifest_files, services
 from bundles.artifacts import single_files
 from bundles.console import offline_check
-from bundles.format.model.paths import valid_incident_id
-from bundles.handlers.pack import INCIDENT_ID_RULE, MAX_CHUNK_MB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
+from bundles.format.model.paths import INCIDENT_ID_RULE, MAX_INCIDENT_ID, valid_incident_id
 from bundles.keys import trusted_keys
 from bundles.models import Bundle
 from bundles.sources import dependency_status, health
-from bundles.verdicts import VERDICT_WORDS, VERDICTS
 from custody import exports
 from custody.models import Event
 from custody.pages import last_check
@@ -42,9 +41,11 @@ ALREADY_ACTIVE = "A bundle of this incident is already being made. This is its j
 class NewBundleForm(forms.Form):
     """What a bundle needs to know; the defaults are those of the API."""
 
-    incident_id = forms.CharField(label="Incident id", max_length=128)
+    incident_id = forms.CharField(label="Incident id", max_length=MAX_INCIDENT_ID)
     priority = forms.IntegerField(min_value=-1000, max_value=1000, initial=100)
-    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=MAX_CHUNK_MB, initial=256)
+    chunk_size_mb = forms.IntegerField(
+        label="Chunk size, MiB", min_value=1, max_value=MAX_CHUNK_MIB, initial=DEFAULT_CHUNK_MIB
+    )
     allow_partial = forms.BooleanField(label="Allow a partial bundle", required=False)
     source = forms.ChoiceField(
         choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"
@@ -69,7 +70,7 @@ def filters(request: HttpRequest) -> Wanted:
     """What narrows the list of bundles, from the address; a verdict that is none narrows nothing."""
     verdict = request.GET.get("verdict", "")
     incident_id = request.GET.get("incident_id", "").strip()
-    return {"incident_id": incident_id, "verdict": verdict if verdict in VERDICTS else ""}
+    return {"incident_id": incident_id, "verdict": verdict if verdict in services.VERDICTS else ""}
 
 
 @require_safe
@@ -81,7 +82,7 @@ def bundles_page(request: HttpRequest) -> HttpResponse:
         "page": services.page(principal, **wanted, cursor=cursor),
         "filters": wanted,
         "is_filtered": any(wanted.values()),
-        "verdicts": VERDICT_WORDS,
+        "verdicts": services.VERDICT_WORDS,
         "cursor": cursor,
         "most": batch.MOST_AT_ONCE,
         "select": principal.may("bundles.verify_bundle"),
@@ -142,7 +143,9 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "find": search,
         "key_standing": trusted_keys.standing(bundle.key_id),
         "largest_opened": single_files.LARGEST_BYTES,
-        "own": offline_check.lines_of(bundle, services.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")),
+        "own": offline_check.lines_of(
+            bundle, manifest_files.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")
+        ),
         **_contents(bundle, search, offset),
         "here": "bundles",
     }
@@ -174,7 +177,7 @@ def sources_state() -> dict[str, Any]:
 
 
 def _contents(bundle: Bundle, search: str, offset: int) -> dict[str, Any]:
-    files, total = services.contents(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
+    files, total = manifest_files.page_of(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
     shown_to = offset + len(files)
     return {
         "files": files,

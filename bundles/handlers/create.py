@@ -19,10 +19,11 @@ from bundles import file_matching, measures
 from bundles.artifacts import index
 from bundles.errors import BundleError
 from bundles.format.cli.cli import bundle_name
-from bundles.format.model.errors import CannotCheckError, FormatError, PayloadError
+from bundles.format.model.errors import FormatError
 from bundles.format.model.fields import moment_of
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.writer import WrittenBundle
+from bundles.handlers.errors import job_error
 from bundles.handlers.pack import pack
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, Manifest
@@ -37,9 +38,6 @@ from jobs.queue.job_result import Finished
 GAPS_TOLD = 20
 JOB_TYPE = "bundle_create"
 PHASES = ("fetching", "packing", "signing", "publishing")
-RETRYABLE = frozenset(
-    {"storage_full", "write_failed", "payload_truncated", "payload_longer", "payload_unreadable", "store_mismatch"}
-)
 
 
 def create(ctx: JobContext) -> Finished:
@@ -101,14 +99,6 @@ def _tell_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:
     ctx.log("info", "the evidence was read", source=ctx.payload["source"], **evidence.counts, missing=gaps)
     for gap in evidence.missing[:GAPS_TOLD]:  # all of them are in the manifest
         ctx.log("warning", "left out of a partial bundle", **gap)
-
-
-def job_error(error: FormatError | BundleError) -> RetryableError | PermanentError:
-    """What an error of the format or of the bundles app means for the job."""
-    retryable = error.code in RETRYABLE and not isinstance(error, CannotCheckError)
-    # A payload is what the source's record promised: whoever reads the message must know whom to ask.
-    message = f"Forensic artifacts: {error}" if isinstance(error, PayloadError) else str(error)
-    return (RetryableError if retryable else PermanentError)(error.code, message)
 
 
 def _with_room(

@@ -18,7 +18,7 @@ from bundles.format.model.errors import STEPS, CannotCheckError, FormatError
 from bundles.format.reading.ranges import range_lane
 from bundles.format.reading.report import check_bundle
 from bundles.format.reading.single import extract_file
-from bundles.handlers.create import job_error
+from bundles.handlers.errors import job_error
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, KeptTimeline, Verification
 from bundles.storage import bundle_files, store_identity

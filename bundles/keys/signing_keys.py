@@ -6,8 +6,9 @@ Bundles are counted through an index and up to a bound, so that the page costs t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 
+from django.conf import settings
 from django.db import connection
 
 from bundles.format.model.errors import FormatError
@@ -17,6 +18,7 @@ from foundation.principal import Principal
 
 COUNTED_UP_TO = 10_000
 UNKNOWN_SHOWN = 100
+RETIREMENT_WARNING_DAYS = 30
 
 # One step of the index for each different key.
 _SIGNERS = """
@@ -92,6 +94,15 @@ def overview(principal: Principal) -> Overview:
         problems.append("The key that signs now is not among the trusted keys in force: no bundle can be made with it.")
     order = ("active", "trusted", "weak", "revoked", "absent")
     return Overview(signers=sorted(found, key=lambda one: (order.index(one.state), one.name)), problems=problems)
+
+
+def days_until_retirement(today: date | None = None) -> int | None:
+    """Days until ORCH_SIGN_KEY_RETIRE_ON, negative once it has passed; None if unset or too far off for a warning."""
+    retire_on: date | None = settings.ORCH_SIGN_KEY_RETIRE_ON
+    if retire_on is None:
+        return None
+    left = (retire_on - (today or datetime.now(UTC).date())).days
+    return left if left <= RETIREMENT_WARNING_DAYS else None
 
 
 def _of_key(key: TrustedKey, active: str, signed: dict[str, tuple[int, datetime | None, str]]) -> Signer:

@@ -14,7 +14,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from bundles import services
-from bundles.handlers.pack import MAX_CHUNK_MB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
+from bundles.format.model.paths import INCIDENT_ID_PATTERN, MAX_INCIDENT_ID
 from bundles.rest.api_shapes import BundleShape, BundlesPage, VerificationAccepted
 from foundation import byte_ranges
 from foundation.strict_input import (
@@ -32,7 +33,6 @@ from jobs.rest.api_shapes import JobAccepted
 from jobs.rest.fields import idempotency_key_field, priority_field
 
 TAG = ["Bundles"]
-INCIDENT_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 MEDIA_TYPES = {".zst": "application/zstd", ".gz": "application/gzip"}
 REPEATED = "The job that was there already: of this idempotency key, or an equal one that is still active."
 DOWNLOAD_HEADERS = [
@@ -46,13 +46,13 @@ DOWNLOAD_HEADERS = [
 class CreateBundle(StrictSerializer):
     """What to bundle, and how."""
 
-    incident_id = StrictTextField(pattern=INCIDENT_ID)
+    incident_id = StrictTextField(pattern=INCIDENT_ID_PATTERN)
     priority = priority_field()
     chunk_size_mb = StrictIntegerField(
         required=False,
-        default=256,
+        default=DEFAULT_CHUNK_MIB,
         min_value=1,
-        max_value=MAX_CHUNK_MB,
+        max_value=MAX_CHUNK_MIB,
         help_text="files larger than this many MiB also get a hash for each such part",
     )
     idempotency_key = idempotency_key_field()
@@ -76,7 +76,7 @@ class VerifyBundle(StrictSerializer):
 class BundlesQuery(PageQuery):
     """Filters of the list of bundles; an empty one filters nothing."""
 
-    incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=128)
+    incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_INCIDENT_ID)
 
 
 class BundleCreateView(APIView):

@@ -18,10 +18,10 @@ from django.db import transaction
 
 from bundles.errors import StorageFullError, UploadTooLargeError
 from bundles.format.model.limits import MIB
-from bundles.format.writing.packing import write_error
 from bundles.format.writing.publish import sync_directory
 from bundles.storage import bundle_files, store_identity
 from custody import chain
+from foundation.disk import is_disk_full
 from foundation.principal import Principal
 from jobs.models import ACTIVE, Job
 
@@ -66,7 +66,7 @@ def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) 
     except BaseException as error:
         part.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and write_error(error).code == "storage_full":
+        if isinstance(error, OSError) and is_disk_full(error):
             raise StorageFullError("There is no room left for the upload. Nothing was kept of it.") from error
         raise
     return upload

@@ -21,10 +21,10 @@ from django.db import transaction
 
 from bundles.errors import StorageFullError, UploadNotFoundError, UploadOffsetError, UploadTooLargeError
 from bundles.format.model.limits import MIB
-from bundles.format.writing.packing import write_error
 from bundles.format.writing.publish import sync_directory
 from bundles.storage import bundle_files
 from bundles.uploads import quarantine, verify_upload
+from foundation.disk import is_disk_full
 from foundation.principal import Principal
 from jobs.models import Job
 
@@ -135,7 +135,7 @@ def append(principal: Principal, ticket: str, at: int, stream: Readable) -> int:
                 _write(descriptor, block, here)
                 here += len(block)
         except OSError as error:
-            if write_error(error).code == "storage_full":
+            if is_disk_full(error):
                 raise StorageFullError("There is no room left. Upload it again when there is: it goes on.") from error
             raise
     return here

@@ -14,7 +14,7 @@ from bundles.errors import BundleError
 from bundles.format.model.errors import CannotCheckError
 from bundles.format.model.limits import MIB
 from bundles.format.reading.report import check_bundle
-from bundles.handlers.create import job_error
+from bundles.handlers.errors import job_error
 from bundles.keys import trusted_keys
 from bundles.models import Bundle
 from bundles.storage import bundle_files

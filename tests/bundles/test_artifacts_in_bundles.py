@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from bundles import services
+from bundles import manifest_files
 from bundles.artifacts import index, single_files
 from bundles.format.model.manifest import FileEntry
 from bundles.models import Bundle, BundledArtifact
@@ -47,7 +47,7 @@ def kept() -> list[tuple[Any, ...]]:
 
 def listed(made: Bundle) -> list[tuple[Any, ...]]:
     """The same as `kept`, told by the bundle's file list."""
-    found, _ = services.contents(made)
+    found, _ = manifest_files.page_of(made)
     return [
         (made.bundle_id, one["place"], one["artifact_id"], one["path"].split("/")[2], one["size"], one["sha256"])
         for one in found

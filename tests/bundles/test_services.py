@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from bundles import services
+from bundles import manifest_files, services
 from bundles.errors import (
     BundleNotFoundError,
     BundleUnavailableError,
@@ -133,11 +133,11 @@ def test_bundles_are_listed_newest_first_in_pages_and_by_incident(orch, sources)
 
 def test_the_contents_of_a_bundle_can_be_searched_and_leafed_through(orch, sources):
     made = bundle()
-    everything, total = services.contents(made)
+    everything, total = manifest_files.page_of(made)
     assert total == len(everything) == len(FILES) + 3
-    found, count = services.contents(made, search="EMPTY")
+    found, count = manifest_files.page_of(made, search="EMPTY")
     assert ([entry["path"] for entry in found], count) == (["artifacts/case-9.a-2/empty"], 1)
-    part, total = services.contents(made, offset=2, limit=3)
+    part, total = manifest_files.page_of(made, offset=2, limit=3)
     assert (part, total) == (everything[2:5], len(everything))
 
 

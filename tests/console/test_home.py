@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from bundles.keys import retirement
+from bundles.keys import signing_keys
 from bundles.models import Bundle, DependencyStatus
 from bundles.sources import dependency_status
 from jobs import worker_restarts
@@ -174,9 +174,9 @@ def test_a_key_that_is_about_to_be_retired_needs_attention(
 
 def test_a_key_without_a_date_is_not_spoken_of(settings: Any) -> None:
     settings.ORCH_SIGN_KEY_RETIRE_ON = None
-    assert retirement.days_left() is None
+    assert signing_keys.days_until_retirement() is None
     settings.ORCH_SIGN_KEY_RETIRE_ON = date(2030, 1, 31)
-    assert retirement.days_left(date(2030, 1, 30)) == 1
+    assert signing_keys.days_until_retirement(date(2030, 1, 30)) == 1
 
 
 def test_a_bundle_whose_file_is_gone_needs_attention(operator: Client) -> None:

@@ -26,7 +26,7 @@ from bundles.format.cli.terminal import (
 )
 from bundles.format.model import paths
 from bundles.format.model.errors import BundleRejectedError, CannotCheckError, CannotWriteError
-from bundles.format.model.limits import MIB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB, MIB
 from bundles.format.model.signing import SigningKey, timestamp
 from bundles.format.writing.folder import folder_payloads
 from bundles.format.writing.packing import write_error
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, a new file, or -"
     )
     create.add_argument("--gzip", action="store_true", help="gzip instead of zstd")
-    create.add_argument("--chunk-size-mb", type=int, default=256, metavar="N")
+    create.add_argument("--chunk-size-mb", type=int, default=DEFAULT_CHUNK_MIB, metavar="N")
     create.add_argument("--any", action="store_true", dest="any_folder", help="take any folder, each file an artifact")
     create.add_argument("--json", action="store_true", help="print the result as JSON")
     create.set_defaults(run=_create)
@@ -155,11 +155,11 @@ def output_path(asked: Path, incident_id: str, compression: str) -> Path:
 
 def _create(options: argparse.Namespace) -> int:
     if not paths.valid_incident_id(options.incident_id):
-        raise CannotWriteError("incident_id_invalid", "An incident id is letters, digits, dots, dashes, underscores.")
+        raise CannotWriteError("incident_id_invalid", paths.INCIDENT_ID_RULE)
     if not options.folder.is_dir():
         raise CannotWriteError("input_invalid", f"{options.folder} is no directory.")
-    if not 1 <= options.chunk_size_mb <= 65_536:
-        raise CannotWriteError("input_invalid", "--chunk-size-mb is from 1 to 65536.")
+    if not 1 <= options.chunk_size_mb <= MAX_CHUNK_MIB:
+        raise CannotWriteError("input_invalid", f"--chunk-size-mb is from 1 to {MAX_CHUNK_MIB}.")
     key = SigningKey.load(options.key)
     compression = "gzip" if options.gzip else available_compression()
     if options.output == STANDARD_STREAM:

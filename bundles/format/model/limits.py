@@ -1,4 +1,4 @@
-"""Every bound on what is read, in one place; units are in the names. A reader uses nothing beyond these."""
+"""Every bound on what is read and written, in one place; units are in the names. A reader uses nothing beyond these."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+
+# Files larger than one chunk get a digest for each chunk.
+DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB = 256, 65_536
 
 
 @dataclass(frozen=True, kw_only=True)

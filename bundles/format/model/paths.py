@@ -21,17 +21,25 @@ MAX_NAME_BYTES = 255
 MAX_SUFFIX_BYTES = 32
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-_INCIDENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_ARTIFACT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+INCIDENT_ID_CHARACTERS = "A-Za-z0-9._-"
+MAX_INCIDENT_ID = 128  # characters
+INCIDENT_ID_PATTERN = rf"[A-Za-z0-9][{INCIDENT_ID_CHARACTERS}]{{0,{MAX_INCIDENT_ID - 1}}}"
+INCIDENT_ID_RULE = (
+    f"An incident id has 1 to {MAX_INCIDENT_ID} letters, digits, dots, dashes and underscores; "
+    "the first is a letter or digit."
+)
+ARTIFACT_ID_PATTERN = r"[A-Za-z0-9._-]{1,128}"
+_INCIDENT_ID = re.compile(INCIDENT_ID_PATTERN)
+_ARTIFACT_ID = re.compile(ARTIFACT_ID_PATTERN)
 
 
 def valid_incident_id(text: object) -> bool:
-    """Whether `text` is an incident id: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`."""
+    """Whether `text` matches `INCIDENT_ID_PATTERN`."""
     return isinstance(text, str) and _INCIDENT_ID.fullmatch(text) is not None
 
 
 def valid_artifact_id(text: object) -> bool:
-    """Whether `text` is an artifact id: `[A-Za-z0-9._-]{1,128}`, neither `.` nor `..`."""
+    """Whether `text` matches `ARTIFACT_ID_PATTERN` and is neither `.` nor `..`."""
     return isinstance(text, str) and _ARTIFACT_ID.fullmatch(text) is not None and text not in {".", ".."}
 
 

@@ -14,10 +14,11 @@ from bundles.format.model import paths
 from bundles.format.model.canonical import depth_exceeds
 from bundles.format.model.errors import BundleRejectedError
 from bundles.format.model.fields import integer, invalid, listing, mapping, member_path, sha256_hex, text
-from bundles.format.model.limits import Limits
+from bundles.format.model.limits import MIB, Limits
 
 VERSION = "1.0.0"
-DEFAULT_CHUNK_SIZE = 256 * 1024 * 1024
+# Of a manifest that does not state it. Part of version 1.0.0, so it does not follow the writer's default.
+CHUNK_SIZE_IF_ABSENT = 256 * MIB
 
 _REQUIRED = {"version", "incident_id", "created_at", "files", "manifest_hash"}
 _OPTIONAL = {"chunks", "chunk_size", "content_digest", "complete", "missing", "metadata"}
@@ -43,7 +44,7 @@ def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
     complete = fields.get("complete", not gaps)
     if not isinstance(complete, bool):
         raise invalid("complete is not true or false")
-    chunk_size = integer(fields.get("chunk_size", DEFAULT_CHUNK_SIZE), "chunk_size", low=1)
+    chunk_size = integer(fields.get("chunk_size", CHUNK_SIZE_IF_ABSENT), "chunk_size", low=1)
     chunks = _chunks_by_path(fields, limits)
     files = tuple(_file(mapping(entry, "a file"), chunks, limits) for entry in entries)
     if chunks:

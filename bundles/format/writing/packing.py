@@ -6,6 +6,7 @@ written in order by the caller's thread; at most a few wait, so memory stays bou
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections import deque
@@ -49,9 +50,10 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def write_error(error: OSError) -> CannotWriteError:
-    """What an error of the disk is to the writer."""
-    import errno  # only where something failed
+    """The writer's error for an `OSError`: `storage_full` or `write_failed`.
 
+    The same errnos as in `foundation.disk`, kept twice because the format imports nothing else of this project.
+    """
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         return CannotWriteError("storage_full", "There is no room left for the bundle.")
     return CannotWriteError("write_failed", f"The bundle cannot be written: {error.strerror}.")

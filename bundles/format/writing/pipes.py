@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Self
 
 from bundles.format.model.errors import BundleRejectedError, CannotCheckError
-from bundles.format.model.limits import DEFAULT_LIMITS, MIB, Limits
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, DEFAULT_LIMITS, MIB, Limits
 from bundles.format.model.signing import SigningKey
 from bundles.format.reading.container import Opened
 from bundles.format.writing.packing import write_all, write_error
 from bundles.format.writing.payload import Payload
 from bundles.format.writing.writer import WrittenBundle
-from bundles.format.writing.writing import DEFAULT_CHUNK_SIZE, prepare
+from bundles.format.writing.writing import prepare
 
 PIECE_BYTES = MIB
 STANDARD_STREAM = Path("-")
@@ -71,7 +71,7 @@ def stream_bundle(
     incident_id: str,
     payloads: Sequence[Payload],
     key: SigningKey,
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int = DEFAULT_CHUNK_MIB * MIB,
     compression: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> WrittenBundle:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MIB
 from bundles.format.model.manifest import Manifest
 from bundles.format.model.signing import SigningKey
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.payload import Payload
 from bundles.format.writing.sealing import seal
-from bundles.format.writing.writing import DEFAULT_CHUNK_SIZE, prepare
+from bundles.format.writing.writing import prepare
 
 SUFFIXES = {"zstd": ".tar.zst", "gzip": ".tar.gz"}
 
@@ -49,7 +50,7 @@ def write_bundle(
     key: SigningKey,
     sources: Mapping[str, Any] | None = None,
     missing: Iterable[Mapping[str, str]] = (),
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int = DEFAULT_CHUNK_MIB * MIB,
     compression: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     ranges: bool = False,

@@ -18,7 +18,7 @@ from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
 from bundles.format.model.errors import BundleRejectedError, CannotWriteError
 from bundles.format.model.hashing import FileLanes
-from bundles.format.model.limits import DEFAULT_LIMITS, MIB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, DEFAULT_LIMITS, MIB
 from bundles.format.model.manifest import Chunk, FileEntry, Manifest
 from bundles.format.model.signing import SigningKey, timestamp
 from bundles.format.model.timeline_incident import TimelineIncident
@@ -27,7 +27,6 @@ from bundles.format.writing.packing import FRAME_BYTES, GzipPacker, Packer, Zstd
 from bundles.format.writing.payload import Payload, PayloadHasher, expect_end, open_payload, read_into
 
 GENERATOR = "ransomeye-orchestrator 1.0.0"
-DEFAULT_CHUNK_SIZE = 256 * MIB
 
 
 def available_compression() -> str:
@@ -46,7 +45,7 @@ def prepare(
     key: SigningKey,
     sources: Mapping[str, Any] | None = None,
     missing: Iterable[Mapping[str, str]] = (),
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int = DEFAULT_CHUNK_MIB * MIB,
     compression: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Writing:
