@@ -21,9 +21,9 @@ from django.conf import settings
 from bundles.format.cli import cli, terminal
 from bundles.format.model.errors import CannotCheckError, CannotWriteError
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
+from bundles.format.writing.assembly import available_compression
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.publish import publish
-from bundles.format.writing.writing import available_compression
 from jobs.errors import PermanentError, RetryableError
 from orchestrator_site.configuration import env
 

@@ -9,9 +9,9 @@ from bundles.format.model import paths
 from bundles.format.model.errors import CannotWriteError
 from bundles.format.model.limits import MAX_CHUNK_MIB, MIB
 from bundles.format.model.signing import SigningKey
+from bundles.format.writing.assembly import available_compression
 from bundles.format.writing.payload import Payload
 from bundles.format.writing.writer import WrittenBundle, write_bundle
-from bundles.format.writing.writing import available_compression
 from bundles.sources.collect import Evidence
 
 

@@ -226,7 +226,7 @@ def test_a_seek_table_cannot_tell_of_frames_larger_than_its_numbers(tmp_path):
     sizes = FrameSizes()
     sizes.add(2**32 + 7, 0)
     table = seek_table([(7, 0)])[8:]
-    assert not sizes.told_by(len(table), io.BytesIO(table).read)
+    assert not sizes.match(len(table), io.BytesIO(table).read)
 
 
 def test_links_directories_and_pipes_are_refused(tmp_path):

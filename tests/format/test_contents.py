@@ -114,7 +114,7 @@ def test_a_code_that_is_not_listed_cannot_be_raised():
 def test_a_damaged_chunk_is_named_by_its_range(tmp_path):
     error = report_of(holding(flipped(BIG, 1500)), tmp_path).error
     assert error is not None
-    assert error.detail == f"Bytes 1000 to 1999 of {BIG} are not those signed."
+    assert error.detail == f"Bytes 1000 to 1999 of {BIG} do not have their signed SHA-256."
 
 
 def test_a_size_that_only_the_header_tells_is_not_believed(tmp_path):
