@@ -1,7 +1,7 @@
-"""The file lists of registered bundles, from their stored signed manifests: listed, and compared with each other.
+"""The file lists of registered bundles, from their stored signed manifests: paged, searched and compared.
 
-A list never changes, so a few are kept for the pages that leaf through them. Nothing here reads a bundle's file: what
-is said is what was signed, and whether the file still is that is told by its verification.
+A list never changes, so the last few are cached. Bundle files are not read here; whether a file still matches its
+manifest is found by verifying it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two bundles, file by file; each list is in the order of paths."""
+    """Two bundles compared file by file; each list is sorted by path."""
 
     only_a: tuple[Pair, ...]
     only_b: tuple[Pair, ...]
@@ -90,7 +90,7 @@ def file_at(bundle: Bundle, place: int) -> dict[str, Any] | None:
 
 
 def artifacts_of(bundle: Bundle, *, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Part of a bundle's artifact files, each with the `name` at the end of its path; and how many there are in all."""
+    """Part of a bundle's artifacts, each with a `name` (the last part of its path), and their total number."""
     found = [entry for entry in files_of(bundle.bundle_id) if entry["path"].startswith("artifacts/")]
     listed = [{**entry, "name": entry["path"].rsplit("/", 1)[-1]} for entry in found[offset : offset + limit]]
     return listed, len(found)
@@ -114,5 +114,5 @@ def compare(a: UUID, b: UUID) -> Comparison:
 def _kind(pair: Pair) -> str:
     if pair.a is None or pair.b is None:
         return ONLY_B if pair.a is None else ONLY_A
-    told = [(entry["sha256"], entry["size"]) for entry in (pair.a, pair.b)]
-    return EQUAL if told[0] == told[1] else DIFFERS
+    a, b = ((entry["sha256"], entry["size"]) for entry in (pair.a, pair.b))
+    return EQUAL if a == b else DIFFERS

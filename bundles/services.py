@@ -1,4 +1,4 @@
-"""What the API and the console ask of bundles. Each call checks the principal's right, acts, and tells custody."""
+"""The operations on bundles for the API and the console. Each checks the permission, acts, and records custody."""
 
 from __future__ import annotations
 
@@ -68,23 +68,23 @@ def request_bundle(
     """Queue the bundling of one incident.
 
     Args:
-        principal: who asks; needs `bundles.create_bundle`.
-        incident_id: which incident.
+        principal: needs `bundles.create_bundle`.
+        incident_id: the incident.
         priority: higher goes first, -1000 to 1000.
         chunk_size_mb: files larger than this many MiB get chunk digests, 1 to `MAX_CHUNK_MIB`.
-        allow_partial: list what cannot be had in the signed manifest instead of failing.
-        source: `live`, or `restored` for what was rehydrated here.
+        allow_partial: list missing evidence in the signed manifest instead of failing.
+        source: `live`, or `restored` for evidence restored here.
         compression: `zstd` or `gzip`.
-        idempotency_key: repeats of the same request with the same key give the same job.
-        request_body: what the key stands for; by default the arguments.
+        idempotency_key: repeating the same request with the same key returns the same job.
+        request_body: the request that the key identifies; the arguments by default.
 
     Returns:
-        The job, and whether this call made it; an equal job that is still active is answered instead of another.
+        The job, and whether it is new; an equal job that is still active is returned instead of a new one.
 
     Raises:
         AccessDeniedError: the principal may not bundle.
         IncidentIdInvalidError: it is not an incident id.
-        InvalidBundleRequestError: another argument is out of its range.
+        InvalidBundleRequestError: another argument is invalid.
     """
     principal.require("bundles.create_bundle")
     if not paths.valid_incident_id(incident_id):
@@ -97,7 +97,7 @@ def request_bundle(
     if compression not in COMPRESSIONS:
         errors["compression"] = "one of " + ", ".join(COMPRESSIONS)
     if errors:
-        raise InvalidBundleRequestError("The request is not one that can be done.", errors)
+        raise InvalidBundleRequestError("The request has invalid parameters.", errors)
     payload = {
         "incident_id": incident_id,
         "chunk_size_mb": chunk_size_mb,
@@ -132,9 +132,9 @@ def request_bundle(
 
 
 def _expected_size(incident_id: str) -> int:
-    """Bytes that the incident's next bundle will hardly exceed: a tenth more than the largest of its last three.
+    """Expected bytes of the incident's next bundle: a tenth more than the largest of its last three.
 
-    Of an incident without a bundle nothing is known: any room beyond the reserve will do.
+    1 for an incident without bundles: any free space beyond the reserve is enough.
     """
     ((largest,),) = prepared_statements.run(LARGEST_LATELY, {"incident_id": incident_id})
     return int(largest) * 11 // 10 or 1
@@ -144,9 +144,9 @@ def request_verification(principal: Principal, bundle_id: UUID | str, *, idempot
     """Queue the verification of one bundle.
 
     Args:
-        principal: who asks; needs `bundles.verify_bundle`.
-        bundle_id: which bundle.
-        idempotency_key: repeats of the same request with the same key give the same job.
+        principal: needs `bundles.verify_bundle`.
+        bundle_id: the bundle.
+        idempotency_key: repeating the same request with the same key returns the same job.
 
     Raises:
         AccessDeniedError: the principal may not verify.
@@ -222,7 +222,7 @@ def page(
 
     Raises:
         AccessDeniedError: the principal may not see bundles.
-        CursorInvalidError: the cursor is not one of this list.
+        CursorInvalidError: the cursor does not belong to this list.
     """
     principal.require("bundles.view_bundle")
     rows = Bundle.objects.filter(VERDICTS[verdict]) if verdict in VERDICTS else Bundle.objects.all()
@@ -242,7 +242,7 @@ def manifest_of(principal: Principal, bundle_id: UUID | str) -> bytes:
 
 
 def verifications(bundle: Bundle, limit: int = 20) -> list[Verification]:
-    """The verifications that ran on a bundle, newest first."""
+    """The verifications of a bundle, newest first."""
     return list(bundle.verifications.all()[:limit])
 
 
@@ -261,21 +261,21 @@ def open_download(principal: Principal, bundle_id: UUID | str, *, first_byte: bo
     """Open a bundle for download.
 
     Args:
-        principal: who downloads; needs `bundles.download_bundle`.
-        bundle_id: which bundle.
-        first_byte: whether the download begins here; a resumed one is not recorded again.
+        principal: needs `bundles.download_bundle`.
+        bundle_id: the bundle.
+        first_byte: whether to record the download in custody.
 
     Raises:
         AccessDeniedError: the principal may not download.
         BundleNotFoundError: there is no such bundle.
-        BundleUnavailableError: its file is not where it belongs, or has another size.
+        BundleUnavailableError: its file is missing or has another size.
     """
     principal.require("bundles.download_bundle")
     bundle = _find(bundle_id)
     file = bundle_files.open_bundle(bundle.name)
     try:
         if os.fstat(file.fileno()).st_size != bundle.size:
-            raise BundleUnavailableError("The bundle's file has another size than was registered. Verify the bundle.")
+            raise BundleUnavailableError("The bundle's file does not have its registered size. Verify the bundle.")
         if first_byte:
             chain.record(
                 principal,
@@ -293,7 +293,7 @@ def open_download(principal: Principal, bundle_id: UUID | str, *, first_byte: bo
 
 
 def as_dict(bundle: Bundle) -> dict[str, Any]:
-    """A bundle as the API shows it."""
+    """A bundle in the API's form."""
     return {
         "bundle_id": str(bundle.bundle_id),
         "path": str(bundle_files.output_dir() / bundle.name),

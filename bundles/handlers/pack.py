@@ -41,17 +41,17 @@ def pack(
     """Write the bundle of `evidence`.
 
     Args:
-        evidence: as a source gave it.
+        evidence: the collected evidence.
         out: the new file.
-        incident_id: whose evidence it is.
-        key: signs.
+        incident_id: the incident.
+        key: signs the manifest.
         chunk_size_mb: files larger than this many MiB get chunk digests.
-        compression: `zstd` or `gzip`; gzip is taken where zstandard is missing.
+        compression: `zstd` or `gzip`; gzip is used if zstandard is missing.
         progress: called with payload bytes done and in all.
-        ranges: whether the file's ranges are hashed too, see `write_bundle`.
+        ranges: whether to hash the file's ranges too.
 
     Raises:
-        CannotWriteError: with a code of the writer's.
+        CannotWriteError: see `write_bundle`.
     """
     payloads = [Payload.of_file(name, file) for name, file in evidence.members.items()]
     payloads += [

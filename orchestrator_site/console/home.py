@@ -51,7 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
         user_id = int(request.user.pk or 0)  # signed in: no page is reached without
         since = visits.last_visit(user_id) if is_live_part else visits.begin(user_id)
         workers = list(live_workers())
-        context |= _queue(since, workers) | {"sources_down": dependency_status.not_well()}
+        context |= _queue(since, workers) | {"sources_down": dependency_status.failing()}
         context["wrong_stores"] = needs_attention.wrong_stores(workers, disk["stores"], readable=disk["known"])
     if principal.may("bundles.view_bundle"):
         bad = Bundle.objects.filter(services.VERDICTS["failed"]).order_by("-verified_at")[:SHOWN]

@@ -87,7 +87,7 @@ def test_a_manifest_of_thousands_is_kept_whole_and_in_its_order() -> None:
         FileEntry(path=path, size=at, sha256=rows.sha(path))
         for at, path in enumerate(["alerts.json", *(f"artifacts/a-{n:05}/x.bin" for n in range(many)), "timeline.json"])
     ]
-    index.keep(made.bundle_id, files)
+    index.add(made.bundle_id, files)
     expected = [(made.bundle_id, n + 1, f"a-{n:05}", "x.bin", n + 1, files[n + 1].sha256) for n in range(many)]
     assert kept() == expected
 

@@ -30,7 +30,7 @@ def ask(client: Client, **asked: Any) -> dict[str, Any]:
 
 def kept(size: int = SIZE, digest: str = "ab" * 32) -> Any:
     made = rows.bundle(size=size)
-    file_matching.keep(made, digest)
+    file_matching.store_digests(made, digest)
     return made
 
 
@@ -67,7 +67,7 @@ def test_by_its_root_a_bundle_is_found_among_any_number(monkeypatch: pytest.Monk
 def test_digests_of_huge_bundles_do_not_make_a_huge_answer() -> None:
     for _ in range(3):
         kept(1024 * GIB)
-    held = file_matching.of_size(SYSTEM, 1024 * GIB)
+    held = file_matching.bundles_of_size(SYSTEM, 1024 * GIB)
     table_bytes = 32 * (1024 * GIB // held.range_bytes)
     assert 1 <= len(held.bundles) < 3
     assert len(held.bundles) * table_bytes <= file_matching.MOST_DIGEST_BYTES
@@ -92,6 +92,6 @@ def test_it_needs_the_right_to_see_bundles_and_few_queries(django_assert_max_num
 
 def test_digests_are_kept_once_and_the_last_reading_counts() -> None:
     made = kept()
-    file_matching.keep(made, "ef" * 32)
-    (one,) = file_matching.of_size(SYSTEM, SIZE).bundles
+    file_matching.store_digests(made, "ef" * 32)
+    (one,) = file_matching.bundles_of_size(SYSTEM, SIZE).bundles
     assert bytes(one.range_digests.digests).hex() == "ef" * 32

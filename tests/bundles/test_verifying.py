@@ -144,7 +144,7 @@ def test_the_log_of_a_job_tells_what_was_read_made_and_found(orch, sources):
     created = Job.objects.get(job_type="bundle_create")
     told = {one: list(one.log.values_list("level", "message", "fields")) for one in (created, job, failed)}
     assert [message for _, message, _ in told[created]] == [
-        "the evidence was read", "packed and signed", "the file has its name",
+        "the evidence was read", "packed and signed", "published",
     ]  # fmt: skip
     assert (told[created][0][2]["missing"], told[created][2][2]["sha256"]) == (0, made.sha256)
     assert [(level, message) for level, message, _ in told[job]] == [("info", "every check passed")]

@@ -108,14 +108,14 @@ def test_a_visit_is_not_written_at_every_page() -> None:
 
 
 def test_a_source_that_is_down_needs_attention_until_it_answers(operator: Client) -> None:
-    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
     since = DependencyStatus.objects.get().since
-    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
     assert DependencyStatus.objects.get().since == since
     text = home(operator)
     assert "Source down" in text
     assert "Forensic service" in text
-    dependency_status.note("source.artifacts", "Forensic service", ok=True, detail="Answers.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=True, detail="Answers.")
     assert "Nothing needs you" in home(operator)
 
 
@@ -131,7 +131,7 @@ def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: C
 
 
 def test_what_nobody_has_looked_at_for_long_is_not_told(operator: Client) -> None:
-    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="HTTP 500.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=False, detail="HTTP 500.")
     DependencyStatus.objects.update(seen_at=timezone.now() - timedelta(hours=1))
     assert "Source down" not in home(operator)
 
@@ -231,7 +231,7 @@ def test_home_needs_few_queries_with_everything_on_it(operator: Client, django_a
     Worker.objects.update(room={"bundle_create": 1 << 30})
     rows.job(needs_bytes=1 << 60)
     rows.verification(rows.bundle("bad"), ok=False)
-    dependency_status.note("source.alerts", "DB service", ok=False, detail="HTTP 500.")
+    dependency_status.record("source.alerts", "DB service", ok=False, detail="HTTP 500.")
     with django_assert_max_num_queries(12):
         text = home(operator)
     for words in ("Stuck job", "Failed", "Not verified", "Source down", "Disk"):
