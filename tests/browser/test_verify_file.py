@@ -17,6 +17,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, Request, Route, expect
 
 from bundles import file_matching
+from bundles.format.model.errors import STEPS
 from bundles.format.reading.ranges import range_bytes
 from bundles.models import Bundle, RangeDigests
 from bundles.uploads import resumable
@@ -208,7 +209,7 @@ def test_a_browser_that_cannot_hash_uploads_instead(
     expect(page.get_by_role("heading", level=1)).to_have_text("The uploaded file")
     run_to_its_end(Job.objects.get(job_type="upload_verify"))
     expect(page.locator(VERDICT)).to_have_text(re.compile(r"^\s*Verified\s*$"))
-    expect(page.get_by_text("Signed by a trusted key")).to_be_visible()
+    expect(page.get_by_text(STEPS["signature"])).to_be_visible()
     expect(page).to_have_title(re.compile("^Verified"))
     assert Event.objects.filter(action="upload.verified").count() == 1
 

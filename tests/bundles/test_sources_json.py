@@ -48,7 +48,7 @@ def test_a_number_split_between_pieces_stays_whole():
     [b"", b"{", b'{"a"', b'{"a":', b'{"a": [', b'{"a": [{"b": "c', b'{"a": [{"b": 1', b'{"a": [1,', b'{"a": tru',
      b'{"a": ["\\u00', b'{"a": ["\\', b'{"a": 1', b'{"a": "\xc3'],
 )  # fmt: skip
-def test_a_document_that_was_cut_off_is_told_from_a_wrong_one(cut, step):
+def test_a_truncated_document_is_distinguished_from_a_wrong_one(cut, step):
     with pytest.raises(EndedEarlyError):
         read(cut, step)
 
