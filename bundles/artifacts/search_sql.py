@@ -45,7 +45,7 @@ def hits(
         f"(SELECT {key}, '{word}' AS matched FROM {table} WHERE {condition} LIMIT %(limit)s)"  # noqa: S608 # our own parts
         for word, condition in ways
     )
-    return f"SELECT {key}, min(matched) AS matched FROM ({united}) AS hit GROUP BY {key}", values  # noqa: S608 # as above
+    return f"SELECT {key}, min(matched) AS matched FROM ({united}) AS hit GROUP BY {key}", values  # noqa: S608 # our own parts
 
 
 def _escaped(text: str) -> str:

@@ -73,9 +73,9 @@ def overview(principal: Principal) -> Overview:
     principal.require("bundles.view_bundle")
     problems: list[str] = []
     active = ""
-    held: tuple[TrustedKey, ...] = ()
+    in_folder: tuple[TrustedKey, ...] = ()
     try:
-        held = trusted_keys.trusted().keys
+        in_folder = trusted_keys.trusted().keys
     except FormatError as error:
         problems.append(error.detail)
     try:
@@ -83,8 +83,8 @@ def overview(principal: Principal) -> Overview:
     except FormatError as error:
         problems.append(error.detail)
     signed = _signed()
-    known = {key.key_id for key in held}
-    found = [_of_key(key, active, signed) for key in held]
+    known = {key.key_id for key in in_folder}
+    found = [_of_key(key, active, signed) for key in in_folder]
     found += [
         Signer(key_id=key_id, name=name, state="absent", bits=0, bundles=count, last_at=last_at)
         for key_id, (count, last_at, name) in signed.items()

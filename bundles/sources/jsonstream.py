@@ -136,11 +136,11 @@ class JsonStream:
         return found
 
     def _grow_or_fail(self, error: json.JSONDecodeError, max_characters: int) -> None:
-        held = len(self._text) - self._at
-        if held > max_characters:
+        buffered = len(self._text) - self._at
+        if buffered > max_characters:
             raise MalformedError(f"it has a value larger than {max_characters} characters, or is not JSON") from None
         rest = self._text[error.pos :]
-        if self._fill(max(_REFILL_CHARACTERS, held)):
+        if self._fill(max(_REFILL_CHARACTERS, buffered)):
             return
         if _is_cut(error.msg, rest):
             raise EndedEarlyError("it ends in the middle of a value") from None

@@ -147,7 +147,7 @@ def _technique(event: dict[str, Any], metadata: dict[str, Any]) -> str:
 
 
 def _stated_phase(event: dict[str, Any], metadata: dict[str, Any]) -> Any:
-    return next((held[name] for name in PHASE_FIELDS for held in (metadata, event) if held.get(name)), None)
+    return next((part[name] for name in PHASE_FIELDS for part in (metadata, event) if part.get(name)), None)
 
 
 def _phase(stated: Any) -> str:

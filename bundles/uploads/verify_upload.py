@@ -72,8 +72,8 @@ def verify(ctx: JobContext) -> Finished:
         raise job_error(error) from error
     report["bundle"] = ctx.payload["name"]
     report["sha256"] = report["sha256"] or _sha256(ctx, path)
-    held = Bundle.objects.filter(sha256=report["sha256"]).order_by("created_at").first()
-    result: dict[str, Any] = {"report": report, "held": str(held.bundle_id) if held else ""}
+    same = Bundle.objects.filter(sha256=report["sha256"]).order_by("created_at").first()
+    result: dict[str, Any] = {"report": report, "held": str(same.bundle_id) if same else ""}
 
     def register() -> None:
         ok = bool(report["verified"])
