@@ -38,7 +38,7 @@ def certificate_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "verification": checked[0] if checked else None,
         "earlier": checked[1:],
         "key_standing": trusted_keys.standing(bundle.key_id),
-        "own": offline_check.commands_for(
+        "offline": offline_check.commands_for(
             bundle, manifest_files.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")
         ),
         "now": timezone.now(),

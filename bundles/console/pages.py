@@ -143,7 +143,7 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "find": search,
         "key_standing": trusted_keys.standing(bundle.key_id),
         "largest_opened": single_files.LARGEST_BYTES,
-        "own": offline_check.commands_for(
+        "offline": offline_check.commands_for(
             bundle, manifest_files.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")
         ),
         **_contents(bundle, search, offset),

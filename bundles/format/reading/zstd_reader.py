@@ -148,7 +148,7 @@ def _magic(raw: RawReader) -> int:
     view = raw.window(4)
     magic = int.from_bytes(view[:4], "little")
     if len(view) < 4 or not (magic == DATA_MAGIC or SKIPPABLE_FIRST <= magic <= SKIPPABLE_LAST):
-        raise BundleRejectedError("trailing_data", "There is data after a frame that is not a frame.")
+        raise BundleRejectedError("trailing_data", "The data after a frame is not another frame.")
     return magic
 
 
