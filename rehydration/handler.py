@@ -26,7 +26,7 @@ from foundation.disk import is_disk_full
 from jobs.errors import PermanentError, RetryableError
 from jobs.models import Job
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from rehydration import bundle_paths, incident_lock, plan, reconcile, restore, staging
 from rehydration.errors import BundlePathInvalidError
 from rehydration.matching import EQUAL, NEW
@@ -37,7 +37,7 @@ JOB_TYPE = "rehydrate"
 PHASES = ("verifying", "planning", "restoring", "reconciling")
 
 
-def rehydrate(ctx: JobContext) -> Finished:
+def rehydrate(ctx: JobContext) -> JobResult:
     """Run one attempt of a `rehydrate` job."""
     with ExitStack() as stack, _as_job_errors():
         attempt = _Attempt(ctx)
@@ -52,7 +52,7 @@ def rehydrate(ctx: JobContext) -> Finished:
             attempt.tell_failure(error.code)
             raise
         cleanup = stack.pop_all().close
-    return Finished(result=attempt.result(), register=lambda: attempt.register(cleanup), discard=cleanup)
+    return JobResult(result=attempt.result(), register=lambda: attempt.register(cleanup), discard=cleanup)
 
 
 class _Attempt:

@@ -33,14 +33,14 @@ from bundles.timelines import timeline_store
 from custody import chain
 from jobs.errors import PermanentError, RetryableError
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 
 GAPS_LOGGED = 20
 JOB_TYPE = "bundle_create"
 PHASES = ("fetching", "packing", "signing", "publishing")
 
 
-def create(ctx: JobContext) -> Finished:
+def create(ctx: JobContext) -> JobResult:
     """Run one attempt of a `bundle_create` job.
 
     Raises:
@@ -91,7 +91,7 @@ def create(ctx: JobContext) -> Finished:
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
     made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared)
-    return Finished(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
+    return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
 
 
 def _log_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:
