@@ -1,1 +1,1 @@
-"""Bundles: build, store, serve and verify them; the sources they are built from; the format itself."""
+"""Builds, stores, serves and verifies bundles; collects their evidence from sources; defines the format."""

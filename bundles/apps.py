@@ -4,14 +4,15 @@ from django.apps import AppConfig
 
 
 class BundlesConfig(AppConfig):
-    """Registers the bundles app with Django, and what it does with the queue."""
+    """Registers the bundles app with Django and the queue."""
 
     name = "bundles"
     verbose_name = "Bundles"
 
     def ready(self) -> None:
-        """Make the job types, sweeps and the live source known."""
-        from bundles.handlers import create, resubmit, verify
+        """Register the job types, the sweeps and the live source."""
+        from bundles import services
+        from bundles.handlers import create, verify
         from bundles.sources import collect, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
@@ -26,8 +27,8 @@ class BundlesConfig(AppConfig):
                 phases=create.PHASES,
                 handler=create.create,
                 disk_space=bundle_files.room,
-                hindrance=store_identity.any_hindrance,  # what was restored is read from the artifact store
-                again=resubmit.bundle_again,
+                hindrance=store_identity.any_hindrance,  # restored evidence is read from the artifact store
+                again=services.resubmit_bundle,
                 again_needs="bundles.create_bundle",
             )
         )
@@ -38,7 +39,7 @@ class BundlesConfig(AppConfig):
                 phases=verify.PHASES,
                 handler=verify.verify,
                 hindrance=store_identity.bundles_hindrance,
-                again=resubmit.verification_again,
+                again=services.resubmit_verification,
                 again_needs="bundles.verify_bundle",
             )
         )

@@ -1,4 +1,4 @@
-"""Verifying many bundles: a plan that says of each what will happen or why not, then exactly that."""
+"""Verifies many bundles at once: first a plan that describes what happens to each, then exactly that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_AT_ONCE = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """What verifying means for one bundle: `says` is what will happen, or why nothing will."""
+    """One bundle of a plan: `says` is what will happen to it, or why nothing will."""
 
     bundle: Bundle
     says: str
@@ -27,7 +27,7 @@ class Planned:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Which bundles would be verified, which left alone, the bytes that would be read, and whether more matched."""
+    """The bundles to be verified, the bundles to be skipped, the bytes to be read, and whether the list was cut."""
 
     touched: tuple[Planned, ...]
     left_alone: tuple[Planned, ...]
@@ -37,7 +37,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """A bundle that was not touched after all: why, with a code."""
+    """A bundle that was not verified: the reason and its code."""
 
     bundle_id: UUID
     why: str
@@ -46,14 +46,14 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a confirmed plan: bundles with the job that verifies each, and those that were refused."""
+    """The result of a confirmed plan: (bundle id, job id) of each started verification, and the refusals."""
 
     started: tuple[tuple[UUID, UUID], ...]
     refused: tuple[Refusal, ...]
 
 
 def plan(principal: Principal, bundle_ids: Iterable[UUID], *, cut: bool = False) -> Plan:
-    """Say what verifying would do to each bundle; changes nothing.
+    """Plan the verification of bundles; changes nothing.
 
     Raises:
         AccessDeniedError: the principal may not see bundles, or not verify them.
@@ -62,27 +62,27 @@ def plan(principal: Principal, bundle_ids: Iterable[UUID], *, cut: bool = False)
     principal.require("bundles.verify_bundle")
     bundles = Bundle.objects.filter(bundle_id__in=list(bundle_ids)[:MOST_AT_ONCE]).order_by("-created_at", "-bundle_id")
     found = list(bundles)
-    at_work = _at_work(bundle.bundle_id for bundle in found)
+    running = _running_jobs(bundle.bundle_id for bundle in found)
     touched, left = [], []
     for bundle in found:
-        job_id = at_work.get(bundle.bundle_id)
+        job_id = running.get(bundle.bundle_id)
         if job_id:
-            left.append(Planned(bundle=bundle, says=f"A verification is at work already: job {job_id}."))
+            left.append(Planned(bundle=bundle, says=f"A verification is already running: job {job_id}."))
         elif bundle.state == Bundle.State.LOST:
             left.append(Planned(bundle=bundle, says="Its file is lost; there is nothing to read."))
         else:
-            said = "Its whole file is read and every digest and the signature are checked."
-            touched.append(Planned(bundle=bundle, says=said))
+            says = "Its whole file is read and every digest and the signature are checked."
+            touched.append(Planned(bundle=bundle, says=says))
     size = sum(planned.bundle.size for planned in touched)
     return Plan(touched=tuple(touched), left_alone=tuple(left), size_bytes=size, cut=cut)
 
 
 def carry_out(principal: Principal, bundle_ids: Iterable[str]) -> Outcome:
-    """Queue a verification of exactly these bundles; one that is being verified by now is refused.
+    """Queue a verification of exactly these bundles; those already being verified are refused.
 
     Raises:
         AccessDeniedError: the principal may not verify bundles.
-        InvalidBundleRequestError: something is no bundle id.
+        InvalidBundleRequestError: an id is not a bundle id.
     """
     principal.require("bundles.verify_bundle")
     ids = ids_of(bundle_ids)[:MOST_AT_ONCE]
@@ -90,7 +90,7 @@ def carry_out(principal: Principal, bundle_ids: Iterable[str]) -> Outcome:
     started, refused = [], []
     for bundle_id in ids:
         if bundle_id in lost:
-            refused.append(Refusal(bundle_id=bundle_id, why="Its file is lost by now.", code="bundle_lost"))
+            refused.append(Refusal(bundle_id=bundle_id, why="Its file is lost.", code="bundle_lost"))
             continue
         try:
             enqueued = services.request_verification(principal, bundle_id)
@@ -106,17 +106,18 @@ def carry_out(principal: Principal, bundle_ids: Iterable[str]) -> Outcome:
 
 
 def ids_of(texts: Iterable[str]) -> list[UUID]:
-    """Bundle ids as a form or an address names them, each once.
+    """Parse bundle ids from a form or an address, without duplicates.
 
     Raises:
-        InvalidBundleRequestError: something is no bundle id.
+        InvalidBundleRequestError: an id is not a bundle id.
     """
     try:
         return list(dict.fromkeys(UUID(text) for text in texts))
     except ValueError as error:
-        raise InvalidBundleRequestError("This is no bundle id.", {"bundle": "not a bundle id"}) from error
+        raise InvalidBundleRequestError("This is not a bundle id.", {"bundle": "not a bundle id"}) from error
 
 
-def _at_work(bundle_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+def _running_jobs(bundle_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Bundle id → the active job that verifies it."""
     keys = {f"{VERIFY} {bundle_id}": bundle_id for bundle_id in bundle_ids}
     return {keys[key]: job_id for key, job_id in doing(keys).items()}

@@ -1,4 +1,4 @@
-"""What the bundles app refuses, and why: one base, a stable `code` each, a message for a person."""
+"""The errors of the bundles app: one base class, a stable `code` each, a message for a person."""
 
 from foundation.errors import AppError, InvalidRequestError
 
@@ -10,13 +10,13 @@ class BundleError(AppError):
 
 
 class SourceNotRegisteredError(BundleError):
-    """No evidence source has the name that was asked for."""
+    """No evidence source has the requested name."""
 
     code = "invalid_request"
 
 
 class InvalidBundleRequestError(InvalidRequestError, BundleError):
-    """The request names something that no bundle can be made with; `fields` says which field, and what is wrong."""
+    """A parameter of the request is invalid; `fields` maps its name to what is wrong."""
 
 
 class IncidentIdInvalidError(BundleError):
@@ -26,37 +26,37 @@ class IncidentIdInvalidError(BundleError):
 
 
 class BundleNotFoundError(BundleError):
-    """There is no such bundle, or none that this principal may know of."""
+    """There is no such bundle, or the principal may not see it."""
 
     code = "bundle_not_found"
 
 
 class BundleUnavailableError(BundleError):
-    """The bundle is known, but its file is not where it belongs."""
+    """The bundle is registered, but its file is missing or unusable."""
 
     code = "bundle_unavailable"
 
 
 class StoreMismatchError(BundleError):
-    """This host's directory is not the store that the database knows: what is absent there may be sound elsewhere."""
+    """This host's directory is not the store that the database knows, so a file missing here may exist elsewhere."""
 
     code = "store_mismatch"
 
 
 class UploadTooLargeError(BundleError):
-    """The uploaded file is larger than this deployment takes."""
+    """The uploaded file is larger than this deployment accepts."""
 
     code = "upload_too_large"
 
 
 class UploadNotFoundError(BundleError):
-    """There is no such unfinished upload of this principal's: never begun, expired, or swept."""
+    """The principal has no such upload: it was never begun, has expired, or was swept."""
 
     code = "upload_not_found"
 
 
 class UploadOffsetError(BundleError):
-    """The next bytes of an upload belong elsewhere; `offset` tells how many are here, of which the sender goes on."""
+    """The bytes do not continue the upload; `offset` is where the sender must continue."""
 
     code = "upload_offset"
 
@@ -66,7 +66,7 @@ class UploadOffsetError(BundleError):
 
 
 class FileTooLargeError(BundleError):
-    """The file of a bundle is larger than may be opened on its own."""
+    """The file of a bundle is too large to be opened on its own."""
 
     code = "file_too_large"
 
@@ -78,7 +78,7 @@ class FileNotListedError(BundleError):
 
 
 class StorageFullError(BundleError):
-    """There is no room left where the file should go."""
+    """There is no room left for the file."""
 
     code = "storage_full"
 

@@ -1,7 +1,7 @@
-"""The file lists of registered bundles, from their stored signed manifests: listed, and compared with each other.
+"""The file lists of registered bundles, from their stored signed manifests: paged, searched and compared.
 
-A list never changes, so a few are kept for the pages that leaf through them. Nothing here reads a bundle's file: what
-is said is what was signed, and whether the file still is that is told by its verification.
+A list never changes, so the last few are cached. Bundle files are not read here; whether a file still matches its
+manifest is found by verifying it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two bundles, file by file; each list is in the order of paths."""
+    """Two bundles compared file by file; each list is sorted by path."""
 
     only_a: tuple[Pair, ...]
     only_b: tuple[Pair, ...]
@@ -61,8 +61,36 @@ def files_of(bundle_id: UUID) -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(bytes(manifest.raw))["files"])
 
 
+def page_of(bundle: Bundle, *, search: str = "", offset: int = 0, limit: int = 100) -> tuple[list[dict[str, Any]], int]:
+    """Part of a bundle's file list.
+
+    Args:
+        bundle: which bundle.
+        search: only paths that contain this, ignoring case.
+        offset: entries to skip.
+        limit: entries to return.
+
+    Returns:
+        The entries, each with its place in the whole list, and how many match in all.
+    """
+    listed = enumerate(files_of(bundle.bundle_id))
+    found = [{**entry, "place": place} for place, entry in listed if search.casefold() in entry["path"].casefold()]
+    return found[offset : offset + limit], len(found)
+
+
+def paths_of(bundle: Bundle) -> list[str]:
+    """The paths of all files that a bundle's manifest lists."""
+    return [str(entry["path"]) for entry in files_of(bundle.bundle_id)]
+
+
+def file_at(bundle: Bundle, place: int) -> dict[str, Any] | None:
+    """The entry at a place of a bundle's file list, from 0; None past its end."""
+    files = files_of(bundle.bundle_id)
+    return files[place] if place < len(files) else None
+
+
 def artifacts_of(bundle: Bundle, *, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Part of a bundle's artifact files, each with the `name` at the end of its path; and how many there are in all."""
+    """Part of a bundle's artifacts, each with a `name` (the last part of its path), and their total number."""
     found = [entry for entry in files_of(bundle.bundle_id) if entry["path"].startswith("artifacts/")]
     listed = [{**entry, "name": entry["path"].rsplit("/", 1)[-1]} for entry in found[offset : offset + limit]]
     return listed, len(found)
@@ -86,5 +114,5 @@ def compare(a: UUID, b: UUID) -> Comparison:
 def _kind(pair: Pair) -> str:
     if pair.a is None or pair.b is None:
         return ONLY_B if pair.a is None else ONLY_A
-    told = [(entry["sha256"], entry["size"]) for entry in (pair.a, pair.b)]
-    return EQUAL if told[0] == told[1] else DIFFERS
+    a, b = ((entry["sha256"], entry["size"]) for entry in (pair.a, pair.b))
+    return EQUAL if a == b else DIFFERS

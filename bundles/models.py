@@ -1,4 +1,4 @@
-"""The bundles this deployment has made, the manifest of each, and every verification that ran."""
+"""The bundles that this deployment made, their manifests and verifications, timelines, stores and sources' status."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.db import models
 
 
 class Bundle(models.Model):
-    """One finished bundle. The row exists exactly when the job that made it is completed."""
+    """A finished bundle. The row is written in the transaction that completes its job."""
 
     class State(models.TextChoices):
-        """Whether the file was where it belongs when somebody last looked."""
+        """Whether the file existed when it was last checked."""
 
         READY = "ready", "Ready"
         LOST = "lost", "File missing"
@@ -42,7 +42,7 @@ class Bundle(models.Model):
     )
 
     class Meta:
-        """Rights and the orders in which bundles are listed."""
+        """Permissions and indexes."""
 
         db_table = "orchestrator_bundles"
         default_permissions = ("view",)
@@ -84,7 +84,7 @@ class Bundle(models.Model):
 
     @property
     def path(self) -> str:
-        """Where the file is, relative to OUTPUT_DIR."""
+        """The file's path relative to OUTPUT_DIR."""
         return self.name
 
 
@@ -95,20 +95,20 @@ class Manifest(models.Model):
     raw = models.BinaryField()
 
     class Meta:
-        """The manifest is seen by whoever may see the bundle."""
+        """Visible to everyone who may see the bundle."""
 
         db_table = "orchestrator_bundle_manifests"
         default_permissions = ()
 
     def __str__(self) -> str:
-        """Whose manifest it is."""
+        """The bundle's id."""
         return f"manifest of {self.bundle_id}"
 
 
 class BundledArtifact(models.Model):
-    """One artifact's file in one bundle, as its signed manifest lists it: what a search across all bundles reads.
+    """An artifact in a bundle, for the search across all bundles.
 
-    It is derived from the manifest and says no more than that; the names' indexes are in migration 0002.
+    Derived from the signed manifest. The indexes on names are in migration 0002.
     """
 
     pk = models.CompositePrimaryKey("bundle_id", "place")
@@ -120,7 +120,7 @@ class BundledArtifact(models.Model):
     sha256 = models.CharField(max_length=64, help_text="hex")
 
     class Meta:
-        """Seen by whoever may see the bundle."""
+        """Visible to everyone who may see the bundle."""
 
         db_table = "orchestrator_bundle_artifacts"
         default_permissions = ()
@@ -130,12 +130,12 @@ class BundledArtifact(models.Model):
         )
 
     def __str__(self) -> str:
-        """Which artifact of which bundle."""
+        """The artifact's and the bundle's id."""
         return f"{self.artifact_id} in {self.bundle_id}"
 
 
 class RangeDigests(models.Model):
-    """SHA-256 of each range of a bundle's file, so that a copy elsewhere can be compared without being sent here."""
+    """SHA-256 of each range of a bundle's file, so that a copy elsewhere can be compared without an upload."""
 
     bundle = models.OneToOneField(Bundle, on_delete=models.CASCADE, primary_key=True, related_name="range_digests")
     digests = models.BinaryField(
@@ -144,7 +144,7 @@ class RangeDigests(models.Model):
     root = models.CharField(max_length=64, db_index=True, help_text="SHA-256 of `digests`, hex")
 
     class Meta:
-        """Seen by whoever may see the bundle; of whole digests only."""
+        """Visible to everyone who may see the bundle."""
 
         db_table = "orchestrator_bundle_ranges"
         default_permissions = ()
@@ -153,12 +153,12 @@ class RangeDigests(models.Model):
         )
 
     def __str__(self) -> str:
-        """Whose digests they are."""
+        """The bundle's id."""
         return f"range digests of {self.bundle_id}"
 
 
 class Verification(models.Model):
-    """One verification of one bundle's file: when, by whom, and everything it found."""
+    """A verification of a bundle's file: when, by whom, and its report."""
 
     bundle = models.ForeignKey(Bundle, on_delete=models.CASCADE, related_name="verifications")
     at = models.DateTimeField()
@@ -181,13 +181,13 @@ class Verification(models.Model):
 
 
 class KeptTimeline(models.Model):
-    """The timeline of an incident as its page draws it: from its newest bundle that carries one, or as restored here.
+    """The timeline of an incident as its page shows it: from its newest bundle with a timeline, or as restored here.
 
-    It is derived from the evidence and may be made again at any time; `bundle_id` is no foreign key for that reason.
+    Derived from the evidence and can be rebuilt at any time, so `bundle_id` is not a foreign key.
     """
 
     class Origin(models.TextChoices):
-        """Where the events were read."""
+        """Where the events come from."""
 
         BUNDLE = "bundle", "A bundle"
         RESTORED = "restored", "What was restored here"
@@ -206,19 +206,19 @@ class KeptTimeline(models.Model):
     main_last_us = models.BigIntegerField(null=True, help_text="latest time but for a few events far away")
 
     class Meta:
-        """Table and key; it is seen by whoever may see bundles."""
+        """Visible to everyone who may see bundles."""
 
         db_table = "orchestrator_timelines"
         default_permissions = ()
         constraints = (models.UniqueConstraint(fields=["incident_id", "origin"], name="timeline_of_incident"),)
 
     def __str__(self) -> str:
-        """Whose timeline it is, and from where."""
+        """The incident and the origin."""
         return f"timeline of {self.incident_id} ({self.origin})"
 
 
 class TimelinePoint(models.Model):
-    """One event of a kept timeline; see `bundles.timelines.reading.Point` for the columns."""
+    """An event of a stored timeline; see `bundles.timelines.reading.Point` for the columns."""
 
     timeline = models.ForeignKey(KeptTimeline, on_delete=models.CASCADE, related_name="points", db_index=False)
     position = models.BigIntegerField(help_text="place in the timeline as it was served, from 0")
@@ -233,7 +233,7 @@ class TimelinePoint(models.Model):
     words = models.TextField(blank=True)
 
     class Meta:
-        """Table and order; the index serves the drawing, the table and its pages alike."""
+        """Ordered by time; the index serves the drawing and the paged table."""
 
         db_table = "orchestrator_timeline_points"
         default_permissions = ()
@@ -241,12 +241,12 @@ class TimelinePoint(models.Model):
         indexes = (models.Index(fields=["timeline", "at_us", "position"], name="timeline_point_order"),)
 
     def __str__(self) -> str:
-        """Which event it is."""
+        """The event's position and timeline."""
         return f"event {self.position} of timeline {self.timeline_id}"
 
 
 class Store(models.Model):
-    """The one directory of its kind that counts, whichever host it is mounted on; see `storage.store_identity`."""
+    """The id of the bundle or artifact store that all hosts must use; see `storage.store_identity`."""
 
     kind = models.TextField(primary_key=True, help_text="bundles or artifacts")
     store_id = models.UUIDField(help_text="as in its marker file")
@@ -254,7 +254,7 @@ class Store(models.Model):
     since = models.DateTimeField()
 
     class Meta:
-        """Two rows."""
+        """One row per kind of store."""
 
         db_table = "orchestrator_stores"
         default_permissions = ()
@@ -265,7 +265,7 @@ class Store(models.Model):
 
 
 class DependencyStatus(models.Model):
-    """What was last seen of one thing outside that work depends on, such as a source."""
+    """The last known status of an external dependency, such as a source."""
 
     name = models.TextField(primary_key=True, help_text="such as source.artifacts")
     title = models.TextField()
@@ -275,11 +275,11 @@ class DependencyStatus(models.Model):
     since = models.DateTimeField(help_text="when it was first seen as it is now")
 
     class Meta:
-        """A handful of rows, read by Home."""
+        """A few rows, read by Home."""
 
         db_table = "orchestrator_lookouts"
         default_permissions = ()
 
     def __str__(self) -> str:
-        """What was seen, in one line."""
+        """The status in one line."""
         return f"{self.name}: {'ok' if self.ok else self.detail}"

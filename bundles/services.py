@@ -1,4 +1,4 @@
-"""What the API and the console ask of bundles. Each call checks the principal's right, acts, and tells custody."""
+"""The operations on bundles for the API and the console. Each checks the permission, acts, and records custody."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from bundles.errors import (
     BundleNotFoundError,
@@ -17,17 +18,16 @@ from bundles.errors import (
 )
 from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.handlers.create import JOB_TYPE as CREATE
-from bundles.handlers.pack import INCIDENT_ID_RULE, MAX_CHUNK_MB
 from bundles.handlers.verify import JOB_TYPE as VERIFY
-from bundles.manifest_files import files_of
 from bundles.models import Bundle, Manifest, Verification
 from bundles.storage import bundle_files
-from bundles.verdicts import VERDICTS
 from custody import chain
 from foundation import keyset
 from foundation.keyset import Page
 from foundation.principal import Principal
+from jobs.models import Job
 from jobs.queue import queue
 from jobs.queue.job_result import Enqueued
 
@@ -37,6 +37,20 @@ LARGEST_LATELY = """
 SELECT COALESCE(max(size), 0) FROM (
     SELECT size FROM orchestrator_bundles WHERE incident_id = %(incident_id)s ORDER BY created_at DESC LIMIT 3) made"""
 LIST_ORDER = ("-created_at", "-bundle_id")
+# What the list of bundles can be filtered by.
+VERDICTS = {
+    "verified": Q(verified_ok=True, complete=True, state="ready"),
+    "unverified": Q(verified_ok=None, state="ready"),
+    "failed": Q(verified_ok=False) | Q(state="lost"),
+    "partial": Q(complete=False),
+}
+VERDICT_WORDS = (
+    ("", "Any"),
+    ("verified", "Verified"),
+    ("unverified", "Not yet verified"),
+    ("failed", "Not verified, or file lost"),
+    ("partial", "Partial"),
+)
 
 
 def request_bundle(
@@ -44,7 +58,7 @@ def request_bundle(
     *,
     incident_id: str,
     priority: int = 100,
-    chunk_size_mb: int = 256,
+    chunk_size_mb: int = DEFAULT_CHUNK_MIB,
     allow_partial: bool = False,
     source: str = "live",
     compression: str = "zstd",
@@ -54,36 +68,36 @@ def request_bundle(
     """Queue the bundling of one incident.
 
     Args:
-        principal: who asks; needs `bundles.create_bundle`.
-        incident_id: which incident.
+        principal: needs `bundles.create_bundle`.
+        incident_id: the incident.
         priority: higher goes first, -1000 to 1000.
-        chunk_size_mb: files larger than this many MiB get chunk digests, 1 to 65,536.
-        allow_partial: list what cannot be had in the signed manifest instead of failing.
-        source: `live`, or `restored` for what was rehydrated here.
+        chunk_size_mb: files larger than this many MiB get chunk digests, 1 to `MAX_CHUNK_MIB`.
+        allow_partial: list missing evidence in the signed manifest instead of failing.
+        source: `live`, or `restored` for evidence restored here.
         compression: `zstd` or `gzip`.
-        idempotency_key: repeats of the same request with the same key give the same job.
-        request_body: what the key stands for; by default the arguments.
+        idempotency_key: repeating the same request with the same key returns the same job.
+        request_body: the request that the key identifies; the arguments by default.
 
     Returns:
-        The job, and whether this call made it; an equal job that is still active is answered instead of another.
+        The job, and whether it is new; an equal job that is still active is returned instead of a new one.
 
     Raises:
         AccessDeniedError: the principal may not bundle.
         IncidentIdInvalidError: it is not an incident id.
-        InvalidBundleRequestError: another argument is out of its range.
+        InvalidBundleRequestError: another argument is invalid.
     """
     principal.require("bundles.create_bundle")
     if not paths.valid_incident_id(incident_id):
-        raise IncidentIdInvalidError(INCIDENT_ID_RULE)
+        raise IncidentIdInvalidError(paths.INCIDENT_ID_RULE)
     errors = {}
-    if not 1 <= chunk_size_mb <= MAX_CHUNK_MB:
-        errors["chunk_size_mb"] = f"from 1 to {MAX_CHUNK_MB}"
+    if not 1 <= chunk_size_mb <= MAX_CHUNK_MIB:
+        errors["chunk_size_mb"] = f"from 1 to {MAX_CHUNK_MIB}"
     if source not in SOURCES:
         errors["source"] = "one of " + ", ".join(SOURCES)
     if compression not in COMPRESSIONS:
         errors["compression"] = "one of " + ", ".join(COMPRESSIONS)
     if errors:
-        raise InvalidBundleRequestError("The request is not one that can be done.", errors)
+        raise InvalidBundleRequestError("The request has invalid parameters.", errors)
     payload = {
         "incident_id": incident_id,
         "chunk_size_mb": chunk_size_mb,
@@ -118,9 +132,9 @@ def request_bundle(
 
 
 def _expected_size(incident_id: str) -> int:
-    """Bytes that the incident's next bundle will hardly exceed: a tenth more than the largest of its last three.
+    """Expected bytes of the incident's next bundle: a tenth more than the largest of its last three.
 
-    Of an incident without a bundle nothing is known: any room beyond the reserve will do.
+    1 for an incident without bundles: any free space beyond the reserve is enough.
     """
     with connection.cursor() as cursor:
         cursor.execute(LARGEST_LATELY, {"incident_id": incident_id})
@@ -132,9 +146,9 @@ def request_verification(principal: Principal, bundle_id: UUID | str, *, idempot
     """Queue the verification of one bundle.
 
     Args:
-        principal: who asks; needs `bundles.verify_bundle`.
-        bundle_id: which bundle.
-        idempotency_key: repeats of the same request with the same key give the same job.
+        principal: needs `bundles.verify_bundle`.
+        bundle_id: the bundle.
+        idempotency_key: repeating the same request with the same key returns the same job.
 
     Raises:
         AccessDeniedError: the principal may not verify.
@@ -168,6 +182,25 @@ def request_verification(principal: Principal, bundle_id: UUID | str, *, idempot
     return enqueued
 
 
+def resubmit_bundle(principal: Principal, job: Job) -> Enqueued:
+    """Queue a bundle with the parameters of an earlier job; see `request_bundle`."""
+    payload = job.payload
+    return request_bundle(
+        principal,
+        incident_id=payload["incident_id"],
+        priority=job.priority,
+        chunk_size_mb=payload.get("chunk_size_mb", DEFAULT_CHUNK_MIB),
+        allow_partial=payload.get("allow_partial", False),
+        source=payload.get("source", "live"),
+        compression=payload.get("compression", "zstd"),
+    )
+
+
+def resubmit_verification(principal: Principal, job: Job) -> Enqueued:
+    """Queue the verification that an earlier job asked for; see `request_verification`."""
+    return request_verification(principal, job.payload["bundle_id"])
+
+
 def get(principal: Principal, bundle_id: UUID | str) -> Bundle:
     """One bundle.
 
@@ -191,7 +224,7 @@ def page(
 
     Raises:
         AccessDeniedError: the principal may not see bundles.
-        CursorInvalidError: the cursor is not one of this list.
+        CursorInvalidError: the cursor does not belong to this list.
     """
     principal.require("bundles.view_bundle")
     rows = Bundle.objects.filter(VERDICTS[verdict]) if verdict in VERDICTS else Bundle.objects.all()
@@ -211,38 +244,8 @@ def manifest_of(principal: Principal, bundle_id: UUID | str) -> bytes:
 
 
 def verifications(bundle: Bundle, limit: int = 20) -> list[Verification]:
-    """The verifications that ran on a bundle, newest first."""
+    """The verifications of a bundle, newest first."""
     return list(bundle.verifications.all()[:limit])
-
-
-def contents(
-    bundle: Bundle, *, search: str = "", offset: int = 0, limit: int = 100
-) -> tuple[list[dict[str, Any]], int]:
-    """Part of a bundle's file list, as its manifest has it.
-
-    Args:
-        bundle: which bundle.
-        search: only paths that contain this, whatever its case.
-        offset: entries to skip.
-        limit: entries to give.
-
-    Returns:
-        The entries, each with its place in the whole list, and how many match in all.
-    """
-    listed = enumerate(files_of(bundle.bundle_id))
-    found = [{**entry, "place": place} for place, entry in listed if search.casefold() in entry["path"].casefold()]
-    return found[offset : offset + limit], len(found)
-
-
-def paths_of(bundle: Bundle) -> list[str]:
-    """The paths of all files that a bundle's manifest lists."""
-    return [str(entry["path"]) for entry in files_of(bundle.bundle_id)]
-
-
-def file_at(bundle: Bundle, place: int) -> dict[str, Any] | None:
-    """The entry at a place of a bundle's file list, from 0; None behind its end."""
-    files = files_of(bundle.bundle_id)
-    return files[place] if place < len(files) else None
 
 
 @dataclass(frozen=True)
@@ -260,21 +263,21 @@ def open_download(principal: Principal, bundle_id: UUID | str, *, first_byte: bo
     """Open a bundle for download.
 
     Args:
-        principal: who downloads; needs `bundles.download_bundle`.
-        bundle_id: which bundle.
-        first_byte: whether the download begins here; a resumed one is not recorded again.
+        principal: needs `bundles.download_bundle`.
+        bundle_id: the bundle.
+        first_byte: whether to record the download in custody.
 
     Raises:
         AccessDeniedError: the principal may not download.
         BundleNotFoundError: there is no such bundle.
-        BundleUnavailableError: its file is not where it belongs, or has another size.
+        BundleUnavailableError: its file is missing or has another size.
     """
     principal.require("bundles.download_bundle")
     bundle = _find(bundle_id)
     file = bundle_files.open_bundle(bundle.name)
     try:
         if os.fstat(file.fileno()).st_size != bundle.size:
-            raise BundleUnavailableError("The bundle's file has another size than was registered. Verify the bundle.")
+            raise BundleUnavailableError("The bundle's file does not have its registered size. Verify the bundle.")
         if first_byte:
             chain.record(
                 principal,
@@ -292,7 +295,7 @@ def open_download(principal: Principal, bundle_id: UUID | str, *, first_byte: bo
 
 
 def as_dict(bundle: Bundle) -> dict[str, Any]:
-    """A bundle as the API shows it."""
+    """A bundle in the API's form."""
     return {
         "bundle_id": str(bundle.bundle_id),
         "path": str(bundle_files.output_dir() / bundle.name),

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Count
 
-from bundles.format.model.paths import valid_incident_id
+from bundles.format.model.paths import INCIDENT_ID_CHARACTERS, valid_incident_id
 from bundles.models import Bundle
 from foundation.keyset import MAX_LIMIT, CursorInvalidError, Page
 from jobs.models import Job
@@ -136,7 +136,7 @@ def is_known(incident_id: str) -> bool:
 
 
 def _ids_after(after: str, search: str, limit: int) -> list[str]:
-    if not re.fullmatch(r"[A-Za-z0-9._-]*", search):
+    if not re.fullmatch(f"[{INCIDENT_ID_CHARACTERS}]*", search):
         return []  # no id holds such a character
     with connection.cursor() as cursor:
         query = _MATCHING_IDS if search else _NEXT_IDS

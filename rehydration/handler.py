@@ -6,7 +6,6 @@ that completes the job: an attempt that dies or loses its lease leaves nothing t
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from bundles.format.reading.extract import ExtractedBundle, extract_bundle
 from bundles.keys import trusted_keys
 from bundles.storage import store_identity
 from custody import chain
+from foundation.disk import is_disk_full
 from jobs.errors import PermanentError, RetryableError
 from jobs.models import Job
 from jobs.queue.context import JobContext
@@ -35,7 +35,6 @@ from rehydration.records import Contents
 
 JOB_TYPE = "rehydrate"
 PHASES = ("verifying", "planning", "restoring", "reconciling")
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def rehydrate(ctx: JobContext) -> JobResult:
@@ -243,10 +242,10 @@ def _as_job_errors() -> Iterator[None]:
     except BundlePathInvalidError as error:
         raise PermanentError(error.code, "The bundle file is no longer where the request found it.") from error
     except CannotCheckError as error:
-        if isinstance(error.__cause__, OSError) and error.__cause__.errno in NO_ROOM:
+        if isinstance(error.__cause__, OSError) and is_disk_full(error.__cause__):
             raise RetryableError("storage_full", "There is no room to unpack the bundle.") from error
         raise RetryableError(error.code, error.detail) from error
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if is_disk_full(error):
             raise RetryableError("storage_full", "There is no room for the incident's files.") from error
         raise RetryableError("storage_error", f"The artifact store cannot be used: {error.strerror}.") from error

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Bundle an incident from its sources, without the queue and without a database.
 
-Usage: create_incident_bundle.py INCIDENT_ID -o PATH [--chunk-size-mb 256] [--gzip] [--allow-partial] [--json]
+Usage: create_incident_bundle.py INCIDENT_ID -o PATH [--chunk-size-mb N] [--gzip] [--allow-partial] [--json]
 PATH is a directory, or a file that must not exist yet. Settings come from the environment, as for the service.
 Exit 0 done; 1 not made; 2 could not begin (usage, settings, a key unreadable).
 """
@@ -20,13 +20,14 @@ from django.conf import settings
 
 from bundles.format.cli import cli, terminal
 from bundles.format.model.errors import CannotCheckError, CannotWriteError
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB
+from bundles.format.writing.assembly import available_compression
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.publish import publish
-from bundles.format.writing.writing import available_compression
 from jobs.errors import PermanentError, RetryableError
 from orchestrator_site.configuration import env
 
-# What the service must be told and this tool does not use.
+# Required settings that this tool does not use.
 NOT_NEEDED = {"ORCH_SECRET_KEY": "unused", "DB_HOST": "unused", "ORCH_ALLOWED_HOSTS": "unused"}
 
 
@@ -75,7 +76,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Bundle an incident from its sources into one signed file.")
     parser.add_argument("incident_id", metavar="INCIDENT_ID")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, or a new file")
-    parser.add_argument("--chunk-size-mb", type=int, default=256, metavar="N")
+    parser.add_argument("--chunk-size-mb", type=int, default=DEFAULT_CHUNK_MIB, metavar="N")
     parser.add_argument("--gzip", action="store_true", help="gzip instead of zstd")
     parser.add_argument("--allow-partial", action="store_true", help="list what is missing instead of failing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

@@ -1,1 +1,1 @@
-"""Single files of bundles: their index, the search for them, and serving one."""
+"""Single files of bundles: index, search, download."""

@@ -1,4 +1,4 @@
-"""The artifacts of each bundle as rows, so that a search finds them without opening a manifest.
+"""Indexes the artifacts of each bundle in a table, so that a search need not open a manifest.
 
 The rows are derived from the signed manifest, written in the transaction that registers the bundle, and never changed.
 """
@@ -22,12 +22,12 @@ INSERT INTO orchestrator_bundle_artifacts (bundle_id, place, artifact_id, name, 
 SELECT %s, * FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[])"""
 
 
-def keep(bundle_id: UUID, files: Iterable[FileEntry]) -> None:
-    """Write the rows of a bundle that is being registered, in the caller's transaction.
+def add(bundle_id: UUID, files: Iterable[FileEntry]) -> None:
+    """Write the rows of a new bundle, in the caller's transaction.
 
     Args:
-        bundle_id: whose.
-        files: all files of its manifest, in the manifest's order.
+        bundle_id: the bundle.
+        files: all files of its manifest, in order.
     """
     rows = _rows(files)
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Artifacts inside the bundles of this server, whether or not they were ever restored."""
+"""Searches the artifacts in the bundles of this server, restored or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bundles.models import Bundle
 from foundation.principal import Principal
 
 _TABLE, _KEY = "orchestrator_bundle_artifacts", "bundle_id, place"
-# The expressions and the condition are those of migration 0002, letter for letter.
+# Must be exactly the expressions and the condition of migration 0002.
 _BY_NAME = (
     "lower(regexp_replace(name, '^.*%%5C', '')) LIKE lower(%(start)s)",
     "strpos(name, '%%5C') > 0 AND lower(name) LIKE lower(%(start)s)",
@@ -21,7 +21,7 @@ _BY_NAME = (
 
 @dataclass(frozen=True, kw_only=True)
 class BundledFile:
-    """An artifact in a bundle, where it stands there, and what of it matched: `name`, `digest` or `id`."""
+    """An artifact in a bundle, its place in the file list, and what matched: `name`, `digest` or `id`."""
 
     bundle: Bundle
     place: int
@@ -38,21 +38,21 @@ class BundledFile:
 
     @property
     def can_be_opened(self) -> bool:
-        """Whether it may leave the bundle alone, as far as the database tells."""
+        """Whether it can be downloaded on its own, according to the database."""
         return self.bundle.state == Bundle.State.READY and self.size <= single_files.LARGEST_BYTES
 
 
 def artifacts_in_bundles(principal: Principal, text: str, *, hex_digits: str, limit: int) -> list[BundledFile]:
-    """Artifacts in bundles that `text` may mean: their id, the beginning of their SHA-256, or of their name there.
+    """Artifacts in bundles whose id is `text`, or whose SHA-256 or name begins with it.
 
     Args:
         principal: without `bundles.view_bundle` nothing is found.
-        text: what was typed.
-        hex_digits: the same as lower-case hex digits alone; empty when it is no such thing.
-        limit: how many at most.
+        text: the search text.
+        hex_digits: the search text as lower-case hex digits; empty if it is not hex.
+        limit: the largest number of results.
 
     Returns:
-        Of those that were found, the newest bundle's first; where there are more, others may be newer.
+        The artifacts found, those of the newest bundle first. At the limit, newer ones may have been left out.
     """
     if not principal.may("bundles.view_bundle"):
         return []
@@ -73,5 +73,5 @@ def artifacts_in_bundles(principal: Principal, text: str, *, hex_digits: str, li
     return [
         BundledFile(**dict(zip(names, (bundles[bundle_id], *rest), strict=True)))
         for bundle_id, *rest in rows
-        if bundle_id in bundles  # it may have gone in between
+        if bundle_id in bundles  # may have been deleted since
     ]

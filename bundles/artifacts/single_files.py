@@ -1,7 +1,7 @@
-"""One file out of a bundle of ours: compared with what was signed, whole, before its first byte leaves.
+"""Opens one file of a stored bundle for download, after comparing it completely with its signed digests.
 
-Only that file is read, through the bundle's seek table. It is spooled into a file without a name beside the uploads,
-since what has been sent cannot be taken back when a later byte turns out wrong.
+Only that file is read, through the bundle's seek table. It is spooled to a file without a name in quarantine, since
+sent bytes cannot be taken back if a later byte does not match.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass
 from typing import IO
 from uuid import UUID
 
-from bundles import services
+from bundles import manifest_files, services
 from bundles.errors import BundleUnavailableError, FileNotListedError, FileTooLargeError, StorageFullError
 from bundles.format.model import paths
 from bundles.format.model.errors import FormatError
 from bundles.format.model.limits import GIB
 from bundles.format.reading.container import Opened
 from bundles.format.reading.single import match_file
-from bundles.format.writing.packing import write_error
 from bundles.keys import trusted_keys
 from bundles.models import Bundle
 from bundles.storage import bundle_files
 from custody import chain
+from foundation.disk import is_disk_full
 from foundation.principal import Principal
 
 LARGEST_BYTES = GIB
-_UNWELCOME = re.compile(r'[<>:"|?*%]')  # names that another system would refuse or read as something else
+_NOT_PORTABLE = re.compile(r'[<>:"|?*%]')  # refused or interpreted by other systems
 
 
 @dataclass(frozen=True)
 class OpenedFile:
-    """A file that is as it was signed, open for reading; `name` can be saved on any system."""
+    """A file that matches its signed digests, open for reading; `name` is a valid file name on any system."""
 
     file: IO[bytes]
     size: int
@@ -43,22 +43,22 @@ def open_file(principal: Principal, bundle_id: UUID, place: int) -> OpenedFile:
     """Open one file of a bundle.
 
     Args:
-        principal: who asks; needs `bundles.download_bundle`.
-        bundle_id: which bundle.
-        place: which of the files that its manifest lists, from 0.
+        principal: needs `bundles.download_bundle`.
+        bundle_id: the bundle.
+        place: index of the file in the manifest, from 0.
 
     Raises:
         AccessDeniedError: the principal may not download.
         BundleNotFoundError: there is no such bundle.
-        FileNotListedError: the manifest has no such place.
-        FileTooLargeError: the file is too large to be opened so.
-        BundleUnavailableError: the bundle's file is not where it belongs, or is another one.
-        BundleRejectedError: the file, or the manifest, is not as signed; nothing of it was released.
-        CannotCheckError: nothing could be decided.
+        FileNotListedError: the manifest has no such file.
+        FileTooLargeError: the file is too large to be opened on its own.
+        BundleUnavailableError: the bundle's file is missing, or is another bundle.
+        BundleRejectedError: the file or the manifest is not as signed; nothing was released.
+        CannotCheckError: the file could not be checked.
     """
     principal.require("bundles.download_bundle")
     bundle = services.get(principal, bundle_id)
-    entry = services.file_at(bundle, place)
+    entry = manifest_files.file_at(bundle, place)
     if entry is None:
         raise FileNotListedError("The bundle's manifest lists no such file.")
     path, size = str(entry["path"]), int(entry["size"])
@@ -70,18 +70,18 @@ def open_file(principal: Principal, bundle_id: UUID, place: int) -> OpenedFile:
     except BaseException as error:
         spool.close()
         if isinstance(error, FormatError | BundleUnavailableError):
-            _tell(principal, bundle, path, str(entry["sha256"]), error.code)
-        if isinstance(error, OSError) and write_error(error).code == "storage_full":
+            _record_custody(principal, bundle, path, str(entry["sha256"]), error.code)
+        if isinstance(error, OSError) and is_disk_full(error):
             raise StorageFullError("There is no room to check the file before it is sent.") from error
         raise
-    _tell(principal, bundle, path, str(entry["sha256"]), "ok")
+    _record_custody(principal, bundle, path, str(entry["sha256"]), "ok")
     spool.seek(0)
     return OpenedFile(spool, size, saved_name(path))
 
 
 def saved_name(path: str) -> str:
-    """The name that a browser is offered: the last component, never hidden, never one that leads elsewhere."""
-    name = _UNWELCOME.sub("_", paths.safe_name(path)).strip(" .")
+    """The file name offered to a browser: the last component, neither hidden nor a path."""
+    name = _NOT_PORTABLE.sub("_", paths.safe_name(path)).strip(" .")
     return name or "file"
 
 
@@ -89,10 +89,10 @@ def _spool(principal: Principal, bundle: Bundle, path: str, spool: IO[bytes]) ->
     with bundle_files.open_bundle(bundle.name) as file:
         matched = match_file(Opened(file.fileno(), bundle.name), trusted_keys.trusted(), path, take=spool.write)
     if matched.manifest.raw != services.manifest_of(principal, bundle.bundle_id):
-        raise BundleUnavailableError("Another bundle stands where this one was. Verify the bundle.")
+        raise BundleUnavailableError("The bundle's file was replaced by another bundle. Verify the bundle.")
 
 
-def _tell(principal: Principal, bundle: Bundle, path: str, sha256: str, outcome: str) -> None:
+def _record_custody(principal: Principal, bundle: Bundle, path: str, sha256: str, outcome: str) -> None:
     chain.record(
         principal,
         "bundle.open_file",

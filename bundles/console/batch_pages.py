@@ -1,4 +1,4 @@
-"""The pages of verifying many bundles: a preview by GET, which changes nothing, and the outcome of a confirmed one."""
+"""The pages for verifying many bundles: GET previews and changes nothing, POST starts and shows the outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.console.batch_pages import ALL_THAT_MATCH
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def batch_page(request: HttpRequest) -> HttpResponse:
-    """Preview verifying the marked bundles, or all that match; POST starts it for those that were listed."""
+    """Preview verifying the selected bundles, or all that match; POST verifies those that were listed."""
     principal = of_request(request)
     if request.method == "POST":
         outcome = batch.carry_out(principal, request.POST.getlist("bundle"))

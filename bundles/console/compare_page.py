@@ -1,4 +1,4 @@
-"""The page that compares two bundles of one incident: equal evidence or not, and which files differ."""
+"""The page that compares the files of two bundles of one incident."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def compare_page(request: HttpRequest, incident_id: str) -> HttpResponse:
 
 
 def _chosen(principal: Principal, incident_id: str, bundle_id: str, offered: list[Bundle]) -> Bundle | None:
-    """The bundle that was asked for; one of another incident is none of this page."""
+    """The requested bundle, which must be of this incident; None if none was requested."""
     if not bundle_id:
         return None
     found = next((bundle for bundle in offered if str(bundle.bundle_id) == bundle_id), None)
@@ -94,7 +94,7 @@ def _summary(compared: Comparison) -> str:
 
 
 def _comparison(a: UUID, b: UUID) -> Comparison | None:
-    """None when the manifest of one is not stored: nothing is claimed then."""
+    """The comparison; None if the manifest of one bundle is not stored."""
     try:
         return manifest_files.compare(a, b)
     except BundleNotFoundError:

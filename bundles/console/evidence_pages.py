@@ -1,7 +1,7 @@
-"""What leaves a bundle's page: one file of it, the key that signed it, and the certificate that is printed.
+"""Downloads of a bundle's page: one file, the signer's public key, and the printable certificate.
 
-The certificate is a statement of this server about a bundle. It is signed by nobody and says so; what proves is the
-signature in the bundle, and the certificate tells how to check that.
+The certificate is an unsigned statement of this server about a bundle, and says so. The proof is the signature in the
+bundle; the certificate explains how to check it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from bundles import services
+from bundles import manifest_files, services
 from bundles.artifacts import single_files
 from bundles.console import offline_check
 from bundles.format.model.errors import BundleRejectedError
@@ -29,7 +29,7 @@ EARLIER_CHECKS = 10
 
 @require_safe
 def certificate_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
-    """The certificate of one bundle, laid out for paper."""
+    """The certificate of one bundle, laid out for printing."""
     principal = of_request(request)
     bundle = services.get(principal, bundle_id)
     checked = services.verifications(bundle, limit=EARLIER_CHECKS + 1)
@@ -38,7 +38,9 @@ def certificate_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "verification": checked[0] if checked else None,
         "earlier": checked[1:],
         "key_standing": trusted_keys.standing(bundle.key_id),
-        "own": offline_check.lines_of(bundle, services.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")),
+        "offline": offline_check.commands_for(
+            bundle, manifest_files.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")
+        ),
         "now": timezone.now(),
         "here": "bundles",
     }
@@ -50,7 +52,7 @@ def certificate_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
 
 @require_safe
 def bundle_file(request: HttpRequest, bundle_id: UUID, place: int) -> HttpResponseBase:
-    """One file of the bundle, as a download and nothing else; a browser must not show it."""
+    """Download one file of the bundle; a browser must not display it."""
     try:
         opened = single_files.open_file(of_request(request), bundle_id, place)
     except BundleRejectedError as error:
@@ -66,7 +68,7 @@ def bundle_file(request: HttpRequest, bundle_id: UUID, place: int) -> HttpRespon
 
 @require_safe
 def bundle_key(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
-    """The public key that signed the bundle, under the name that the printed lines use."""
+    """Download the public key that signed the bundle, under the name used in the printed commands."""
     bundle = services.get(of_request(request), bundle_id)
     response = HttpResponse(trusted_keys.public_pem(bundle.key_id), content_type="application/x-pem-file")
     response["Content-Disposition"] = f'attachment; filename="{offline_check.key_file(bundle.key_id)}"'

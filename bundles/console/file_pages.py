@@ -1,7 +1,7 @@
-"""The pages that verify a file which somebody brings: compared in the browser, or uploaded and verified by a job.
+"""The pages that verify a file of the user: compared in the browser, or uploaded and verified by a job.
 
-The browser's comparison sends nothing of the file; it asks only which of our bundles have its size. What is uploaded
-goes into quarantine, in pieces that can be resumed where JavaScript runs, as a plain form where it does not.
+Comparing in the browser sends nothing of the file; it only asks which stored bundles have its size. Uploads go into
+quarantine: in resumable pieces with JavaScript, as a plain form without.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 @csp_replace({"worker-src": [SELF]})
 @require_safe
 def verify_file_page(request: HttpRequest) -> HttpResponse:
-    """Choose a file."""
+    """The page to choose a file."""
     of_request(request).require("bundles.view_bundle")
     return render(request, "verify/choose.html", {"here": "bundles", "piece_bytes": resumable.PIECE_BYTES})
 
 
 @require_POST
 def receive_file(request: HttpRequest) -> HttpResponse:
-    """Take a file from a plain form, and go to the job that verifies it."""
+    """Receive a file from a plain form and redirect to the job that verifies it."""
     principal, given = of_request(request), request.FILES.get("bundle_file")
     if given is None:
         messages.error(request, "Choose a bundle file first.")
@@ -52,33 +52,33 @@ def receive_file(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def held_part(request: HttpRequest) -> JsonResponse:
-    """Which bundles have a file's size, with the digests of their ranges; with `root`, only one with the same."""
-    size, root = _whole(request.GET.get("size", "")), request.GET.get("root", "")
-    held = file_matching.of_size(of_request(request), size, root if _DIGEST.fullmatch(root) else "")
+    """The bundles with a file's size and the digests of their ranges; with `root`, only those with the same root."""
+    size, root = _number(request.GET.get("size", "")), request.GET.get("root", "")
+    found = file_matching.bundles_of_size(of_request(request), size, root if _DIGEST.fullmatch(root) else "")
     return JsonResponse(
         {
-            "range_bytes": held.range_bytes,
-            "bundles": [{**file_matching.as_dict(bundle), "address": _address(bundle)} for bundle in held.bundles],
-            "more": held.more,
-            "without": [{"incident_id": one.incident_id, "address": _address(one)} for one in held.without],
+            "range_bytes": found.range_bytes,
+            "bundles": [{**file_matching.as_dict(bundle), "address": _address(bundle)} for bundle in found.bundles],
+            "more": found.more,
+            "without": [{"incident_id": one.incident_id, "address": _address(one)} for one in found.without],
         }
     )
 
 
 @require_POST
 def begin_upload(request: HttpRequest) -> JsonResponse:
-    """Begin a resumable upload: its ticket."""
-    size = _whole(request.POST.get("size", ""))
+    """Begin a resumable upload and return its ticket."""
+    size = _number(request.POST.get("size", ""))
     return JsonResponse({"ticket": resumable.begin(of_request(request), request.POST.get("name", ""), size)})
 
 
 @require_http_methods(["GET", "PUT", "POST"])
 def upload_part(request: HttpRequest) -> JsonResponse:
-    """An upload by its ticket: GET tells how much is here, PUT adds a piece, POST has the whole verified."""
+    """An upload by its ticket: GET returns the bytes received, PUT adds a piece, POST queues its verification."""
     principal, ticket = of_request(request), request.headers.get("Upload-Ticket", "")
     try:
         if request.method == "PUT":
-            at = _whole(request.headers.get("Upload-Offset", ""))
+            at = _number(request.headers.get("Upload-Offset", ""))
             return JsonResponse({"offset": resumable.append(principal, ticket, at, request)})
         if request.method == "POST":
             job = resumable.finish(principal, ticket)
@@ -90,12 +90,12 @@ def upload_part(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def verify_file_result(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """The verdict on an uploaded file, live until the job has ended."""
+    """The verdict on an uploaded file, updated until the job ends."""
     principal = of_request(request)
     principal.require("bundles.view_bundle")
     job = job_services.get(principal, job_id)
     if job.job_type != verify_upload.JOB_TYPE:
-        raise BundleNotFoundError("This job verifies no uploaded file.")
+        raise BundleNotFoundError("This job does not verify an uploaded file.")
     template = "verify/live.html" if request.headers.get("HX-Request") else "verify/result.html"
     return render(request, template, _verdict(job))
 
@@ -117,6 +117,6 @@ def _address(bundle: Bundle) -> str:
     return reverse("bundle-page", kwargs={"bundle_id": bundle.bundle_id})
 
 
-def _whole(text: str) -> int:
-    """A size or offset; what is none is beyond every file, and so refused as such."""
+def _number(text: str) -> int:
+    """A size or offset; for anything else a number larger than any file, which is then refused."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else LARGEST_SIZE

@@ -1,4 +1,4 @@
-"""Bundles by the beginning of their id, of a digest or of their file's name; each through an index of its own."""
+"""Finds bundles by the beginning of their id, a digest or their file name, each through an index."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NAME_FROM = 6  # characters: fewer would find every bundle
 
 
 def bundles_by(principal: Principal, text: str, *, hex_digits: str, limit: int) -> list[Bundle]:
-    """The bundles that `text` may mean, newest first.
+    """The bundles that match a search text, newest first.
 
     Args:
         principal: without `bundles.view_bundle` nothing is found.
-        text: what was typed; the beginning of a file's name.
-        hex_digits: the same as lower-case hex digits alone; empty when it is no such thing.
-        limit: how many at most.
+        text: the search text; compared with the beginning of file names.
+        hex_digits: the search text as lower-case hex digits; empty if it is not hex.
+        limit: the largest number of results.
     """
     if not principal.may("bundles.view_bundle"):
         return []

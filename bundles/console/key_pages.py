@@ -1,4 +1,4 @@
-"""The page of keys: which signs now, which are trusted or revoked, and how many bundles each has signed."""
+"""The page of keys: the signing key, the trusted and revoked keys, and how many bundles each has signed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PEM_TYPE = "application/x-pem-file"
 
 @require_safe
 def keys_page(request: HttpRequest) -> HttpResponse:
-    """List every key we know of, the one in force first."""
+    """List every known key, the signing key first."""
     overview = signing_keys.overview(of_request(request))
     return render(request, "bundles/keys.html", {"overview": overview, "more_than": signing_keys.COUNTED_UP_TO})
 
 
 @require_safe
 def public_key(request: HttpRequest, key_id: str) -> HttpResponse:
-    """One public key as a PEM file, for whoever is to verify bundles elsewhere."""
+    """Download a public key as a PEM file, for verifiers elsewhere."""
     of_request(request).require("bundles.view_bundle")
     try:
         key = trusted_keys.trusted().find(key_id)

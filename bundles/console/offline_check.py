@@ -1,7 +1,7 @@
-"""The lines with which anyone checks a bundle without us: our checker, or openssl, tar, zstd and sha256sum alone.
+"""Shell commands that check a bundle without this server: with our checker, or with openssl, tar, zstd and sha256sum.
 
-What is printed is run by whoever reads it, so every name is quoted for the shell. A block is one command: it ends with
-its last line's word only when everything before has held. sed and awk read the manifest; no JSON tool is needed.
+Readers run these commands, so every name is quoted for the shell. A block is one command and prints its last line only
+if every check passed. sed and awk read the manifest; no JSON tool is needed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _PLAIN = re.compile(r"[ !#-\[\]-~]*")  # what JSON writes as it is
 
 PSS = r"""-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:max \
   -sigopt rsa_mgf1_md:sha256 -signature ../signature.bin manifest.json"""
-# The signature itself stands behind those of co-signers, so the last of that name is taken.
+# The signer's field comes after those of co-signers, so the last match is the right one.
 SIGNATURE = r"""sed 's/.*"signature":"\([A-Za-z0-9+/=]*\)".*/\1/' manifest.sig \
   | openssl base64 -d -A > ../signature.bin"""
 COUNTED = r"""test "$(wc -l < ../sums)" -eq $(sed 's/.*"file_count":\([0-9]*\).*/\1/' manifest.json)"""
 WHOLE = (
     r"""{ grep -q '"complete":true' manifest.json || echo "It is partial: manifest.json tells what is missing."; }"""
 )
-# The path of each file and its SHA-256, as sha256sum -c reads them. In a string of the manifest a quote is written \",
-# so no text in it can look like these two fields.
+# The path and SHA-256 of each file in the form that sha256sum -c reads. In a string of the manifest a quote is written
+# \", so no text in it can look like these two fields.
 PLAIN_SUMS = r"""grep -o '"path":"[^"]*","sha256":"[0-9a-f]*"' manifest.json \
   | sed 's/^"path":"\(.*\)","sha256":"\(.*\)"$/\2  \1/' > ../sums"""
-# The same where names have characters that JSON writes as \" or \u0434: awk gives them back as UTF-8.
+# The same for names with characters that JSON escapes, such as \" or \u0434: awk converts them to UTF-8.
 CODED_SUMS = r"""LC_ALL=C awk '
   function hex(s,  i, n) {
     n = 0; for (i = 1; i <= 4; i++) n = n * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1
@@ -55,14 +55,14 @@ CODED_SUMS = r"""LC_ALL=C awk '
 
 
 @dataclass(frozen=True)
-class OwnCheck:
-    """The lines for one bundle.
+class OfflineCheck:
+    """The commands for one bundle.
 
     Attributes:
-        key_file: what the signer's public key is called when it is downloaded here.
-        program: our checker, from a copy of this project.
-        by_hand: ordinary tools alone.
-        download: how a script gets the file, its manifest, and a new verification.
+        key_file: the file name of the signer's public key when it is downloaded here.
+        program: with our checker, from a copy of this project.
+        by_hand: with standard tools only.
+        download: how a script downloads the file and its manifest, and requests a verification.
     """
 
     key_file: str
@@ -72,20 +72,20 @@ class OwnCheck:
 
 
 def key_file(key_id: str) -> str:
-    """What a public key's file is called."""
+    """The file name of a downloaded public key."""
     return f"orchestrator_key_{key_id[:16]}.pem"
 
 
-def lines_of(bundle: Bundle, paths: Iterable[str], site: str) -> OwnCheck:
-    """The lines for a bundle.
+def commands_for(bundle: Bundle, paths: Iterable[str], site: str) -> OfflineCheck:
+    """The commands for a bundle.
 
     Args:
-        bundle: which one.
-        paths: the member paths that its manifest lists.
-        site: our address without a trailing slash.
+        bundle: the bundle.
+        paths: the member paths in its manifest.
+        site: this server's address without a trailing slash.
     """
     name, key = shlex.quote(_argument(bundle.name)), key_file(bundle.key_id)
-    return OwnCheck(
+    return OfflineCheck(
         key_file=key,
         program=f"python3 tools/verify_bundle.py {name} --key {key}",
         by_hand=_by_hand(bundle, key, plain=all(_PLAIN.fullmatch(path) for path in paths)),
@@ -109,7 +109,7 @@ def _by_hand(bundle: Bundle, key: str, *, plain: bool) -> str:
         WHOLE,
         'echo "Every check holds."',
     )
-    return "(" + " &&\n".join(steps) + ")"  # a shell of its own: the reader's stays in its folder
+    return "(" + " &&\n".join(steps) + ")"  # a subshell, so that the reader's shell stays in its folder
 
 
 def _download(bundle: Bundle, site: str) -> str:
@@ -124,5 +124,5 @@ def _download(bundle: Bundle, site: str) -> str:
 
 
 def _argument(name: str) -> str:
-    """A file name that no tool takes for an option."""
+    """A file name that no tool interprets as an option."""
     return f"./{name}" if name.startswith("-") else name

@@ -1,4 +1,4 @@
-"""The pages of bundles: list, one bundle with its verdict and contents, and the form that asks for a new one."""
+"""The pages of bundles: the list, one bundle with its verdict and contents, and the form for a new one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from bundles import batch, services
+from bundles import batch, manifest_files, services
 from bundles.artifacts import single_files
 from bundles.console import offline_check
-from bundles.format.model.paths import valid_incident_id
-from bundles.handlers.pack import INCIDENT_ID_RULE, MAX_CHUNK_MB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
+from bundles.format.model.paths import INCIDENT_ID_RULE, MAX_INCIDENT_ID, valid_incident_id
 from bundles.keys import trusted_keys
 from bundles.models import Bundle
 from bundles.sources import dependency_status, health
-from bundles.verdicts import VERDICT_WORDS, VERDICTS
 from custody import exports
 from custody.models import Event
 from custody.pages import last_check
@@ -40,48 +39,50 @@ ALREADY_ACTIVE = "A bundle of this incident is already being made. This is its j
 
 
 class NewBundleForm(forms.Form):
-    """What a bundle needs to know; the defaults are those of the API."""
+    """The parameters of a new bundle, with the defaults of the API."""
 
-    incident_id = forms.CharField(label="Incident id", max_length=128)
+    incident_id = forms.CharField(label="Incident id", max_length=MAX_INCIDENT_ID)
     priority = forms.IntegerField(min_value=-1000, max_value=1000, initial=100)
-    chunk_size_mb = forms.IntegerField(label="Chunk size, MiB", min_value=1, max_value=MAX_CHUNK_MB, initial=256)
+    chunk_size_mb = forms.IntegerField(
+        label="Chunk size, MiB", min_value=1, max_value=MAX_CHUNK_MIB, initial=DEFAULT_CHUNK_MIB
+    )
     allow_partial = forms.BooleanField(label="Allow a partial bundle", required=False)
     source = forms.ChoiceField(
         choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"
     )
 
     def clean_incident_id(self) -> str:
-        """Refuse what can be no incident's id."""
+        """Refuse text that is not an incident id."""
         incident_id: str = self.cleaned_data["incident_id"].strip()
         if not valid_incident_id(incident_id):
             raise forms.ValidationError(INCIDENT_ID_RULE)
         return incident_id
 
 
-class Wanted(TypedDict):
-    """The filters of a list of bundles; an empty one filters nothing."""
+class BundleFilters(TypedDict):
+    """The filters of the list of bundles; an empty one filters nothing."""
 
     incident_id: str
     verdict: str
 
 
-def filters(request: HttpRequest) -> Wanted:
-    """What narrows the list of bundles, from the address; a verdict that is none narrows nothing."""
+def filters(request: HttpRequest) -> BundleFilters:
+    """The filters in the address; an unknown verdict filters nothing."""
     verdict = request.GET.get("verdict", "")
     incident_id = request.GET.get("incident_id", "").strip()
-    return {"incident_id": incident_id, "verdict": verdict if verdict in VERDICTS else ""}
+    return {"incident_id": incident_id, "verdict": verdict if verdict in services.VERDICTS else ""}
 
 
 @require_safe
 def bundles_page(request: HttpRequest) -> HttpResponse:
-    """List bundles, newest first, with marks for those that are to be verified together."""
+    """List bundles, newest first, with checkboxes to verify several together."""
     principal = of_request(request)
     wanted, cursor = filters(request), request.GET.get("cursor", "")
     context = {
         "page": services.page(principal, **wanted, cursor=cursor),
         "filters": wanted,
         "is_filtered": any(wanted.values()),
-        "verdicts": VERDICT_WORDS,
+        "verdicts": services.VERDICT_WORDS,
         "cursor": cursor,
         "most": batch.MOST_AT_ONCE,
         "select": principal.may("bundles.verify_bundle"),
@@ -102,7 +103,7 @@ def bundles_csv(request: HttpRequest) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_bundle_page(request: HttpRequest) -> HttpResponse:
-    """Show the form; POST queues the job and goes to it, or to the equal one that is at work already."""
+    """Show the form; POST queues the job and redirects to it, or to an equal one that is already active."""
     principal = of_request(request)
     principal.require("bundles.create_bundle")
     if request.method == "POST":
@@ -128,13 +129,13 @@ def new_bundle_page(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
-    """Show one bundle; POST asks for a new verification and goes to its job."""
+    """Show one bundle; POST requests a verification and redirects to its job."""
     principal = of_request(request)
     if request.method == "POST":
         return redirect("job-page", job_id=services.request_verification(principal, bundle_id).job.job_id)
     bundle = services.get(principal, bundle_id)
     checked = services.verifications(bundle)
-    search, offset = request.GET.get("find", ""), _whole(request.GET.get("from", ""))
+    search, offset = request.GET.get("find", ""), _offset(request.GET.get("from", ""))
     context: dict[str, Any] = {
         "bundle": bundle,
         "verification": checked[0] if checked else None,
@@ -142,7 +143,9 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "find": search,
         "key_standing": trusted_keys.standing(bundle.key_id),
         "largest_opened": single_files.LARGEST_BYTES,
-        "own": offline_check.lines_of(bundle, services.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")),
+        "offline": offline_check.commands_for(
+            bundle, manifest_files.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")
+        ),
         **_contents(bundle, search, offset),
         "here": "bundles",
     }
@@ -154,17 +157,17 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
 
 @require_safe
 def sources_part(request: HttpRequest) -> HttpResponse:
-    """The state of the sources alone, for pages that ask for it after they have loaded."""
+    """The state of the sources, for pages that request it after they have loaded."""
     of_request(request).require("bundles.view_bundle")
     template = "bundles/sources.html" if request.headers.get("HX-Request") else "bundles/sources_page.html"
     return render(request, template, {"sources": sources_state(), "here": "bundles"})
 
 
 def sources_state() -> dict[str, Any]:
-    """Ask every source now; how it answered, and how long that took in milliseconds."""
+    """Query every source; the answers, and the time that took in milliseconds."""
     began = time.monotonic()
     found = health.reachability()
-    dependency_status.keep(found)
+    dependency_status.record_all(found)
     needed = [source for source in found if not source.informational]
     return {
         "rows": found,
@@ -174,7 +177,7 @@ def sources_state() -> dict[str, Any]:
 
 
 def _contents(bundle: Bundle, search: str, offset: int) -> dict[str, Any]:
-    files, total = services.contents(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
+    files, total = manifest_files.page_of(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
     shown_to = offset + len(files)
     return {
         "files": files,
@@ -187,10 +190,11 @@ def _contents(bundle: Bundle, search: str, offset: int) -> dict[str, Any]:
 
 
 def _known_incidents() -> list[str]:
-    """Incident ids of the newest jobs, each once: suggestions, not a list of all."""
+    """Incident ids of the newest jobs as suggestions, without duplicates."""
     recent = Job.objects.order_by("-created_at", "-job_id").values_list("incident_id", flat=True)[:RECENT_JOBS]
     return [incident_id for incident_id in dict.fromkeys(recent) if incident_id]
 
 
-def _whole(text: str) -> int:
+def _offset(text: str) -> int:
+    """An offset in a list; 0 for text that is not one."""
     return min(int(text), 10**9) if text.isascii() and text.isdigit() and len(text) < 12 else 0

@@ -1,7 +1,7 @@
-"""The bundle format, alone: no Django, no database, nothing else of this project.
+"""The bundle format on its own: no Django, no database, no other package of this project.
 
-This is the library's surface: write, verify, report, extract, and the keys, errors and bounds they take and give. The
-same is on the command line as `python -m bundles.format`. docs/bundle-format.md is the specification.
+The names below are the library's public interface. `python -m bundles.format` offers the same on the command line.
+docs/bundle-format.md is the specification.
 """
 
 from bundles.format.model.errors import (

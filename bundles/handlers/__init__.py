@@ -1,1 +1,1 @@
-"""What the job types of bundles do: create and verify."""
+"""The job handlers of bundles: create and verify."""

@@ -1,7 +1,7 @@
 """The job that makes a bundle: fetch, pack, sign, publish.
 
-The file gets its name only when it is whole and on disk, its row only in the transaction that completes the job. An
-attempt that dies anywhere leaves at most a staging folder and a file that the sweep can tell from all others.
+The file gets its name once it is complete and synced, its row in the transaction that completes the job. An attempt
+that dies leaves at most a staging folder and a file that the sweep recognizes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from bundles import file_matching, measures
 from bundles.artifacts import index
 from bundles.errors import BundleError
 from bundles.format.cli.cli import bundle_name
-from bundles.format.model.errors import CannotCheckError, FormatError, PayloadError
+from bundles.format.model.errors import FormatError
 from bundles.format.model.fields import moment_of
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.writer import WrittenBundle
+from bundles.handlers.errors import job_error
 from bundles.handlers.pack import pack
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, Manifest
@@ -34,12 +35,9 @@ from jobs.errors import PermanentError, RetryableError
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
-GAPS_TOLD = 20
+GAPS_LOGGED = 20
 JOB_TYPE = "bundle_create"
 PHASES = ("fetching", "packing", "signing", "publishing")
-RETRYABLE = frozenset(
-    {"storage_full", "write_failed", "payload_truncated", "payload_longer", "payload_unreadable", "store_mismatch"}
-)
 
 
 def create(ctx: JobContext) -> JobResult:
@@ -47,7 +45,7 @@ def create(ctx: JobContext) -> JobResult:
 
     Raises:
         RetryableError: another attempt can help.
-        PermanentError: none can.
+        PermanentError: no other attempt can help.
     """
     started = time.monotonic()
     try:
@@ -65,7 +63,7 @@ def create(ctx: JobContext) -> JobResult:
             on_progress=lambda note, done, total: ctx.progress("fetching", done, total, unit="records", note=note),
             check=ctx.check,
         )
-        _tell_evidence(ctx, evidence)
+        _log_evidence(ctx, evidence)
         written = pack(
             evidence,
             staging / "bundle",
@@ -82,58 +80,50 @@ def create(ctx: JobContext) -> JobResult:
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)
-        ctx.log("info", "the file has its name", name=name, sha256=written.sha256)
+        ctx.log("info", "published", name=name, sha256=written.sha256)
     except BaseException as error:
-        taken = bundle_files.taken(staging)
+        used_bytes = bundle_files.disk_usage(staging)
         bundle_files.withdraw(staging)
         cause = error if isinstance(error, OSError) else error.__cause__
-        if isinstance(error, OSError):  # of the staging folder: sources turn their own into job errors
+        if isinstance(error, OSError):  # from the staging folder; sources raise job errors
             error = write_error(error)
         if isinstance(error, FormatError | BundleError):
-            raise _with_room(job_error(error), cause, taken) from error
+            raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
-    made = _Made(ctx, written, uuid4(), name, signer, staging, started, prepared)
+    made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared)
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
 
 
-def _tell_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:
+def _log_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:
     gaps = len(evidence.missing)
     ctx.log("info", "the evidence was read", source=ctx.payload["source"], **evidence.counts, missing=gaps)
-    for gap in evidence.missing[:GAPS_TOLD]:  # all of them are in the manifest
+    for gap in evidence.missing[:GAPS_LOGGED]:  # the manifest lists all
         ctx.log("warning", "left out of a partial bundle", **gap)
 
 
-def job_error(error: FormatError | BundleError) -> RetryableError | PermanentError:
-    """What an error of the format or of the bundles app means for the job."""
-    retryable = error.code in RETRYABLE and not isinstance(error, CannotCheckError)
-    # A payload is what the source's record promised: whoever reads the message must know whom to ask.
-    message = f"Forensic artifacts: {error}" if isinstance(error, PayloadError) else str(error)
-    return (RetryableError if retryable else PermanentError)(error.code, message)
-
-
-def _with_room(
-    error: RetryableError | PermanentError, cause: BaseException | None, taken_bytes: int
+def _with_needed_bytes(
+    error: RetryableError | PermanentError, cause: BaseException | None, used_bytes: int
 ) -> RetryableError | PermanentError:
-    """An attempt that found the disk full needs more room than it had taken: the next waits until there is.
+    """If the disk was full, make the next attempt wait until there is more free space than this one used.
 
-    What is free afterwards would say nothing: others may have made room in the meantime, or have taken it. A quota, or
-    a limit on the size of files, is no full disk: how much room it leaves cannot be asked.
+    The free space at this moment would be no measure, since other processes use and free space. ENOSPC only: the space
+    left by a quota or a limit on file size cannot be queried.
     """
     full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
     if isinstance(error, RetryableError) and full:
-        error.needs_bytes = taken_bytes + 1
+        error.needs_bytes = used_bytes + 1
     return error
 
 
 def _name(ctx: JobContext, written: WrittenBundle) -> str:
-    """A file name that no other attempt can have: incident, time, lease token."""
+    """A file name that no other attempt has: incident, time, lease token."""
     stem, suffix = bundle_name(ctx.incident_id, str(written.manifest.metadata["compression"])).split(".tar", 1)
     return f"{stem}-{ctx.lease_token.hex}.tar{suffix}"
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A published bundle that waits for its row."""
+class _PublishedBundle:
+    """A published bundle that is not registered yet."""
 
     ctx: JobContext
     written: WrittenBundle
@@ -145,7 +135,7 @@ class _Made:
     prepared: timeline_store.Prepared
 
     def result(self) -> dict[str, Any]:
-        """What the job answers with."""
+        """The job's result."""
         manifest = self.written.manifest
         return {
             "bundle_id": str(self.bundle_id),
@@ -160,7 +150,7 @@ class _Made:
         }
 
     def register(self) -> None:
-        """Write all rows of the bundle, its timeline, measures and custody line, in the completing transaction."""
+        """Write the bundle's rows, timeline, metrics and custody event, in the completing transaction."""
         store_identity.hold(store_identity.BUNDLES)
         manifest = self.written.manifest
         bundle = Bundle.objects.create(
@@ -185,9 +175,9 @@ class _Made:
             counts=self.prepared.counts,
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
-        index.keep(bundle.bundle_id, manifest.files)
+        index.add(bundle.bundle_id, manifest.files)
         timeline_store.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
-        file_matching.keep(bundle, self.written.ranges)
+        file_matching.store_digests(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
         chain.record(
             self.ctx.principal,

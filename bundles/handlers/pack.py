@@ -1,4 +1,4 @@
-"""From collected evidence to a written bundle: the one way, for the queue and for the command line."""
+"""Writes a bundle from collected evidence, for the queue and for the command line."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ from pathlib import Path
 
 from bundles.format.model import paths
 from bundles.format.model.errors import CannotWriteError
-from bundles.format.model.limits import MIB
+from bundles.format.model.limits import MAX_CHUNK_MIB, MIB
 from bundles.format.model.signing import SigningKey
+from bundles.format.writing.assembly import available_compression
 from bundles.format.writing.payload import Payload
 from bundles.format.writing.writer import WrittenBundle, write_bundle
-from bundles.format.writing.writing import available_compression
 from bundles.sources.collect import Evidence
-
-MAX_CHUNK_MB = 65_536
-INCIDENT_ID_RULE = (
-    "An incident id has 1 to 128 letters, digits, dots, dashes and underscores; the first is a letter or digit."
-)
 
 
 def require_request(incident_id: str, chunk_size_mb: int) -> None:
-    """Pass when a bundle can be made so.
+    """Check the parameters of a bundle before its evidence is collected.
 
     Raises:
         CannotWriteError: `incident_id_invalid` or `input_invalid`.
     """
     if not paths.valid_incident_id(incident_id):
-        raise CannotWriteError("incident_id_invalid", INCIDENT_ID_RULE)
-    if not 1 <= chunk_size_mb <= MAX_CHUNK_MB:
-        raise CannotWriteError("input_invalid", f"The chunk size is from 1 to {MAX_CHUNK_MB} MiB.")
+        raise CannotWriteError("incident_id_invalid", paths.INCIDENT_ID_RULE)
+    if not 1 <= chunk_size_mb <= MAX_CHUNK_MIB:
+        raise CannotWriteError("input_invalid", f"The chunk size is from 1 to {MAX_CHUNK_MIB} MiB.")
 
 
 def pack(
@@ -46,17 +41,17 @@ def pack(
     """Write the bundle of `evidence`.
 
     Args:
-        evidence: as a source gave it.
+        evidence: the collected evidence.
         out: the new file.
-        incident_id: whose evidence it is.
-        key: signs.
+        incident_id: the incident.
+        key: signs the manifest.
         chunk_size_mb: files larger than this many MiB get chunk digests.
-        compression: `zstd` or `gzip`; gzip is taken where zstandard is missing.
+        compression: `zstd` or `gzip`; gzip is used if zstandard is missing.
         progress: called with payload bytes done and in all.
-        ranges: whether the file's ranges are hashed too, see `write_bundle`.
+        ranges: whether to hash the file's ranges too.
 
     Raises:
-        CannotWriteError: with a code of the writer's.
+        CannotWriteError: see `write_bundle`.
     """
     payloads = [Payload.of_file(name, file) for name, file in evidence.members.items()]
     payloads += [

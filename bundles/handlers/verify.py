@@ -1,6 +1,6 @@
-"""The job that verifies a bundle of ours: the whole file, by the trusted keys, against what was registered.
+"""The job that verifies a stored bundle: the whole file, with the trusted keys, against its registered SHA-256.
 
-The verdict is the job's result, whatever it is: a job that proved a bundle wrong has done its work.
+The verdict is the job's result. A job that finds a bundle not verified is completed, not failed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bundles.format.model.errors import STEPS, CannotCheckError, FormatError
 from bundles.format.reading.ranges import range_lane
 from bundles.format.reading.report import check_bundle
 from bundles.format.reading.single import extract_file
-from bundles.handlers.create import job_error
+from bundles.handlers.errors import job_error
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, KeptTimeline, Verification
 from bundles.storage import bundle_files, store_identity
@@ -36,8 +36,8 @@ def verify(ctx: JobContext) -> JobResult:
     """Run one attempt of a `bundle_verify` job.
 
     Raises:
-        PermanentError: nothing could be decided, such as when no key is readable.
-        RetryableError: `store_mismatch`: this host cannot say whether the file is there.
+        PermanentError: the bundle could not be checked, for example because no key is readable.
+        RetryableError: `store_mismatch`: this host does not have the store, so the file's absence means nothing.
     """
     bundle = Bundle.objects.filter(bundle_id=ctx.payload["bundle_id"]).first()
     if bundle is None:
@@ -67,7 +67,7 @@ def verify(ctx: JobContext) -> JobResult:
         report["verified"] = False
         report["error"] = {
             "code": "bundle_replaced",
-            "detail": "The file is a sound bundle, but not the one that was registered: its SHA-256 is another.",
+            "detail": "The file is a verified bundle, but not the registered one: it has another SHA-256.",
         }
 
     if report["verified"]:
@@ -88,10 +88,10 @@ def verify(ctx: JobContext) -> JobResult:
             verified_at=verification.at, verified_ok=ok, state=Bundle.State.LOST if lost else Bundle.State.READY
         )
         if prepared is not None:
-            _keep(bundle, prepared)
+            _save_records(bundle, prepared)
             transaction.on_commit(lambda: _clean_up(ctx))
         if ok:
-            file_matching.keep(bundle, ranges)
+            file_matching.store_digests(bundle, ranges)
         chain.record(
             ctx.principal,
             "bundle.verified" if ok else "bundle.verify_failed",
@@ -109,7 +109,7 @@ def verify(ctx: JobContext) -> JobResult:
 
 
 def _read_records(ctx: JobContext, path: Path) -> timeline_store.Prepared | None:
-    """Read the records of a verified bundle that was made before records were counted; the verdict needs none of it."""
+    """Read the records of a verified bundle whose records were not counted yet; errors do not affect the verdict."""
     try:
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
         members, hashes = {}, {}
@@ -129,7 +129,7 @@ def _read_records(ctx: JobContext, path: Path) -> timeline_store.Prepared | None
         return None
 
 
-def _keep(bundle: Bundle, prepared: timeline_store.Prepared) -> None:
+def _save_records(bundle: Bundle, prepared: timeline_store.Prepared) -> None:
     Bundle.objects.filter(bundle_id=bundle.bundle_id).update(counts=prepared.counts)
     known = KeptTimeline.objects.filter(incident_id=bundle.incident_id, origin=KeptTimeline.Origin.BUNDLE)
     if not known.exists():
@@ -141,7 +141,7 @@ def _clean_up(ctx: JobContext) -> None:
 
 
 def _lost_report(bundle: Bundle) -> dict[str, Any]:
-    """The report for a file that is not there: nothing was checked, so nothing is claimed."""
+    """The report for a missing file: no step was checked."""
     return {
         "verified": False,
         "bundle": bundle.name,
@@ -151,6 +151,6 @@ def _lost_report(bundle: Bundle) -> dict[str, Any]:
         "content_digest": None,
         "manifest_hash": None,
         "checks": [{"name": name, "ok": None} for name in STEPS],
-        "error": {"code": "bundle_lost", "detail": "The bundle's file is not where it belongs."},
+        "error": {"code": "bundle_lost", "detail": "The bundle's file is missing."},
         "seconds": 0.0,
     }

@@ -1,1 +1,1 @@
-"""The signing key, the trusted keys, and when the signing key retires."""
+"""The signing key, its retirement, and the trusted keys."""

@@ -1,13 +1,14 @@
-"""Every key that matters here: those in the trusted folder, and those that signed a bundle and are there no more.
+"""Lists the keys in the trusted folder and those that signed a bundle but are no longer there; retirement of a key.
 
-Bundles are counted through an index and up to a bound, so that the page costs the same with ten thousand of them.
+Bundles are counted through an index and up to a bound, so that the cost does not grow with their number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 
+from django.conf import settings
 from django.db import connection
 
 from bundles.format.model.errors import FormatError
@@ -17,8 +18,9 @@ from foundation.principal import Principal
 
 COUNTED_UP_TO = 10_000
 UNKNOWN_SHOWN = 100
+RETIREMENT_WARNING_DAYS = 30
 
-# One step of the index for each different key.
+# One index lookup per key instead of a scan.
 _SIGNERS = """
 WITH RECURSIVE signers (key_id) AS (
     (SELECT min(key_id) FROM orchestrator_bundles)
@@ -36,17 +38,17 @@ FROM signers s WHERE key_id IS NOT NULL LIMIT %(shown)s
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
-    """A key and what it signed here.
+    """A key and the bundles it signed on this server.
 
     Attributes:
         key_id: SHA-256 of the public key's DER SubjectPublicKeyInfo, hex.
-        name: of its file, or as its newest bundle names it.
-        state: `active` (signs new bundles), `trusted`, `weak` (too weak to be trusted), `revoked`, or `absent`: signed
-            here and is not trusted any more.
+        name: its file name, or the signer's name in its newest bundle.
+        state: `active` (signs new bundles), `trusted`, `weak` (too weak to be trusted), `revoked`, or `absent` (signed
+            bundles here but is no longer trusted).
         weakness: why it is weak, in a few words; empty otherwise.
-        bits: its size; 0 when the key itself is not at hand.
-        bundles: how many it signed, at most one more than `COUNTED_UP_TO`.
-        last_at: when the newest of them was created.
+        bits: its size; 0 if the key is not available.
+        bundles: number of bundles it signed, at most `COUNTED_UP_TO` + 1.
+        last_at: creation time of the newest of them.
     """
 
     key_id: str
@@ -60,7 +62,7 @@ class Signer:
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """All keys, and what keeps us from telling more: sentences, empty when nothing does."""
+    """All keys, and sentences about problems that make the list incomplete or signing impossible."""
 
     signers: list[Signer]
     problems: list[str]
@@ -71,9 +73,9 @@ def overview(principal: Principal) -> Overview:
     principal.require("bundles.view_bundle")
     problems: list[str] = []
     active = ""
-    held: tuple[TrustedKey, ...] = ()
+    in_folder: tuple[TrustedKey, ...] = ()
     try:
-        held = trusted_keys.trusted().keys
+        in_folder = trusted_keys.trusted().keys
     except FormatError as error:
         problems.append(error.detail)
     try:
@@ -81,17 +83,26 @@ def overview(principal: Principal) -> Overview:
     except FormatError as error:
         problems.append(error.detail)
     signed = _signed()
-    known = {key.key_id for key in held}
-    found = [_of_key(key, active, signed) for key in held]
+    known = {key.key_id for key in in_folder}
+    found = [_of_key(key, active, signed) for key in in_folder]
     found += [
         Signer(key_id=key_id, name=name, state="absent", bits=0, bundles=count, last_at=last_at)
         for key_id, (count, last_at, name) in signed.items()
         if key_id not in known
     ]
     if active and not any(one.state == "active" for one in found):
-        problems.append("The key that signs now is not among the trusted keys in force: no bundle can be made with it.")
+        problems.append("The signing key is not among the trusted keys, so no bundle can be made with it.")
     order = ("active", "trusted", "weak", "revoked", "absent")
     return Overview(signers=sorted(found, key=lambda one: (order.index(one.state), one.name)), problems=problems)
+
+
+def days_until_retirement(today: date | None = None) -> int | None:
+    """Days until ORCH_SIGN_KEY_RETIRE_ON, negative once it has passed; None if unset or too far off for a warning."""
+    retire_on: date | None = settings.ORCH_SIGN_KEY_RETIRE_ON
+    if retire_on is None:
+        return None
+    left = (retire_on - (today or datetime.now(UTC).date())).days
+    return left if left <= RETIREMENT_WARNING_DAYS else None
 
 
 def _of_key(key: TrustedKey, active: str, signed: dict[str, tuple[int, datetime | None, str]]) -> Signer:

@@ -1,4 +1,4 @@
-"""The keys in force, from the settings: one that signs, and those that are trusted."""
+"""The signing key and the trusted keys of the settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def active_id() -> str:
 
 
 def standing(key_id: str) -> str:
-    """What a key is here now, in a few words; empty when the trusted keys cannot be read."""
+    """Whether a key is trusted here now, in a few words; empty if the trusted keys cannot be read."""
     try:
         known = trusted().find(key_id)
     except FormatError:
@@ -41,11 +41,11 @@ def standing(key_id: str) -> str:
 
 
 def public_pem(key_id: str) -> bytes:
-    """A public key that is trusted here, or was until it was revoked, as PEM.
+    """A trusted or revoked public key as PEM.
 
     Raises:
-        BundleUnavailableError: it is not among them.
-        CannotCheckError: they cannot be read.
+        BundleUnavailableError: it is not among the keys of this server.
+        CannotCheckError: the keys cannot be read.
     """
     known = trusted().find(key_id)
     if known is None:
@@ -54,11 +54,11 @@ def public_pem(key_id: str) -> bytes:
 
 
 def signing() -> tuple[SigningKey, str]:
-    """The key of ORCH_SIGN_KEY_PATH, and the name it is trusted under.
+    """The key of ORCH_SIGN_KEY_PATH, and its name among the trusted keys.
 
     Raises:
-        CannotWriteError: `key_unreadable`, `key_unsuitable`, or `key_untrusted`: our own verification would refuse
-            what it signs.
+        CannotWriteError: `key_unreadable`, `key_unsuitable`, or `key_untrusted`: this server would not verify its
+            bundles.
         CannotCheckError: the trusted keys cannot be read.
     """
     key = SigningKey.load(Path(settings.ORCH_SIGN_KEY_PATH))

@@ -1,4 +1,4 @@
-"""The bundles API: ask for one, list them, verify and download one. Each method parses, calls a service, translates."""
+"""The API of bundles: create, list, verify, download. Each method parses the request and calls a service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from bundles import services
-from bundles.handlers.pack import MAX_CHUNK_MB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
+from bundles.format.model.paths import INCIDENT_ID_PATTERN, MAX_INCIDENT_ID
 from bundles.rest.api_shapes import BundleShape, BundlesPage, VerificationAccepted
 from foundation import byte_ranges
 from foundation.strict_input import (
@@ -32,9 +33,8 @@ from jobs.rest.api_shapes import JobAccepted
 from jobs.rest.fields import idempotency_key_field, priority_field
 
 TAG = ["Bundles"]
-INCIDENT_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 MEDIA_TYPES = {".zst": "application/zstd", ".gz": "application/gzip"}
-REPEATED = "The job that was there already: of this idempotency key, or an equal one that is still active."
+REPEATED = "The existing job: of this idempotency key, or an equal one that is still active."
 DOWNLOAD_HEADERS = [
     OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="one range of bytes"),
     OpenApiParameter("If-Range", str, OpenApiParameter.HEADER, description="the ETag the range belongs to"),
@@ -44,31 +44,31 @@ DOWNLOAD_HEADERS = [
 
 
 class CreateBundle(StrictSerializer):
-    """What to bundle, and how."""
+    """The parameters of a new bundle."""
 
-    incident_id = StrictTextField(pattern=INCIDENT_ID)
+    incident_id = StrictTextField(pattern=INCIDENT_ID_PATTERN)
     priority = priority_field()
     chunk_size_mb = StrictIntegerField(
         required=False,
-        default=256,
+        default=DEFAULT_CHUNK_MIB,
         min_value=1,
-        max_value=MAX_CHUNK_MB,
-        help_text="files larger than this many MiB also get a hash for each such part",
+        max_value=MAX_CHUNK_MIB,
+        help_text="files larger than this many MiB also get a hash for each chunk",
     )
     idempotency_key = idempotency_key_field()
     allow_partial = StrictBooleanField(
-        required=False, default=False, help_text="rather a bundle that says what is missing from it than none"
+        required=False, default=False, help_text="make a partial bundle that lists what is missing instead of failing"
     )
     source = StrictChoiceField(  # type: ignore[assignment] # the metaclass takes fields out of the class
         choices=services.SOURCES,
         required=False,
         default="live",
-        help_text="the upstream services, or what was restored here",
+        help_text="the upstream services, or the evidence restored here",
     )
 
 
 class VerifyBundle(StrictSerializer):
-    """A request to verify takes no more than a key."""
+    """The parameters of a verification."""
 
     idempotency_key = idempotency_key_field()
 
@@ -76,7 +76,7 @@ class VerifyBundle(StrictSerializer):
 class BundlesQuery(PageQuery):
     """Filters of the list of bundles; an empty one filters nothing."""
 
-    incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=128)
+    incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_INCIDENT_ID)
 
 
 class BundleCreateView(APIView):
@@ -176,7 +176,7 @@ class BundleDownloadView(APIView):
         },
     )
     def get(self, request: Request, bundle_id: str) -> HttpResponseBase:
-        """The file; custody records every request that gets bytes of it."""
+        """The file; every request that returns bytes of it is recorded in custody."""
         return self._serve(request, bundle_id, with_body=True)
 
     @extend_schema(exclude=True)
@@ -187,7 +187,7 @@ class BundleDownloadView(APIView):
     def _serve(self, request: Request, bundle_id: str, *, with_body: bool) -> HttpResponseBase:
         principal = principal_of(request)
         bundle = services.get(principal, bundle_id)
-        principal.require("bundles.download_bundle")  # before a condition is answered, not only before bytes flow
+        principal.require("bundles.download_bundle")  # also before a conditional request is answered with 304
         etag = f'"{bundle.sha256}"'
         if byte_ranges.is_known(request.headers, etag):
             return _with_headers(HttpResponse(status=304), bundle.sha256, etag)
@@ -210,6 +210,6 @@ def _with_headers(response: HttpResponseBase, sha256: str, etag: str) -> HttpRes
     response["ETag"] = etag
     response["Accept-Ranges"] = "bytes"
     response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode('ascii')}:"
-    response["Cache-Control"] = "no-store, no-transform"  # a proxy that compressed it would change the signed bytes
+    response["Cache-Control"] = "no-store, no-transform"  # a proxy that compresses it would change the bytes
     response["X-Content-Type-Options"] = "nosniff"
     return response

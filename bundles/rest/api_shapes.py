@@ -1,4 +1,4 @@
-"""What the bundles API answers, for the OpenAPI schema; `bundles.services` makes it, and a test compares the two."""
+"""The responses of the bundles API, for the OpenAPI schema; a test compares them with `bundles.services.as_dict`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jobs.models import Status
     }
 )
 class MissingField(serializers.JSONField):
-    """What a bundle lacks, as its signed manifest says."""
+    """What is missing from a bundle, according to its signed manifest."""
 
 
 class BundleShape(serializers.Serializer[Any]):

@@ -1,1 +1,1 @@
-"""Sample services and a synthetic incident, so that everything can be tried without any upstream."""
+"""Sample services and a synthetic incident, to try everything without upstream services."""

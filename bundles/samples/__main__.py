@@ -1,6 +1,6 @@
-"""`python -m bundles.samples PORTS FOLDER…`, which `manage.py serve_sample_sources` becomes: serves until a signal.
+"""`python -m bundles.samples PORTS FOLDER…`: serves the sample services until a signal.
 
-PORTS is JSON: service → port, 0 for any free one. No thread wakes until a request or a signal comes.
+PORTS is JSON: service → port, 0 for any free one. `manage.py serve_sample_sources` starts this. Nothing polls.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(ports: str, *folders: str) -> int:
-    """Serve; 0 after a signal, 1 when a port is taken."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # in every thread, so that `sigwait` alone takes them
+    """Serve; the exit code is 0 after a signal, 1 if a port is taken."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # in every thread, so that `sigwait` receives them
     services = SampleServices([Path(folder) for folder in folders], json.loads(ports))
     try:
         services.start()

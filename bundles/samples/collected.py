@@ -1,4 +1,4 @@
-"""Which artifacts the synthetic incident has: name, kind, where collected, and what is in them."""
+"""The artifacts of the synthetic incident: name, kind, origin and content."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LONG_NAME = "screenshot of the ransom desktop " + "as the night shift found it o
 
 @dataclass(frozen=True)
 class Collected:
-    """One artifact before its bytes are made.
+    """The description of one artifact.
 
     Attributes:
         name: its file name.
         kind: `artifact_type` of its record.
         host: where it was collected.
-        original_path: where it was on that host; empty when that is not known.
-        make: gives its bytes.
+        original_path: its path on that host; empty if not known.
+        make: generates its bytes.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""The bytes of the synthetic incident's artifacts: like the real thing in shape and compressibility, and inert.
+"""Generates the bytes of the synthetic incident's artifacts: realistic in structure and compressibility, but harmless.
 
-Everything is drawn from a generator with a fixed seed, so the same bytes come out everywhere and every time.
+Generators have fixed seeds, so the bytes are always the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Maker = Callable[[Random], bytes]
 
 
 def event_log(size_bytes: int) -> Maker:
-    """A Windows event log in outline: file header, then chunks of records with UTF-16 text."""
+    """A simplified Windows event log: file header, then chunks of records with UTF-16 text."""
 
     def make(random: Random) -> bytes:
         out = bytearray(b"ElfFile\0".ljust(PAGE_BYTES, b"\0"))
@@ -62,7 +62,7 @@ def capture(packets: int) -> Maker:
 
 
 def memory(size_bytes: int) -> Maker:
-    """A memory dump in outline: every other page is random, the others are text or empty."""
+    """A simplified memory dump: every other page is random, the others are text or empty."""
 
     def make(random: Random) -> bytes:
         out = bytearray(b"MDMP".ljust(PAGE_BYTES, b"\0"))
@@ -93,7 +93,7 @@ def table(fields: tuple[str, ...], rows: int) -> Maker:
 
 
 def detections(random: Random) -> bytes:
-    """What an endpoint agent exports: a JSON array."""
+    """An endpoint agent's export: a JSON array."""
     found = [
         {
             "number": number,

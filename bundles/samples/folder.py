@@ -1,6 +1,6 @@
-"""Incidents in folders: `<incident>/{timeline,alerts,artifacts}.json` and `artifacts/<artifact_id>/<name>`.
+"""Reads incidents from folders: `<incident>/{timeline,alerts,artifacts}.json` and `artifacts/<artifact_id>/<name>`.
 
-Reads nothing outside the given folders, and follows no links within them.
+Nothing outside the given folders is read, and no links in them are followed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from bundles.sources import store
 
 KEPT_INCIDENTS = 8
 _BLANKS, _COMMA = re.compile(r"\s*"), re.compile(r"\s*,?\s*")
-_NAME = re.compile(r"[^/\0\ud800-\udfff]+")  # whether an id is one by the format's rules is not for a source to say
+_NAME = re.compile(r"[^/\0\ud800-\udfff]+")  # any file name: a source does not apply the format's rules for ids
 
 
 def _is_one_name(text: object) -> bool:
-    """Whether `text` names one thing in a folder, and never the folder itself or what is around it."""
+    """Whether `text` is the name of one entry in a folder, not a path and neither `.` nor `..`."""
     return isinstance(text, str) and _NAME.fullmatch(text) is not None and text not in {".", ".."}
 
 
 def _elements(array: str) -> list[str]:
-    """The texts of a JSON array's elements: parsing and writing them anew would change numbers.
+    """The texts of a JSON array's elements, unchanged, since parsing and writing would change numbers.
 
     Raises:
         ValueError: it is not an array.
@@ -41,7 +41,7 @@ def _elements(array: str) -> list[str]:
 
 
 class Folders:
-    """The incidents below some folders; the first folder that has an incident wins.
+    """The incidents in some folders; if several have one incident, the first is used.
 
     Args:
         roots: the folders.
@@ -64,7 +64,7 @@ class Folders:
         return sorted(found)
 
     def open(self, incident_id: str, *parts: str) -> BinaryIO | None:
-        """A file of an incident, or None when there is none (or it is a link)."""
+        """A file of an incident; None if it does not exist or is a link."""
         if not _is_one_name(incident_id):
             return None
         for root in self._roots:
@@ -75,13 +75,13 @@ class Folders:
         return None
 
     def alerts(self, incident_id: str) -> list[str]:
-        """The alerts of an incident as their file writes them, in its order; none when it is unknown."""
+        """The texts of an incident's alerts, in the order of their file; empty for an unknown incident."""
         file = self.open(incident_id, "alerts.json")
         if file is None:
             return []
         with file, self._lock:
-            told = os.fstat(file.fileno())
-            version = (told.st_mtime_ns, told.st_size)
+            stat = os.fstat(file.fileno())
+            version = (stat.st_mtime_ns, stat.st_size)
             kept = self._alerts.get(incident_id)
             if kept is None or kept[0] != version:
                 if len(self._alerts) >= KEPT_INCIDENTS:
@@ -90,7 +90,7 @@ class Folders:
             return kept[1]
 
     def artifact(self, artifact_id: str) -> BinaryIO | None:
-        """The content of an artifact of any incident, or None."""
+        """The content of an artifact of any incident; None if there is none."""
         if not _is_one_name(artifact_id):
             return None
         for incident_id in self.incident_ids():

@@ -1,4 +1,4 @@
-"""Writes the synthetic incident: the same bytes everywhere and every time, never over anything else."""
+"""Writes the synthetic incident, always with the same bytes, and never over other files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from bundles.samples.scenario import INCIDENT_ID
 
 
 def make(folder: Path) -> bool:
-    """Write `folder`/incident-123, in one step once all of it is there.
+    """Write `folder`/incident-123, which appears in one step when it is complete.
 
     Args:
-        folder: where; made when it is missing.
+        folder: the parent folder; created if missing.
 
     Returns:
-        Whether it was written; False when it was there already, byte for byte.
+        Whether it was written; False if exactly the same incident is there already.
 
     Raises:
-        SampleInTheWayError: something else is there; it is left as it is.
+        SampleInTheWayError: something else is there; it is not changed.
         OSError: it cannot be written.
     """
     target = folder / INCIDENT_ID
@@ -39,9 +39,9 @@ def make(folder: Path) -> bool:
     staging = Path(tempfile.mkdtemp(prefix=f".{INCIDENT_ID}-", dir=folder))
     try:
         for path, content in files():
-            place = staging / path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
+            file = staging / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         staging.chmod(0o755)
         staging.rename(target)
     finally:
@@ -77,15 +77,15 @@ def _is_there(target: Path) -> bool:
         return False
     expected = set()
     for path, content in files():
-        place = target / path
-        if place.is_symlink() or not place.is_file() or place.read_bytes() != content:
+        file = target / path
+        if file.is_symlink() or not file.is_file() or file.read_bytes() != content:
             return False
-        expected.add(place)
-    return expected == {place for place in target.rglob("*") if place.is_symlink() or not place.is_dir()}
+        expected.add(file)
+    return expected == {file for file in target.rglob("*") if file.is_symlink() or not file.is_dir()}
 
 
 def _random(name: str) -> Random:
-    return Random(f"{INCIDENT_ID}/{name}")  # noqa: S311 -- must give the same everywhere; protects nothing
+    return Random(f"{INCIDENT_ID}/{name}")  # noqa: S311 -- must be reproducible; protects nothing
 
 
 def _json(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""The synthetic incident's records, in the shapes that the three services serve."""
+"""The synthetic incident's records, in the form that the three services serve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVENT_SHARE = 0.38
 
 @dataclass(frozen=True)
 class Sighting:
-    """One moment of one step."""
+    """One observation of a step."""
 
     step: Step
     number: int
@@ -31,12 +31,12 @@ class Sighting:
 
 
 def identifier(name: str) -> str:
-    """The same UUID for the same name, always."""
+    """A UUID derived from a name."""
     return str(uuid.uuid5(NAMESPACE, name))
 
 
 def sightings(random: Random) -> list[Sighting]:
-    """Every moment of every step, in order of time."""
+    """Every observation of every step, sorted by time."""
     found = []
     for step in STEPS:
         for number in range(step.alerts):
@@ -79,8 +79,8 @@ def alert(sighting: Sighting, random: Random) -> dict[str, Any]:
 
 
 def timeline(found: list[Sighting]) -> dict[str, Any]:
-    """The timeline: of each step its first sighting, and some of the others."""
-    random = Random(f"{INCIDENT_ID}/timeline")  # noqa: S311 -- must give the same everywhere; protects nothing
+    """The timeline: the first sighting of each step, and some of the others."""
+    random = Random(f"{INCIDENT_ID}/timeline")  # noqa: S311 -- must be reproducible; protects nothing
     chosen = [sighting for sighting in found if sighting.number == 0 or random.random() < EVENT_SHARE]
     events = [_event(sighting, number) for number, sighting in enumerate(chosen)]
     return {

@@ -1,7 +1,7 @@
-"""The story of the synthetic incident: who, where, and the steps of a ransomware attack in their order.
+"""The scenario of the synthetic incident: hosts, addresses, and the steps of a ransomware attack in order.
 
-Everything is made up. Names end in example.com, addresses are those set aside for documentation (RFC 5737), and
-techniques are named as in MITRE ATT&CK.
+Everything is fictitious. Names end in example.com, addresses are reserved for documentation (RFC 5737), and techniques
+have their MITRE ATT&CK names.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ POWERSHELL = "Microsoft-Windows-PowerShell/Operational"
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing the attacker did, and how it showed.
+    """One action of the attacker and its traces.
 
     Attributes:
         tactic: the ATT&CK tactic.
         technique: the ATT&CK technique's id.
         name: the technique's name.
-        alert_type: what the detection is called.
+        alert_type: the name of the detection.
         severity: of its alerts.
-        hosts: where it showed, source and target; the same host twice when it stayed on one.
-        after: from the start of the incident.
-        lasts: how long it went on.
-        alerts: how many alerts it raised.
-        event_id: of the log record behind it.
-        channel: of that log record.
-        command: what ran, or what was seen.
-        artifact: the name of the artifact that holds the evidence.
+        hosts: source and target; the same host twice if only one is involved.
+        after: time since the start of the incident.
+        lasts: duration.
+        alerts: number of alerts.
+        event_id: of the log record.
+        channel: of the log record.
+        command: the command, or what was observed.
+        artifact: the name of the artifact with the evidence.
     """
 
     tactic: str
@@ -75,8 +75,8 @@ def _step(row: str, hosts: tuple[str, str], shown: tuple[float, int, int], comma
     Args:
         row: `tactic | technique | name | alert_type | severity | event_id | channel | artifact`.
         hosts: source and target.
-        shown: hours from the start, minutes it lasted, alerts it raised.
-        command: what ran, or what was seen.
+        shown: hours since the start, duration in minutes, number of alerts.
+        command: the command, or what was observed.
     """
     after_h, lasts_m, alerts = shown
     tactic, technique, name, alert_type, severity, event_id, channel, artifact = row.split(" | ")

@@ -1,8 +1,8 @@
 """The three upstream services on loopback, served from folders of incidents, in threads of one process.
 
-HTTP/1.1 with connections kept, pages, ranges and streamed bodies, so that the live source is exercised as by real
-services. One thread waits for connections to all of them and sleeps until one comes; nothing polls. Neither Django nor
-settings are needed. `intercept` is there for tests, which override it to make a service misbehave.
+They use HTTP/1.1 with persistent connections, pages, ranges and streamed bodies like real services. One thread waits
+for connections to all of them; nothing polls. Neither Django nor settings are needed. Tests override `intercept` to
+make a service misbehave.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SampleServices:
 
     Args:
         data_dirs: folders of incidents.
-        ports: service → port; 0, or a service not named, for one that the system chooses.
+        ports: service → port; by default, or for 0, the system chooses one.
         only: the services to start.
     """
 
@@ -75,7 +75,7 @@ class SampleServices:
         return self
 
     def stop(self) -> None:
-        """Stop listening; exchanges in progress are let go."""
+        """Stop listening; exchanges in progress are abandoned."""
         if self._thread is not None and self._stopping is not None:
             self._stopping.close()
             self._thread.join()
@@ -90,7 +90,7 @@ class SampleServices:
         self.stop()
 
     def intercept(self, exchange: Exchange) -> bool:  # noqa: ARG002 -- for tests to override
-        """Answer instead of the service; whether it was answered. Never does here."""
+        """Answer instead of the service, and return True; this default returns False."""
         return False
 
     def _listen(self, name: str, port: int) -> ThreadingHTTPServer:
@@ -103,18 +103,18 @@ class SampleServices:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # an idle kept connection must not hold up stopping
+    block_on_close = False  # an idle persistent connection must not delay stopping
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event."""
+        """Ignore clients that disconnect."""
 
 
 def _accept(servers: Sequence[ThreadingHTTPServer], stop: socket.socket) -> None:
-    """Hand each connection to a thread of its own until the other end of `stop` is closed."""
+    """Handle each connection in a thread of its own, until the other end of `stop` is closed."""
     with selectors.DefaultSelector() as selector, stop:
         selector.register(stop, selectors.EVENT_READ)
         for server in servers:
-            server.socket.settimeout(0)  # a caller may be gone again before it is accepted
+            server.socket.settimeout(0)  # a client may disconnect before it is accepted
             server.timeout = 0
             selector.register(server, selectors.EVENT_READ, server)
         while True:
@@ -171,7 +171,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_head(self, code: int, length: int, kind: str, **fields: str) -> None:
-        """Send the status line and the header; underscores in `fields` are dashes."""
+        """Send the status line and the headers; underscores in `fields` become dashes."""
         self.send_response(code)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(length))
@@ -180,7 +180,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_ignored: object) -> None:
-        """Requests are not logged."""
+        """Log nothing."""
 
     def _timeline(self, incident_id: str) -> None:
         file = self.services.folders.open(incident_id, "timeline.json")
@@ -211,7 +211,7 @@ class Exchange(BaseHTTPRequestHandler):
         if file is None:
             self.send_json({"error": "unknown incident"}, 404)
             return
-        with file:  # the file is the array; it is put into its object without being parsed
+        with file:  # the file is the array; it is wrapped in an object without being parsed
             size = os.fstat(file.fileno()).st_size
             self.send_head(200, size + len(b'{"artifacts": }'), "application/json")
             self.wfile.write(b'{"artifacts": ')
@@ -224,18 +224,18 @@ class Exchange(BaseHTTPRequestHandler):
             self.send_json({"error": "unknown artifact"}, 404)
             return
         with file:
-            told = os.fstat(file.fileno())
-            etag = f'"{told.st_mtime_ns:x}-{told.st_size:x}"'
+            stat = os.fstat(file.fileno())
+            etag = f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'
             fields = {"Accept_Ranges": "bytes", "ETag": etag}
             try:
-                part = byte_ranges.wanted_range(dict(self.headers.items()), told.st_size, etag)
+                part = byte_ranges.wanted_range(dict(self.headers.items()), stat.st_size, etag)
             except byte_ranges.RangeNotSatisfiableError:
-                fields["Content_Range"] = f"bytes */{told.st_size}"
+                fields["Content_Range"] = f"bytes */{stat.st_size}"
                 self.send_head(416, 0, "application/octet-stream", **fields)
                 return
-            start, length = (part.first, part.length) if part else (0, told.st_size)
+            start, length = (part.first, part.length) if part else (0, stat.st_size)
             if part:
-                fields["Content_Range"] = f"bytes {part.first}-{part.last}/{told.st_size}"
+                fields["Content_Range"] = f"bytes {part.first}-{part.last}/{stat.st_size}"
             self.send_head(206 if part else 200, length, "application/octet-stream", **fields)
             file.seek(start)
             self._stream(file, length)

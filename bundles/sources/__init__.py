@@ -1,4 +1,4 @@
-"""Where the evidence of an incident is collected from: the live services, or what was restored here."""
+"""The sources of an incident's evidence: the live services, or the evidence restored here."""
 
 from bundles.sources.collect import Artifact, Evidence, EvidenceSource, get, register
 

@@ -1,15 +1,15 @@
-"""One reading of the list of alerts, page by page to its end. Whether it can be believed is decided in `alerts`.
+"""Reads the list of alerts once, page by page to its end. `alerts` decides whether a reading is complete.
 
-An empty page ends the list, and so does a short one when the total says that nothing follows. Without a total, one more
-page is asked for behind a short one, as a service may send fewer alerts than asked for. Three answers are possible:
+The list ends at an empty page, or at a short one if the total says that nothing follows. Without a total, the page
+after a short one is requested too, since a service may send fewer alerts than requested. There are three cases:
 
-- nothing new, or the same page again from a service that knows no offset: the list has ended;
-- more alerts, and the short page is no longer when it is asked for again: the service caps its pages;
-- more alerts, and the short page, asked for again, has more behind those that it had: the list ended there and has
-  grown since. It is followed no further, as that could last for ever; the next reading shows whether anything was lost.
+- It has nothing new, or is the same page again, from a service without offsets: the list has ended.
+- It has more alerts, and the short page, requested again, is unchanged: the service limits its page size.
+- It has more alerts, and the short page, requested again, has grown: the list ended there and has grown since. It is
+  not followed further, as that might never end; the next reading shows whether anything was lost.
 
-Alerts are told apart by their bytes, never by their ids: two with one id, or two equal ones on one page, are two. Equal
-ones on two pages are one alert that was seen twice, as when another one came in front of it in between.
+Alerts are compared by their bytes, not by their ids: two with the same id, or two equal ones on one page, are two.
+Equal ones on two pages are one alert seen twice, for example because another was inserted before it.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ Keep = Callable[[tuple[str, str], bytes, bytes], None]
 
 @dataclass
 class Pass:
-    """What one reading of the list has shown.
+    """The observations of one reading of the list.
 
     Attributes:
         number: 1 for the first reading.
-        slots: alerts in its pages, those seen twice counted twice.
-        distinct: alerts without those.
-        in_previous: how many of them the reading before had, too.
-        answers: pages that brought a new alert.
+        slots: alerts in its pages; those seen twice count twice.
+        distinct: different alerts.
+        in_previous: how many of the different alerts the previous reading had, too.
+        answers: pages with a new alert.
         ended: whether an empty page or the total showed the end.
-        echoed: whether the same page, sent twice, was taken for the end, as a service without offsets sends it.
-        first_total: what the service said at first; None if nothing.
-        last_total: what it said with its last page.
-        strays: alerts seen twice otherwise than because the end of one page is the beginning of the next.
-        repeats: digest of an alert's line → on how many pages after its first one it came again.
+        echoed: whether the same page, sent twice, was taken for the end, as by a service without offsets.
+        first_total: the total in the first page that had one; None if none had.
+        last_total: the total in the last page.
+        strays: alerts seen twice, except where a page begins with the end of the previous one.
+        repeats: digest of an alert's line → number of further pages on which it appeared.
     """
 
     number: int
@@ -72,26 +72,26 @@ class Pass:
 
     @property
     def counted(self) -> bool:
-        """Whether the pages hold as many alerts as the last total says, if any, and no fewer than the first."""
+        """Whether the pages have as many alerts as the last total, if any, and no fewer than the first."""
         return self.last_total in {None, self.slots} and self.slots >= (self.first_total or 0)
 
     @property
     def one_total(self) -> int | None:
-        """The total that the service kept to; None if there was none or several."""
+        """The total if it did not change; None if there was none or it changed."""
         return self.first_total if self.last_total in {None, self.first_total} else None
 
     @property
     def orderly(self) -> bool:
-        """Whether no alert moved, unless others came in front of it, and none is short of the first total."""
+        """Whether alerts moved only because others were inserted before them, and none is missing from the total."""
         return self.counted and not self.strays and not self.echoed and self.distinct >= (self.first_total or 0)
 
     def add(self, page: list[bytes], before: list[bytes], seen: dict[bytes, int]) -> bool:
-        """Take in one page; whether it brought a new alert.
+        """Record one page; returns whether it had a new alert.
 
         Args:
             page: the identities of its alerts.
-            before: those of the page before it.
-            seen: identity → the last reading that had it; kept up to date.
+            before: those of the previous page.
+            seen: identity → the last reading that had it; updated.
         """
         again = [seen.get(identity) == self.number for identity in page]
         overlap = again.index(False) if False in again else len(page)
@@ -116,10 +116,10 @@ class PageReader:
     Args:
         client: of the Alerts DB.
         incident_id: whose alerts.
-        trace: learns the bytes read.
-        found: is filled in.
+        trace: receives the bytes read.
+        found: receives the observations.
         seen: identity → the last reading that had it, shared by all readings.
-        keep: called with sort key, line and identity of every alert that this reading did not have before.
+        keep: called with sort key, line and identity of every alert that is new in this reading.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class PageReader:
         """
         found = self._found
         before: list[bytes] = []
-        short: int | None = None  # where the last page began, if it was a short one
+        short: int | None = None  # offset of the previous page, if it was a short one
         while True:
             offset = found.slots
             page, total = self._ask(offset)
@@ -165,27 +165,27 @@ class PageReader:
             before = page
 
     def _bound(self, page: list[bytes], offset: int, total: int | None) -> None:
-        """Refuse a page longer than asked for, unless it is the first one and the total says that it holds all."""
+        """Refuse a page longer than requested, unless the total says that it has all alerts."""
         limit = self._client.limits.page_records
-        # Asked for once more, a service that knows no offsets sends the same again.
+        # A service without offsets sends the same page again for the next request.
         holds_all = total == len(page) and offset in {0, len(page)}
         if len(page) > limit and not holds_all:
             raise self._invalid(f"it sent {len(page)} alerts in a page of {limit}.")
 
     def _confirm_echo(self, page: list[bytes], total: int | None) -> None:
-        """Take the same page twice for the end of the list, if that can be."""
+        """Accept the same page twice as the end of the list, unless it is a full page."""
         self._found.ended = total == self._found.slots
         self._found.echoed = not self._found.ended
         if self._found.echoed and len(page) >= self._full:
             raise self._invalid("it sends the same alerts again and again.")
 
     def _has_grown(self, offset: int, page: list[bytes]) -> bool:
-        """Whether the page at `offset` is what it was and has more alerts behind that by now."""
+        """Whether the page at `offset` now begins with what it was and has more alerts."""
         again, _ = self._ask(offset, keep=False)
         return len(again) > len(page) and again[: len(page)] == page
 
     def _ask(self, offset: int, *, keep: bool = True) -> tuple[list[bytes], int | None]:
-        """Ask for the page at `offset`; its alerts' identities in order, and the total."""
+        """Request the page at `offset`; returns the identities of its alerts in order, and the total."""
         limits = self._client.limits
         query = {"correlation_id": self._incident_id, "limit": limits.page_records, "offset": offset}
         page: list[bytes] | None = None
@@ -209,18 +209,18 @@ class PageReader:
         self._found.last_total = total
         return page, total
 
-    def _total(self, told: object, other: int | None) -> int | None:
-        """The total, None where it is null; a page may give it under two names, but only one number."""
-        if told is None:
+    def _total(self, value: object, other: int | None) -> int | None:
+        """The total, None if it is null; a page may have it under two names if they agree."""
+        if value is None:
             return other
-        if isinstance(told, bool) or not isinstance(told, int):
+        if isinstance(value, bool) or not isinstance(value, int):
             raise MalformedError("its total is not a whole number")
-        if other not in {None, told}:
+        if other not in {None, value}:
             raise MalformedError("its total and its total_count differ")
-        return told
+        return value
 
     def _take(self, alert: object, copies: Counter[bytes], *, keep: bool) -> bytes:
-        """Check an alert and keep it unless this reading has it already; its identity.
+        """Check an alert, keep it if it is new in this reading, and return its identity.
 
         The identity is the digest of its line and the number of equal alerts before it on its page.
         """
@@ -242,7 +242,7 @@ class PageReader:
 
 
 def digest_of(line: bytes) -> bytes:
-    """What an alert's canonical line is known by."""
+    """The digest that identifies an alert's canonical line."""
     return hashlib.blake2b(line, digest_size=DIGEST_BYTES).digest()
 
 

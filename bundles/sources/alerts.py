@@ -1,23 +1,23 @@
-"""All alerts of an incident from the Alerts DB, or a fault that says how the list changed; never fewer in silence.
+"""Reads all alerts of an incident from the Alerts DB, or fails with how the list changed; never silently fewer.
 
-Pages by offset are right only while the list stands still. When an alert leaves in front, the first alert of the next
-page moves into a page that was read already and is never sent; if another one comes at the end, even the total agrees.
-So a list is believed by this rule:
+Pages by offset are complete only if the list does not change. If an alert is removed from an earlier page, the first
+alert of the next page moves into a page that was already read and is never sent; if another is added at the end, even
+the total matches. So a list is accepted by this rule:
 
-- **One answer** with all alerts is the list at one moment. A total equal to their number, or an empty page behind them,
-  shows that it has all. It is read once.
-- **Several pages** are read again, until every alert of one reading is in the next one. Had an alert slipped through
-  the earlier reading, one in front of it would have left, and the later reading would lack that one. The earlier
-  reading must be orderly, too: it has as many alerts as the totals say, and an alert came twice only where a page
-  begins with the end of the one before, as when others came in front. Two readings equal in content and order need
-  only the count.
+- **One response** with all alerts is the list at one moment. A total equal to their number, or an empty page after
+  them, shows that it is complete. It is read once.
+- **Several pages** are read again, until every alert of one reading is in the next one. If an alert had been missed,
+  one before it would have been removed, and the next reading would lack that one. The earlier reading must also be
+  orderly: it has as many alerts as the totals say, and an alert is repeated only where a page begins with the end of
+  the previous one, as when others were inserted before. For two readings equal in content and order the count is
+  enough.
 
-The earlier reading of the two is kept. It has every alert that the list had when the reading began (`fetched_at`), and
-what came while it lasted; what came later is left to the next bundle. `sha256` is that of all its answers in order.
+The earlier of the two readings is used. It has every alert that was in the list when the reading began (`fetched_at`),
+and some added during the reading; later ones belong to the next bundle. `sha256` is that of all its responses in order.
 
-After `SourceLimits.alert_readings` readings the list is given up as changing. If it stands still and the total differs
-all the same, the total is wrong. Where a partial bundle is allowed, every alert of every reading is kept, with the
-fault beside it; `fetched_at` is then the beginning of the first reading, and `sha256` that of the answers to all.
+After `SourceLimits.alert_readings` readings the list is given up as changing. If it does not change but its total
+differs, the total is wrong. If a partial bundle is allowed, every alert of every reading is kept, together with the
+fault; `fetched_at` is then the start of the first reading, and `sha256` that of the responses of all readings.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ MEMBER = "alerts.json"
 
 
 def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally, *, allow_partial: bool) -> Part:
-    """Read the list as the rule of this module says and write `alerts.json` into `staging`.
+    """Read the list by the rule of this module and write `alerts.json` into `staging`.
 
     Args:
         client: of the Alerts DB.
-        incident_id: whose alerts.
-        staging: where the member and scratch files go.
+        incident_id: the incident.
+        staging: for the member and scratch files.
         tally: counts the alerts.
-        allow_partial: give what was read, with the fault beside it, once one reading came to its end.
+        allow_partial: if one reading was completed, return what was read, with the fault.
 
     Raises:
-        jobs.errors.RetryableError: another try can help, also when the list changed while it was read.
-        jobs.errors.PermanentError: the answers are not pages of this incident's alerts.
+        jobs.errors.RetryableError: another attempt can help, also if the list changed while it was read.
+        jobs.errors.PermanentError: the responses are not pages of this incident's alerts.
     """
     reading = _Readings(client, incident_id, staging, tally, keep_all=allow_partial)
     try:
@@ -72,10 +72,10 @@ class _Readings:
         self.ended = 0
 
     def agreed(self) -> Part:
-        """Read until a reading is proved; it.
+        """Read until a reading is accepted, and return it.
 
         Raises:
-            jobs.errors.RetryableError, jobs.errors.PermanentError: as `fetch`.
+            jobs.errors.RetryableError, jobs.errors.PermanentError: see `fetch`.
         """
         previous, part = self._read()
         if previous.answers <= 1 and previous.ended and previous.orderly:
@@ -95,7 +95,7 @@ class _Readings:
             previous, part = current, later
 
     def everything(self, fault: RetryableError | PermanentError) -> Part:
-        """Every alert that any reading had, with the fault that kept the list from being proved."""
+        """Every alert of all readings, with the fault that kept the list from being accepted."""
         if self._all is None:
             raise fault
         member = self._staging / MEMBER
@@ -123,14 +123,14 @@ class _Readings:
         return found, Part(member, trace.provenance(), trace.records)
 
     def _chosen(self, part: Part) -> Part:
-        """The part under the member's name; the other readings' files go."""
+        """The part, renamed to the member's name; removes the files of other readings."""
         member = part.member.rename(self._staging / MEMBER)
         for other in self._staging.glob(f"{MEMBER}.*"):
             other.unlink()
         return Part(member, part.provenance, part.count)
 
     def _with_repeats(self, part: Part, found: Pass) -> Part:
-        """The part with every copy of equal alerts on different pages, as the total of a still list counts them."""
+        """The part with every copy of equal alerts on different pages, as the total counts them."""
         if not found.repeats:
             return part
         spool = RecordSpool(self._staging)

@@ -1,4 +1,4 @@
-"""The artifact records of an incident, each checked before any of its fields is used."""
+"""Reads the artifact records of an incident; each is checked before its fields are used."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
 @dataclass(frozen=True)
 class ArtifactRecord:
-    """What is used of a record; the record itself goes into the bundle exactly as served.
+    """The used fields of a record; the record itself goes into the bundle as served.
 
     Attributes:
         artifact_id: safe as one component of a path.
-        name: the true name.
+        name: the original name.
         size: bytes.
         sha256: lowercase hexadecimal.
-        locations: `filepath` and `stored_path`, those it has; untrusted.
+        locations: `filepath` and `stored_path`, if present; untrusted.
     """
 
     artifact_id: str
@@ -48,8 +48,8 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -
     """Read the list and write `artifacts.json` into `staging`.
 
     Raises:
-        jobs.errors.RetryableError: another try can help.
-        jobs.errors.PermanentError: the answer is not a list of this incident's artifacts.
+        jobs.errors.RetryableError: another attempt can help.
+        jobs.errors.PermanentError: the response is not a list of this incident's artifacts.
     """
     trace = Trace(client.source, client.url(PATH), tally)
     spool = RecordSpool(staging)
@@ -102,7 +102,11 @@ def _read(client: SourceClient, incident_id: str, trace: Trace, keep: Any) -> No
 
 
 def _checked(record: Any, incident_id: str, limits: SourceLimits) -> ArtifactRecord:
-    """The fields that are used, or MalformedError."""
+    """The used fields of a record.
+
+    Raises:
+        MalformedError: one is missing or invalid.
+    """
     if not isinstance(record, dict):
         raise MalformedError("an artifact record is not an object")
     artifact_id, name = record.get("artifact_id"), record.get("name")

@@ -1,6 +1,6 @@
-"""HTTP to one configured service: no redirects, no proxies of the environment, no cookies, bounded time and size.
+"""HTTP client for one configured service: no redirects, environment proxies or cookies; bounded time and size.
 
-Every fault of the transport, and every answer but the expected one, is raised as a job error that names the source.
+Every transport error and every unexpected response is raised as a job error that names the source.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from bundles.sources.waiting import Allowance, AllowanceAdapter
 READ_BYTES = 64 * 1024
 
 
-class Dropped(Exception):  # noqa: N818 -- a signal within this package, for a reader that can take up again
-    """The connection failed or was too slow; the message says how, in our words."""
+class Dropped(Exception):  # noqa: N818 -- a signal within this package, for a reader that can resume
+    """The connection failed or was too slow; the message describes how, and quotes nothing from the service."""
 
 
 class Silent(Dropped):
-    """There was no answer in time; the service may only be slow."""
+    """There was no response in time; the service may only be slow."""
 
 
 class SourceClient:
     """A session with one service.
 
     Args:
-        source: whom faults are blamed on.
-        base_url: the service, without a slash at its end.
+        source: named in errors.
+        base_url: of the service, without a trailing slash.
         timeout_s: longest wait for the next byte.
         limits: bounds of the collection.
     """
@@ -53,7 +53,7 @@ class SourceClient:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Bytes are counted and hashed as sent; a compressed answer could grow beyond every bound.
+        # Bytes are counted and hashed as sent; a compressed response could grow beyond every bound.
         self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "ransomeye-orchestrator"})
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, AllowanceAdapter(self._allowance))
@@ -69,25 +69,25 @@ class SourceClient:
         self._session.close()
 
     def url(self, path: str) -> str:
-        """Where `path` is, for the manifest: without credentials."""
+        """The URL of `path` without credentials, for the manifest."""
         parts = urlsplit(self._base_url + path)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     def allow(self, extra_s: float = 0.0) -> None:
-        """Grant the next exchanges their waiting time: the total deadline and `extra_s` seconds."""
+        """Start a new waiting budget for the next exchanges: the total deadline plus `extra_s` seconds."""
         self._allowance.grant(self._timeout_s * self.limits.total_factor + extra_s)
 
     @contextmanager
     def send(self, method: str, path: str, **request: Any) -> Iterator[requests.Response]:
-        """Send one request and give the response with its body unread; `allow` first.
+        """Send one request and yield the response with its body unread; call `allow` first.
 
         Args:
             method: the HTTP method.
-            path: from the base URL on, already quoted.
+            path: appended to the base URL, already quoted.
             request: `params`, `json`, `headers` as in requests.
 
         Raises:
-            Dropped: there is no answer.
+            Dropped: there is no response.
         """
         timeout = (min(self.limits.connect_s, self._timeout_s), self._timeout_s)
         try:
@@ -105,19 +105,19 @@ class SourceClient:
     def document(
         self, method: str, path: str, *, max_bytes: int, trace: Trace, unknown: str = "", **request: Any
     ) -> Iterator[JsonStream]:
-        """Send one request and give the JSON of its 200 response, to be read to its end.
+        """Send one request and yield the JSON of its 200 response, which must be read to its end.
 
         Args:
             method: the HTTP method.
-            path: from the base URL on, already quoted.
-            max_bytes: the body's bound.
-            trace: learns the bytes read; may stop the reading.
-            unknown: an incident id, when a 404 means that it is not known; otherwise a 404 is a refusal.
-            request: as for `send`.
+            path: appended to the base URL, already quoted.
+            max_bytes: the bound of the body.
+            trace: receives the bytes read; may stop the reading.
+            unknown: an incident id, if a 404 means that it is unknown; otherwise a 404 is a refusal.
+            request: see `send`.
 
         Raises:
-            jobs.errors.RetryableError: no answer, too slow, a 5xx, or cut off.
-            jobs.errors.PermanentError: any other answer than a 200 with strict JSON.
+            jobs.errors.RetryableError: no response, too slow, a 5xx, or cut off.
+            jobs.errors.PermanentError: any other response than a 200 with strict JSON.
         """
         self.allow()
         try:
@@ -147,7 +147,7 @@ class SourceClient:
 
 
 def read_some(response: requests.Response, most: int) -> bytes:
-    """The next bytes of a body, as soon as any are there; empty at its end.
+    """The next available bytes of a body; empty at its end.
 
     Raises:
         Dropped: the connection broke off or was too slow.

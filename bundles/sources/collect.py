@@ -1,7 +1,7 @@
-"""What every evidence source hands to the bundle writer, and the register of sources by name.
+"""The interface of evidence sources, what they return, and the registry of sources by name.
 
-An `Evidence` exists only after every source that it names was read to its end and found to be of the right shape;
-what could not be had is in `missing`, never left out in silence.
+An `Evidence` is made only after every source in it was read to its end and checked. What could not be collected is in
+`missing`, never left out silently.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Check = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """One collected file, not read yet.
+    """A file to be bundled, not read yet.
 
     Attributes:
         artifact_id: the record's id, safe as one component of a path.
-        name: the true name, as the record has it; not safe as a path.
-        size: bytes, as the record has it.
-        sha256: 64 lowercase hexadecimal digits, as the record has it.
-        open: gives a new reader from the first byte, with `readinto`, and with `fileno` for a local file. The reader
-            raises a job error when the bytes are fewer or more than `size`; comparing the hash is the caller's part.
+        name: the original name in the record; not safe as a path.
+        size: bytes, according to the record.
+        sha256: 64 lowercase hexadecimal digits, according to the record.
+        open: opens a reader at the first byte, with `readinto`, and with `fileno` for a local file. The reader raises
+            a job error if there are fewer or more bytes than `size`; the caller compares the hash.
     """
 
     artifact_id: str
@@ -39,12 +39,12 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything one incident's bundle is made from.
+    """The content of an incident's bundle.
 
     Attributes:
         members: `timeline.json`, `alerts.json`, `artifacts.json` → the canonical file in the staging directory;
-            a member whose source failed is not there.
-        artifacts: the files to pack, by artifact id.
+            without those whose source failed.
+        artifacts: the files to pack, sorted by artifact id.
         provenance: source → `{url, fetched_at, record_count, sha256}`, for the manifest's `metadata.sources`.
         missing: `{"path" | "source": …, "reason": …}` each; empty unless a partial bundle was allowed.
         counts: `events`, `alerts`, `artifacts` → number of records.
@@ -63,22 +63,21 @@ class EvidenceSource(Protocol):
     def collect(
         self, incident_id: str, staging: Path, *, allow_partial: bool, on_progress: Progress, check: Check
     ) -> Evidence:
-        """Read everything about `incident_id`.
+        """Collect the evidence of `incident_id`.
 
         Args:
             incident_id: a valid incident id.
-            staging: an existing directory of the caller's own; members are written into it, and it must stay until
-                the artifacts have been read.
-            allow_partial: list what cannot be had in `missing` instead of failing.
-            on_progress: called with (what is being read, records read so far in all, records in all or None).
-            check: called often; raises to stop the work (cancelled, lease lost, stopping).
+            staging: an existing directory for the members; must exist until the artifacts have been read.
+            allow_partial: list what cannot be collected in `missing` instead of failing.
+            on_progress: called with (what is being read, records read so far, records in all or None).
+            check: called often; raises to stop the work (cancelled, lease lost, shutting down).
 
         Returns:
-            The evidence, with members already in canonical form.
+            The evidence, with members in canonical form.
 
         Raises:
-            jobs.errors.RetryableError: another try can help.
-            jobs.errors.PermanentError: no other try can help.
+            jobs.errors.RetryableError: another attempt can help.
+            jobs.errors.PermanentError: no other attempt can help.
         """
         ...
 
@@ -87,7 +86,7 @@ _factories: dict[str, Callable[[], EvidenceSource]] = {}
 
 
 def register(name: str, factory: Callable[[], EvidenceSource]) -> None:
-    """Make the source that `factory` builds known as `name` (`live`, `restored`); a repeated name replaces it."""
+    """Register the factory of the source `name` (`live`, `restored`); replaces an earlier one."""
     _factories[name] = factory
 
 

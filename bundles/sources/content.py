@@ -1,7 +1,7 @@
-"""Where an artifact's bytes come from: the artifact store when it has the file, the Forensic service otherwise.
+"""Opens an artifact's bytes: from the artifact store if it has the file, else from the Forensic service.
 
-For a partial bundle every artifact is proved before it is promised, as nothing can be taken back once it is packed:
-local files are read through, remote ones are brought into the staging directory.
+For a partial bundle every artifact is checked before packing starts, since a packed file cannot be removed: local files
+are read completely, remote ones are downloaded to the staging directory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ContentReader:
 
     Args:
         root: FORENSIC_STORAGE_PATH.
-        connect: a new client of the Forensic service.
+        connect: makes a new client of the Forensic service.
     """
 
     def __init__(self, root: Path, connect: Callable[[], SourceClient]) -> None:
@@ -35,11 +35,11 @@ class ContentReader:
         self._connect = connect
 
     def locate(self, record: ArtifactRecord) -> Artifact:
-        """The artifact with a way to open it; a local file is opened once now, to find a wrong size early.
+        """The artifact with its opener; a local file is opened once to detect a wrong size early.
 
         Raises:
             jobs.errors.RetryableError: the store cannot be read.
-            jobs.errors.PermanentError: the stored file is a link or no regular file, or has another size.
+            jobs.errors.PermanentError: the stored file is a link, is not a regular file, or has another size.
         """
         with _faults_of_the_store(record):
             parts = store.find(self._root, record.locations)
@@ -55,21 +55,21 @@ class ContentReader:
         return _artifact(record, read_stored)
 
     def prove(self, record: ArtifactRecord, staging: Path, check: Check) -> Artifact:
-        """Like `locate`, with the content read through and its hash compared; a remote one is kept in `staging`.
+        """Like `locate`, but reads the content and compares its hash; a remote file is stored in `staging`.
 
         Raises:
-            jobs.errors.RetryableError: it cannot be had now.
-            jobs.errors.PermanentError: it cannot be had, or its size or hash differ from the record.
+            jobs.errors.RetryableError: it cannot be read now.
+            jobs.errors.PermanentError: it cannot be read, or its size or hash differ from the record.
         """
         artifact = self.locate(record)
         digest = hashlib.sha256()
         with artifact.open() as reader, ExitStack() as opened:
             kept: BinaryIO | None = None
             if isinstance(reader, RemoteReader):
-                place = staging / FOLDER / record.artifact_id
-                place.parent.mkdir(exist_ok=True)
-                kept = opened.enter_context(place.open("wb"))
-                artifact = _artifact(record, lambda: place.open("rb"))
+                copy = staging / FOLDER / record.artifact_id
+                copy.parent.mkdir(exist_ok=True)
+                kept = opened.enter_context(copy.open("wb"))
+                artifact = _artifact(record, lambda: copy.open("rb"))
             while block := reader.read(BLOCK_BYTES):
                 check()
                 digest.update(block)

@@ -1,7 +1,7 @@
-"""Whether the sources answer, as last seen, and since when; kept for Home.
+"""The last known status of the sources, and since when; shown on Home.
 
-The workers' upkeep asks while it sweeps, and a page keeps what it found when somebody asked. Pages read one small table
-and never wait for a service that hangs. What nobody has asked for a while counts as not known.
+The status is recorded by a periodic sweep, and by pages that query the sources. Home reads one small table and never
+waits for a service. A status that was not confirmed for a while counts as unknown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bundles.sources.health import SourceHealth
 
 KNOWN_FOR = timedelta(minutes=20)  # four sweeps
 
-NOTE_SQL = """
+RECORD_SQL = """
 INSERT INTO orchestrator_lookouts AS known (name, title, ok, detail, seen_at, since)
 VALUES (%(name)s, %(title)s, %(ok)s, %(detail)s, now(), now())
 ON CONFLICT (name) DO UPDATE SET title = excluded.title, ok = excluded.ok, detail = excluded.detail, seen_at = now(),
@@ -27,24 +27,24 @@ ON CONFLICT (name) DO UPDATE SET title = excluded.title, ok = excluded.ok, detai
 
 
 def sweep() -> int:
-    """Ask every source and keep what it answered; removes nothing, so 0."""
-    keep(health.reachability(settings.ORCH_SOURCE_TIMEOUT_SECONDS))
+    """Query every source and record its status; returns 0, as it removes nothing."""
+    record_all(health.reachability(settings.ORCH_SOURCE_TIMEOUT_SECONDS))
     return 0
 
 
-def keep(found: list[SourceHealth]) -> None:
-    """Keep what was just found; what nothing depends on, is not configured or has not answered yet is left out."""
+def record_all(found: list[SourceHealth]) -> None:
+    """Record the status of sources, except those that are informational, not configured or still slow."""
     for source in found:
         if not source.informational and (source.ok or source.down):
-            note(f"source.{source.name}", source.title, ok=source.ok, detail=source.detail)
+            record(f"source.{source.name}", source.title, ok=source.ok, detail=source.detail)
 
 
-def note(name: str, title: str, *, ok: bool, detail: str) -> None:
-    """Keep what was seen just now."""
+def record(name: str, title: str, *, ok: bool, detail: str) -> None:
+    """Record the present status of a dependency."""
     with connection.cursor() as cursor:
-        cursor.execute(NOTE_SQL, {"name": name, "title": title, "ok": ok, "detail": detail[:500]})
+        cursor.execute(RECORD_SQL, {"name": name, "title": title, "ok": ok, "detail": detail[:500]})
 
 
-def not_well() -> list[DependencyStatus]:
-    """What was not well when last looked at, if that was lately; longest unwell first."""
+def failing() -> list[DependencyStatus]:
+    """The dependencies whose last known status is a failure; the longest failing first."""
     return list(DependencyStatus.objects.filter(ok=False, seen_at__gt=Now() - KNOWN_FOR).order_by("since", "name"))

@@ -1,7 +1,6 @@
-"""How a source's fault ends an attempt: one function for each kind, each naming the source.
+"""Job errors for the faults of a source, one function for each kind; each names the source.
 
-Messages are made here and in the callers from our own words and from the incident's ids; nothing that a source sent,
-no credentials and no addresses get into them.
+Messages contain fixed text and ids of the incident only: nothing that a source sent, no credentials, no addresses.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ REJECTED = "source_rejected"
 INVALID = "source_invalid"
 UNKNOWN = "incident_unknown"
 
-# Requests that may succeed later although the answer is a 4xx: timeout, too early, too many requests.
+# Requests that may succeed later although the status is a 4xx: timeout, too early, too many requests.
 RETRYABLE_4XX = frozenset({408, 425, 429})
 
 SourceFault = (RetryableError, PermanentError)
@@ -23,7 +22,7 @@ SourceFault = (RetryableError, PermanentError)
 
 @dataclass(frozen=True)
 class Source:
-    """An upstream service: `key` as the manifest names it, `title` as people do."""
+    """An upstream service: `key` is its name in the manifest, `title` its name in messages."""
 
     key: str
     title: str
@@ -35,27 +34,27 @@ ARTIFACTS = Source("artifacts", "Forensic artifacts")
 
 
 def unavailable(source: Source, what: str) -> RetryableError:
-    """It is down, too slow, broken off or changing: another try can help."""
+    """The source is down, too slow, disconnected or changing: another attempt can help."""
     return RetryableError(UNAVAILABLE, f"{source.title}: {what}")
 
 
 def rejected(source: Source, what: str) -> PermanentError:
-    """It answered that it will not serve this."""
+    """The source refuses the request."""
     return PermanentError(REJECTED, f"{source.title}: {what}")
 
 
 def invalid(source: Source, what: str) -> PermanentError:
-    """It answered something that is not what it should be."""
+    """The source sent an invalid response."""
     return PermanentError(INVALID, f"{source.title}: {what}")
 
 
 def unknown(source: Source, incident_id: str) -> PermanentError:
-    """It does not know the incident."""
+    """The source does not know the incident."""
     return PermanentError(UNKNOWN, f"{source.title}: the incident {incident_id} is not known there.")
 
 
 def of_status(source: Source, code: int) -> RetryableError | PermanentError:
-    """The fault for an HTTP answer other than the one that was asked for."""
+    """The fault for an unexpected HTTP status."""
     if code >= 500 or code in RETRYABLE_4XX:
         return unavailable(source, f"it answered with HTTP {code}.")
     if 300 <= code < 400:

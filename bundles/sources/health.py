@@ -1,7 +1,7 @@
-"""Whether the services answer, asked all at once; informs people, decides nothing.
+"""Queries whether the services respond, all in parallel; for information only.
 
-A service that is only slow is not down. Down is one that refuses, fails, or is silent for as long as a job would wait
-(ORCH_SOURCE_TIMEOUT_SECONDS). A page does not wait that long: what has not answered it by then is slow.
+A service is down if it refuses, fails, or does not respond for as long as a job would wait
+(ORCH_SOURCE_TIMEOUT_SECONDS). A page waits less; a service that has not responded by then is shown as slow, not down.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ PATHS = ("/health", "/")
 
 @dataclass(frozen=True)
 class SourceHealth:
-    """One service's answer.
+    """The state of one service.
 
     Attributes:
         name: `timeline`, `alerts`, `artifacts` or `core`.
-        title: for people.
-        url: its base URL; empty when it is not configured.
-        ok: it answered with less than HTTP 500, whatever it was.
-        slow: it took long to answer, or has not answered yet; in neither case is it down.
+        title: its name in messages.
+        url: its base URL; empty if it is not configured.
+        ok: it responded with a status below HTTP 500.
+        slow: it responded late, or has not responded yet; a slow service is not down.
         detail: one sentence.
         informational: nothing depends on it.
     """
@@ -47,15 +47,15 @@ class SourceHealth:
 
     @property
     def down(self) -> bool:
-        """Whether it is configured and known not to answer."""
+        """Whether it is configured and known not to respond."""
         return bool(self.url) and not self.ok and not self.slow
 
 
 def reachability(wait_s: float = PAGE_WAITS_S) -> list[SourceHealth]:
-    """Ask the three sources and the core service.
+    """Query the three sources and the core service.
 
     Args:
-        wait_s: how long to wait for each answer, in seconds; a job's patience at most.
+        wait_s: longest wait for each response, in seconds; at most ORCH_SOURCE_TIMEOUT_SECONDS.
     """
     patience_s = float(settings.ORCH_SOURCE_TIMEOUT_SECONDS)
     asked: list[tuple[Source, str]] = [
@@ -95,7 +95,7 @@ def _status(source: Source, url: str, wait_s: float) -> int:
     """The HTTP status of the first path that does not fail, or of the last one.
 
     Raises:
-        Dropped: there is no answer.
+        Dropped: there is no response.
     """
     code = 0
     with SourceClient(source, url, wait_s, SourceLimits(connect_s=wait_s, total_factor=1)) as client:

@@ -1,8 +1,8 @@
-"""Strict JSON from a stream of bytes, one value at a time, so that a long list never has to fit into memory.
+"""Reads strict JSON from a stream of bytes, one value at a time, so that a long list need not fit into memory.
 
-Refused: duplicate keys, NaN and infinities, control characters in strings, bytes that are not UTF-8, values that nest
-too deeply or are too large, anything behind the end. Kept: lone surrogates, as evidence can hold them, and every
-number's own text.
+Refused: duplicate keys, NaN and infinities, control characters in strings, bytes that are not UTF-8, values that are
+nested too deeply or too large, anything after the end. Kept: lone surrogates, since evidence can contain them, and the
+text of every number.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from bundles.format.model.canonical import RECORD_DEPTH, depth_exceeds, fraction
 _BLANKS = " \t\n\r"
 _REFILL_CHARACTERS = 64 * 1024
 _WORDS = ("true", "false", "null", "-")
-_NUMBER_GOES_ON = frozenset(".eE+-")
+_NUMBER_CONTINUES = frozenset(".eE+-")
 _ESCAPE_CHARACTERS = len(r"\u1234")
 
 
 class MalformedError(ValueError):
-    """The input is not the JSON that was expected; the message is our own and quotes nothing of it."""
+    """The input is not the expected JSON; the message quotes nothing from the input."""
 
 
 class EndedEarlyError(MalformedError):
@@ -33,8 +33,8 @@ class JsonStream:
     """Reads one JSON document from pieces of bytes.
 
     Args:
-        pieces: the document, cut anywhere.
-        max_depth: nesting of one value returned by `value`, the outermost being 1.
+        pieces: the document, split anywhere.
+        max_depth: nesting of a value returned by `value`; the outermost has depth 1.
     """
 
     def __init__(self, pieces: Iterator[bytes], *, max_depth: int = RECORD_DEPTH) -> None:
@@ -52,7 +52,7 @@ class JsonStream:
         )
 
     def peek(self) -> str:
-        """The next character that is not blank; empty at the end."""
+        """The next character that is not whitespace; empty at the end."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in _BLANKS:
                 self._at += 1
@@ -62,7 +62,7 @@ class JsonStream:
                 return ""
 
     def value(self, max_characters: int) -> Any:
-        """The next value, whole.
+        """The next value, completely parsed.
 
         Args:
             max_characters: its bound in characters of JSON.
@@ -79,18 +79,18 @@ class JsonStream:
                 self._grow_or_fail(error, max_characters)
                 continue
             except (MalformedError, RecursionError) as error:
-                raise MalformedError(_in_our_words(error)) from None
-            if _may_go_on(self._text, end) and self._fill(1):
+                raise MalformedError(_message(error)) from None
+            if _may_continue(self._text, end) and self._fill(1):
                 continue
             if end - self._at > max_characters:
                 raise MalformedError(f"it has a value larger than {max_characters} characters")
             self._at = end
             if depth_exceeds(value, self._max_depth):
-                raise MalformedError(f"it nests more than {self._max_depth} deep")
+                raise MalformedError(f"it is nested more than {self._max_depth} deep")
             return value
 
     def members(self) -> Iterator[str]:
-        """The keys of the object that comes next; read each one's value before asking for the next key."""
+        """The keys of the next object; read the value of each before requesting the next key."""
         self._take("{")
         seen: set[str] = set()
         if self.peek() == "}":
@@ -107,7 +107,7 @@ class JsonStream:
                 return
 
     def elements(self, max_characters: int) -> Iterator[Any]:
-        """The values of the array that comes next, each at most `max_characters` long."""
+        """The values of the next array, each at most `max_characters` long."""
         self._take("[")
         if self.peek() == "]":
             self._at += 1
@@ -118,7 +118,7 @@ class JsonStream:
                 return
 
     def end(self) -> None:
-        """Make sure that nothing follows.
+        """Check that nothing follows.
 
         Raises:
             MalformedError: something does.
@@ -136,18 +136,18 @@ class JsonStream:
         return found
 
     def _grow_or_fail(self, error: json.JSONDecodeError, max_characters: int) -> None:
-        held = len(self._text) - self._at
-        if held > max_characters:
+        buffered = len(self._text) - self._at
+        if buffered > max_characters:
             raise MalformedError(f"it has a value larger than {max_characters} characters, or is not JSON") from None
         rest = self._text[error.pos :]
-        if self._fill(max(_REFILL_CHARACTERS, held)):
+        if self._fill(max(_REFILL_CHARACTERS, buffered)):
             return
         if _is_cut(error.msg, rest):
             raise EndedEarlyError("it ends in the middle of a value") from None
         raise MalformedError("it is not JSON") from None
 
     def _fill(self, characters: int) -> bool:
-        """Hold at least so many characters more, or all there are; whether there were any."""
+        """Read at least so many characters more, or up to the end; returns whether there were any."""
         if self._ended:
             return False
         more: list[str] = []
@@ -168,10 +168,10 @@ class JsonStream:
         return count > 0
 
 
-def _may_go_on(text: str, end: int) -> bool:
-    """Whether the value that ends there may be the beginning of a longer number: `1` of `1.5`, cut behind the point."""
+def _may_continue(text: str, end: int) -> bool:
+    """Whether the value that ends there may be the start of a longer number, such as `1` of `1.5` split after `1.`."""
     rest = text[end : end + 3]
-    return len(rest) < 3 and text[end - 1] not in '"}]' and _NUMBER_GOES_ON.issuperset(rest)
+    return len(rest) < 3 and text[end - 1] not in '"}]' and _NUMBER_CONTINUES.issuperset(rest)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -182,11 +182,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedError(f"it holds {name}, which is not JSON")
+    raise MalformedError(f"it contains {name}, which is not JSON")
 
 
 def _is_cut(message: str, rest: str) -> bool:
-    """Whether the parser's complaint, with the text from there to the end, comes from the text's being cut off."""
+    """Whether a parser error, with the text from its position to the end, means that the text was cut off."""
     if message.startswith("Unterminated string"):
         return True
     if "escape" in message:
@@ -194,5 +194,5 @@ def _is_cut(message: str, rest: str) -> bool:
     return any(word.startswith(rest.strip(_BLANKS)) for word in _WORDS)
 
 
-def _in_our_words(error: Exception) -> str:
-    return str(error) if isinstance(error, MalformedError) else "it nests too deeply"
+def _message(error: Exception) -> str:
+    return str(error) if isinstance(error, MalformedError) else "it is nested too deeply"

@@ -1,4 +1,4 @@
-"""Every bound on what a source may send and on how long it may take, in one place; units are in the names."""
+"""Every bound on the size and duration of a source's responses, in one place; units are in the names."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class SourceLimits:
 
     Attributes:
         timeline_bytes: the timeline's response; events are read one by one, so it need not fit into memory.
-        header_bytes: everything in the timeline but its events (entities, correlations), which must.
+        header_bytes: the timeline without its events (entities, correlations), which must fit into memory.
         page_bytes: one page of alerts.
         artifact_list_bytes: the list of artifact records.
         record_bytes: one event, alert or artifact record.
         alerts: alerts of one incident.
-        alert_readings: how often a list of alerts that fills several pages is read until two readings agree.
-        artifacts: artifact records of one incident; a manifest holds 200,000 files in all.
+        alert_readings: how often a list of several pages is read until two readings agree.
+        artifacts: artifact records of one incident; a manifest lists at most 200,000 files.
         artifact_bytes: one artifact's content.
-        page_records: alerts asked for at a time.
-        connect_s: longest wait for a connection; the read timeout when that is shorter.
-        total_factor: all waiting for one response, as a multiple of the read timeout.
-        least_rate_bytes_s: an artifact's content may take this long per byte on top of that.
-        resumes: how often one artifact's download is taken up again after a dropped connection.
+        page_records: alerts requested at a time.
+        connect_s: longest wait for a connection; the read timeout if that is shorter.
+        total_factor: longest wait for one response in all, as a multiple of the read timeout.
+        least_rate_bytes_s: lowest rate of an artifact's content; its size at this rate is added to the wait.
+        resumes: how often one artifact's download is resumed after a dropped connection.
     """
 
     timeline_bytes: int = GIB

@@ -1,7 +1,7 @@
-"""The live source: an incident collected from the KillChain, DB and Forensic services over HTTP.
+"""The live source: collects an incident from the KillChain, DB and Forensic services over HTTP.
 
-Everything is read to its end and checked before `Evidence` exists. Without `allow_partial` the first fault ends the
-attempt; with it, faults are listed, unless nothing at all was found.
+Everything is read to its end and checked before the `Evidence` is made. Without `allow_partial` the first fault ends
+the attempt; with it, faults are listed, unless no record at all was found.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class LiveSource:
         timeline_url: KillChain's base URL.
         alerts_url: the Alerts DB's.
         artifacts_url: the Forensic service's.
-        storage: FORENSIC_STORAGE_PATH, where artifact files may be read directly.
-        timeout_s: longest wait for the next byte of an answer.
-        limits: every other bound.
+        storage: FORENSIC_STORAGE_PATH, from which artifact files may be read directly.
+        timeout_s: longest wait for the next byte of a response.
+        limits: all other bounds.
     """
 
     timeline_url: str
@@ -47,7 +47,7 @@ class LiveSource:
 
     @classmethod
     def from_settings(cls) -> Self:
-        """The source that the settings describe."""
+        """The source for the present settings."""
         return cls(
             timeline_url=settings.KILLCHAIN_API_URL,
             alerts_url=settings.DB_API_URL,
@@ -69,7 +69,7 @@ class LiveSource:
         records: list[ArtifactRecord] = []
         with self._client(ARTIFACTS) as client, found.or_missing(source=ARTIFACTS.key):
             found.parts[ARTIFACTS], records = artifacts.fetch(client, incident_id, staging, tally)
-        found.refuse_nothing()
+        found.require_records()
         content = ContentReader(self.storage, lambda: self._client(ARTIFACTS))
         for record in sorted(records, key=lambda one: one.artifact_id):
             check()
@@ -84,7 +84,7 @@ class LiveSource:
 
 
 class _Findings:
-    """What was found, and what was not."""
+    """The collected parts and the faults."""
 
     def __init__(self, *, allow_partial: bool) -> None:
         self._allow_partial = allow_partial
@@ -94,7 +94,7 @@ class _Findings:
         self.artifacts: list[Artifact] = []
 
     def add(self, source: Source, part: Part) -> None:
-        """Keep a part; a fault that it has is listed beside it."""
+        """Add a part; its fault, if any, is listed as missing."""
         self.parts[source] = part
         if part.fault is not None:
             with self.or_missing(source=source.key):
@@ -102,10 +102,10 @@ class _Findings:
 
     @contextmanager
     def or_missing(self, **what: str) -> Iterator[None]:
-        """Turn a fault within into an entry of `missing`, where a partial bundle is allowed.
+        """List a fault in the block as missing, if a partial bundle is allowed.
 
         Args:
-            what: `source` or `path`, the one thing that is missing then.
+            what: `source` or `path`: what is missing in case of a fault.
         """
         try:
             yield
@@ -115,13 +115,13 @@ class _Findings:
             self._faults.append(fault)
             self._missing.append({**what, "reason": str(fault)})
 
-    def refuse_nothing(self) -> None:
-        """Raise the fault, when there was one and no record at all was found; one that can pass comes first."""
+    def require_records(self) -> None:
+        """If there were faults and no record was found, raise one of them, a retryable one if possible."""
         if self._faults and not any(part.count for part in self.parts.values()):
             raise next((fault for fault in self._faults if isinstance(fault, RetryableError)), self._faults[0])
 
     def evidence(self) -> Evidence:
-        """The evidence of what was found."""
+        """The evidence made of the parts."""
         names = {TIMELINE: "events", ALERTS: "alerts", ARTIFACTS: "artifacts"}
         return Evidence(
             members={part.member.name: part.member for part in self.parts.values()},

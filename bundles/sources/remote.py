@@ -1,4 +1,4 @@
-"""An artifact's bytes from the Forensic service, streamed; a dropped connection is taken up again where it broke."""
+"""Streams an artifact's bytes from the Forensic service; resumes after a dropped connection."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PAUSE_S = 0.1
 
 
 class RemoteReader(io.RawIOBase):
-    """A stream of exactly the bytes that a record promises, or an error; never held in memory as a whole.
+    """A stream of exactly the size in the record, or an error; never held in memory as a whole.
 
     Args:
-        client: of this reader alone; closed with it.
+        client: used by this reader only; closed with it.
         artifact: the record.
 
     Raises:
-        jobs.errors.RetryableError: while reading: the service is down, too slow, or keeps breaking off.
+        jobs.errors.RetryableError: while reading: the service is down, too slow, or keeps disconnecting.
         jobs.errors.PermanentError: while reading: it refuses, or the content has another size than the record.
     """
 
@@ -45,11 +45,11 @@ class RemoteReader(io.RawIOBase):
         client.allow(artifact.size / client.limits.least_rate_bytes_s)
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read some bytes, waiting only until there are any; 0 at the end, which is then known to be the end."""
+        """Read the next available bytes; 0 only after the end was confirmed."""
         if self._ended or not len(buffer):
             return 0
         while True:
@@ -88,7 +88,7 @@ class RemoteReader(io.RawIOBase):
         return len(piece)
 
     def _connect(self) -> requests.Response:
-        """Ask for the content from where reading stopped; the response, standing there."""
+        """Request the content from the current position; returns the response, positioned there."""
         headers = {"Range": f"bytes={self._at}-"} if self._at else {}
         if self._at and self._etag:
             headers["If-Range"] = self._etag
@@ -110,12 +110,12 @@ class RemoteReader(io.RawIOBase):
         return response
 
     def _begin(self, response: requests.Response) -> None:
-        """The whole content comes: check its length, and skip what was read before from a service without ranges."""
+        """Handle a response with the whole content: check its length and skip what was already read."""
         length = response.headers.get("Content-Length", "")
         if length and length != str(self._artifact.size):
             raise self._differs()
         etag = response.headers.get("ETag", "")
-        etag = "" if etag.startswith("W/") else etag  # a weak one does not promise equal bytes
+        etag = "" if etag.startswith("W/") else etag  # a weak ETag does not guarantee equal bytes
         if self._at and etag != self._etag:
             raise faults.unavailable(
                 self._client.source, f"artifact {self._artifact.artifact_id} changed while it was read."
@@ -129,9 +129,9 @@ class RemoteReader(io.RawIOBase):
             skip -= len(piece)
 
     def _check_range(self, response: requests.Response) -> None:
-        told = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        sent = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         size = self._artifact.size
-        if told is None or [int(number) for number in told.groups()] != [self._at, size - 1, size]:
+        if sent is None or [int(number) for number in sent.groups()] != [self._at, size - 1, size]:
             raise faults.invalid(
                 self._client.source, f"it sent another range of artifact {self._artifact.artifact_id} than asked for."
             )

@@ -1,4 +1,4 @@
-"""Artifact files under FORENSIC_STORAGE_PATH, opened by directory handles so that no link can lead out of it."""
+"""Opens artifact files below FORENSIC_STORAGE_PATH by directory handles, so that no link can lead out of it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from typing import Any
 from bundles.sources import faults
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+# Without O_NONBLOCK, opening a FIFO would wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOTHING_THERE = frozenset({errno.ENOENT, errno.ENAMETOOLONG})
 _NOT_PLAIN = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 
 
 class NotPlainError(Exception):
-    """A link, or something that is neither a folder nor a regular file, is on the way."""
+    """The path contains a link, or something that is neither a folder nor a regular file."""
 
 
 def relative_parts(root: Path, location: str) -> tuple[str, ...]:
-    """The components of `location` below `root`; empty when it does not lie there.
+    """The components of `location` below `root`; empty if it is not below it.
 
     Args:
         root: the store, absolute.
-        location: as a record has it: relative to the store, or absolute. Untrusted.
+        location: from a record: relative to the store, or absolute. Untrusted.
     """
     if "\0" in location or any(0xD800 <= ord(character) <= 0xDFFF for character in location):
         return ()
@@ -44,15 +44,15 @@ def open_beneath(root: Path, parts: Sequence[str]) -> int:
     """Open a regular file below `root` for reading, following no link below it.
 
     Args:
-        root: a directory; the only component that may be a link itself, as the operator chose it.
+        root: a directory; only this component may be a link, as the operator chose it.
         parts: components below it, none of them `..`.
 
     Returns:
-        A file descriptor, the caller's to close.
+        A file descriptor that the caller must close.
 
     Raises:
         FileNotFoundError: there is no such file.
-        NotPlainError: a link is on the way, or it is not a regular file.
+        NotPlainError: the path contains a link, or it is not a regular file.
         OSError: it cannot be read.
     """
     folder = os.open(root, _FOLDER)
@@ -77,10 +77,10 @@ def open_beneath(root: Path, parts: Sequence[str]) -> int:
 
 
 def find(root: Path, locations: Sequence[str]) -> tuple[str, ...]:
-    """The first of a record's locations that is a file in the store; empty when none is.
+    """The components of the first of a record's locations that is a file in the store; empty if none is.
 
     Raises:
-        NotPlainError, OSError: as `open_beneath`.
+        NotPlainError, OSError: see `open_beneath`.
     """
     for location in locations:
         parts = relative_parts(root, location)
@@ -98,11 +98,11 @@ class StoredReader(io.RawIOBase):
 
     Args:
         descriptor: open for reading; closed with the reader.
-        size_bytes: as the record says.
-        artifact_id: for the message when it is not so.
+        size_bytes: according to the record.
+        artifact_id: for error messages.
 
     Raises:
-        jobs.errors.PermanentError: the file has another size; also while reading, when it shrinks or grows.
+        jobs.errors.PermanentError: the file has another size; also while reading, if it shrinks or grows.
     """
 
     def __init__(self, descriptor: int, size_bytes: int, artifact_id: str) -> None:
@@ -115,7 +115,7 @@ class StoredReader(io.RawIOBase):
             raise self._differs()
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def fileno(self) -> int:

@@ -1,4 +1,4 @@
-"""The KillChain timeline of an incident, read event by event and kept in the order served."""
+"""Reads the KillChain timeline of an incident event by event, in the order served."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -
     """Read the timeline and write `timeline.json` into `staging`.
 
     Raises:
-        jobs.errors.RetryableError: another try can help.
-        jobs.errors.PermanentError: the incident is unknown, or the answer is not its timeline.
+        jobs.errors.RetryableError: another attempt can help.
+        jobs.errors.PermanentError: the incident is unknown, or the response is not its timeline.
     """
     path = f"/api/v1/timeline/{quote(incident_id, safe='')}"
     trace = Trace(client.source, client.url(path), tally)
@@ -48,7 +48,7 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -
 
 
 def _read(document: JsonStream, limits: SourceLimits, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """The timeline's header; `{"timeline": {…}}` is opened, and what else stands in that envelope is let go."""
+    """The timeline's header; `{"timeline": {…}}` is unwrapped, and other keys of that wrapper are dropped."""
     header: dict[str, Any] = {}
     enclosed: dict[str, Any] | None = None
     has_events = False
@@ -91,6 +91,6 @@ def _events(document: JsonStream, limits: SourceLimits, keep: Callable[[dict[str
 def _check(client: SourceClient, header: dict[str, Any], incident_id: str, events: int) -> None:
     if header.get("incident_id") != incident_id:
         raise faults.invalid(client.source, f"it answered with another incident than {incident_id}.")
-    told = header.get("event_count", events)
-    if isinstance(told, bool) or told != events:
+    count = header.get("event_count", events)
+    if isinstance(count, bool) or count != events:
         raise faults.invalid(client.source, f"it sent {events} events, which is not what its event_count says.")

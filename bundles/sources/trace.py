@@ -1,4 +1,4 @@
-"""What is remembered while one source is read: when, from where, how many records, the hash of its bytes."""
+"""The provenance of one source: when and where it was read, its number of records, the hash of its bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobs.errors import PermanentError, RetryableError
 
 
 class Tally:
-    """Records read so far over all sources; tells progress and lets the work be stopped."""
+    """Counts the records of all sources, reports progress, and lets the work be stopped."""
 
     def __init__(self, on_progress: Progress, check: Check) -> None:
         self._on_progress = on_progress
@@ -25,21 +25,21 @@ class Tally:
         """Count one record of `what`."""
         self._done += 1
         if self._done % 100 == 0:
-            self.tell(what)
+            self.report(what)
 
-    def tell(self, what: str) -> None:
-        """Say that `what` is being read."""
+    def report(self, what: str) -> None:
+        """Report that `what` is being read."""
         self._on_progress(what, self._done, None)
 
 
 class Trace:
-    """The provenance of one source, in the making.
+    """Collects the provenance of one source while it is read.
 
     Args:
-        source: which.
-        url: where it is read from, without credentials.
+        source: the source.
+        url: without credentials.
         tally: counts its records.
-        within: the trace of several readings that this one is part of; it learns the same bytes.
+        within: the trace over several readings, which receives the same bytes.
     """
 
     def __init__(self, source: Source, url: str, tally: Tally, *, within: Trace | None = None) -> None:
@@ -51,10 +51,10 @@ class Trace:
         self._fetched_at = datetime.now(UTC)
         self.records = 0
         tally.check()
-        tally.tell(source.title)
+        tally.report(source.title)
 
     def read(self, piece: bytes) -> None:
-        """Hash bytes of a response; responses of several pages are hashed as one."""
+        """Hash bytes of a response; several pages are hashed as one stream."""
         self._hash.update(piece)
         if self._within is not None:
             self._within.read(piece)
@@ -62,13 +62,13 @@ class Trace:
             self._tally.check()
 
     def record(self, *, again: bool = False) -> None:
-        """Count one record; `again` when progress has counted it in an earlier reading."""
+        """Count one record; `again` if progress already counted it in an earlier reading."""
         self.records += 1
         if not again:
             self._tally.add(self._source.title)
 
     def provenance(self) -> dict[str, Any]:
-        """What the manifest says of this source."""
+        """The source's entry in the manifest."""
         return {
             "url": self._url,
             "fetched_at": self._fetched_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -79,13 +79,13 @@ class Trace:
 
 @dataclass(frozen=True)
 class Part:
-    """One source, read to its end: its member, written, and where it came from.
+    """One source, read to its end: its written member and its provenance.
 
     Attributes:
         member: the file.
         provenance: for the manifest.
-        count: records in it.
-        fault: why something may be missing from it; only where a partial bundle is allowed.
+        count: number of records.
+        fault: why something may be missing from it; only if a partial bundle is allowed.
     """
 
     member: Path

@@ -1,8 +1,8 @@
-"""Deadlines that hold against a source which sends one byte at a time.
+"""Deadlines that also hold for a source that sends one byte at a time.
 
-A timeout of a socket is renewed by every byte, so a response could be drawn out for ever. Here every read of a
-connection, headers included, draws on one allowance for the whole exchange. Only waiting for the source counts, not
-the time we take ourselves between two reads.
+A socket timeout starts again with every byte, so a response could take forever. Here every read of a connection,
+including headers, uses up one allowance for the whole exchange. Only time spent waiting for the source counts, not the
+time between two reads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class Allowance:
-    """Seconds that the exchange in progress may still spend waiting for the source.
+    """The seconds that an exchange may still wait for the source.
 
     Args:
         stall_s: longest wait for the next byte.
@@ -44,7 +44,7 @@ class Allowance:
         return min(self._stall_s, self._left_s)
 
     def spend(self, seconds: float) -> None:
-        """Count a wait."""
+        """Subtract a wait."""
         self._left_s -= seconds
 
 
@@ -74,7 +74,7 @@ class _AllowedReader(io.RawIOBase):
 
 
 class _AllowedSocket:
-    """A connected socket whose file, which http.client reads from, keeps to the allowance."""
+    """A connected socket whose file object, which http.client reads from, uses the allowance."""
 
     def __init__(self, connected: socket.socket, allowance: Allowance) -> None:
         self._socket = connected
@@ -88,14 +88,14 @@ class _AllowedSocket:
 
 
 class AllowanceAdapter(HTTPAdapter):
-    """A transport of `requests` that never retries and keeps to an allowance."""
+    """A transport of `requests` that never retries and uses an allowance."""
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002 -- the signature is that of requests
-        """Make pools whose connections keep to the allowance."""
+        """Make pools whose connections use the allowance."""
         self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **options)
         self.poolmanager.pool_classes_by_scheme = _pool_classes(self._allowance)
 

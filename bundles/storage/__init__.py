@@ -1,1 +1,1 @@
-"""The bundle and artifact stores: their identity, and the bundle files in them."""
+"""The bundle and artifact stores: their identity, and the bundle files."""

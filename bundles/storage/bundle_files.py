@@ -1,8 +1,8 @@
-"""Where bundle files live below OUTPUT_DIR, and how a finished one gets its name.
+"""The bundle files below OUTPUT_DIR: staging, publishing, sweeping and opening.
 
 Work in progress is in `.staging/<job>-<lease token>/`, uploads in `.quarantine/`, finished bundles directly in the
-directory. A published file keeps a second link in its staging folder until its row is committed; so the sweep knows,
-without guessing from names, which files belong to attempts that never finished, and touches no other.
+directory. A published file keeps a second link in its staging folder until its row is committed. So the sweep knows
+which files belong to unfinished attempts, without guessing from names, and touches no others.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from jobs.queue.disk_space import free_bytes
 
 STAGING, QUARANTINE = ".staging", ".quarantine"
 PUBLISHED_AS = "published-as"
-OVER = ".over"
-_ATTEMPT = re.compile(rf"([0-9a-f]{{32}})-([0-9a-f]{{32}})(?:{re.escape(OVER)})?")
+ABANDONED = ".over"
+_ATTEMPT = re.compile(rf"([0-9a-f]{{32}})-([0-9a-f]{{32}})(?:{re.escape(ABANDONED)})?")
 
 ABANDONED_SQL = """
 SELECT given.folder
@@ -48,12 +48,12 @@ def output_dir() -> Path:
 
 
 def room() -> int | None:
-    """Bytes that a bundle may take in OUTPUT_DIR now; None when it cannot be told."""
+    """Free bytes for a bundle in OUTPUT_DIR; None if unknown."""
     return free_bytes(output_dir())
 
 
 def quarantine() -> Path:
-    """The directory of uploads, made when missing.
+    """The directory of uploads, created if missing.
 
     Raises:
         StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
@@ -65,7 +65,7 @@ def quarantine() -> Path:
 
 
 def staging_of(job_id: UUID, lease_token: UUID) -> Path:
-    """Where an attempt's directory is, if it has one."""
+    """The staging directory of an attempt, which may not exist."""
     return output_dir() / STAGING / f"{job_id.hex}-{lease_token.hex}"
 
 
@@ -73,7 +73,7 @@ def make_staging(job_id: UUID, lease_token: UUID) -> Path:
     """A new, empty directory for one attempt, in the file system where its bundle will be published.
 
     Raises:
-        CannotWriteError: a code of the disk's.
+        CannotWriteError: `storage_full` or `write_failed`.
         StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
     """
     store_identity.require(store_identity.BUNDLES)
@@ -87,17 +87,17 @@ def make_staging(job_id: UUID, lease_token: UUID) -> Path:
 
 
 def publish(finished: Path, name: str) -> None:
-    """Give an attempt's file its name in OUTPUT_DIR, keeping its link in the staging folder.
+    """Give an attempt's file its name in OUTPUT_DIR and keep its link in the staging folder.
 
     Args:
         finished: written and fsynced, in the attempt's staging folder.
         name: must not exist; a name is never reused.
 
     Raises:
-        CannotWriteError: `name_taken`, or a code of the disk's.
+        CannotWriteError: `name_taken`, `storage_full` or `write_failed`.
     """
     try:
-        # First the note, then the name: a file that has a name has a note that leads to it, after a power cut too.
+        # The note is synced before the name exists, so that every named file has a note, even after a power failure.
         note = finished.with_name(PUBLISHED_AS)
         with note.open("w", encoding="utf-8") as file:
             file.write(f"{finished.name}\n{name}\n")
@@ -108,17 +108,17 @@ def publish(finished: Path, name: str) -> None:
         os.link(finished, output_dir() / name, follow_symlinks=False)
         sync_directory(output_dir())
     except FileExistsError as error:
-        raise CannotWriteError("name_taken", f"{name} exists already; a name is never reused.") from error
+        raise CannotWriteError("name_taken", f"{name} already exists; a name is never reused.") from error
     except OSError as error:
         raise write_error(error) from error
 
 
-def taken(staging: Path) -> int:
-    """Bytes of the disk that an attempt's folder takes."""
+def disk_usage(staging: Path) -> int:
+    """Bytes that an attempt's folder uses on disk."""
     found = 0
     for folder, _, names in os.walk(staging):
         for name in names:
-            with contextlib.suppress(OSError):  # gone meanwhile
+            with contextlib.suppress(OSError):  # removed meanwhile
                 found += Path(folder, name).lstat().st_blocks * 512
     return found
 
@@ -129,7 +129,7 @@ def remove_staging(staging: Path) -> None:
 
 
 def withdraw(staging: Path) -> None:
-    """Take back what an attempt published, if it did, and remove its folder."""
+    """Remove the file that an attempt published, if any, and its folder."""
     try:
         inner, name, _ = (staging / PUBLISHED_AS).read_text(encoding="utf-8").split("\n")
         published = output_dir() / name
@@ -137,15 +137,15 @@ def withdraw(staging: Path) -> None:
             published.unlink()
             sync_directory(output_dir())
     except (OSError, ValueError):
-        pass  # nothing was published, or it is gone already
+        pass  # nothing was published, or it was already removed
     remove_staging(staging)
 
 
 def sweep() -> int:
-    """Remove what attempts left behind whose lease is over, however they ended.
+    """Remove the staging folders and unregistered files of attempts that no longer hold their lease.
 
     Returns:
-        How many staging folders were removed; none where this is not the database's store, which knows their leases.
+        The number of staging folders removed; 0 if this is not the database's store, whose leases are then unknown.
     """
     if store_identity.hindrance(store_identity.BUNDLES):
         return 0
@@ -155,7 +155,7 @@ def sweep() -> int:
         return 0
     matches = [match for match in map(_ATTEMPT.fullmatch, folders) if match]
     with connection.cursor() as cursor:
-        # One statement, one snapshot: an attempt that still holds its lease here may yet commit, all others cannot.
+        # One statement sees one snapshot: only attempts that hold their lease in it can still commit.
         cursor.execute(ABANDONED_SQL, [[m[0] for m in matches], [m[1] for m in matches], [m[2] for m in matches]])
         abandoned = [row[0] for row in cursor.fetchall()]
     for folder in abandoned:
@@ -171,10 +171,10 @@ def open_bundle(name: str) -> BinaryIO:
     """Open a finished bundle for reading; no link is followed.
 
     Raises:
-        BundleUnavailableError: it is not there, or is no regular file.
+        BundleUnavailableError: it is missing or not a regular file.
         StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
     """
-    unavailable = BundleUnavailableError("The bundle's file is not where it belongs. Its record is safe.")
+    unavailable = BundleUnavailableError("The bundle's file is missing or is not a regular file. Its record is kept.")
     if "/" in name or name.startswith("."):
         raise unavailable
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -190,10 +190,10 @@ def open_bundle(name: str) -> BinaryIO:
 
 
 def is_lost(name: str) -> bool:
-    """Whether a finished bundle's file is not there, in the store that the database knows.
+    """Whether a finished bundle's file is missing from the store that the database knows.
 
     Raises:
-        StoreMismatchError: this host's OUTPUT_DIR is another directory, which says nothing of the file.
+        StoreMismatchError: this host's OUTPUT_DIR is not that store.
     """
     with store_identity.opened(store_identity.BUNDLES) as folder:
         try:
@@ -204,16 +204,16 @@ def is_lost(name: str) -> bool:
 
 
 def _set_aside(staging: Path) -> Path:
-    """Give an abandoned folder another name, and return it.
+    """Rename an abandoned folder and return its new path.
 
-    A frozen attempt that wakes now finds its folder gone and cannot publish: all that it ever published is in the note.
+    A suspended attempt that resumes finds its folder gone and cannot publish any more.
     """
-    if staging.name.endswith(OVER):
+    if staging.name.endswith(ABANDONED):
         return staging
-    over = staging.with_name(staging.name + OVER)
-    with contextlib.suppress(FileNotFoundError):  # another host's sweep was quicker, or the attempt itself
-        staging.rename(over)
-    return over
+    abandoned = staging.with_name(staging.name + ABANDONED)
+    with contextlib.suppress(FileNotFoundError):  # already removed by another host's sweep or by the attempt
+        staging.rename(abandoned)
+    return abandoned
 
 
 def _is_registered(staging: Path) -> bool:

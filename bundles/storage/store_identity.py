@@ -1,12 +1,12 @@
-"""Whether the directories of this host are the stores that the database knows.
+"""Checks that the directories of this host are the stores that the database knows.
 
-All processes share OUTPUT_DIR and FORENSIC_STORAGE_PATH. Each of the two carries an id in a file, `.store-id`, and the
-database keeps the id of the one that counts. A disk that is not mounted, a directory of a host's own, or a database
-from a backup shows as a difference; then no file counts as missing there, and nothing is written or removed.
+All processes share OUTPUT_DIR and FORENSIC_STORAGE_PATH. Each of the two has an id in a file, `.store-id`, and the
+database has the id of the right one. They differ if a disk is not mounted, a host has its own directory, or the
+database was restored from a backup. Then no file there counts as missing, and nothing is written or removed.
 
-The first process that needs a store which the database does not know yet gives it its id: it writes the id beside
-(`.store-id.<id>`), then the row, and then renames the file. The row decides a race, and a process that dies in
-between leaves a proposal that the next one makes the marker, since the database names it.
+The first process that needs a store without an id creates one: it writes a proposal (`.store-id.<id>`), inserts the
+row, and renames the file. The row decides a race. If the process dies in between, the next one finds the proposal that
+the database names and makes it the marker.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Known:
-    """What the database knows of a store: its id, and the host that used it first or adopted it."""
+    """A store's row in the database: its id, and the host that first used or adopted it."""
 
     store_id: UUID
     host: str
 
 
 def root(kind: str) -> Path:
-    """The directory that this host's settings name for a store."""
+    """The directory of a store in this host's settings."""
     return Path(settings.OUTPUT_DIR if kind == BUNDLES else settings.FORENSIC_STORAGE_PATH)
 
 
 def known_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, Known]:
-    """The rows of `KNOWN_SQL`, or of `KNOWN_AS_JSON`, by kind of store; for a reader with a query of its own."""
+    """The rows of `KNOWN_SQL` or `KNOWN_AS_JSON` by kind of store; for callers with their own query."""
     return {str(kind): Known(UUID(str(store_id)), str(host)) for kind, store_id, host in rows}
 
 
@@ -69,10 +69,10 @@ def known() -> dict[str, Known]:
 
 
 def difference(kind: str, known: Known | None) -> str:
-    """How this host's directory differs from the store that the database knows, in words that begin with its variable.
+    """How this host's directory differs from the store that the database knows; begins with the setting's name.
 
     Returns:
-        Nothing when it is that store, or when neither has an id yet: it gets one with its first use.
+        The text; empty if it is that store, or if neither has an id yet.
     """
     try:
         folder = os.open(root(kind), _FOLDER)
@@ -85,17 +85,17 @@ def difference(kind: str, known: Known | None) -> str:
 
 
 def mismatches(known: Mapping[str, Known]) -> dict[str, str]:
-    """For each store of this host that differs: its `difference`, this host's name and what to do, as an error says it.
+    """Kind → error message, for each store of this host that differs from the database's.
 
     Args:
-        known: what the database knows, by kind.
+        known: the stores in the database, by kind.
     """
     found = {kind: difference(kind, known.get(kind)) for kind in VARIABLES}
     return {kind: str(_mismatch(kind, words)) for kind, words in found.items() if words}
 
 
 def what_to_do(kind: str) -> str:
-    """What makes a difference go away."""
+    """How to resolve a difference."""
     return (
         f"Mount the right directory there or correct {VARIABLES[kind]}; only when this directory is meant to take the "
         f"other's place, run `manage.py adopt_store {kind}` here"
@@ -104,9 +104,9 @@ def what_to_do(kind: str) -> str:
 
 @contextmanager
 def opened(kind: str) -> Iterator[int]:
-    """The directory handle of a store that is the database's; looked up below it, what is absent is absent.
+    """Open a store's directory and check that it is the database's store, so that a file missing in it is really lost.
 
-    A store that neither has an id nor is known gets one.
+    A store without an id in both places gets one.
 
     Args:
         kind: `BUNDLES` or `ARTIFACTS`.
@@ -120,7 +120,7 @@ def opened(kind: str) -> Iterator[int]:
     except OSError as error:
         raise _mismatch(kind, _cannot_be_opened(kind, row, error)) from error
     try:
-        if row is None:  # where there is an id by now, another process may have given it since
+        if row is None:  # if there is an id now, another process may have just created it
             row = known().get(kind) if store_marker.read(folder) else _introduce(kind, folder)
         if words := _difference(kind, folder, row):
             raise _mismatch(kind, words)
@@ -130,7 +130,7 @@ def opened(kind: str) -> Iterator[int]:
 
 
 def require(*kinds: str) -> None:
-    """Pass when each of these stores is the database's at this moment.
+    """Check that each of these directories is the database's store now.
 
     Raises:
         StoreMismatchError: one is not.
@@ -141,7 +141,7 @@ def require(*kinds: str) -> None:
 
 
 def hindrance(*kinds: str) -> str:
-    """Why this host cannot use these stores now, in words; nothing when it can."""
+    """Why this host cannot use these stores now; empty if it can."""
     try:
         require(*kinds)
     except StoreMismatchError as error:
@@ -150,20 +150,20 @@ def hindrance(*kinds: str) -> str:
 
 
 def bundles_hindrance() -> str:
-    """`hindrance` of jobs that need the bundle store alone."""
+    """`hindrance` for jobs that need only the bundle store."""
     return hindrance(BUNDLES)
 
 
 def any_hindrance() -> str:
-    """`hindrance` of jobs that need both stores."""
+    """`hindrance` for jobs that need both stores."""
     return hindrance(BUNDLES, ARTIFACTS)
 
 
 def hold(*kinds: str) -> None:
-    """In the transaction that writes down what is in a store: it is the database's, and stays so until COMMIT.
+    """Lock the rows of these stores until COMMIT and check the directories; call it before registering files.
 
     Raises:
-        RetryableError: `store_mismatch`: it is not any more; nothing may be written down.
+        RetryableError: `store_mismatch`: a directory is no longer the database's store.
     """
     with connection.cursor() as cursor:
         cursor.execute(HOLD_SQL, [list(kinds)])
@@ -176,16 +176,16 @@ def hold(*kinds: str) -> None:
 
 
 def adopt(principal: Principal, kind: str) -> UUID:
-    """Make this host's directory the store that the database knows, under a new id, and tell custody.
+    """Make this host's directory the database's store, under a new id, and record it in custody.
 
-    The new id also parts it from another database that may have known it: that one refuses it from now on.
+    Another database that knew the directory refuses it from now on, because of the new id.
 
     Args:
-        principal: who decides so, at a shell of this host.
+        principal: the user at a shell of this host.
         kind: `BUNDLES` or `ARTIFACTS`.
 
     Raises:
-        StoreMismatchError: the directory is not there, or takes no file.
+        StoreMismatchError: the directory does not exist or is not writable.
     """
     adopted = uuid4()
     try:
@@ -208,10 +208,10 @@ def adopt(principal: Principal, kind: str) -> UUID:
 
 
 def _introduce(kind: str, folder: int) -> Known:
-    """Give a store its id, unless another process was quicker with the row; what the database knows then."""
+    """Give a store an id, unless another process inserts the row first; returns the row."""
     proposed = uuid4()
     _propose(kind, folder, proposed)
-    with connection.cursor() as cursor:  # one statement: a process that freezes here keeps nobody else waiting
+    with connection.cursor() as cursor:  # one statement, so that a suspended process blocks no other
         cursor.execute(INTRODUCE_SQL, [kind, proposed, socket.gethostname()])
     row = known()[kind]
     if row.store_id != proposed:
@@ -231,7 +231,7 @@ def _propose(kind: str, folder: int, store_id: UUID) -> None:
 
 
 def _difference(kind: str, folder: int, known: Known | None) -> str:
-    """As `difference`, of an open directory."""
+    """Like `difference`, for an open directory."""
     name, title, found = VARIABLES[kind], TITLES[kind], store_marker.read(folder)
     if known is None:
         return f"{name}: {_found(found)}, of another database; this one knows no {title} yet"
@@ -241,12 +241,12 @@ def _difference(kind: str, folder: int, known: Known | None) -> str:
             return ""
     except OSError as error:
         return f"{name}: no store id can be written there ({error.strerror})"
-    return f"{name}: {_found(found)}, and not the {title} that the database knows ({_described(known)})"
+    return f"{name}: {_found(found)}, not the {title} that the database knows ({_described(known)})"
 
 
 def _found(text: str) -> str:
     if not text:
-        return f"no store id ({store_marker.NAME}) is there, as on a disk that is not mounted"
+        return f"no store id ({store_marker.NAME}) is there; the disk may not be mounted"
     if text == store_marker.UNREADABLE:
         return f"its store id ({store_marker.NAME}) cannot be read"
     return f"this is store {text[:8]}"

@@ -1,7 +1,7 @@
-"""The file that makes a directory a store: it holds the store's id, one line, and is replaced in one step.
+"""The marker file that makes a directory a store: one line with the store's id.
 
-A new id is first written beside it, as a proposal (`.store-id.<id>`); once the database knows that id, whoever sees
-both renames the proposal. So a process may die at any point.
+A new id is first written as a proposal (`.store-id.<id>`). Once the database has that id, any process renames the
+proposal to the marker, so a process may die at any point.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def read(folder: int) -> str:
         folder: handle of the store's directory.
 
     Returns:
-        The id; empty when there is no marker, `UNREADABLE` when it holds none.
+        The id; empty if there is no marker, `UNREADABLE` if it contains no id.
     """
     try:
         descriptor = os.open(NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
@@ -40,15 +40,15 @@ def read(folder: int) -> str:
 
 
 def propose(folder: int, store_id: UUID) -> None:
-    """Write an id into the store's directory, durably; it counts once the database knows it.
+    """Write a proposal durably to the store's directory; it counts once the database has its id.
 
     Raises:
-        OSError: the directory takes no file.
+        OSError: the directory is not writable.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(_proposal(store_id), flags, 0o644, dir_fd=folder)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        # Everybody may read it, whatever the umask: the command that adopts a store may run as another user.
+        # Readable by all, whatever the umask, since the command that adopts a store may run as another user.
         os.fchmod(descriptor, 0o644)
         file.write(f"{store_id}\n")
         file.flush()
@@ -57,22 +57,22 @@ def propose(folder: int, store_id: UUID) -> None:
 
 
 def withdraw(folder: int, store_id: UUID) -> None:
-    """Remove a proposal that another was quicker than, unless that one has done so already."""
+    """Remove a proposal that lost the race, if it still exists."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_proposal(store_id), dir_fd=folder)
 
 
 def confirm(folder: int, store_id: UUID) -> bool:
-    """Make the proposal that the database knows the marker, and remove all others; whether there was one.
+    """Make the proposal with the database's id the marker and remove all others; returns whether there was one.
 
     Raises:
-        OSError: the directory takes no change.
+        OSError: the directory is not writable.
     """
     try:
         os.rename(_proposal(store_id), NAME, src_dir_fd=folder, dst_dir_fd=folder)
     except FileNotFoundError:
         return False
-    for name in os.listdir(folder):  # of processes that died, or that another was quicker than
+    for name in os.listdir(folder):  # proposals of processes that died or lost the race
         if name.startswith(f"{NAME}."):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)

@@ -1,1 +1,1 @@
-"""Timelines as they are looked at: each event's place in time, its phase and severity, in a table that can be asked."""
+"""Timelines for display: the time, phase and severity of each event, in a database table."""

@@ -1,6 +1,6 @@
-"""What an event says of itself: its phase, its severity, its time, and the few words that a list shows.
+"""Reads the phase, severity, time and description of an event.
 
-Everything comes from the event's own fields. What names no phase or severity that is known stays unassigned or unrated;
+Everything comes from the event's own fields. An event without a known phase or severity stays unassigned or unrated;
 nothing is guessed from other fields, and no event is left out.
 """
 
@@ -13,8 +13,7 @@ from typing import Any
 from bundles.format.model.canonical import canonical_json
 from bundles.timelines.times import UNDATED, read
 
-# MITRE ATT&CK's tactics in their order; the steps of the Lockheed Martin kill chain that ATT&CK does not have stand
-# where they happen.
+# MITRE ATT&CK's tactics in order, with the steps of the Lockheed Martin kill chain that ATT&CK does not have inserted.
 PHASES = (
     "reconnaissance", "resource-development", "weaponization", "delivery", "initial-access", "exploitation",
     "execution", "installation", "persistence", "privilege-escalation", "defense-evasion", "credential-access",
@@ -35,10 +34,10 @@ PHASE_FIELDS = (
 
 UNRATED, INFO, LOW, MEDIUM, HIGH, CRITICAL = range(6)
 SEVERITIES = ("unrated", "info", "low", "medium", "high", "critical")
-SAME_SEVERITY = {"informational": INFO, "information": INFO, "moderate": MEDIUM}
+OTHER_SEVERITY_NAMES = {"informational": INFO, "information": INFO, "moderate": MEDIUM}
 
-# Where an event has several of these, the first that says its zone counts, else the first that can be read. When a
-# collector received it (`@timestamp`) is the last resort.
+# If an event has several of these, the first with a time zone counts, else the first that can be read. The time at
+# which a collector received it (`@timestamp`) is used last.
 TIME_FIELDS = ("UtcTime", "datetime", "timestamp", "eventTime", "EventTime", "@timestamp")
 IN_UTC_BY_NAME = "UtcTime"
 
@@ -48,19 +47,18 @@ WORDS_CHARS = 1800
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One event as the drawing and the table need it; texts are shortened, the event itself is in the evidence.
+    """One event for the drawing and the table; texts are shortened, the full event is in the evidence.
 
     Attributes:
-        at_us: microseconds since 1970 in UTC; `UNDATED` when its time cannot be read.
-        time: the time as the event writes it; all its times with their names, the one that counts first, where they
-            are not the same moment.
+        at_us: microseconds since 1970 in UTC; `UNDATED` if its time cannot be read.
+        time: the time as written in the event; if several times differ, all with their names, the used one first.
         phase: one of `PHASES`, or `UNASSIGNED`.
         severity: 0 (unrated) to 5 (critical).
-        kind: what was seen.
+        kind: the type of alert, or the title.
         technique: ATT&CK technique, id and name.
-        source: where it came from.
-        target: what it was aimed at.
-        words: everything above in lower case, and the file that it was read from, to be searched.
+        source: the source host or address.
+        target: the target host or address.
+        words: search text in lower case: the fields above, and the file and channel of the event.
     """
 
     at_us: int
@@ -81,13 +79,13 @@ def point_of(event: dict[str, Any]) -> Point:
     kind = listed(event.get("alert_type") or event.get("title") or event.get("type"))
     technique = _technique(event, metadata)
     source, target = listed(event.get("source")), listed(event.get("target"))
-    told = _phase_told(event, metadata)
+    stated = _stated_phase(event, metadata)
     at_us, time = time_of(event)
-    words = (kind, technique, source, target, event.get("title"), told, metadata.get("file"), metadata.get("channel"))
+    words = (kind, technique, source, target, event.get("title"), stated, metadata.get("file"), metadata.get("channel"))
     return Point(
         at_us=at_us,
         time=time,
-        phase=_phase(told),
+        phase=_phase(stated),
         severity=severity_of(event.get("severity")),
         kind=kind,
         technique=technique,
@@ -98,15 +96,15 @@ def point_of(event: dict[str, Any]) -> Point:
 
 
 def severity_of(value: Any) -> int:
-    """The severity that a record's word stands for; `UNRATED` when it is none of ours."""
+    """The severity named in a record; `UNRATED` if it is not known."""
     if not isinstance(value, str):
         return UNRATED
     word = value.strip().lower()
-    return SEVERITIES.index(word) if word in SEVERITIES else SAME_SEVERITY.get(word, UNRATED)
+    return SEVERITIES.index(word) if word in SEVERITIES else OTHER_SEVERITY_NAMES.get(word, UNRATED)
 
 
 def time_of(event: dict[str, Any]) -> tuple[int, str]:
-    """When it happened, and what it says of that: `at_us` and `time` of its `Point`."""
+    """The `at_us` and `time` of the event's `Point`."""
     fields = [_TimeField(name, event[name]) for name in TIME_FIELDS if name in event]
     fields = [one for one in fields if not one.is_empty] or fields[:1]
     if not fields:
@@ -120,7 +118,7 @@ def time_of(event: dict[str, Any]) -> tuple[int, str]:
 
 
 class _TimeField:
-    """What one field of an event says of its time."""
+    """The time in one field of an event."""
 
     def __init__(self, name: str, value: Any) -> None:
         self.name = name
@@ -128,13 +126,13 @@ class _TimeField:
         self.at_us, has_zone = read(value)
         self.has_zone = has_zone or name == IN_UTC_BY_NAME
         if self.is_empty or isinstance(value, bool):
-            self.text = listed(json.dumps(value))  # null, true, "": no text of its own, and yet something was written
+            self.text = listed(json.dumps(value))  # shows null, true or "" as written
         else:
             self.text = listed(value if isinstance(value, str | list | dict) else str(value))
 
 
 def listed(value: Any) -> str:
-    """A field as one line of a list: short, and without what no database column can hold."""
+    """A field as a short line of text, without characters that a database column cannot store."""
     if value is None:
         return ""
     if isinstance(value, str) and value.isprintable():
@@ -148,12 +146,12 @@ def _technique(event: dict[str, Any], metadata: dict[str, Any]) -> str:
     return listed(" ".join(listed(part) for part in (identifier, metadata.get("technique_name")) if part))
 
 
-def _phase_told(event: dict[str, Any], metadata: dict[str, Any]) -> Any:
-    return next((held[name] for name in PHASE_FIELDS for held in (metadata, event) if held.get(name)), None)
+def _stated_phase(event: dict[str, Any], metadata: dict[str, Any]) -> Any:
+    return next((part[name] for name in PHASE_FIELDS for part in (metadata, event) if part.get(name)), None)
 
 
-def _phase(told: Any) -> str:
-    for word in told if isinstance(told, list) else [told]:
+def _phase(stated: Any) -> str:
+    for word in stated if isinstance(stated, list) else [stated]:
         name = (word.get("phase_name") or word.get("name") or word.get("id")) if isinstance(word, dict) else word
         if not isinstance(name, str):
             continue

@@ -1,15 +1,15 @@
-"""The time in which nearly all of a timeline happened, so that a few events far away do not press a drawing together.
+"""The span of a timeline's drawing, without a few distant events that would compress the rest.
 
-One event dated 1601 or 9999 would leave all others a single mark. Where at least three quarters of the events lie
-together, each less than a year from the next, and would all fall into one mark, the stretch is theirs; else it is the
-whole time.
+One event dated 1601 or 9999 would compress all others into a single mark. If at least three quarters of the events form
+a group, each less than a year from the next, and all would fall into one mark, the span is that of the group. Otherwise
+it is the whole time.
 """
 
 from __future__ import annotations
 
 from django.db import connection
 
-MARKS = 34  # of a lane, side by side
+MARKS = 34  # side by side in a lane
 YEAR_US = 365 * 86_400 * 10**6
 
 _LARGEST_GROUP = """
@@ -27,12 +27,12 @@ GROUP BY group_number ORDER BY events DESC LIMIT 1
 
 
 def main_stretch(timeline_id: int, dated: int, first_us: int, last_us: int) -> tuple[int, int]:
-    """The first and last microsecond of that time.
+    """The first and last microsecond of the span.
 
     Args:
-        timeline_id: whose points are asked.
-        dated: how many of them have a time.
-        first_us: the earliest of these.
+        timeline_id: the timeline.
+        dated: number of its events with a time.
+        first_us: the earliest of these times.
         last_us: the latest.
     """
     if last_us - first_us > YEAR_US:

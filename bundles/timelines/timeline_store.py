@@ -1,7 +1,7 @@
-"""Keeping a timeline where it can be asked: one table of its events per incident and origin, made anew when it changes.
+"""Stores the events of a timeline in a table, per incident and origin; replaced when the timeline changes.
 
-The table is derived: everything in it is in the evidence, and it may be made again at any time. A timeline replaces the
-one before it in one transaction, the caller's, so a page never sees half of one.
+Everything in the table is derived from the evidence and can be rebuilt at any time. A timeline replaces the previous
+one in the caller's transaction, so a page never sees half of one.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s:
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A bundle's timeline, read before the transaction that keeps it.
+    """A bundle's timeline, read before the transaction that stores it.
 
     Attributes:
-        rows: the scratch file with one point a line; it must stay until the points are kept.
+        rows: the scratch file with one point per line; must exist until the points are stored.
         sha256: of `timeline.json`.
-        counts: `events`, `alerts` (by severity) and `artifacts`; None for each that the bundle does not carry.
+        counts: `events`, `alerts` (by severity) and `artifacts`; None for each that the bundle does not have.
     """
 
     rows: Path
@@ -61,25 +61,25 @@ def prepare(
     """Read a bundle's data members.
 
     Args:
-        members: `timeline.json`, `alerts.json`, `artifacts.json` → the file, those that the bundle carries.
+        members: `timeline.json`, `alerts.json`, `artifacts.json` → the file, if the bundle has it.
         sha256_of: member → its SHA-256 (hex).
         scratch: the new file for the points.
         check: called often; raises to stop the work.
 
     Raises:
-        RecordError: a member is not what it should be.
+        RecordError: a member is malformed.
     """
     events: int | None = None
     if paths.TIMELINE in members:
         events = 0
         with scratch.open("x", encoding="ascii") as out:
-            for event, _ in _watched(read_timeline(members[paths.TIMELINE]).events, check):
+            for event, _ in _checked(read_timeline(members[paths.TIMELINE]).events, check):
                 events += 1
                 if events <= MOST_EVENTS:
                     out.write(json.dumps(_values(point_of(event))) + "\n")
     alerts: dict[str, int] | None = None
     if paths.ALERTS in members:
-        records = _watched(iter_array(members[paths.ALERTS]), check)
+        records = _checked(iter_array(members[paths.ALERTS]), check)
         found = Counter(severity_of(record.get("severity")) for record, _ in records)
         alerts = {SEVERITIES[severity]: count for severity, count in found.items()}
     artifacts = sum(1 for _ in iter_array(members[paths.ARTIFACTS])) if paths.ARTIFACTS in members else None
@@ -88,7 +88,7 @@ def prepare(
 
 
 def keep_bundled(incident_id: str, bundle_id: UUID, prepared: Prepared) -> None:
-    """Make a bundle's timeline the one of its incident; a bundle without one leaves the last that was known."""
+    """Store a bundle's timeline as that of its incident; a bundle without a timeline changes nothing."""
     events = prepared.counts["events"]
     if events is None:
         return
@@ -103,12 +103,12 @@ def keep_bundled(incident_id: str, bundle_id: UUID, prepared: Prepared) -> None:
 
 
 def keep_restored(incident_id: str, records: Iterable[str], events: int) -> None:
-    """Make the events that were restored here the restored timeline of their incident.
+    """Store restored events as the restored timeline of their incident.
 
     Args:
-        incident_id: whose.
+        incident_id: the incident.
         records: the canonical record of each event, in order.
-        events: how many there are.
+        events: their number.
     """
     _lock(incident_id, KeptTimeline.Origin.RESTORED)
     points = (point_of(parse_record(record)) for record in islice(records, MOST_EVENTS))
@@ -116,7 +116,7 @@ def keep_restored(incident_id: str, records: Iterable[str], events: int) -> None
 
 
 def _lock(incident_id: str, origin: str) -> None:
-    """Until the caller's transaction ends, let nobody else replace this timeline."""
+    """Lock this timeline against other writers until the caller's transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"timeline {origin} {incident_id}"])
 
@@ -145,7 +145,8 @@ def _replace(incident_id: str, origin: str, points: Iterable[Point], events: int
         )
 
 
-def _watched(records: Iterator[T], check: Callable[[], None]) -> Iterator[T]:
+def _checked(records: Iterator[T], check: Callable[[], None]) -> Iterator[T]:
+    """`records`, calling `check` every 1000."""
     for number, record in enumerate(records):
         if number % 1000 == 0:
             check()

@@ -1,7 +1,7 @@
-"""When an event happened, as its fields say it: read exactly, or not at all.
+"""Reads the time of an event exactly, or not at all.
 
-A wrong date is worse than none, so only forms with one meaning are read; `docs/timelines.md` lists them. Numbers are
-read from their digits and never pass through a float.
+A wrong date is worse than none, so only unambiguous formats are read; `docs/timelines.md` lists them. Numbers are read
+from their digits and never converted to a float.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNDATED = 2**63 - 1
 
-# Digits alone count one of these units since a day, if that puts them into the years 1990 to 2100. No number fits two.
+# A number is a count of the one of these units that puts it into the years 1990 to 2100. No number fits two units.
 FIRST_OF_EPOCHS_US, END_OF_EPOCHS_US = 631_152_000 * 10**6, 4_133_980_800 * 10**6
-UNITS = (  # how many make a second; how many seconds before 1970 the count begins
+UNITS = (  # units per second; seconds before 1970 at which the count begins
     (1, 0),
     (10**3, 0),
     (10**6, 0),
@@ -35,10 +35,11 @@ CALENDARS = tuple(re.compile(form, re.ASCII | re.IGNORECASE) for form in (WITH_S
 
 
 def read(value: Any) -> tuple[int, bool]:
-    """Read one value of JSON: a text, or a number of any class whose `str()` is the number's own text.
+    """Read one JSON value: a string, or a number of any class whose `str()` is its original text.
 
     Returns:
-        Microseconds since 1970 in UTC, what is finer cut off, or `UNDATED`; and whether it says its zone, as digits do.
+        Microseconds since 1970 in UTC (finer digits are dropped), or `UNDATED`; and whether it has a time zone, which
+        is true for numbers.
     """
     if value is None or isinstance(value, bool | list | dict):
         return UNDATED, False
@@ -62,7 +63,7 @@ def _epoch(count: Fraction) -> int:
 
 
 def _calendar(parts: dict[str, str | None]) -> int:
-    """A date with or without a time of day; without a zone it is UTC."""
+    """A date with or without a time of day; UTC if it has no zone."""
     names = ("year", "month", "day", "hour", "minute", "second", "off_hour", "off_minute")
     year, month, day, hour, minute, second, off_hour, off_minute = (int(parts[name] or 0) for name in names)
     fraction_us = int(((parts["fraction"] or "") + "000000")[:6])
@@ -76,7 +77,7 @@ def _calendar(parts: dict[str, str | None]) -> int:
     except (ValueError, OverflowError):
         return UNDATED
     if second == 60:
-        # A leap second is the last of a month in UTC. No count since 1970 has it: read is the moment after it.
+        # A leap second is the last of a month in UTC. Counts since 1970 have none, so it is read as the next second.
         return _since_1970(moment) if (moment.day, moment.hour, moment.minute) == (1, 0, 0) else UNDATED
     return _since_1970(moment) + fraction_us
 

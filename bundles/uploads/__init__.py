@@ -1,1 +1,1 @@
-"""Bundle files that come in: quarantine, resumable uploads, and their verification."""
+"""Uploaded bundle files: quarantine, resumable uploads, and their verification."""

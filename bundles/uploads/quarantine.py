@@ -1,4 +1,4 @@
-"""Uploaded bundles: received into quarantine, hashed on the way, and nothing more; a job verifies them there."""
+"""Receives uploaded bundles into quarantine and hashes them; a job verifies them there."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from django.db import transaction
 
 from bundles.errors import StorageFullError, UploadTooLargeError
 from bundles.format.model.limits import MIB
-from bundles.format.writing.packing import write_error
 from bundles.format.writing.publish import sync_directory
 from bundles.storage import bundle_files, store_identity
 from custody import chain
+from foundation.disk import is_disk_full
 from foundation.principal import Principal
 from jobs.models import ACTIVE, Job
 
@@ -31,7 +31,7 @@ _OURS = re.compile(r"[0-9a-f]{32}\.(part|bundle)")
 
 @dataclass(frozen=True)
 class Upload:
-    """A file in quarantine: what it is called there, where, its size in bytes and its SHA-256 (hex)."""
+    """A file in quarantine: its id, path, size in bytes and SHA-256 (hex)."""
 
     upload_id: str
     path: str
@@ -43,12 +43,12 @@ def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) 
     """Store an upload.
 
     Args:
-        principal: who sends it; needs `bundles.verify_bundle`.
+        principal: the sender; needs `bundles.verify_bundle`.
         file: its bytes, as a file or in blocks.
-        name: what the sender calls it; kept for custody only, never used as a path.
+        name: the sender's file name; recorded in custody only, never used as a path.
 
     Raises:
-        AccessDeniedError: the principal may not.
+        AccessDeniedError: the principal may not upload.
         UploadTooLargeError: it is larger than ORCH_MAX_UPLOAD_MB; nothing is kept.
         StorageFullError: the disk is full; nothing is kept.
     """
@@ -62,27 +62,27 @@ def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) 
         sync_directory(path.parent)
         upload = Upload(upload_id, str(path), size, digest)
         with transaction.atomic():
-            tell(principal, upload, name)
+            record_custody(principal, upload, name)
     except BaseException as error:
         part.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and write_error(error).code == "storage_full":
+        if isinstance(error, OSError) and is_disk_full(error):
             raise StorageFullError("There is no room left for the upload. Nothing was kept of it.") from error
         raise
     return upload
 
 
-def tell(principal: Principal, upload: Upload, name: str) -> None:
-    """Write the line of custody for an upload that is here."""
+def record_custody(principal: Principal, upload: Upload, name: str) -> None:
+    """Record a complete upload in custody."""
     details = {"name": name[:255], "size": upload.size}
     chain.record(principal, "bundle.upload", "upload", upload.upload_id, digest=upload.sha256, details=details)
 
 
 def sweep() -> int:
-    """Remove uploads of more than a week ago that no active job names.
+    """Remove uploads that are older than a week and not used by an active job.
 
     Returns:
-        How many were removed; none where this is not the database's store, which knows the jobs that name them.
+        The number removed; 0 if this is not the database's store, whose jobs are then unknown.
     """
     if store_identity.hindrance(store_identity.BUNDLES):
         return 0
@@ -132,9 +132,9 @@ def _blocks(file: IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _age_s(entry: Path) -> float:
-    """How long ago a file was written; 0 for what is gone or no file, and so is nothing of ours."""
+    """Seconds since a file was written; 0 if it is missing or not a regular file."""
     try:
-        told = entry.lstat()
+        found = entry.lstat()
     except OSError:
         return 0.0
-    return time.time() - told.st_mtime if stat.S_ISREG(told.st_mode) else 0.0
+    return time.time() - found.st_mtime if stat.S_ISREG(found.st_mode) else 0.0

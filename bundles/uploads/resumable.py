@@ -1,7 +1,7 @@
-"""Uploads in pieces: into quarantine like every other, but one that breaks off goes on where it stopped.
+"""Resumable uploads: received into quarantine in pieces; an interrupted upload continues where it stopped.
 
-What was received is a `.part` file that only grows; how long it is decides where the next piece belongs, so no piece is
-written twice or at the wrong place. Whoever began an upload holds its signed ticket; nobody else can add to it.
+The received bytes are a `.part` file that only grows. Its length is where the next piece belongs, so no piece is
+written twice or in the wrong place. The sender has a signed ticket, without which nobody can add to an upload.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from django.db import transaction
 
 from bundles.errors import StorageFullError, UploadNotFoundError, UploadOffsetError, UploadTooLargeError
 from bundles.format.model.limits import MIB
-from bundles.format.writing.packing import write_error
 from bundles.format.writing.publish import sync_directory
 from bundles.storage import bundle_files
 from bundles.uploads import quarantine, verify_upload
+from foundation.disk import is_disk_full
 from foundation.principal import Principal
 from jobs.models import Job
 
@@ -34,15 +34,15 @@ SALT = "bundles.uploads.resumable"
 
 
 class Readable(Protocol):
-    """What a request's body can do."""
+    """The interface of a request's body."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """At most `size` bytes; empty at the end."""
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """An upload that its sender holds the ticket of."""
+class _PendingUpload:
+    """An upload described by its ticket."""
 
     upload_id: str
     size: int
@@ -50,30 +50,30 @@ class _Begun:
 
     @property
     def part(self) -> Path:
-        """Where its bytes are until they are all here."""
+        """The file of an incomplete upload."""
         return bundle_files.quarantine() / f"{self.upload_id}.part"
 
     @property
     def whole(self) -> Path:
-        """Where the file is once it is whole."""
+        """The file of a complete upload."""
         return self.part.with_suffix(".bundle")
 
 
 def begin(principal: Principal, name: str, size: int) -> str:
-    """Make room for an upload.
+    """Begin an upload.
 
     Args:
-        principal: who sends it; needs `bundles.verify_bundle`.
-        name: what the sender calls it; never used as a path.
-        size: how many bytes it will have.
+        principal: the sender; needs `bundles.verify_bundle`.
+        name: the sender's file name; never used as a path.
+        size: of the file, in bytes.
 
     Returns:
-        Its ticket, good for a week.
+        Its ticket, valid for a week.
 
     Raises:
-        AccessDeniedError: the principal may not.
+        AccessDeniedError: the principal may not upload.
         UploadTooLargeError: larger than ORCH_MAX_UPLOAD_MB.
-        StorageFullError: there is not that much room.
+        StorageFullError: there is not enough room.
     """
     principal.require("bundles.verify_bundle")
     if size > settings.ORCH_MAX_UPLOAD_BYTES:
@@ -81,117 +81,121 @@ def begin(principal: Principal, name: str, size: int) -> str:
     free = bundle_files.room()
     if free is not None and size > free:
         raise StorageFullError("There is no room for a file of this size. Nothing was sent.")
-    begun = _Begun(secrets.token_hex(16), size, name[:255])
+    pending = _PendingUpload(secrets.token_hex(16), size, name[:255])
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    os.close(os.open(begun.part, flags, 0o640))
-    told = {"id": begun.upload_id, "size": size, "name": begun.name, "for": principal.name}
-    return signing.dumps(told, salt=SALT)
+    os.close(os.open(pending.part, flags, 0o640))
+    fields = {"id": pending.upload_id, "size": size, "name": pending.name, "for": principal.name}
+    return signing.dumps(fields, salt=SALT)
 
 
 def offset(principal: Principal, ticket: str) -> int:
-    """How many bytes of an upload are here.
+    """The number of bytes received.
 
     Raises:
-        AccessDeniedError: the principal may not.
-        UploadNotFoundError: the ticket names no upload of this principal's that is still here.
+        AccessDeniedError: the principal may not upload.
+        UploadNotFoundError: the ticket is invalid, expired or of another principal, or the upload was swept.
     """
-    begun = _begun(principal, ticket)
-    if begun.whole.exists():
-        return begun.size
+    pending = _pending_upload(principal, ticket)
+    if pending.whole.exists():
+        return pending.size
     try:
-        return begun.part.lstat().st_size
+        return pending.part.lstat().st_size
     except OSError as error:
-        raise _gone() from error
+        raise _not_found() from error
 
 
 def append(principal: Principal, ticket: str, at: int, stream: Readable) -> int:
     """Add the next bytes of an upload.
 
     Args:
-        principal: who began it.
-        ticket: what `begin` gave.
-        at: where the bytes belong.
-        stream: the bytes, at most `PIECE_BYTES`; what came before it broke off is kept.
+        principal: the sender.
+        ticket: from `begin`.
+        at: offset of the bytes.
+        stream: the bytes, at most `PIECE_BYTES`; if it is interrupted, the bytes received so far are kept.
 
     Returns:
-        How many bytes are here now.
+        The number of bytes received in all.
 
     Raises:
-        AccessDeniedError: the principal may not.
-        UploadNotFoundError: as `offset`.
-        UploadOffsetError: they do not belong there, reach beyond the end, or another piece is being written now.
-        StorageFullError: the disk is full; what came before is kept.
+        AccessDeniedError: the principal may not upload.
+        UploadNotFoundError: see `offset`.
+        UploadOffsetError: wrong offset, too many bytes, or another piece is being written now.
+        StorageFullError: the disk is full; the bytes received so far are kept.
     """
-    begun = _begun(principal, ticket)
-    with _locked(begun) as descriptor:
+    pending = _pending_upload(principal, ticket)
+    with _locked(pending) as descriptor:
         here = os.fstat(descriptor).st_size
         if at != here:
             raise UploadOffsetError("The next bytes of this upload belong elsewhere.", here)
-        most = min(begun.size, here + PIECE_BYTES)
+        most = min(pending.size, here + PIECE_BYTES)
         try:
             while block := stream.read(READ_BYTES):
                 if here + len(block) > most:
-                    raise UploadOffsetError("The upload has more bytes than were announced, or the piece has.", here)
+                    raise UploadOffsetError("The upload or this piece has more bytes than allowed.", here)
                 _write(descriptor, block, here)
                 here += len(block)
         except OSError as error:
-            if write_error(error).code == "storage_full":
-                raise StorageFullError("There is no room left. Upload it again when there is: it goes on.") from error
+            if is_disk_full(error):
+                raise StorageFullError(
+                    "There is no room left. Once there is, upload the file again to continue."
+                ) from error
             raise
     return here
 
 
 def finish(principal: Principal, ticket: str) -> Job:
-    """Have a whole upload verified. Asked again, it gives the same job.
+    """Queue the verification of a complete upload; repeated calls return the same job.
 
     Raises:
-        AccessDeniedError: the principal may not.
-        UploadNotFoundError: as `offset`.
-        UploadOffsetError: bytes are missing still.
+        AccessDeniedError: the principal may not upload.
+        UploadNotFoundError: see `offset`.
+        UploadOffsetError: bytes are still missing.
     """
-    begun = _begun(principal, ticket)
-    if not begun.whole.exists():
-        with _locked(begun) as descriptor:
+    pending = _pending_upload(principal, ticket)
+    if not pending.whole.exists():
+        with _locked(pending) as descriptor:
             here = os.fstat(descriptor).st_size
-            if here != begun.size:
+            if here != pending.size:
                 raise UploadOffsetError("The upload is not complete.", here)
             os.fsync(descriptor)
-            begun.part.rename(begun.whole)
-            sync_directory(begun.whole.parent)
+            pending.part.rename(pending.whole)
+            sync_directory(pending.whole.parent)
     with transaction.atomic():
-        upload = quarantine.Upload(begun.upload_id, str(begun.whole), begun.size, "")
-        enqueued = verify_upload.request(principal, upload, begun.name)
+        upload = quarantine.Upload(pending.upload_id, str(pending.whole), pending.size, "")
+        enqueued = verify_upload.request(principal, upload, pending.name)
         if enqueued.created:
-            quarantine.tell(principal, upload, begun.name)
+            quarantine.record_custody(principal, upload, pending.name)
     return enqueued.job
 
 
-def _begun(principal: Principal, ticket: str) -> _Begun:
+def _pending_upload(principal: Principal, ticket: str) -> _PendingUpload:
     principal.require("bundles.verify_bundle")
     try:
-        told = signing.loads(ticket, salt=SALT, max_age=quarantine.KEPT_S)
+        fields = signing.loads(ticket, salt=SALT, max_age=quarantine.KEPT_S)
     except signing.BadSignature as error:
-        raise _gone() from error
-    if told["for"] != principal.name:
-        raise _gone()
-    return _Begun(told["id"], told["size"], told["name"])
+        raise _not_found() from error
+    if fields["for"] != principal.name:
+        raise _not_found()
+    return _PendingUpload(fields["id"], fields["size"], fields["name"])
 
 
 @contextmanager
-def _locked(begun: _Begun) -> Iterator[int]:
-    """The part, open for writing, with nobody else writing it."""
+def _locked(pending: _PendingUpload) -> Iterator[int]:
+    """The incomplete file, open for writing under an exclusive lock."""
     try:
-        descriptor = os.open(begun.part, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(pending.part, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise _gone() from error
+        raise _not_found() from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink == 0:
-            raise _gone()
+            raise _not_found()
         yield descriptor
     except BlockingIOError as error:
         here = os.fstat(descriptor).st_size
-        raise UploadOffsetError("A piece of this upload is being written; ask again where it ends.", here) from error
+        raise UploadOffsetError(
+            "A piece of this upload is being written; request the offset again later.", here
+        ) from error
     finally:
         os.close(descriptor)
 
@@ -203,5 +207,5 @@ def _write(descriptor: int, block: bytes, at: int) -> None:
         view, at = view[written:], at + written
 
 
-def _gone() -> UploadNotFoundError:
-    return UploadNotFoundError("This upload is not known here any more. Choose the file again to begin anew.")
+def _not_found() -> UploadNotFoundError:
+    return UploadNotFoundError("This upload is no longer known here. Choose the file again to start over.")

@@ -1,7 +1,7 @@
-"""Where Django puts a file that a form uploads: into quarantine below OUTPUT_DIR, never into /tmp.
+"""Django's handler for files in forms: stores them in quarantine below OUTPUT_DIR, not in /tmp.
 
-An upload can be larger than /tmp, which is often memory; and evidence belongs on the disk that is meant for it. The
-file is nameless work in progress (`.part`) until `uploads.receive` has taken it, and goes when the request ends.
+An upload can be larger than /tmp, which is often in memory, and evidence belongs on the disk meant for it. The file is
+temporary (`.part`): `quarantine.receive` copies it, and it is removed when the request ends.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ class QuarantineUploadHandler(FileUploadHandler):
     """Django's upload handler for this deployment; see FILE_UPLOAD_HANDLERS."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """Begin a file."""
+        """Create the temporary file."""
         super().new_file(*args, **kwargs)
         part = tempfile.NamedTemporaryFile(suffix=".part", dir=bundle_files.quarantine())  # noqa: SIM115 # the request's end
         self.file = UploadedFile(part, self.file_name, self.content_type, 0, self.charset, self.content_type_extra)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002 # Django gives it
-        """Keep the next bytes."""
+        """Write the next bytes."""
         self.file.write(raw_data)
 
     def file_complete(self, file_size: int) -> UploadedFile[Any]:
-        """Hand over the file."""
+        """Return the complete file."""
         self.file.seek(0)
         self.file.size = file_size
         return self.file
 
     def upload_interrupted(self) -> None:
-        """Drop what was received of a file that will never be complete."""
+        """Remove an incomplete file."""
         if hasattr(self, "file"):
             self.file.close()

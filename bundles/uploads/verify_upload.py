@@ -1,7 +1,7 @@
-"""The job that verifies a file somebody uploaded: whole, by the trusted keys, where it lies in quarantine.
+"""The job that verifies an uploaded file in quarantine: the whole file, with the trusted keys.
 
-The file is judged and nothing else: it becomes no bundle of ours. The verdict names the SHA-256 of the bytes it speaks
-of, also where they were refused, and tells whether we hold the same file.
+The file is only verified, not registered as a bundle. The report has the SHA-256 of the file, even if it was rejected,
+and the stored bundle with the same SHA-256, if any.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bundles.errors import BundleError
 from bundles.format.model.errors import CannotCheckError
 from bundles.format.model.limits import MIB
 from bundles.format.reading.report import check_bundle
-from bundles.handlers.create import job_error
+from bundles.handlers.errors import job_error
 from bundles.keys import trusted_keys
 from bundles.models import Bundle
 from bundles.storage import bundle_files
@@ -31,12 +31,12 @@ PHASES = ("verifying", "hashing")
 
 
 def request(principal: Principal, upload: Upload, name: str) -> Enqueued:
-    """Queue the verification of an upload; once for each.
+    """Queue the verification of an upload, once per upload.
 
     Args:
-        principal: who asks; needs `bundles.verify_bundle`.
-        upload: in quarantine, where the sweep leaves it alone as long as the job is active.
-        name: what the sender calls it.
+        principal: needs `bundles.verify_bundle`.
+        upload: a file in quarantine; the sweep does not remove it while the job is active.
+        name: the sender's file name.
 
     Raises:
         AccessDeniedError: the principal may not verify.
@@ -54,8 +54,8 @@ def verify(ctx: JobContext) -> JobResult:
     """Run one attempt of an `upload_verify` job.
 
     Raises:
-        PermanentError: `upload_gone`, or nothing could be decided, such as when no key is readable.
-        RetryableError: `store_mismatch`: this host has not the quarantine that the file is in.
+        PermanentError: `upload_gone`, or the file could not be checked, for example because no key is readable.
+        RetryableError: `store_mismatch`: this host does not have the store with the quarantine.
     """
     try:
         path = bundle_files.quarantine() / Path(ctx.payload["bundle_path"]).name
@@ -72,8 +72,8 @@ def verify(ctx: JobContext) -> JobResult:
         raise job_error(error) from error
     report["bundle"] = ctx.payload["name"]
     report["sha256"] = report["sha256"] or _sha256(ctx, path)
-    held = Bundle.objects.filter(sha256=report["sha256"]).order_by("created_at").first()
-    result: dict[str, Any] = {"report": report, "held": str(held.bundle_id) if held else ""}
+    same = Bundle.objects.filter(sha256=report["sha256"]).order_by("created_at").first()
+    result: dict[str, Any] = {"report": report, "held": str(same.bundle_id) if same else ""}
 
     def register() -> None:
         ok = bool(report["verified"])
@@ -92,7 +92,7 @@ def verify(ctx: JobContext) -> JobResult:
 
 
 def _sha256(ctx: JobContext, path: Path) -> str:
-    """Of the whole file: a refused one was not read to its end."""
+    """SHA-256 of the whole file, since a rejected one was not read to its end."""
     size, done, digest = path.stat().st_size, 0, hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(4 * MIB):

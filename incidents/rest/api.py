@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from bundles.format.model.paths import MAX_INCIDENT_ID
 from foundation.strict_input import PageQuery, query_of
 from incidents import services
 from incidents.rest.api_shapes import IncidentShape, IncidentsPage, incident_as_dict
@@ -18,7 +19,7 @@ class IncidentsQuery(PageQuery):
     """Filters of the list of incidents."""
 
     search = serializers.CharField(
-        required=False, allow_blank=True, default="", max_length=128, help_text="only ids that contain this"
+        required=False, allow_blank=True, default="", max_length=MAX_INCIDENT_ID, help_text="only ids that contain this"
     )
 
 

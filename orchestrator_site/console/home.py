@@ -13,11 +13,11 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from bundles.keys import retirement
+from bundles import services
+from bundles.keys import signing_keys
 from bundles.models import Bundle
 from bundles.sources import dependency_status
 from bundles.storage import store_identity
-from bundles.verdicts import VERDICTS
 from foundation.principal import of_request
 from jobs import worker_restarts
 from jobs.console import attention, progress_view
@@ -39,7 +39,7 @@ def home(request: HttpRequest) -> HttpResponse:
     """The first page; its live part alone when a running page asks for it."""
     principal = of_request(request)
     is_live_part = bool(request.headers.get("HX-Request"))
-    left = retirement.days_left()
+    left = signing_keys.days_until_retirement()
     disk = storage()
     context: dict[str, Any] = {
         "here": "home",
@@ -51,10 +51,10 @@ def home(request: HttpRequest) -> HttpResponse:
         user_id = int(request.user.pk or 0)  # signed in: no page is reached without
         since = visits.last_visit(user_id) if is_live_part else visits.begin(user_id)
         workers = list(live_workers())
-        context |= _queue(since, workers) | {"sources_down": dependency_status.not_well()}
+        context |= _queue(since, workers) | {"sources_down": dependency_status.failing()}
         context["wrong_stores"] = needs_attention.wrong_stores(workers, disk["stores"], readable=disk["known"])
     if principal.may("bundles.view_bundle"):
-        bad = Bundle.objects.filter(VERDICTS["failed"]).order_by("-verified_at")[:SHOWN]
+        bad = Bundle.objects.filter(services.VERDICTS["failed"]).order_by("-verified_at")[:SHOWN]
         last = Bundle.objects.filter(state="ready").order_by("-created_at")[:SHOWN]
         found = list(bad.union(last, all=True))  # one query for both
         unsafe = {bundle.pk: bundle for bundle in found if bundle.verified_ok is False or bundle.state == "lost"}

@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
+from bundles.format.model.paths import INCIDENT_ID_RULE
+
 # code of a refused request → what to do. `problems.PROBLEMS` says what happened.
 AFTER_A_REFUSAL = {
     "invalid_request": "Correct what the message names, then send it again.",
-    "incident_id_invalid": (
-        "An incident id has letters, digits, dots, hyphens and underscores, begins with a letter or a digit, and has "
-        "at most 128 of them."
-    ),
+    "incident_id_invalid": INCIDENT_ID_RULE,
     "bundle_path_invalid": "Name a bundle file inside OUTPUT_DIR, or choose the bundle in the console.",
     "cursor_invalid": "Start the list again from its first page.",
     "plan_digest_required": "Make a preview of the restore and confirm the plan that it shows.",

@@ -6,7 +6,6 @@ line in docs/api.md: no traceback, no path of the host, no name of something the
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from rest_framework import exceptions
 
 from bundles.format.model.errors import FormatError
 from foundation import request_id
+from foundation.disk import is_disk_full
 from foundation.errors import AppError
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
     if isinstance(error, OperationalError | InterfaceError):
         log.error("the database cannot be reached: %s", error)
         return problem("database_unavailable", "Try again in a moment.", headers={"Retry-After": "5"})
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, OSError) and is_disk_full(error):
         log.error("the storage is full: %s", error)
         return problem("storage_full", "Nothing was kept of this request. Free some space, then try again.")
     log.error("request %s failed", request_id.current(), exc_info=error)

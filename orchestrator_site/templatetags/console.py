@@ -19,6 +19,7 @@ from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from bundles.format.model.errors import STEPS
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts.roles import permissions_of
@@ -229,6 +230,12 @@ def whole(number: object) -> int | None:
 def pairs(fields: dict[str, Any]) -> str:
     """A log line's fields as `name=value`."""
     return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+@register.simple_tag
+def default_chunk_mib() -> int:
+    """The chunk size in MiB of a bundle whose request does not state one."""
+    return DEFAULT_CHUNK_MIB
 
 
 @register.filter

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from bundles.format.model.errors import STEPS
 from bundles.models import Bundle
 from rehydration.models import RestoredIncident
 from tests.support import console_rows as rows
@@ -63,7 +64,7 @@ def verify(page: Page) -> None:
     expect(page.locator("#state")).to_contain_text("Completed")
     page.get_by_role("link", name="Open the bundle").click()
     expect(page.locator("#verdict")).to_have_text(re.compile(r"^\s*Verified\s*$"))
-    expect(page.get_by_text("Signed by a trusted key")).to_be_visible()
+    expect(page.get_by_text(STEPS["signature"])).to_be_visible()
 
 
 def download(page: Page, to: Path) -> str:

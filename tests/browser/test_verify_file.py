@@ -17,6 +17,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, Request, Route, expect
 
 from bundles import file_matching
+from bundles.format.model.errors import STEPS
 from bundles.format.reading.ranges import range_bytes
 from bundles.models import Bundle, RangeDigests
 from bundles.uploads import resumable
@@ -102,7 +103,7 @@ def test_a_match_claims_no_more_than_was_checked_here(opened: Page, tmp_path: Pa
     made = bundle("plain")
     choose(opened, copy_of(made, tmp_path))
     expect(opened.locator(VERDICT)).to_contain_text("Matches")
-    assert "has not verified that bundle yet" in opened.locator(".verdict").inner_text()
+    assert "has not verified that bundle since" in opened.locator(".verdict").inner_text()
 
 
 def test_a_partial_bundle_is_told_with_its_match(opened: Page, tmp_path: Path) -> None:
@@ -144,7 +145,9 @@ def test_the_right_one_of_many_bundles_of_one_size_is_found(opened: Page, tmp_pa
     made = bundle("plain")
     for number in range(3):
         newer = rows.bundle("other", size=made.size)
-        file_matching.keep(newer, hashlib.sha256(bytes([number])).hexdigest() * (len(made.range_digests.digests) // 32))
+        file_matching.store_digests(
+            newer, hashlib.sha256(bytes([number])).hexdigest() * (len(made.range_digests.digests) // 32)
+        )
     monkeypatch.setattr(file_matching, "MOST_COMPARED", 2)
     choose(opened, copy_of(made, tmp_path))
     expect(opened.locator(VERDICT)).to_have_text("Matches the bundle we hold, byte for byte")
@@ -170,7 +173,7 @@ def test_a_comparison_shows_progress_and_can_be_cancelled(opened: Page, sent: li
     with large.open("wb") as file:
         file.truncate(size)  # takes no room; hashing it takes a while
     count = size // range_bytes(size)
-    file_matching.keep(rows.bundle("large", size=size), "00" * 32 * count)
+    file_matching.store_digests(rows.bundle("large", size=size), "00" * 32 * count)
     choose(opened, large)
     expect(opened.locator("#work-amount")).to_contain_text(re.compile(r"MiB of 3\.0 GiB"))
     first = opened.locator("#work-bar").evaluate("bar => bar.value")
@@ -206,7 +209,7 @@ def test_a_browser_that_cannot_hash_uploads_instead(
     expect(page.get_by_role("heading", level=1)).to_have_text("The uploaded file")
     run_to_its_end(Job.objects.get(job_type="upload_verify"))
     expect(page.locator(VERDICT)).to_have_text(re.compile(r"^\s*Verified\s*$"))
-    expect(page.get_by_text("Signed by a trusted key")).to_be_visible()
+    expect(page.get_by_text(STEPS["signature"])).to_be_visible()
     expect(page).to_have_title(re.compile("^Verified"))
     assert Event.objects.filter(action="upload.verified").count() == 1
 

@@ -1,4 +1,4 @@
-"""Artifacts inside bundles that nobody restored: written down when a bundle is registered, and found by the search."""
+"""Artifacts in bundles are indexed when the bundle is registered, and found by the search without a restore."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from bundles import services
+from bundles import manifest_files
 from bundles.artifacts import index, single_files
 from bundles.format.model.manifest import FileEntry
 from bundles.models import Bundle, BundledArtifact
@@ -29,7 +29,7 @@ HEADING = ">Artifacts in bundles</h2>"
 COLUMNS = ("bundle_id", "place", "artifact_id", "name", "size", "sha256")
 
 
-def told(text: str, role: str = "analyst") -> str:
+def search(text: str, role: str = "analyst") -> str:
     answer = signed_in(role).get(reverse("find"), {"q": text})
     assert answer.status_code == 200
     return text_of(answer)
@@ -41,13 +41,13 @@ def place_in(made: Bundle, found: BundledArtifact) -> str:
     return f"{reverse('bundle-page', args=[made.bundle_id])}?find={path}#contents"
 
 
-def kept() -> list[tuple[Any, ...]]:
+def indexed() -> list[tuple[Any, ...]]:
     return list(BundledArtifact.objects.order_by("bundle_id", "place").values_list(*COLUMNS))
 
 
 def listed(made: Bundle) -> list[tuple[Any, ...]]:
-    """The same as `kept`, told by the bundle's file list."""
-    found, _ = services.contents(made)
+    """The same as `indexed`, from the bundle's file list."""
+    found, _ = manifest_files.page_of(made)
     return [
         (made.bundle_id, one["place"], one["artifact_id"], one["path"].split("/")[2], one["size"], one["sha256"])
         for one in found
@@ -56,7 +56,7 @@ def listed(made: Bundle) -> list[tuple[Any, ...]]:
 
 
 def read_whole(plan: Any) -> set[str]:
-    """The tables that a plan reads from end to end."""
+    """The tables that a plan reads by a sequential scan."""
     if isinstance(plan, list):
         return set().union(*map(read_whole, plan))
     if not isinstance(plan, dict):
@@ -65,31 +65,31 @@ def read_whole(plan: Any) -> set[str]:
     return here | read_whole(list(plan.values()))
 
 
-def test_a_bundle_that_was_just_made_is_searched_by_what_it_holds() -> None:
+def test_the_artifacts_of_a_new_bundle_are_found() -> None:
     made = bundle("hard")
-    assert kept() == listed(made)
-    assert len(kept()) == len(HARD_NAMES)
+    assert indexed() == listed(made)
+    assert len(indexed()) == len(HARD_NAMES)
     for artifact_id, (_, content) in HARD_NAMES.items():
         found = BundledArtifact.objects.get(artifact_id=f"hard.{artifact_id}")
         digest = hashlib.sha256(content).hexdigest()
         assert found.sha256 == digest
         for text in (found.artifact_id, digest, found.name[:100].swapcase()):
-            page = told(text.strip())
+            page = search(text.strip())
             assert HEADING in page, text
             assert place_in(made, found).replace("&", "&amp;") in page, text
             assert reverse("bundle-file", args=[made.bundle_id, found.place]) in page
     assert not ArtifactRecord.objects.exists()
 
 
-def test_a_manifest_of_thousands_is_kept_whole_and_in_its_order() -> None:
+def test_all_files_of_a_large_manifest_are_indexed_in_order() -> None:
     made, many = rows.bundle(), 2 * index.BATCH + 1
     files = [
         FileEntry(path=path, size=at, sha256=rows.sha(path))
         for at, path in enumerate(["alerts.json", *(f"artifacts/a-{n:05}/x.bin" for n in range(many)), "timeline.json"])
     ]
-    index.keep(made.bundle_id, files)
+    index.add(made.bundle_id, files)
     expected = [(made.bundle_id, n + 1, f"a-{n:05}", "x.bin", n + 1, files[n + 1].sha256) for n in range(many)]
-    assert kept() == expected
+    assert indexed() == expected
 
 
 def test_both_links_of_a_found_artifact_lead_to_that_file_alone() -> None:
@@ -103,101 +103,101 @@ def test_both_links_of_a_found_artifact_lead_to_that_file_alone() -> None:
     assert hashlib.sha256(b"".join(answer.streaming_content)).hexdigest() == found.sha256
 
 
-def test_a_bundles_artifacts_go_with_it() -> None:
+def test_deleting_a_bundle_deletes_its_artifacts() -> None:
     rows.in_bundle(made := rows.bundle(), "x.bin")
     made.delete()
-    assert kept() == []
+    assert indexed() == []
 
 
 def test_it_is_found_by_the_beginning_of_its_name_by_id_and_by_digest() -> None:
     found = rows.in_bundle(rows.bundle(), "Évil_100%.EXE", "art-7")
     for text in ("évil_100%", "art-7", found.sha256, found.sha256[:6], f"SHA256:{found.sha256.upper()}"):
-        page = told(text)
+        page = search(text)
         assert HEADING in page, text
         assert "art-7" in page, text
     for text in ("évil%", "vil_100", "évilx100%", "ar", "év", found.sha256[:5]):
-        assert "art-7" not in told(text), text
+        assert "art-7" not in search(text), text
 
 
 def test_a_path_of_windows_is_found_as_people_write_it_by_its_beginning_and_by_its_last_part() -> None:
     rows.in_bundle(rows.bundle(), "C:%5CUsers%5CBob%5CÉvil.EXE", "art-7")
     for text in ("évil", "c:\\users\\BOB", "C:%5CUsers", "c:\\"):
-        assert "art-7" in told(text), text
+        assert "art-7" in search(text), text
     for text in ("bob\\évil", "users"):
-        assert "art-7" not in told(text), text
+        assert "art-7" not in search(text), text
 
 
 def test_characters_that_a_bundle_escapes_are_found_as_they_are() -> None:
     rows.in_bundle(rows.bundle(), "invoice%E2%80%AEgnp.exe", "art-7")
-    assert "art-7" in told("invoice\u202egnp")
+    assert "art-7" in search("invoice\u202egnp")
 
 
 def test_hostile_names_are_shown_as_text() -> None:
     rows.in_bundle(rows.bundle(), rows.HOSTILE)
-    page = told("<script>alert(1)")
+    page = search("<script>alert(1)")
     assert HEADING in page
     assert "<script>alert(1)" not in page
     assert "U+202E" in page
 
 
-def test_the_only_thing_found_is_shown_and_the_page_does_not_leap_to_its_bundle() -> None:
+def test_a_single_result_is_shown_without_a_redirect_to_its_bundle() -> None:
     found = rows.in_bundle(rows.bundle(), "once.bin")
-    assert HEADING in told("once")
-    assert HEADING in told(found.sha256)
+    assert HEADING in search("once")
+    assert HEADING in search(found.sha256)
 
 
-def test_what_was_restored_too_is_in_both_groups() -> None:
+def test_a_restored_artifact_is_in_both_groups() -> None:
     found = rows.in_bundle(rows.bundle(), "twice.bin")
     ArtifactRecord.objects.create(
         incident_id=rows.INCIDENT, artifact_id="a-1", name="twice.bin", size=1, sha256=found.sha256, record="{}"
     )
-    page = told(found.sha256)
+    page = search(found.sha256)
     assert HEADING in page
     assert ">Artifacts restored here</h2>" in page
 
 
-def test_the_newest_bundle_comes_first_and_more_than_fits_is_said() -> None:
+def test_the_newest_bundle_comes_first_and_a_cut_list_says_so() -> None:
     made = [rows.bundle(created_at=f"2026-01-{day:02}T00:00:00Z") for day in (2, 9, 5)]
     for each in made:
         rows.in_bundle(each, "report.docx")
-    page = told("report")
+    page = search("report")
     places = [page.index(each.name) for each in (made[1], made[2], made[0])]
     assert places == sorted(places)
     assert "More than" not in page
     for number in range(8):
         rows.in_bundle(made[0], "report.docx", f"b-{number}")
-    page = told("report")
+    page = search("report")
     assert page.count("report.docx</bdi>") == 2 * 10  # in its cell, and in the words of its link
     assert "More than 10; others may be in newer bundles" in page
 
 
-def test_the_bundles_own_state_is_told_beside_it() -> None:
+def test_the_state_of_the_bundle_is_shown() -> None:
     partial = rows.bundle(complete=False, missing=[{"source": "alerts", "reason": "down"}])
     rows.in_bundle(partial, "x.bin")
-    assert "Partial" in told("x.bin")
+    assert "Partial" in search("x.bin")
 
 
-def test_a_file_is_offered_alone_only_to_whom_and_where_it_can_be_had() -> None:
+def test_a_single_file_is_offered_only_if_it_exists_and_the_role_and_size_allow_it() -> None:
     whole, lost = rows.bundle(), rows.bundle(state="lost")
     for found in (
         rows.in_bundle(lost, "disk.img"),
         rows.in_bundle(whole, "disk.img", size=single_files.LARGEST_BYTES + 1),
     ):
-        assert reverse("bundle-file", args=[found.bundle_id, found.place]) not in told("disk")
+        assert reverse("bundle-file", args=[found.bundle_id, found.place]) not in search("disk")
     found = rows.in_bundle(whole, "disk.img", size=single_files.LARGEST_BYTES)
     address = reverse("bundle-file", args=[found.bundle_id, found.place])
-    assert address in told("disk")
-    assert address not in told("disk", "viewer")
-    assert HEADING in told("disk", "viewer")
+    assert address in search("disk")
+    assert address not in search("disk", "viewer")
+    assert HEADING in search("disk", "viewer")
 
 
 def test_someone_without_a_role_finds_nothing() -> None:
     found = rows.in_bundle(rows.bundle(), "secret.txt", "secret-1")
     for text in ("secret.txt", "secret-1", found.sha256):
-        assert "Nothing here matches" in told(text, "")
+        assert "Nothing here matches" in search(text, "")
 
 
-def test_among_twenty_thousand_each_way_goes_by_its_index_and_the_page_needs_few_queries() -> None:
+def test_every_search_condition_uses_its_index_and_the_page_needs_few_queries() -> None:
     holders = [rows.bundle() for _ in range(20)]
     BundledArtifact.objects.bulk_create(
         BundledArtifact(

@@ -1,4 +1,4 @@
-"""Which bundles a browser may compare a file with: those of its size, a bounded answer, and to whom."""
+"""The bundles that a browser compares a file with: same size, bounded response, permission."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ SIZE = 1_935_221
 def ask(client: Client, **asked: Any) -> dict[str, Any]:
     answer = client.get(reverse("verify-file-held"), asked)
     assert answer.status_code == 200
-    told: dict[str, Any] = answer.json()
-    return told
+    body: dict[str, Any] = answer.json()
+    return body
 
 
-def kept(size: int = SIZE, digest: str = "ab" * 32) -> Any:
+def hashed(size: int = SIZE, digest: str = "ab" * 32) -> Any:
     made = rows.bundle(size=size)
-    file_matching.keep(made, digest)
+    file_matching.store_digests(made, digest)
     return made
 
 
-def test_only_bundles_of_exactly_this_size_are_told_with_their_digests() -> None:
-    made, client = kept(), signed_in("viewer")
-    kept(SIZE + 1)
-    told = ask(client, size=SIZE)
-    (one,) = told["bundles"]
-    assert (told["range_bytes"], told["more"], told["without"]) == (range_bytes(SIZE), False, [])
+def test_only_bundles_of_exactly_this_size_are_returned_with_their_digests() -> None:
+    made, client = hashed(), signed_in("viewer")
+    hashed(SIZE + 1)
+    body = ask(client, size=SIZE)
+    (one,) = body["bundles"]
+    assert (body["range_bytes"], body["more"], body["without"]) == (range_bytes(SIZE), False, [])
     assert base64.b64decode(one["digests"]) == bytes.fromhex("ab" * 32)
     assert one["address"] == reverse("bundle-page", args=[made.bundle_id])
 
 
-def test_a_bundle_without_digests_is_told_apart() -> None:
+def test_a_bundle_without_digests_is_listed_separately() -> None:
     made = rows.bundle()
-    told = ask(signed_in("viewer"), size=SIZE)
-    assert told["bundles"] == []
-    assert told["without"][0]["address"] == reverse("bundle-page", args=[made.bundle_id])
+    body = ask(signed_in("viewer"), size=SIZE)
+    assert body["bundles"] == []
+    assert body["without"][0]["address"] == reverse("bundle-page", args=[made.bundle_id])
 
 
 def test_by_its_root_a_bundle_is_found_among_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_matching, "MOST_COMPARED", 2)
-    oldest = kept(digest="cd" * 32)
+    oldest = hashed(digest="cd" * 32)
     for _ in range(3):
-        kept()
+        hashed()
     client = signed_in("viewer")
     assert ask(client, size=SIZE)["more"] is True
     root = hashlib.sha256(bytes.fromhex("cd" * 32)).hexdigest()
@@ -66,8 +66,8 @@ def test_by_its_root_a_bundle_is_found_among_any_number(monkeypatch: pytest.Monk
 
 def test_digests_of_huge_bundles_do_not_make_a_huge_answer() -> None:
     for _ in range(3):
-        kept(1024 * GIB)
-    held = file_matching.of_size(SYSTEM, 1024 * GIB)
+        hashed(1024 * GIB)
+    held = file_matching.bundles_of_size(SYSTEM, 1024 * GIB)
     table_bytes = 32 * (1024 * GIB // held.range_bytes)
     assert 1 <= len(held.bundles) < 3
     assert len(held.bundles) * table_bytes <= file_matching.MOST_DIGEST_BYTES
@@ -75,13 +75,13 @@ def test_digests_of_huge_bundles_do_not_make_a_huge_answer() -> None:
 
 
 @pytest.mark.parametrize("size", ["", "-1", "1.5", "x", "9" * 40, "\u0663", "1 OR 1=1"])
-def test_a_size_that_is_none_finds_nothing(size: str) -> None:
-    kept()
+def test_an_invalid_size_finds_nothing(size: str) -> None:
+    hashed()
     assert ask(signed_in("viewer"), size=size)["bundles"] == []
 
 
 def test_it_needs_the_right_to_see_bundles_and_few_queries(django_assert_max_num_queries: Any) -> None:
-    kept()
+    hashed()
     client = signed_in("viewer")
     with django_assert_max_num_queries(8):
         ask(client, size=SIZE)
@@ -90,8 +90,8 @@ def test_it_needs_the_right_to_see_bundles_and_few_queries(django_assert_max_num
     assert nobody.get(reverse("verify-file")).status_code == 403
 
 
-def test_digests_are_kept_once_and_the_last_reading_counts() -> None:
-    made = kept()
-    file_matching.keep(made, "ef" * 32)
-    (one,) = file_matching.of_size(SYSTEM, SIZE).bundles
+def test_new_digests_replace_old_ones() -> None:
+    made = hashed()
+    file_matching.store_digests(made, "ef" * 32)
+    (one,) = file_matching.bundles_of_size(SYSTEM, SIZE).bundles
     assert bytes(one.range_digests.digests).hex() == "ef" * 32

@@ -1,4 +1,4 @@
-"""The synthetic incident: always the same, of the real shapes, harmless, and never written over anything."""
+"""The synthetic incident: always the same, realistic, harmless, and never written over other files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_other_content_is_never_overwritten(tmp_path, kind):
     assert sorted((place, place.lstat().st_mtime_ns) for place in tmp_path.rglob("*")) == before
 
 
-def test_it_tells_a_whole_attack(folder):
+def test_it_has_the_phases_of_a_whole_attack(folder):
     timeline, alerts = load(folder, "timeline"), load(folder, "alerts")
     assert (len(alerts), timeline["event_count"], len(timeline["events"])) == (420, 163, 163)
     seen = list(dict.fromkeys(event["metadata"]["tactic"] for event in timeline["events"]))
@@ -105,12 +105,12 @@ def test_its_artifacts_cover_the_hard_cases(folder):
     assert all(paths.safe_name(name) == name for name in names)
 
 
-def test_it_names_nobody_who_exists(folder):
-    told = json.dumps([load(folder, name) for name in ("timeline", "alerts")])
-    addresses = {ipaddress.ip_address(text) for text in re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", told)}
+def test_it_uses_only_example_names_and_addresses(folder):
+    text = json.dumps([load(folder, name) for name in ("timeline", "alerts")])
+    addresses = {ipaddress.ip_address(text) for text in re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}\b", text)}
     assert addresses
     assert all(any(address in net for net in DOCUMENTATION) for address in addresses)
-    domains = set(re.findall(r"[\w.-]+\.(?:com|net|org)\b", told))
+    domains = set(re.findall(r"[\w.-]+\.(?:com|net|org)\b", text))
     assert domains
     assert all(re.search(r"(^|\.)example\.(com|net|org)$", domain) for domain in domains)
 

@@ -37,14 +37,14 @@ def session():
 
 
 def raw_get(url: str, path: str) -> bytes:
-    """The status line that a path gets which no client library would send as it stands."""
+    """The status line for a path that client libraries would normalize."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=240) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return connection.recv(65536).split(b"\r\n")[0]
 
 
-def test_every_service_tells_that_it_is_healthy(services, session):
+def test_every_service_reports_its_health(services, session):
     for service in ("killchain", "db", "forensic"):
         assert session.get(services.url(service) + "/health").json()["service"] == service
 
@@ -150,9 +150,9 @@ def test_the_command_serves_until_a_signal_and_leaves_cleanly(tmp_path, session,
     free = [f"--{service}-port=0" for service in ("killchain", "forensic", "db")]
     with run("serve_sample_sources", "--data", str(tmp_path), "--data", str(folder), *free) as command:
         assert command.stdout is not None
-        told = dict(command.stdout.readline().split() for _ in range(3))
+        urls = dict(command.stdout.readline().split() for _ in range(3))
         assert command.stdout.readline().split() == ["incidents", INCIDENT]
-        assert session.get(told["killchain"] + f"/api/v1/timeline/{INCIDENT}").status_code == 200
+        assert session.get(urls["killchain"] + f"/api/v1/timeline/{INCIDENT}").status_code == 200
         command.send_signal(number)
         _, errors = command.communicate(timeout=240)
     assert (command.returncode, errors) == (0, "")

@@ -1,4 +1,4 @@
-"""What may be asked of bundles: rights first, each argument in its range, equal requests answered by one job."""
+"""Operations on bundles: permissions, valid arguments, one job for equal requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from bundles import services
+from bundles import manifest_files, services
 from bundles.errors import (
     BundleNotFoundError,
     BundleUnavailableError,
@@ -49,7 +49,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("permission", CALLS)
-def test_each_call_needs_its_permission_and_tells_nothing_without(db, permission):
+def test_each_call_needs_its_permission_and_records_nothing_without(db, permission):
     others = {"bundles.create_bundle", "bundles.verify_bundle", "bundles.view_bundle", "bundles.download_bundle"}
     others.discard(permission.strip())
     with pytest.raises(AccessDeniedError):
@@ -62,7 +62,7 @@ BAD_IDS = ["", ".", "..", "../x", "a/b", "-a", "a b", "a" * 129, "é", "a\n", "a
 
 
 @pytest.mark.parametrize("incident_id", BAD_IDS)
-def test_an_incident_id_that_is_none_is_refused(db, incident_id):
+def test_an_invalid_incident_id_is_refused(db, incident_id):
     with pytest.raises(IncidentIdInvalidError):
         services.request_bundle(SYSTEM, incident_id=incident_id)
     assert not Job.objects.exists()
@@ -78,7 +78,7 @@ def test_an_argument_out_of_its_range_is_refused_by_name(db, field, value):
     assert not Job.objects.exists()
 
 
-def test_an_equal_request_is_answered_by_the_active_job_and_told_once(db):
+def test_an_equal_request_returns_the_active_job_and_is_recorded_once(db):
     first = services.request_bundle(SYSTEM, incident_id="x")
     again = services.request_bundle(someone("bundles.create_bundle"), incident_id="x")
     other = services.request_bundle(SYSTEM, incident_id="x", chunk_size_mb=1)
@@ -96,7 +96,7 @@ def test_a_key_gives_the_same_job_for_ever_and_refuses_another_request(orch, sou
     assert services.request_bundle(SYSTEM, incident_id=INCIDENT).created
 
 
-def test_a_verification_is_asked_for_once_while_it_is_active(orch, sources):
+def test_a_verification_is_queued_once_while_it_is_active(orch, sources):
     made = bundle()
     first = services.request_verification(SYSTEM, str(made.bundle_id))
     again = services.request_verification(SYSTEM, made.bundle_id)
@@ -131,17 +131,17 @@ def test_bundles_are_listed_newest_first_in_pages_and_by_incident(orch, sources)
         services.page(SYSTEM, cursor="bm9uZQ")
 
 
-def test_the_contents_of_a_bundle_can_be_searched_and_leafed_through(orch, sources):
+def test_the_contents_of_a_bundle_can_be_searched_and_paged(orch, sources):
     made = bundle()
-    everything, total = services.contents(made)
+    everything, total = manifest_files.page_of(made)
     assert total == len(everything) == len(FILES) + 3
-    found, count = services.contents(made, search="EMPTY")
+    found, count = manifest_files.page_of(made, search="EMPTY")
     assert ([entry["path"] for entry in found], count) == (["artifacts/case-9.a-2/empty"], 1)
-    part, total = services.contents(made, offset=2, limit=3)
+    part, total = manifest_files.page_of(made, offset=2, limit=3)
     assert (part, total) == (everything[2:5], len(everything))
 
 
-def test_a_download_gives_the_file_and_is_told_once_for_its_first_byte(orch, sources):
+def test_a_download_returns_the_file_and_is_recorded_once(orch, sources):
     made = bundle()
     with services.open_download(SYSTEM, made.bundle_id).file as file:
         assert file.read() == path_of(made).read_bytes()
@@ -152,7 +152,7 @@ def test_a_download_gives_the_file_and_is_told_once_for_its_first_byte(orch, sou
 
 
 @pytest.mark.parametrize("fate", ["gone", "shorter", "longer", "a folder", "a link"])
-def test_a_file_that_is_not_what_was_registered_is_not_given_out_and_no_download_is_told(orch, sources, fate):
+def test_a_file_that_is_not_the_registered_one_is_not_downloaded_and_not_recorded(orch, sources, fate):
     made = bundle()
     path = path_of(made)
     raw = path.read_bytes()

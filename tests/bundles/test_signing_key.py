@@ -1,4 +1,4 @@
-"""`generate_signing_key`: a key fit to sign, readable by its owner alone, trusted under its name, never overwritten."""
+"""`generate_signing_key`: a usable key, readable only by its owner, trusted under its name, never overwritten."""
 
 from __future__ import annotations
 
@@ -112,11 +112,11 @@ def test_a_single_file_can_be_the_trusted_key(places, settings, tmp_path):
     assert trusted_keys.signing()[1] == "verify"
 
 
-def test_a_key_that_takes_another_ones_place_signs_from_then_on(places):
+def test_a_replaced_key_signs_from_then_on(places):
     private, _ = places
     generate("--name", "first")
     first, _ = trusted_keys.signing()
-    assert trusted_keys.signing()[0] == first  # proved once
+    assert trusted_keys.signing()[0] == first  # loaded once
     private.rename(private.with_name("retired.pem"))
     with pytest.raises(CannotWriteError, match="cannot be read"):
         trusted_keys.signing()

@@ -1,4 +1,4 @@
-"""Paging of alerts: complete whatever the service's habits, never endless, never cut in silence."""
+"""Paging of alerts: complete for every behavior of the service, never endless, never silently cut."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def ids(evidence) -> list[Any]:
     return [record["id"] for record, _ in iter_array(evidence.members["alerts.json"])]
 
 
-def lists(*lists: list[dict[str, Any]], told: bool = True) -> Callable[[Any], bool]:
+def lists(*lists: list[dict[str, Any]], with_total: bool = True) -> Callable[[Any], bool]:
     """Answers one query from each list, and all others from the last one, with or without its total."""
     queries = iter([*lists, *[lists[-1]] * 1000])
 
     def page(limit: int, offset: int) -> dict[str, Any]:
         listed = next(queries)
-        return {"alerts": listed[offset : offset + limit], **({"total": len(listed)} if told else {})}
+        return {"alerts": listed[offset : offset + limit], **({"total": len(listed)} if with_total else {})}
 
     return pages(page)
 
@@ -68,8 +68,8 @@ def numbers(evidence) -> list[int]:
     return sorted(record["number"] for record, _ in iter_array(evidence.members["alerts.json"]))
 
 
-def slice_of(alerts: list[dict[str, Any]], told: dict[str, Any], limit: int, offset: int) -> dict[str, Any]:
-    return {"alerts": alerts[offset : offset + limit], **told}
+def slice_of(alerts: list[dict[str, Any]], total: dict[str, Any], limit: int, offset: int) -> dict[str, Any]:
+    return {"alerts": alerts[offset : offset + limit], **total}
 
 
 EVERY = [alert(number) for number in range(25)]
@@ -77,10 +77,10 @@ EVERY = [alert(number) for number in range(25)]
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 25])
 def test_every_alert_is_read_with_and_without_a_total(upstreams, staging, count):
-    for told in ({}, {"total": count}, {"total_count": count}):
-        place = staging / "-".join(["read", *told])
+    for total in ({}, {"total": count}, {"total_count": count}):
+        place = staging / "-".join(["read", *total])
         place.mkdir()
-        upstreams.answers["db"] = pages(partial(slice_of, EVERY[:count], told))
+        upstreams.answers["db"] = pages(partial(slice_of, EVERY[:count], total))
         assert sorted(ids(upstreams.collect(place, page_records=10))) == sorted(one["id"] for one in EVERY[:count])
 
 
@@ -100,7 +100,7 @@ def test_the_same_alert_in_two_pages_is_kept_once(upstreams, staging):
     assert len(ids(upstreams.collect(staging, page_records=10))) == 25
 
 
-def test_a_total_that_changes_between_pages_can_be_tried_again(upstreams, staging):
+def test_a_total_that_changes_between_pages_is_a_retryable_error(upstreams, staging):
     upstreams.answers["db"] = pages(lambda n, at: {"alerts": EVERY[at : at + n], "total": 25 + at})
     with pytest.raises(RetryableError, match=r"Alerts DB.*changed"):
         upstreams.collect(staging, page_records=10)
@@ -112,8 +112,8 @@ def test_a_total_that_changes_between_pages_can_be_tried_again(upstreams, stagin
         pytest.param(lambda n, _: {"alerts": EVERY[:n]}, id="full pages again and again"),
         pytest.param(lambda n, _: {"alerts": EVERY[: n + 1]}, id="more than asked for"),
         pytest.param(lambda n, at: {"alerts": [alert(at + k) for k in range(n)]}, id="endless new ones"),
-        pytest.param(lambda n, at: {"alerts": EVERY[at : at + n], "total": 30}, id="fewer than told"),
-        pytest.param(lambda n, at: {"alerts": EVERY[at : at + n], "total": 24}, id="more than told"),
+        pytest.param(lambda n, at: {"alerts": EVERY[at : at + n], "total": 30}, id="fewer than the total"),
+        pytest.param(lambda n, at: {"alerts": EVERY[at : at + n], "total": 24}, id="more than the total"),
         pytest.param(lambda n, at: {"alerts": EVERY[at : at + n], "total": "25"}, id="a total that is no number"),
         pytest.param(lambda *_: {"alerts": [alert(1, id=None)]}, id="no id"),
         pytest.param(lambda *_: {"alerts": [alert(1, id="")]}, id="an empty id"),
@@ -123,7 +123,7 @@ def test_a_total_that_changes_between_pages_can_be_tried_again(upstreams, stagin
         pytest.param(lambda *_: {"alerts": [["list"]]}, id="a list for an alert"),
     ],
 )
-def test_what_are_not_pages_of_this_incidents_alerts_is_refused(upstreams, staging, page):
+def test_responses_that_are_not_pages_of_this_incidents_alerts_are_refused(upstreams, staging, page):
     upstreams.answers["db"] = pages(page)
     with pytest.raises(PermanentError, match="Alerts DB") as raised:
         upstreams.collect(staging, page_records=10, alerts=200)
@@ -139,7 +139,7 @@ MANY = [alert(number) for number in range(60)]
 
 
 @pytest.mark.parametrize(
-    ("served", "told", "right"),
+    ("served", "with_total", "right"),
     [
         pytest.param((MANY[:25], MANY[1:26]), True, range(1, 26), id="one leaves and one comes, the total agrees"),
         pytest.param((MANY[:25], MANY[1:25]), False, range(1, 25), id="one leaves, no total"),
@@ -148,21 +148,23 @@ MANY = [alert(number) for number in range(60)]
         pytest.param(([alert(9, note="old"), *MANY[:25]], MANY[:25]), True, range(25), id="one changes and moves"),
     ],
 )
-def test_a_list_that_changes_after_its_first_page_is_read_until_nothing_left_it(
-    upstreams, staging, served, told, right
+def test_a_list_that_changes_after_its_first_page_is_read_until_two_readings_agree(
+    upstreams, staging, served, with_total, right
 ):
-    upstreams.answers["db"] = lists(*served, told=told)
+    upstreams.answers["db"] = lists(*served, with_total=with_total)
     evidence = upstreams.collect(staging, page_records=10)
     assert numbers(evidence) == list(right)
     assert evidence.provenance["alerts"]["record_count"] == evidence.counts["alerts"] == len(right)
     assert [path.name for path in staging.glob("alerts*")] == ["alerts.json"]
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("with_total", [True, False])
 @pytest.mark.parametrize("newest_first", [True, False])
-def test_a_list_that_only_grows_is_complete_as_of_the_beginning_of_its_reading(upstreams, staging, told, newest_first):
+def test_a_list_that_only_grows_is_complete_as_of_the_beginning_of_its_reading(
+    upstreams, staging, with_total, newest_first
+):
     grown = [[*MANY[:n]][:: -1 if newest_first else 1] for n in range(25, 60)]
-    upstreams.answers["db"] = lists(*grown, told=told)
+    upstreams.answers["db"] = lists(*grown, with_total=with_total)
     found = numbers(upstreams.collect(staging, page_records=10))
     assert found == list(range(len(found)))
     assert 25 <= len(found) <= 30
@@ -179,11 +181,11 @@ def moving(upstreams, _limit: int, offset: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("page", [shuffled, moving])
-@pytest.mark.parametrize("told", [{"total": 25}, {}])
-def test_a_list_that_never_holds_still_fails_by_name_and_keeps_what_was_read_where_that_is_allowed(
-    upstreams, staging, page, told
+@pytest.mark.parametrize("total", [{"total": 25}, {}])
+def test_a_list_that_keeps_changing_fails_or_is_kept_with_a_fault_if_partial_is_allowed(
+    upstreams, staging, page, total
 ):
-    upstreams.answers["db"] = pages(lambda n, at: {"alerts": page(upstreams, n, at), **told})
+    upstreams.answers["db"] = pages(lambda n, at: {"alerts": page(upstreams, n, at), **total})
     with pytest.raises(RetryableError, match=r"Alerts DB: its list of alerts changed.*\d+ alerts") as raised:
         upstreams.collect(staging, page_records=10)
     assert raised.value.code == "source_unavailable"
@@ -197,9 +199,7 @@ def test_a_list_that_never_holds_still_fails_by_name_and_keeps_what_was_read_whe
     assert evidence.provenance["alerts"]["record_count"] == len(found)
 
 
-def test_a_total_that_is_wrong_is_named_with_the_count_and_the_alerts_are_kept_where_that_is_allowed(
-    upstreams, staging
-):
+def test_a_wrong_total_is_reported_with_the_count_and_the_alerts_are_kept_if_partial_is_allowed(upstreams, staging):
     upstreams.answers["db"] = pages(partial(slice_of, EVERY, {"total": 20}))
     evidence = upstreams.collect(staging, page_records=10, allow_partial=True)
     assert [gap["reason"] for gap in evidence.missing] == ["Alerts DB: it sent 25 alerts, and its total says 20."]
@@ -224,10 +224,10 @@ def test_an_incident_whose_alerts_fill_one_page_is_asked_for_once(upstreams, sta
     assert queries(upstreams) == 1
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_alerts_are_told_apart_by_their_bytes_and_not_by_their_ids(upstreams, staging, told):
+@pytest.mark.parametrize("with_total", [True, False])
+def test_alerts_are_compared_by_their_bytes_and_not_by_their_ids(upstreams, staging, with_total):
     same = [alert(1), alert(1, title="other"), alert(1), alert(2)]
-    upstreams.answers["db"] = lists(same, told=told)
+    upstreams.answers["db"] = lists(same, with_total=with_total)
     assert numbers(upstreams.collect(staging, page_records=10)) == [1, 1, 1, 2]
 
 
@@ -260,6 +260,6 @@ def test_provenance_is_that_of_the_reading_that_is_kept(upstreams, staging):
         return True
 
     upstreams.answers["db"] = answer
-    told = upstreams.collect(staging, page_records=10).provenance["alerts"]
+    provenance = upstreams.collect(staging, page_records=10).provenance["alerts"]
     assert len(bodies) == 9
-    assert told["sha256"] == hashlib.sha256(b"".join(bodies[3:6])).hexdigest()
+    assert provenance["sha256"] == hashlib.sha256(b"".join(bodies[3:6])).hexdigest()

@@ -70,7 +70,7 @@ def test_a_file_in_the_store_is_read_from_there(upstreams, staging, storage, key
 @pytest.mark.parametrize(
     "place", ["/etc/passwd", "../data/case-7/timeline.json", "case/../../secret", "missing", "", "a\0b", "x" * 5000]
 )
-def test_a_place_outside_the_store_is_never_opened(upstreams, staging, storage, place):
+def test_a_location_outside_the_store_is_never_opened(upstreams, staging, storage, place):
     upstreams.answers["forensic"] = listing(artifact_record("a-3", "ímynd.dd", b"disk", filepath=place))
     evidence = upstreams.collect(staging, storage=storage)
     with evidence.artifacts[0].open() as file:
@@ -153,7 +153,7 @@ def dropping(after: int, times: int, *, ranges: bool = True):
     return answer, asked
 
 
-def test_a_dropped_download_goes_on_where_it_broke(upstreams, staging):
+def test_a_dropped_download_is_resumed(upstreams, staging):
     upstreams.answers["forensic"], asked = dropping(100_001, 3)
     artifact = upstreams.collect(staging).artifacts[0]
     with artifact.open() as file:
@@ -169,7 +169,7 @@ def test_a_dropped_download_is_read_again_from_a_service_without_ranges(upstream
     assert asked == [None, "bytes=100001-"]
 
 
-def test_a_download_that_always_drops_can_be_tried_again(upstreams, staging):
+def test_a_download_that_always_drops_is_a_retryable_error(upstreams, staging):
     upstreams.answers["forensic"], asked = dropping(10, 100)
     artifact = upstreams.collect(staging, resumes=2).artifacts[0]
     with artifact.open() as file, pytest.raises(RetryableError, match=r"Forensic artifacts.*a-1"):
@@ -227,7 +227,7 @@ def test_a_large_artifact_is_streamed(upstreams, staging):
         assert CONTENT.startswith(piece)
 
 
-def test_a_partial_collection_lists_each_artifact_that_cannot_be_had(upstreams, staging, storage):
+def test_a_partial_collection_lists_each_artifact_that_cannot_be_collected(upstreams, staging, storage):
     (storage / "case" / "short").write_bytes(b"dis")
     (storage / "case" / "other").write_bytes(b"DISK")
     (storage / "case" / "link").symlink_to("other")

@@ -1,4 +1,4 @@
-"""The live source against services that answer well, badly, or not at all."""
+"""The live source against services that work, misbehave, or do not respond."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_it_collects_everything_in_canonical_form(upstreams, staging):
     assert evidence.counts == {"events": 3, "alerts": ALERTS, "artifacts": 3}
     assert evidence.missing == []
     assert set(evidence.members) == {"timeline.json", "alerts.json", "artifacts.json"}
-    told = read_timeline(evidence.members["timeline.json"])
-    assert [event["timestamp"][-3:-1] for event, _ in told.events] == ["03", "01", "02"]
-    assert told.header["zone"] == "z"
+    timeline_read = read_timeline(evidence.members["timeline.json"])
+    assert [event["timestamp"][-3:-1] for event, _ in timeline_read.events] == ["03", "01", "02"]
+    assert timeline_read.header["zone"] == "z"
     alerts = [alert for alert, _ in iter_array(evidence.members["alerts.json"])]
     assert len(alerts) == ALERTS
     assert alerts == sorted(alerts, key=lambda alert: (alert["timestamp"], alert["id"]))
@@ -73,14 +73,14 @@ def test_artifact_records_are_kept_as_served(upstreams, staging):
     assert [record for record, _ in iter_array(evidence.members["artifacts.json"])] == [served]
 
 
-def test_provenance_tells_where_when_how_many_and_the_hash_of_the_bytes(upstreams, staging):
+def test_provenance_has_url_time_record_count_and_hash_of_the_bytes(upstreams, staging):
     body = json.dumps(timeline(), indent=3).encode()
     upstreams.answers["killchain"] = says(body)
-    told = upstreams.collect(staging).provenance["timeline"]
-    assert told["url"] == upstreams.url("killchain") + f"/api/v1/timeline/{INCIDENT}"
-    assert told["record_count"] == 3
-    assert told["sha256"] == hashlib.sha256(body).hexdigest()
-    assert len(told["fetched_at"]) == len("2026-01-31T12:00:00.000000Z")
+    provenance = upstreams.collect(staging).provenance["timeline"]
+    assert provenance["url"] == upstreams.url("killchain") + f"/api/v1/timeline/{INCIDENT}"
+    assert provenance["record_count"] == 3
+    assert provenance["sha256"] == hashlib.sha256(body).hexdigest()
+    assert len(provenance["fetched_at"]) == len("2026-01-31T12:00:00.000000Z")
 
 
 def test_provenance_holds_no_credentials(upstreams, staging):
@@ -90,22 +90,22 @@ def test_provenance_holds_no_credentials(upstreams, staging):
     assert "hunter2" not in json.dumps(evidence.provenance)
 
 
-def test_it_opens_the_envelope(upstreams, staging):
+def test_it_unwraps_a_timeline_in_an_outer_object(upstreams, staging):
     upstreams.answers["killchain"] = says({"took_ms": 4, "timeline": timeline()})
-    told = read_timeline(upstreams.collect(staging).members["timeline.json"])
-    assert told.header["incident_id"] == INCIDENT
-    assert "took_ms" not in told.header
+    timeline_read = read_timeline(upstreams.collect(staging).members["timeline.json"])
+    assert timeline_read.header["incident_id"] == INCIDENT
+    assert "took_ms" not in timeline_read.header
 
 
-def test_it_tells_progress_that_only_grows(upstreams, staging):
-    told: list[tuple[str, int]] = []
-    upstreams.collect(staging, on_progress=lambda what, done, _: told.append((what, done)))
-    assert [what for what, _ in told if what in TITLES.values()] == [what for what, _ in told]
-    assert [done for _, done in told] == sorted(done for _, done in told)
-    assert told[-1][1] >= ALERTS
+def test_it_reports_progress_that_only_grows(upstreams, staging):
+    reports: list[tuple[str, int]] = []
+    upstreams.collect(staging, on_progress=lambda what, done, _: reports.append((what, done)))
+    assert [what for what, _ in reports if what in TITLES.values()] == [what for what, _ in reports]
+    assert [done for _, done in reports] == sorted(done for _, done in reports)
+    assert reports[-1][1] >= ALERTS
 
 
-def test_it_stops_when_told_to(upstreams, staging):
+def test_it_stops_when_check_raises(upstreams, staging):
     def check() -> None:
         if any("alerts" in asked for asked in upstreams.asked):
             raise CancelledError("stop")
@@ -152,7 +152,7 @@ def test_a_bad_answer_fails_with_its_code_and_names_the_source(upstreams, stagin
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_service_that_is_down_can_be_tried_again(upstreams, staging, service):
+def test_a_service_that_is_down_is_a_retryable_error(upstreams, staging, service):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
     urls = {"killchain": "timeline_url", "db": "alerts_url", "forensic": "artifacts_url"}
@@ -163,7 +163,7 @@ def test_a_service_that_is_down_can_be_tried_again(upstreams, staging, service):
 
 
 @pytest.mark.parametrize("allow_partial", [False, True])
-def test_an_incident_that_nobody_knows_fails_for_good(upstreams, staging, allow_partial):
+def test_an_unknown_incident_is_a_permanent_error(upstreams, staging, allow_partial):
     upstreams.answers["forensic"] = says({"artifacts": []})
     with pytest.raises(PermanentError, match=r"KillChain timeline.*no-such-case") as raised:
         upstreams.collect(staging, incident_id="no-such-case", allow_partial=allow_partial)
@@ -262,8 +262,8 @@ def _shared_incidents() -> Path:
     return Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "incidents"
 
 
-@pytest.mark.skipif(not _shared_incidents().is_dir(), reason="no folder of real incidents is at hand")
-def test_real_incidents_come_complete(staging):
+@pytest.mark.skipif(not _shared_incidents().is_dir(), reason="no folder of real incidents is available")
+def test_real_incidents_are_collected_completely(staging):
     with Upstreams([_shared_incidents()]) as running:
         incident_ids = running.folders.incident_ids()
         assert incident_ids

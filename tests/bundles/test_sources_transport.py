@@ -55,7 +55,7 @@ def drip(start: bytes, drop: bytes):
     ],
     ids=["silence", "a header without end", "a body byte by byte", "a chunk byte by byte", "a body without length"],
 )
-def test_a_source_that_keeps_us_waiting_is_given_up(upstreams, staging, start, drop):
+def test_a_source_that_is_too_slow_is_given_up(upstreams, staging, start, drop):
     upstreams.answers["killchain"] = drip(start, drop)
     with pytest.raises(RetryableError, match="KillChain timeline") as raised:
         upstreams.collect(staging, timeout_s=0.6, total_factor=1)
@@ -63,7 +63,7 @@ def test_a_source_that_keeps_us_waiting_is_given_up(upstreams, staging, start, d
 
 
 def flood(piece: bytes, sent: list[int]):
-    """Claims ten gigabytes and sends until nobody listens."""
+    """Claims ten gigabytes and sends until the client disconnects."""
 
     def answer(exchange):
         exchange.close_connection = True
@@ -149,19 +149,19 @@ def test_cookies_are_not_kept(upstreams, staging):
     assert given == [None, None]
 
 
-def test_reachability_tells_which_services_answer(upstreams, settings):
+def test_reachability_reports_which_services_respond(upstreams, settings):
     settings.KILLCHAIN_API_URL = upstreams.url("killchain")
     settings.DB_API_URL = upstreams.url("db")
     settings.FORENSIC_API_URL = upstreams.url("forensic")
     settings.CORE_API_URL = ""
     upstreams.answers["db"] = says(b"", 500)
     upstreams.answers["forensic"] = says(b"", 404)
-    told = {one.name: one for one in health.reachability()}
-    assert {name: one.ok for name, one in told.items()} == {
+    states = {one.name: one for one in health.reachability()}
+    assert {name: one.ok for name, one in states.items()} == {
         "timeline": True, "alerts": False, "artifacts": True, "core": False,
     }  # fmt: skip
-    assert [one.name for one in told.values() if one.informational] == ["core"]
-    assert "500" in told["alerts"].detail
+    assert [one.name for one in states.values() if one.informational] == ["core"]
+    assert "500" in states["alerts"].detail
 
 
 def test_a_silent_service_is_slow_while_a_job_would_still_wait_and_down_after_that(settings):
@@ -186,5 +186,5 @@ def test_a_service_that_answers_late_is_slow_and_not_down(upstreams, settings, m
     settings.KILLCHAIN_API_URL = settings.DB_API_URL = settings.FORENSIC_API_URL = upstreams.url("killchain")
     settings.CORE_API_URL = ""
     monkeypatch.setattr(health, "SLOW_FROM_S", 0)
-    told = health.reachability()
-    assert [(one.ok, one.slow, one.down) for one in told] == [(True, True, False)] * 3 + [(False, False, False)]
+    states = health.reachability()
+    assert [(one.ok, one.slow, one.down) for one in states] == [(True, True, False)] * 3 + [(False, False, False)]

@@ -1,4 +1,4 @@
-"""Where bundle files live: the sweep removes what dead attempts left and nothing else; a full disk leaves nothing."""
+"""Bundle files: the sweep removes what dead attempts left and nothing else; a full disk leaves nothing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def an_attempt(content: bytes = b"bundle") -> Path:
     return staging
 
 
-def test_the_sweep_takes_back_what_a_dead_attempt_published(orch):
+def test_the_sweep_removes_what_a_dead_attempt_published(orch):
     staging = an_attempt()
     bundle_files.publish(staging / "bundle", "a.tar.zst")
     assert bundle_files.sweep() == 1
@@ -64,7 +64,7 @@ def test_the_sweep_leaves_everything_that_is_not_an_attempts(orch, sources):
 
 
 def test_the_note_is_on_disk_with_all_that_leads_to_it_before_the_bundle_has_a_name(orch, monkeypatch):
-    """After a power cut a name without its note would be a file that nothing can tell from an operator's own."""
+    """After a power failure a name without its note would look like an operator's own file."""
     staging = an_attempt()
     sync, link, done = os.fsync, os.link, []
 
@@ -83,7 +83,7 @@ def test_the_note_is_on_disk_with_all_that_leads_to_it_before_the_bundle_has_a_n
     assert done == [*leads_there, "the name", str(orch.output_dir)]
 
 
-def test_the_sweep_leaves_a_file_that_only_bears_the_name_of_what_was_published(orch):
+def test_the_sweep_leaves_another_file_with_the_name_of_a_published_one(orch):
     staging = an_attempt()
     bundle_files.publish(staging / "bundle", "a.tar.zst")
     (orch.output_dir / "a.tar.zst").unlink()
@@ -93,7 +93,7 @@ def test_the_sweep_leaves_a_file_that_only_bears_the_name_of_what_was_published(
 
 
 @pytest.mark.parametrize("note", ["bundle\n../outside\n", "bundle\n/etc/x\n", "bundle\n", "", "bundle\na\nb\nc\n"])
-def test_a_note_that_says_something_else_leads_to_no_file(orch, note):
+def test_a_malformed_note_removes_no_file(orch, note):
     staging = an_attempt()
     (orch.root / "outside").hardlink_to(staging / "bundle")
     (staging / bundle_files.PUBLISHED_AS).write_text(note)
@@ -126,7 +126,7 @@ def test_the_sweep_leaves_the_folder_of_an_attempt_that_holds_its_lease(orch):
 
 
 def test_an_attempt_that_publishes_while_it_is_swept_leaves_no_file(orch, monkeypatch):
-    """The sweep has found no note; the frozen attempt wakes, publishes, and dies before it learns of its lost lease."""
+    """The sweep found no note; the suspended attempt resumes, publishes, and dies before it notices its lost lease."""
     staging = an_attempt()
     remove, refused = bundle_files.remove_staging, []
 
@@ -165,7 +165,7 @@ def test_only_a_plain_file_directly_in_the_directory_is_opened(orch, name):
 
 @contextmanager
 def files_no_larger_than(size_bytes: int) -> Iterator[None]:
-    """A real limit of the kernel's: writing on past it fails, as on a full disk."""
+    """A kernel limit on file size: writing past it fails, as on a full disk."""
     store_identity.require(
         store_identity.BUNDLES, store_identity.ARTIFACTS
     )  # their ids were written while there was room

@@ -1,4 +1,4 @@
-"""Hosts that share a database and not the directories: what the other's are is refused, and nothing is called lost."""
+"""Hosts that share a database but not the directories: the wrong directory is refused, and no file counts as lost."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_store_that_goes_away_after_the_claim_gives_no_verdict(sources, elsewh
     assert (made.state, made.verified_ok) == ("ready", True)
 
 
-def test_a_disk_that_is_not_mounted_is_not_made_a_store_anew_and_counts_again_once_it_is_back(orch, sources):
+def test_an_unmounted_disk_is_not_replaced_by_a_new_store_and_works_again_once_mounted(orch, sources):
     made = bundle()
     away = orch.root / "away"
     orch.output_dir.rename(away)
@@ -146,7 +146,7 @@ def test_a_disk_that_is_not_mounted_is_not_made_a_store_anew_and_counts_again_on
     job = bundle_services.request_verification(SYSTEM, made.bundle_id).job
     assert queue.claim(claimant) is None
     sweep_all()
-    assert left_behind.is_dir(), "who owns it is told by another database's leases, perhaps"
+    assert left_behind.is_dir(), "it may belong to a lease in another database"
     assert files_of(orch.root / "bundles") == []
     assert not (orch.output_dir / store_marker.NAME).exists()
     left_behind.rmdir()
@@ -161,7 +161,7 @@ def test_a_disk_that_is_not_mounted_is_not_made_a_store_anew_and_counts_again_on
     assert (attempted(taken).result or {})["report"]["verified"] is True
 
 
-def test_of_two_hosts_that_come_first_one_gives_the_store_its_id(orch, elsewhere, monkeypatch):
+def test_of_two_hosts_at_first_use_one_gives_the_store_its_id(orch, elsewhere, monkeypatch):
     propose = store_identity._propose
 
     def meanwhile(kind: str, folder: int, store_id: Any) -> None:
@@ -223,7 +223,7 @@ def test_a_store_of_another_database_is_not_touched_until_it_is_adopted(orch, ca
     assert set(store_identity.mismatches(store_identity.known())) == {store_identity.BUNDLES, store_identity.ARTIFACTS}
 
 
-def test_a_host_adopts_its_directory_on_purpose_and_is_told_before_what_it_lacks(orch, sources, elsewhere, capsys):
+def test_adopting_a_directory_needs_confirmation_and_shows_which_files_it_lacks(orch, sources, elsewhere, capsys):
     made = bundle()
     call_command("adopt_store", "bundles")
     assert "knows already" in capsys.readouterr().out
@@ -258,7 +258,7 @@ def test_a_bundle_is_not_registered_when_another_store_was_adopted_while_it_was_
     assert files_of(orch.output_dir) == []
 
 
-def test_an_artifact_store_that_is_another_is_restored_to_and_bundled_from_by_nobody(orch, sources, elsewhere):
+def test_a_wrong_artifact_store_is_neither_restored_to_nor_bundled_from(orch, sources, elsewhere):
     made = bundle()
     restore(made)
     restoring = restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id)).job
@@ -276,7 +276,7 @@ def test_an_artifact_store_that_is_another_is_restored_to_and_bundled_from_by_no
     assert remade.content_digest == made.content_digest
 
 
-def test_files_that_are_missing_because_their_disk_is_are_no_verdict_on_the_incident(orch, sources, monkeypatch):
+def test_files_missing_from_an_unmounted_disk_do_not_fail_the_restore(orch, sources, monkeypatch):
     made = bundle()
     restore(made)
     restore_services.request_restore(SYSTEM, bundle_id=str(made.bundle_id))

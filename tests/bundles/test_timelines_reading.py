@@ -1,4 +1,4 @@
-"""What an event says of itself: phase and severity as the evidence names them, and nothing guessed."""
+"""Phase and severity of an event as the evidence names them; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_a_phase_is_what_the_evidence_names_and_nothing_is_guessed(fields: dict[
     assert point_of(event(**fields)).phase == phase
 
 
-def test_a_severity_that_is_none_of_ours_is_unrated() -> None:
-    told = ["critical", " HIGH ", "Moderate", "informational", "boom", None, 3]
-    assert [SEVERITIES[severity_of(one)] for one in told] == [
+def test_an_unknown_severity_is_unrated() -> None:
+    stated = ["critical", " HIGH ", "Moderate", "informational", "boom", None, 3]
+    assert [SEVERITIES[severity_of(one)] for one in stated] == [
         "critical", "high", "medium", "info", "unrated", "unrated", "unrated",
     ]  # fmt: skip

@@ -1,6 +1,6 @@
-"""Times of events: each form with one meaning is read exactly, everything else is undated; never a wrong date.
+"""Times of events: unambiguous formats are read exactly, everything else is undated.
 
-`REPORTED_TIMES` are forms of public reports, google/timesketch#648 and #3119 among them.
+`REPORTED_TIMES` are formats from public reports such as google/timesketch#648 and #3119.
 """
 
 from __future__ import annotations
@@ -168,9 +168,9 @@ def test_no_text_is_more_than_undated(text: str) -> None:
         ({}, NONE, ""),
     ],
 )  # fmt: skip
-def test_of_several_times_the_one_that_says_its_zone_counts_and_none_is_hidden(
+def test_of_several_times_one_with_a_zone_is_used_and_all_are_shown(
     event: dict[str, Any], right: str, text: str
 ) -> None:
-    at, told = time_of(event)
-    assert told == text
+    at, shown = time_of(event)
+    assert shown == text
     assert at == (UNDATED if right == NONE else us(datetime.fromisoformat(right).replace(tzinfo=UTC)))

@@ -1,4 +1,4 @@
-"""Uploads: received under a name of ours, bounded, all or nothing; the sweep keeps what a job still needs."""
+"""Uploads: stored under a generated name, bounded, complete or not at all; the sweep keeps what a job still needs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_an_upload_is_kept_in_quarantine_with_its_size_and_digest(orch, shape):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_senders_name_is_told_and_never_a_path(orch, name):
+def test_the_senders_name_is_recorded_and_never_used_as_a_path(orch, name):
     upload = quarantine.receive(SYSTEM, [b"x"], name)
     assert files_of(orch.root) == sorted([f"bundles/.quarantine/{upload.upload_id}.bundle", *_keys(orch)])
     assert json.loads(Event.objects.get().details)["name"] == name[:255]
@@ -104,7 +104,7 @@ def test_a_sender_that_breaks_off_leaves_nothing(orch):
     assert files_of(orch.output_dir) == []
 
 
-def test_an_upload_that_custody_cannot_tell_of_is_not_kept(orch, monkeypatch):
+def test_an_upload_that_cannot_be_recorded_in_custody_is_not_kept(orch, monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise DatabaseError("no line today")
 
@@ -114,7 +114,7 @@ def test_an_upload_that_custody_cannot_tell_of_is_not_kept(orch, monkeypatch):
     assert files_of(orch.output_dir) == []
 
 
-def test_who_may_not_verify_may_not_send_and_not_a_byte_is_read(orch):
+def test_without_permission_nothing_is_read_or_stored(orch):
     file = io.BytesIO(CONTENT)
     with pytest.raises(AccessDeniedError):
         quarantine.receive(Principal(name="v", authenticated_by="token"), file, "x")

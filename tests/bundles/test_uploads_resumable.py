@@ -1,4 +1,4 @@
-"""Uploads in pieces: only their owner adds to them, only at their end, and what broke off goes on."""
+"""Resumable uploads: only the owner adds to them, only at their end, and interrupted uploads continue."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def test_pieces_become_one_file_that_a_job_verifies(orch) -> None:
     assert result["report"]["verified"] is False
     assert result["report"]["error"]["code"] == "not_a_bundle"
     assert result["report"]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
-    told = list(Event.objects.order_by("sequence").values_list("action", "outcome", "digest"))
+    events = list(Event.objects.order_by("sequence").values_list("action", "outcome", "digest"))
     digest = hashlib.sha256(CONTENT).hexdigest()
-    assert told == [("bundle.upload", "ok", ""), ("upload.verify_failed", "not_a_bundle", digest)]
+    assert events == [("bundle.upload", "ok", ""), ("upload.verify_failed", "not_a_bundle", digest)]
     assert chain.verify().intact
 
 
@@ -86,7 +86,7 @@ def test_a_sound_bundle_from_elsewhere_is_verified_and_known_when_we_hold_it(orc
     assert (event.incident_id, event.digest, event.actor) == ("plain", made.sha256, "anna")
 
 
-def test_what_broke_off_goes_on_where_it_stopped() -> None:
+def test_an_interrupted_upload_continues_where_it_stopped() -> None:
     ticket = resumable.begin(ANNA, "x", len(CONTENT))
     with pytest.raises(ConnectionResetError):
         resumable.append(ANNA, ticket, 0, BreaksOff(CONTENT[:700]))
@@ -97,7 +97,7 @@ def test_what_broke_off_goes_on_where_it_stopped() -> None:
 
 
 @pytest.mark.parametrize("at", [0, 999, 1001, 2**52])
-def test_a_piece_for_another_place_changes_nothing(at: int) -> None:
+def test_a_piece_with_a_wrong_offset_changes_nothing(at: int) -> None:
     ticket = resumable.begin(ANNA, "x", len(CONTENT))
     send(ticket, CONTENT[:1000])
     with pytest.raises(UploadOffsetError) as refused:
@@ -133,7 +133,7 @@ def test_a_second_piece_waits_until_the_first_is_written() -> None:
     assert resumable.append(ANNA, ticket, 0, Meanwhile()) == 5
 
 
-def test_only_its_owner_with_an_honest_ticket_sees_an_upload() -> None:
+def test_only_the_owner_with_a_valid_ticket_sees_an_upload() -> None:
     ticket = resumable.begin(ANNA, "x", 10)
     for who, shown in ((BERT, ticket), (ANNA, ticket[:-1]), (ANNA, ""), (ANNA, "a:b:c")):
         with pytest.raises(UploadNotFoundError):
@@ -155,7 +155,7 @@ def test_an_unfinished_upload_is_not_verified_and_a_finished_one_once() -> None:
     assert Event.objects.filter(action="bundle.upload").count() == 1
 
 
-def test_what_cannot_be_taken_is_refused_before_a_byte_is_sent(orch, settings, monkeypatch) -> None:
+def test_an_upload_that_cannot_be_accepted_is_refused_at_its_beginning(orch, settings, monkeypatch) -> None:
     with pytest.raises(AccessDeniedError):
         resumable.begin(Principal(name="v", authenticated_by="session"), "x", 1)
     settings.ORCH_MAX_UPLOAD_BYTES = 100
@@ -180,7 +180,7 @@ def test_an_abandoned_upload_is_swept_and_one_that_a_job_needs_is_not(orch) -> N
         resumable.offset(ANNA, abandoned)
 
 
-def test_an_upload_that_is_gone_before_its_job_fails_in_words(orch) -> None:
+def test_the_job_of_a_missing_upload_fails_with_an_explanation(orch) -> None:
     ticket = resumable.begin(ANNA, "x", 1)
     send(ticket, b"x")
     job = resumable.finish(ANNA, ticket)
@@ -196,7 +196,7 @@ def begun(client: Client, size: int) -> dict[str, str]:
     return {"Upload-Ticket": answer.json()["ticket"]}
 
 
-def test_over_http_a_wrong_place_is_409_and_tells_the_right_one() -> None:
+def test_over_http_a_wrong_offset_is_409_and_returns_the_right_one() -> None:
     client, address = signed_in("analyst"), reverse("verify-file-upload")
     ticket = begun(client, 6)
     raw = "application/octet-stream"

@@ -1,4 +1,4 @@
-"""Verifying a bundle of ours as a job: every verdict is a row, a mark on the bundle and a line in custody."""
+"""Verification jobs: every verdict is stored as a row, on the bundle and in custody."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def verdict(made: Bundle) -> Verification:
-    """Verify, and hold every place that tells the verdict against the others."""
+    """Verify, and compare every place that stores the verdict."""
     job = services.request_verification(SYSTEM, made.bundle_id).job
     result = finished(job)
     row = services.verifications(made)[0]
@@ -116,7 +116,7 @@ def test_nothing_is_signed_by_a_key_that_is_not_trusted_or_was_revoked(orch, sou
     assert not (bundle_files.output_dir() / bundle_files.STAGING).exists()
 
 
-def test_a_verdict_whose_transaction_fails_is_told_nowhere(orch, sources, monkeypatch):
+def test_a_verdict_whose_transaction_fails_is_stored_nowhere(orch, sources, monkeypatch):
     made = bundle()
     job = services.request_verification(SYSTEM, made.bundle_id).job
     real = chain.record
@@ -134,7 +134,7 @@ def test_a_verdict_whose_transaction_fails_is_told_nowhere(orch, sources, monkey
     assert Job.objects.filter(job_type="bundle_verify").count() == 2
 
 
-def test_the_log_of_a_job_tells_what_was_read_made_and_found(orch, sources):
+def test_the_log_of_a_job_shows_what_was_read_made_and_found(orch, sources):
     made = bundle()
     job = services.request_verification(SYSTEM, made.bundle_id).job
     finished(job)
@@ -142,10 +142,10 @@ def test_the_log_of_a_job_tells_what_was_read_made_and_found(orch, sources):
     failed = services.request_verification(SYSTEM, made.bundle_id).job
     finished(failed)
     created = Job.objects.get(job_type="bundle_create")
-    told = {one: list(one.log.values_list("level", "message", "fields")) for one in (created, job, failed)}
-    assert [message for _, message, _ in told[created]] == [
-        "the evidence was read", "packed and signed", "the file has its name",
+    logs = {one: list(one.log.values_list("level", "message", "fields")) for one in (created, job, failed)}
+    assert [message for _, message, _ in logs[created]] == [
+        "the evidence was read", "packed and signed", "published",
     ]  # fmt: skip
-    assert (told[created][0][2]["missing"], told[created][2][2]["sha256"]) == (0, made.sha256)
-    assert [(level, message) for level, message, _ in told[job]] == [("info", "every check passed")]
-    assert [(level, message) for level, message, _ in told[failed]] == [("error", "not verified")]
+    assert (logs[created][0][2]["missing"], logs[created][2][2]["sha256"]) == (0, made.sha256)
+    assert [(level, message) for level, message, _ in logs[job]] == [("info", "every check passed")]
+    assert [(level, message) for level, message, _ in logs[failed]] == [("error", "not verified")]

@@ -227,7 +227,7 @@ def test_bundles_are_verified_together_after_a_preview() -> None:
     assert "2 bundles will be verified" in text
     assert "2 will not be touched" in text
     assert "Its file is lost" in text
-    assert "A verification is at work already" in text
+    assert "A verification is already running" in text
     assert f"/bundles/{one.bundle_id}/verify" in text
     outcome = confirm(analyst, text, VERIFY)
     assert "2 queued, 0 refused" in outcome

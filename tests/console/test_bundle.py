@@ -249,7 +249,7 @@ def test_the_length_of_a_range_follows_from_the_size_alone() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "has not verified that bundle yet"),
+        ({}, "has not verified that bundle since"),
         ({"verified_ok": True}, "last verified that bundle at 2026-01-31 12:00:41 UTC, signed by the key"),
         ({"verified_ok": False}, "failed its last check"),
         ({"verified_ok": False, "state": "lost"}, "Our own copy is lost"),
@@ -258,4 +258,4 @@ def test_the_length_of_a_range_follows_from_the_size_alone() -> None:
 def test_what_a_match_proves_depends_on_what_was_checked_here(fields, words: str) -> None:
     if fields:
         fields["verified_at"] = datetime(2026, 1, 31, 12, 0, 41, tzinfo=UTC)
-    assert words in file_matching.standing(rows.bundle(**fields))
+    assert words in file_matching.copy_status(rows.bundle(**fields))

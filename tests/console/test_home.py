@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from bundles.keys import retirement
+from bundles.keys import signing_keys
 from bundles.models import Bundle, DependencyStatus
 from bundles.sources import dependency_status
 from jobs import worker_restarts
@@ -108,14 +108,14 @@ def test_a_visit_is_not_written_at_every_page() -> None:
 
 
 def test_a_source_that_is_down_needs_attention_until_it_answers(operator: Client) -> None:
-    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
     since = DependencyStatus.objects.get().since
-    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=False, detail="Not reachable: refused.")
     assert DependencyStatus.objects.get().since == since
     text = home(operator)
     assert "Source down" in text
     assert "Forensic service" in text
-    dependency_status.note("source.artifacts", "Forensic service", ok=True, detail="Answers.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=True, detail="Answers.")
     assert "Nothing needs you" in home(operator)
 
 
@@ -131,7 +131,7 @@ def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: C
 
 
 def test_what_nobody_has_looked_at_for_long_is_not_told(operator: Client) -> None:
-    dependency_status.note("source.artifacts", "Forensic service", ok=False, detail="HTTP 500.")
+    dependency_status.record("source.artifacts", "Forensic service", ok=False, detail="HTTP 500.")
     DependencyStatus.objects.update(seen_at=timezone.now() - timedelta(hours=1))
     assert "Source down" not in home(operator)
 
@@ -174,9 +174,9 @@ def test_a_key_that_is_about_to_be_retired_needs_attention(
 
 def test_a_key_without_a_date_is_not_spoken_of(settings: Any) -> None:
     settings.ORCH_SIGN_KEY_RETIRE_ON = None
-    assert retirement.days_left() is None
+    assert signing_keys.days_until_retirement() is None
     settings.ORCH_SIGN_KEY_RETIRE_ON = date(2030, 1, 31)
-    assert retirement.days_left(date(2030, 1, 30)) == 1
+    assert signing_keys.days_until_retirement(date(2030, 1, 30)) == 1
 
 
 def test_a_bundle_whose_file_is_gone_needs_attention(operator: Client) -> None:
@@ -231,7 +231,7 @@ def test_home_needs_few_queries_with_everything_on_it(operator: Client, django_a
     Worker.objects.update(room={"bundle_create": 1 << 30})
     rows.job(needs_bytes=1 << 60)
     rows.verification(rows.bundle("bad"), ok=False)
-    dependency_status.note("source.alerts", "DB service", ok=False, detail="HTTP 500.")
+    dependency_status.record("source.alerts", "DB service", ok=False, detail="HTTP 500.")
     with django_assert_max_num_queries(12):
         text = home(operator)
     for words in ("Stuck job", "Failed", "Not verified", "Source down", "Disk"):

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from bundles.format.model.errors import STEPS
 from bundles.models import Bundle, Manifest
 from custody import chain
 from foundation.principal import SYSTEM
@@ -269,7 +270,7 @@ def test_a_bundle_is_verified_only_when_a_verification_ran(operator: Client) -> 
     rows.verification(bundle)
     text = shown(operator, address)
     assert 'class="verdict" data-s="verified"' in " ".join(text.split())
-    assert "Signed by a trusted key" in text
+    assert STEPS["signature"] in text
     assert "by <bdi>analyst</bdi>" in text
     assert "Verify again" in text
 

@@ -178,7 +178,7 @@ def test_the_readers_shell_stays_where_it_was(desk) -> None:
 def test_a_hostile_name_of_the_bundle_itself_is_one_word_to_the_shell(tmp_path: Path, name: str) -> None:
     made = rows.bundle(name=name.replace("/", "_"))
     Manifest.objects.create(bundle=made, raw=b'{"files":[]}')
-    lines = offline_check.lines_of(made, [], "https://example.org")
+    lines = offline_check.commands_for(made, [], "https://example.org")
     folder = tmp_path / "words"
     folder.mkdir()
     word = subprocess.run(

@@ -1,4 +1,4 @@
-"""Bags are what bagit-python, the most used implementation, takes for valid; and the signature is still with them."""
+"""Exported bags are valid according to bagit-python, the most used implementation, and still have the signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody has to believe this program: ordinary tools alone open a bundle, and show that it is authentic and whole."""
+"""Standard tools alone can open a bundle and check that it is authentic and complete."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def incident(tmp_path: Path) -> Path:
 
 
 def started(*command: Any, cwd: Path = ROOT, **environment: str) -> tuple[int, str, str]:
-    """Run a process with nothing of this one's environment but where programs are."""
+    """Run a process with only PATH of this one's environment."""
     ended = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -105,7 +105,7 @@ def test_the_four_commands_work_as_a_process(incident, private, keys, tmp_path):
     assert "[bundle_unreadable]" in errors
 
 
-def test_create_tells_as_json_what_it_made(run, incident, private, keys, tmp_path):
+def test_create_prints_its_result_as_json(run, incident, private, keys, tmp_path):
     output = tmp_path / "new.tar.zst"
     code, out, _ = run("create", incident, "--incident-id", "incident-7", "--key", private, "-o", output, "--json")
     made = json.loads(out)
@@ -119,7 +119,7 @@ def test_create_tells_as_json_what_it_made(run, incident, private, keys, tmp_pat
     assert {name: report[name] for name in shared} == {name: made[name] for name in shared}
 
 
-def test_verify_reports_as_the_design_lists_it(run, bundle, keys):
+def test_verify_prints_a_report_with_all_fields(run, bundle, keys):
     code, out, errors = run("verify", bundle, "--key", keys, "--json")
     report = json.loads(out)
     assert (code, errors) == (0, "")
@@ -142,7 +142,7 @@ def test_a_bundle_that_is_not_verified_is_exit_1_with_the_same_shape(run, bundle
 
 
 @pytest.mark.parametrize("command", ["verify", "list", "extract"])
-def test_refused_is_1_and_undecided_is_2_for_every_command(command, run, bundle, keys, tmp_path):
+def test_rejected_is_exit_1_and_not_checked_is_exit_2_for_every_command(command, run, bundle, keys, tmp_path):
     more = [tmp_path / "out"] if command == "extract" else []
     (tmp_path / "junk").write_bytes(b"no bundle at all")
     (tmp_path / "bad.pem").write_bytes(b"no key")
@@ -155,9 +155,9 @@ def test_refused_is_1_and_undecided_is_2_for_every_command(command, run, bundle,
         ([bundle, *more, "--key", keys, "--frobnicate"], 2, "usage:"),
         ([], 2, "usage:"),
     ]
-    for arguments, expected, told in cases:
+    for arguments, expected, printed in cases:
         code, out, errors = run(command, *arguments)
-        assert (code, told in out + errors) == (expected, True), (arguments, out, errors)
+        assert (code, printed in out + errors) == (expected, True), (arguments, out, errors)
     assert not (tmp_path / "out").exists()
 
 
@@ -203,12 +203,12 @@ def test_in_a_directory_the_bundle_gets_a_name_of_its_own(options, run, incident
 def test_a_file_that_exists_is_never_overwritten(run, incident, private, tmp_path):
     (tmp_path / "mine").write_bytes(b"mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    for name, told in (("mine", "name_taken"), ("link", "name_taken"), ("none/new", "write_failed")):
+    for name, expected_code in (("mine", "name_taken"), ("link", "name_taken"), ("none/new", "write_failed")):
         code, _, errors = run(
             "create", incident, "--incident-id", "incident-7", "--key", private, "-o", tmp_path / name
         )
         assert code == 1
-        assert f"[{told}]" in errors
+        assert f"[{expected_code}]" in errors
     assert (tmp_path / "mine").read_bytes() == b"mine"
     assert not (tmp_path / "nowhere").exists()
 
@@ -217,10 +217,10 @@ def test_without_a_signing_key_nothing_is_made_and_that_is_exit_2(run, incident,
     (tmp_path / "room").mkdir()
     weak = tmp_path / "weak.pem"
     weak.write_bytes(signer("weak", 2048).pem)
-    for key, told in ((tmp_path / "none.pem", "key_unreadable"), (weak, "key_unsuitable")):
+    for key, expected_code in ((tmp_path / "none.pem", "key_unreadable"), (weak, "key_unsuitable")):
         code, _, errors = run("create", incident, "--incident-id", "incident-7", "--key", key, "-o", tmp_path / "room")
         assert code == 2
-        assert f"[{told}]" in errors
+        assert f"[{expected_code}]" in errors
     assert run("create", incident, "--incident-id", "incident-7", "-o", tmp_path / "room")[0] == 2
     assert list((tmp_path / "room").iterdir()) == []
 
@@ -300,7 +300,7 @@ def test_the_tool_works_from_anywhere_and_needs_neither_django_nor_a_database(bu
     assert list(json.loads(report)) == REPORT
 
 
-def test_the_tool_takes_its_keys_from_the_environment_unless_told(bundle, keys, tmp_path):
+def test_the_tool_takes_its_keys_from_the_environment_by_default(bundle, keys, tmp_path):
     others = key_folder(tmp_path / "others", signer("other"))
     tool = [sys.executable, TOOL, bundle]
     assert started(*tool)[0] == 2
@@ -310,7 +310,7 @@ def test_the_tool_takes_its_keys_from_the_environment_unless_told(bundle, keys, 
     assert started(sys.executable, TOOL)[0] == 2
 
 
-def test_without_zstandard_gzip_is_made_and_read_and_zstd_is_no_verdict(bundle, incident, private, keys, tmp_path):
+def test_without_zstandard_gzip_works_and_zstd_cannot_be_checked(bundle, incident, private, keys, tmp_path):
     command = [sys.executable, "-c", WITHOUT_ZSTANDARD]
     room = tmp_path / "room"
     room.mkdir()
@@ -329,7 +329,7 @@ def test_without_zstandard_gzip_is_made_and_read_and_zstd_is_no_verdict(bundle, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_reader_that_has_seen_enough_does_not_change_the_verdict(tmp_path: Path) -> None:
+def test_a_closed_output_pipe_does_not_change_the_exit_code(tmp_path: Path) -> None:
     bundle = written(tmp_path / "b.tar.zst").path
     keys = key_folder(tmp_path / "keys")
     command = f"{sys.executable} -m bundles.format verify {bundle} --key {keys} | true; echo ${{PIPESTATUS[0]}}"

@@ -67,13 +67,13 @@ def tiny_blocks() -> bytes:
 
 def lying_frame() -> bytes:
     packed = bytearray(zstd(tar(), table=False))
-    assert packed[4] >> 6 == 1, "the frame tells its size in two bytes"
+    assert packed[4] >> 6 == 1, "the frame states its size in two bytes"
     packed[5] += 1
     return bytes(packed)
 
 
 def empty_frames() -> bytes:
-    """A flood of frames that tell no size and hold nothing."""
+    """Many empty frames that state no size."""
     nothing = struct.pack("<IBB", 0xFD2FB528, 0, 0) + b"\x01\x00\x00"
     return nothing * 50_000 + SOUND()
 
@@ -110,7 +110,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "corrupt_compression",
         lambda: zstd(member("alerts.json", bytes(40_000)), frame_bytes=16),
     ),
-    "a flood of empty frames that tell no size": ("corrupt_compression", empty_frames),
+    "a flood of empty frames that state no size": ("corrupt_compression", empty_frames),
     "a flood of empty skippable frames": ("corrupt_compression", lambda: skippable(0x184D2A50, b"") * 9000 + SOUND()),
     "a wrong checksum": ("corrupt_compression", lambda: first_frame(lambda raw: raw.__setitem__(-1, raw[-1] ^ 1))),
     "a wrong gzip checksum": (
@@ -222,11 +222,11 @@ def test_a_deflate_bomb_is_bounded(tmp_path):
     assert verdict(bomb, tmp_path, limits=Limits(ratio=100, ratio_grace_bytes=1 << 20)) == "ratio_exceeded"
 
 
-def test_a_seek_table_cannot_tell_of_frames_larger_than_its_numbers(tmp_path):
+def test_a_seek_table_cannot_describe_frames_larger_than_its_numbers(tmp_path):
     sizes = FrameSizes()
     sizes.add(2**32 + 7, 0)
     table = seek_table([(7, 0)])[8:]
-    assert not sizes.told_by(len(table), io.BytesIO(table).read)
+    assert not sizes.match(len(table), io.BytesIO(table).read)
 
 
 def test_links_directories_and_pipes_are_refused(tmp_path):
@@ -243,13 +243,13 @@ def test_links_directories_and_pipes_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing", "missing/inside", "n" * 300])
-def test_a_file_that_cannot_be_opened_is_no_verdict(name, tmp_path):
+def test_a_file_that_cannot_be_opened_cannot_be_checked(name, tmp_path):
     with pytest.raises(CannotCheckError) as refusal:
         check_bundle(tmp_path / name, ring())
     assert refusal.value.code == "bundle_unreadable"
 
 
-def test_a_file_that_shrinks_meanwhile_is_no_verdict(tmp_path):
+def test_a_file_that_shrinks_meanwhile_cannot_be_checked(tmp_path):
     path: Path = written(
         tmp_path / "b", {"timeline.json": os.urandom(24 << 20), "alerts.json": b"[]", "artifacts.json": b"[]"}
     ).path
@@ -267,7 +267,7 @@ def test_a_bundle_cut_off_anywhere_is_refused_before_its_payload_is_read(tmp_pat
         assert refused.value.code == "truncated"
 
 
-def test_a_foot_that_claims_more_frames_than_a_table_can_tell_is_no_foot(tmp_path):
+def test_a_footer_that_claims_more_frames_than_a_table_can_have_is_ignored(tmp_path):
     whole = bytearray(written(tmp_path / "whole").path.read_bytes())
     whole[-9:-5] = b"\xff\xff\xff\xff"
     assert verdict(bytes(whole), tmp_path) == "truncated"
@@ -278,7 +278,7 @@ def payload_was_read(done: int, total: int) -> None:
 
 
 def test_no_thread_outlives_a_verification_whatever_keeps_its_report(tmp_path):
-    """A report keeps its error, and so the reader's frames; what the collector ended in a thread of its own hung."""
+    """A report keeps its error and so the reader's stack frames; collecting these on a reader thread would hang."""
     noise = os.urandom(6 << 20)
     path = tmp_path / "b"
     path.write_bytes(zstd(ustar(b"artifacts/a/link", 0, b"2") + noise, frame_bytes=1 << 19))

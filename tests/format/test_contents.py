@@ -35,7 +35,7 @@ def pair() -> tuple[bytes, bytes]:
 
 
 def holding(files: Mapping[str, bytes], extra: bytes = b"") -> bytes:
-    """The signed manifest of the sample, around other files."""
+    """The signed manifest of the sample with other files."""
     return zstd(tar_of(pair(), files, extra=extra))
 
 
@@ -114,10 +114,10 @@ def test_a_code_that_is_not_listed_cannot_be_raised():
 def test_a_damaged_chunk_is_named_by_its_range(tmp_path):
     error = report_of(holding(flipped(BIG, 1500)), tmp_path).error
     assert error is not None
-    assert error.detail == f"Bytes 1000 to 1999 of {BIG} are not those signed."
+    assert error.detail == f"Bytes 1000 to 1999 of {BIG} do not have their signed SHA-256."
 
 
-def test_a_size_that_only_the_header_tells_is_not_believed(tmp_path):
+def test_a_size_only_in_the_header_is_not_trusted(tmp_path):
     note = SAMPLE[NOTE]
     longer = ustar(NOTE.encode(), 600) + padded(note + bytes(586))
     assert verdict(holding(without(NOTE), longer), tmp_path) == "size_mismatch"
@@ -125,7 +125,7 @@ def test_a_size_that_only_the_header_tells_is_not_believed(tmp_path):
     assert verdict(holding(without(NOTE), hidden), tmp_path) == "tar_header_invalid"
 
 
-def test_the_payload_may_stand_in_front_of_the_manifest(tmp_path):
+def test_the_payload_may_come_before_the_manifest(tmp_path):
     payload = b"".join(member(path, data) for path, data in SAMPLE.items())
     tar = payload + member("manifest.json", pair()[0]) + member("manifest.sig", pair()[1]) + bytes(1024)
     assert verdict(gzipped(tar), tmp_path) == "verified"

@@ -1,4 +1,4 @@
-"""Co-signatures: added without touching the payload, counted by `--require`, and by different trusted keys only."""
+"""Co-signatures: added without changing the payload; `--require` counts different trusted keys."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def check(bundle: bytes, tmp_path: Path, keys: Any, require: int) -> str:
     return report.error.code if report.error else "verified"
 
 
-def test_as_many_different_trusted_keys_must_have_signed_as_are_demanded(tmp_path):
+def test_the_required_number_of_different_trusted_keys_must_have_signed(tmp_path):
     second, third = signer("second"), signer("third")
     both = cosigned_by(second, third)
     assert check(SOUND(), tmp_path, ring(), 1) == "verified"
@@ -82,7 +82,7 @@ def test_a_cosignature_that_names_another_manifest_is_refused(tmp_path):
 
 
 def payload_frames(bundle: bytes) -> bytes:
-    """The frames behind the filler, which stands behind the front's."""
+    """The frames after the filler."""
     at = bundle.index(b"\x5d\x2a\x4d\x18")
     return bundle[at + 8 + int.from_bytes(bundle[at + 4 : at + 8], "little") : bundle.rindex(b"\x5e\x2a\x4d\x18")]
 
@@ -134,7 +134,7 @@ def test_a_damaged_payload_that_would_be_packed_again_is_refused(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
 
 
-def test_nothing_is_made_for_a_stranger_a_second_time_or_over_another_file(tmp_path):
+def test_an_unknown_signer_a_repeated_key_and_an_existing_file_are_refused(tmp_path):
     path = written(tmp_path / "b").path
     with pytest.raises(BundleRejectedError) as refused:
         cosign_bundle(path, signing_key("second"), ring(signer("stranger")), tmp_path / "c")

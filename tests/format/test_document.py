@@ -1,4 +1,4 @@
-"""docs/bundle-format.md says what the code does: its codes, its example bytes, the commands for checking by hand."""
+"""docs/bundle-format.md matches the code: error codes, example bytes, the commands for checking by hand."""
 
 from __future__ import annotations
 

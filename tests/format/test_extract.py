@@ -1,4 +1,4 @@
-"""Extraction: the folder appears whole or not at all, is made without following links, and its modes are ours."""
+"""Extraction: the folder appears complete or not at all, no links are followed, and modes are not the bundle's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVIDENCE = b"not to be touched"
 
 @pytest.fixture
 def bundle(tmp_path) -> WrittenBundle:
-    """A sound bundle; the room beside it, where folders are made, is empty."""
+    """A sound bundle, and the empty folder `room` for the extraction."""
     (tmp_path / "room").mkdir()
     return written(tmp_path / "bundle")
 
@@ -139,7 +139,7 @@ def test_a_target_that_exists_is_left_as_it_is(take, meanwhile, bundle, tmp_path
     assert not (tmp_path / "elsewhere").exists() or names_in(tmp_path / "elsewhere") == []
 
 
-def test_a_target_without_a_parent_is_no_verdict(bundle, tmp_path):
+def test_a_target_without_a_parent_cannot_be_extracted_to(bundle, tmp_path):
     with pytest.raises(CannotCheckError) as refusal:
         extract_bundle(bundle.path, ring(), tmp_path / "room/none/out")
     assert refusal.value.code == "cannot_extract"
@@ -147,7 +147,7 @@ def test_a_target_without_a_parent_is_no_verdict(bundle, tmp_path):
 
 
 def test_a_link_put_into_the_staging_folder_is_not_followed(bundle, tmp_path):
-    """Somebody with the same rights replaces folders by links while the first members are written."""
+    """Another process replaces folders by links while the first members are written."""
     outside = tmp_path / "outside"
     outside.mkdir()
 
@@ -191,7 +191,7 @@ def test_modes_and_owners_are_ours(umask, bundle, tmp_path):
     assert {(entry.lstat().st_uid, entry.lstat().st_gid) for entry in out.rglob("*")} == {(os.geteuid(), os.getegid())}
 
 
-def test_a_name_of_another_world_becomes_one_plain_file(tmp_path):
+def test_an_unusual_name_becomes_one_regular_file(tmp_path):
     names = ["%2E%2E", "C:%5Cx", "-rf", "~", "*", " ", "$(id)", "é" * 127, "CON", "a\u200bb"]
     files = SAMPLE | {f"artifacts/h-{index}/{name}": name.encode() for index, name in enumerate(names)}
     (tmp_path / "bundle").write_bytes(crafted(files))

@@ -1,4 +1,4 @@
-"""A folder becomes a bundle whole and under its own name, or not at all."""
+"""A folder is bundled completely and for its own incident, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of keys: what is a key there counts, what may be meant as one and is none stops everything."""
+"""A folder of keys: every key counts, and anything that could be meant as a key but is not one is an error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def link(path: Path, target: Path) -> None:
 
 
 def link_to_key(path: Path, key: Path) -> None:
-    """A link to a key's file, or to the folder that it stands in."""
+    """A link to a key's file or to its folder."""
     put(key)
     link(path, key if path.suffix else key.parent)
 
@@ -98,7 +98,7 @@ def test_a_key_is_revoked_by_what_it_is_and_not_by_its_name(what, trusted, tmp_p
 
 
 @pytest.mark.parametrize("what", UNREADABLE)
-def test_what_may_be_meant_as_a_key_and_is_none_is_no_verdict(what, trusted):
+def test_anything_that_could_be_meant_as_a_key_but_is_not_one_is_an_error(what, trusted):
     UNREADABLE[what](trusted)
     with pytest.raises(CannotCheckError) as refusal:
         KeyRing.load([trusted])
@@ -110,7 +110,7 @@ def test_a_folder_named_revoked_revokes_also_where_it_is_named_itself(trusted, t
     assert verdict(SOUND(), tmp_path, KeyRing.load(sorted(trusted.iterdir()))) == "signer_revoked"
 
 
-def test_keys_of_every_name_are_trusted_and_what_is_no_key_may_stand_beside_them(tmp_path):
+def test_keys_of_any_name_are_trusted_and_other_files_are_allowed(tmp_path):
     """The links and dot folders are those with which Kubernetes mounts a folder."""
     keys, data = tmp_path / "keys", tmp_path / "keys/..2026_01_31"
     data.mkdir(parents=True)
@@ -130,7 +130,7 @@ def test_keys_of_every_name_are_trusted_and_what_is_no_key_may_stand_beside_them
     }
 
 
-def test_the_command_line_gives_no_verdict_where_a_revocation_cannot_be_read(trusted, tmp_path, capsys):
+def test_the_command_line_fails_if_a_revocation_cannot_be_read(trusted, tmp_path, capsys):
     (tmp_path / "bundle").write_bytes(SOUND())
     assert main(["verify", str(tmp_path / "bundle"), "--key", str(trusted)]) == 0
     put(trusted / "revoked/k.pub", b"ssh-rsa AAAA")

@@ -53,7 +53,7 @@ def pretty(fields: dict[str, Any]) -> bytes:
 
 
 def old_tar(members: dict[str, bytes], *extra: tarfile.TarInfo, mtime: float = 1738324800.25) -> bytes:
-    """As Python's tarfile makes it: pax headers with times, padded to 10,240 bytes."""
+    """A tar made by Python's tarfile: pax headers with times, padded to 10,240 bytes."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path, data in members.items():
@@ -67,7 +67,7 @@ def old_tar(members: dict[str, bytes], *extra: tarfile.TarInfo, mtime: float = 1
 
 
 def one_frame(tar: bytes) -> bytes:
-    """One zstd frame that does not tell its content's size, as a stream is compressed."""
+    """One zstd frame that does not state its content's size, as in streaming compression."""
     packer = zstandard.ZstdCompressor(level=3, write_content_size=False).compressobj()
     packed = packer.compress(tar) + packer.flush()
     assert zstandard.get_frame_parameters(packed).content_size == zstandard.CONTENTSIZE_UNKNOWN

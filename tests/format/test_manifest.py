@@ -1,4 +1,4 @@
-"""Steps 3 to 5 of the reading plan: manifest.json, manifest.sig, and whether the manifest agrees with itself."""
+"""Steps 3 to 5 of the reading plan: manifest.json, manifest.sig, and the consistency of the manifest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ABSENT = object()
 
 
 def raw_bundle(raw: bytes) -> bytes:
-    """Any bytes as the manifest, rightly signed."""
+    """A bundle with any bytes as the manifest, correctly signed."""
     return zstd(tar_of(signed_raw(raw)))
 
 
@@ -340,8 +340,8 @@ def test_bounds_of_manifest_signature_and_files(tmp_path):
     assert verdict(sound, tmp_path, limits=Limits(files=6)) == "verified"
 
 
-def test_a_manifest_is_not_listened_to_before_its_signature_is_right(tmp_path):
-    """Whatever an unknown signer's manifest says, its shape is not what the report speaks about."""
+def test_a_manifest_is_not_used_before_its_signature_is_checked(tmp_path):
+    """For an unknown signer the report names the signer, not errors in the manifest's fields."""
     stranger = signer("stranger")
     for fields in (fields_of(), fields_of(incident_id="../x"), fields_of(created_at=5), hashed({"version": "1.1.0"})):
         assert verdict(zstd(tar_of(signed(fields, stranger))), tmp_path, ring()) == "signer_unknown"

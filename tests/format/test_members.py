@@ -1,4 +1,4 @@
-"""Step 2 of the reading plan: members; what they hold is rightly signed, only the tar is wrong."""
+"""Step 2 of the reading plan: members. Their content is correctly signed, only the tar is wrong."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def with_extra(extra: bytes) -> bytes:
 
 
 def with_note(note: bytes) -> bytes:
-    """The sound bundle, its note.txt member given byte by byte."""
+    """The sound bundle with the given bytes as its member note.txt."""
     rest = {path: data for path, data in SAMPLE.items() if path != NOTE}
     return zstd(tar_of(pair(), rest, extra=note))
 

@@ -1,4 +1,4 @@
-"""Memory and time stay bounded whatever a file claims: each reading runs alone, and its peak is measured."""
+"""Memory stays bounded whatever a file claims: each bundle is read in its own process, and its peak is measured."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def repeated(lead: bytes, part: bytes, tail: bytes, size: int = 16 * MIB - 1024)
 
 
 def streamed_bomb() -> bytes:
-    """One frame that tells no size: RLE blocks of 128 KiB, behind the header of a large file."""
+    """One frame that states no size: RLE blocks of 128 KiB after the header of a large file."""
     lead = ustar(b"alerts.json", (1 << 33) - 1)
     rle = struct.pack("<I", (128 * 1024) << 3 | 2)[:3] + b"\0"
     return struct.pack("<IBB", 0xFD2FB528, 0, 13 << 3) + struct.pack("<I", len(lead) << 3)[:3] + lead + rle * 20_000
@@ -176,7 +176,7 @@ LARGE: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 
 def read_alone(bundle: bytes, tmp_path: Path) -> tuple[str, int]:
-    """The verdict of a process of its own, and the most memory in MiB that it ever had."""
+    """The verdict of a separate process and its peak memory in MiB."""
     (tmp_path / "bomb").write_bytes(bundle)
     keys = key_folder(tmp_path / "keys")
     done = subprocess.run(

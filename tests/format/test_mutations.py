@@ -1,8 +1,7 @@
 """Every changed byte and every cut of a small bundle is refused, or leaves a bundle that is equal in content.
 
-Equal in content means: the same manifest bytes and the same payload. What can change so is outside what is signed: a
-time in a gzip header, which skippable magic the zeros have, the time a signer claims to have signed at, and how the
-same tar bytes are compressed: entropy coding has bits that no decoder looks at.
+Equal in content means: the same manifest bytes and the same payload. Such changes are in bytes that are not signed: the
+time in a gzip header, the magic of a skippable frame, the signer's claimed time, and unused bits of the entropy coding.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ PAIR = signed(fields_of(FILES))
 
 
 class Reader:
-    """Verifies mutant after mutant in one file, noting what an accepted one holds."""
+    """Verifies mutants and checks the content of accepted ones."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "mutant"
@@ -142,7 +141,7 @@ def test_a_written_bundle_with_its_reserved_room_refuses_changed_bytes(tmp_path)
 
 
 def test_mutants_of_the_tar_bytes_themselves_are_refused(tmp_path):
-    """The compression's checksums are made right again: what must catch these is the format, not the container."""
+    """The compression's checksums are correct, so the format itself must detect the changes."""
     tar, reader = bytearray(tar_of(PAIR, FILES)), Reader(tmp_path)
     for position in range(0, len(tar), 5):
         mutant = bytearray(tar)

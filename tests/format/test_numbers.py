@@ -1,4 +1,4 @@
-"""A number of a record is evidence: its own text comes out wherever the record travels."""
+"""The numbers of a record keep their text wherever the record is read and written."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_number_keeps_its_text_however_the_answer_of_a_source_is_cut(text, cut
 
 @given(text=NUMBERS)
 @unhurried
-def test_a_number_that_python_would_write_otherwise_is_no_number_to_python(text):
+def test_a_number_that_python_would_write_differently_is_not_a_python_number(text):
     value = strict_loads(text, floats=True)
     assert Decimal(str(value)) == Decimal(text) or isinstance(value, JsonNumber)
     if isinstance(value, JsonNumber):

@@ -1,4 +1,4 @@
-"""Bundles to a pipe and from a pipe: by real processes and real pipes, held to the same rules as files."""
+"""Bundles written to and read from real pipes by real processes, by the same rules as files."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_a_bundle_goes_through_a_pipe_and_is_verified_and_unpacked_from_one(gzip
         "create", folder / "in", "--incident-id", "incident-7", "--key", folder / "sign.pem", "-o", "-", "--json", *gzip
     )
     assert made.returncode == 0, made.stderr
-    told = json.loads(made.stderr)
+    created = json.loads(made.stderr)
     checked = run("verify", "-", "--key", folder / "keys", "--json", given=made.stdout)
     report = json.loads(checked.stdout)
     assert (checked.returncode, report["verified"], report["bundle"]) == (0, True, "-")
-    assert (report["sha256"], report["size"]) == (told["sha256"], told["size"])
+    assert (report["sha256"], report["size"]) == (created["sha256"], created["size"])
     assert report["size"] == len(made.stdout)
     done = run("extract", "-", folder / "out", "--key", folder / "keys", given=made.stdout)
     assert done.returncode == 0, done.stderr
@@ -90,7 +90,7 @@ def test_a_piped_bundle_is_read_by_parts_and_cosigned_without_touching_its_paylo
     assert verify_bundle(made.path, ring(signer(), signer("second")), require=2).size == made.size
 
 
-def test_what_is_piped_in_is_held_to_every_rule_and_leaves_nothing_behind(folder):
+def test_piped_input_is_checked_by_every_rule_and_leaves_nothing_behind(folder):
     (folder / "spool").mkdir()
     spool = ["--key", folder / "keys", "--spool", folder / "spool"]
     for given, code in (
@@ -119,7 +119,7 @@ def test_a_reader_that_goes_away_ends_the_writing(tmp_path):
     assert refusal.value.code == "write_failed"
 
 
-def test_a_pipe_that_falls_silent_is_given_up_and_nothing_is_decided():
+def test_a_pipe_that_delivers_nothing_is_given_up():
     outlet, inlet = os.pipe()
     try:
         os.write(inlet, b"\x28\xb5\x2f\xfd")

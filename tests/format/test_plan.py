@@ -1,4 +1,4 @@
-"""The reading plan's order: nothing is used before it is authentic; what is verified cannot be made by hand."""
+"""The order of the reading plan: nothing is used before it is authentic; verified objects cannot be constructed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIELDS = [
 
 
 class Refusing:
-    """A sink that must not be given anything."""
+    """A sink that must not receive anything."""
 
     def begin(self, path: str) -> None:
         raise AssertionError(path)
@@ -75,7 +75,7 @@ def test_an_unsigned_bundle_is_never_given_out(tmp_path):
         assert refusal.value.code == "signature_missing"
 
 
-def test_what_is_verified_cannot_be_made_by_hand():
+def test_verified_objects_cannot_be_constructed_by_callers():
     fields = fields_of()
     manifest = read(fields, DEFAULT_LIMITS)
     for proof in (None, object(), True):
@@ -132,7 +132,7 @@ FAILING = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_report_tells_passed_failed_and_unfinished_steps_apart(step, tmp_path):
+def test_a_report_distinguishes_passed_failed_and_unfinished_steps(step, tmp_path):
     report = report_of(FAILING[step], tmp_path).as_dict()
     checks = {check["name"]: check["ok"] for check in report["checks"]}
     assert list(checks) == list(STEPS)
@@ -145,7 +145,7 @@ def test_a_report_tells_passed_failed_and_unfinished_steps_apart(step, tmp_path)
     assert report["key_id"] == (signer().key_id if known else None)
 
 
-def test_a_waived_signature_verifies_nothing_but_is_told(tmp_path):
+def test_a_skipped_signature_is_shown_as_not_checked(tmp_path):
     path = tmp_path / "b"
     path.write_bytes(zstd(tar_of(signed(fields_of(), signer("stranger")))))
     report = check_bundle(path, None).as_dict()
@@ -157,7 +157,7 @@ def test_a_waived_signature_verifies_nothing_but_is_told(tmp_path):
     assert waived.error.code == "file_hash_mismatch"
 
 
-def test_no_key_at_all_is_no_verdict():
+def test_without_any_key_nothing_can_be_checked():
     with pytest.raises(CannotCheckError):
         KeyRing.load([])
     assert KeyRing(()).find("0" * 64) is None

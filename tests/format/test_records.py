@@ -1,4 +1,4 @@
-"""The data members: records come back equal and in the documented order, by lines or not, in runs or in memory."""
+"""The data members: records are read back equal and in the documented order, in any layout, from disk or memory."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_records_come_back_equal_and_in_order_however_often_they_were_spilled(re
         expected = b"[\n" + b",\n".join(map(canonical, ordered)) + b"\n]" if records else b"[]"
         assert out.read_bytes() == expected
         assert json.loads(expected) == ordered
-        assert [entry.name for entry in Path(name).iterdir()] == ["array.json"]  # no run has a name that could stay
+        assert [entry.name for entry in Path(name).iterdir()] == ["array.json"]  # runs have no names
 
 
 @given(header=HEADERS, events=st.lists(RECORDS, max_size=6))

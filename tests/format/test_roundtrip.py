@@ -1,4 +1,4 @@
-"""What goes into a bundle comes out byte for byte; equal evidence gives equal bytes; ordinary tools open it."""
+"""Files are extracted byte for byte as bundled; equal evidence gives equal bytes; standard tools open bundles."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def tar_bytes(bundle: Path) -> bytes:
 
 
 def fresh(directory: Path) -> Path:
-    """A name in `directory` that no other example of a property took."""
+    """An unused name in `directory`."""
     return directory / f"n{len(list(directory.iterdir()))}"
 
 
@@ -159,7 +159,7 @@ def test_gzip_bundles_carry_no_name_and_no_time_and_the_manifest_last(tmp_path):
         assert tar.getnames()[-2:] == ["manifest.json", "manifest.sig"]
 
 
-def test_sizes_of_8_gib_and_more_are_told_by_a_pax_header():
+def test_sizes_of_8_gib_and_more_are_in_a_pax_header():
     for size in (8 * 1024**3 - 1, 8 * 1024**3, 5 * 1024**4):
         for path in ("artifacts/a/disk.img", "artifacts/a/" + "\u00e4" * 127):
             header = tarheader.member_header(path, size)

@@ -45,7 +45,7 @@ def signature_bytes(raw: bytes) -> bytes:
 
 
 def by_raw(make: Callable[[Signer, bytes], bytes]) -> bytes:
-    """The trusted key's signature, made in another way than the format's."""
+    """A signature by the trusted key that does not follow the format."""
     import base64  # beside the one use of it
 
     raw, _ = signed(fields_of())
@@ -158,20 +158,20 @@ def weak_exponent() -> Signer:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "weakness"),
     [
         (lambda: signer("other", 2048), "2048 bits"),
         (lambda: signer("other", 2056), "2056 bits"),
         (weak_exponent, "exponent 3"),
     ],
 )
-def test_a_weak_key_counts_by_an_option_alone_and_the_report_says_so(make, told, tmp_path):
+def test_a_weak_key_counts_by_an_option_alone_and_the_report_says_so(make, weakness, tmp_path):
     one = make()
     bundle = zstd(tar_of(signed(fields_of(), one)))
     folder = key_folder(tmp_path / "keys", one)
     assert verdict(bundle, tmp_path, KeyRing.load([folder])) == "signer_weak"
     report = report_of(bundle, tmp_path, KeyRing.load([folder], allow_weak=True)).as_dict()
-    assert (report["verified"], report["weak_keys"]) == (True, [{"key_id": one.key_id, "weakness": told}])
+    assert (report["verified"], report["weak_keys"]) == (True, [{"key_id": one.key_id, "weakness": weakness}])
 
 
 def test_a_weak_cosigner_counts_by_the_option_alone(tmp_path):
@@ -257,7 +257,7 @@ def public_pem_of_a_curve() -> bytes:
         (public_pem_of_a_curve, "key_unsuitable"),
     ],
 )
-def test_a_key_that_cannot_be_trusted_is_no_verdict(content, code, tmp_path):
+def test_an_unsuitable_trusted_key_is_an_error(content, code, tmp_path):
     (tmp_path / "key.pem").write_bytes(content())
     for path in (tmp_path, tmp_path / "key.pem"):
         with pytest.raises(CannotCheckError) as refusal:
@@ -265,7 +265,7 @@ def test_a_key_that_cannot_be_trusted_is_no_verdict(content, code, tmp_path):
         assert refusal.value.code == code
 
 
-def test_keys_that_are_not_there_are_no_verdict(tmp_path):
+def test_missing_trusted_keys_are_an_error(tmp_path):
     (tmp_path / "empty").mkdir()
     for paths, code in (
         ([], "no_keys"),

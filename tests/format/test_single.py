@@ -1,4 +1,4 @@
-"""One file without the rest: found through the seek table or by walking, checked as signed, said to be only that."""
+"""One file without the rest: found through the seek table or by walking, checked, and reported as one file only."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_each_file_is_found_through_the_table(only, large):
     assert matched(large, only) == (LARGE[only], True)
 
 
-def test_damage_elsewhere_is_not_met_and_damage_inside_is_named_by_its_range(large, tmp_path):
+def test_damage_elsewhere_does_not_matter_and_damage_inside_is_reported_by_range(large, tmp_path):
     content = bytearray(large.read_bytes())
     content[content.index(LARGE[BIG][5 * MIB + 100 : 5 * MIB + 200])] ^= 1
     path = tmp_path / "b"
@@ -91,7 +91,7 @@ def test_where_the_table_does_not_lead_to_the_header_the_members_are_walked(shap
         assert matched(tmp_path / "b", only) == (data, False)
 
 
-def test_a_table_that_lies_is_refused_or_of_no_use(tmp_path):
+def test_a_wrong_table_is_refused_or_ignored(tmp_path):
     tar = tar_of(signed(fields_of()))
     pieces = [tar[start : start + 1024] for start in range(0, len(tar), 1024)]
     frames = [frame(piece) for piece in pieces]
@@ -127,7 +127,7 @@ def test_a_file_that_is_not_as_signed_is_refused(only, change, code, table, tmp_
         assert "Bytes 1000 to 1999" in refusal.value.detail
 
 
-def test_a_file_that_is_not_there_or_not_listed_is_told(tmp_path):
+def test_a_missing_or_unlisted_file_is_an_error(tmp_path):
     without = {path: data for path, data in SAMPLE.items() if path != NOTE}
     (tmp_path / "b").write_bytes(zstd(tar_of(signed(fields_of()), without)))
     with pytest.raises(BundleRejectedError) as refusal:

@@ -1,4 +1,4 @@
-"""Properties of the readers that meet hostile bytes first: strict JSON, tar headers, and the manifest's fields."""
+"""Properties of the readers of untrusted bytes: strict JSON, tar headers, and the manifest's fields."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_object_that_has_a_key_twice_is_refused_wherever_it_stands(members, o
 
 @given(raw=st.binary(max_size=60) | st.text(st.sampled_from('{}[]",:0123456789.eE+-truefalsn\\u \n'), max_size=40))
 @unhurried
-def test_whatever_bytes_come_strict_reading_answers_or_says_value_error(raw):
+def test_strict_reading_of_any_bytes_returns_or_raises_value_error(raw):
     try:
         value = strict_loads(raw, floats=False)
     except ValueError:
@@ -97,7 +97,7 @@ def test_a_prescribed_header_is_read_back_by_us_and_by_pythons_tarfile(path, siz
 
 @given(path=PATHS, size=SIZES, data=st.data())
 @unhurried
-def test_a_header_with_any_other_bytes_is_refused_or_is_told_not_to_be_the_prescribed_one(path, size, data):
+def test_a_header_with_any_other_bytes_is_refused_or_marked_as_not_canonical(path, size, data):
     header = bytearray(tarheader.member_header(path, size))
     for _ in range(data.draw(st.integers(1, 3))):
         header[data.draw(st.integers(0, len(header) - 1))] = data.draw(st.integers(0, 255))
@@ -112,7 +112,7 @@ def test_a_header_with_any_other_bytes_is_refused_or_is_told_not_to_be_the_presc
 
 
 def places(tree: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The way to every value of a JSON tree."""
+    """The path to every value of a JSON tree."""
     yield where
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in items:

@@ -1,7 +1,7 @@
-"""What the reader does to the file system, as the kernel saw it: strace shows each call that changes something.
+"""The reader's changes to the file system, traced by strace.
 
-Verifying changes nothing anywhere. Extracting touches its staging folder and the target, follows no link, and leaves
-nothing of a bundle that is refused. Attempts count as deeds: a call that failed is judged as one that did not.
+Verifying changes nothing. Extracting touches only its staging folder and the target, follows no link, and leaves
+nothing of a rejected bundle. A failed call counts like a successful one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.format_builders import SAMPLE, SOUND, crafted, fields_of, mem
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENS = {"open", "openat", "openat2", "creat"}
-LINKS = {"symlink", "symlinkat"}  # their first text is no path that they touch
+LINKS = {"symlink", "symlinkat"}  # they do not touch the path in their first argument
 CHANGES = {
     "mkdir", "mkdirat", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "mknod", "mknodat",
     "unlink", "unlinkat", "rmdir", "truncate", "ftruncate", "fallocate", "chmod", "fchmod", "fchmodat", "fchmodat2",
@@ -54,7 +54,7 @@ class Call:
 
 
 def whole_lines(trace: str) -> list[str]:
-    """The calls of a trace, those that another thread's interrupted put together again."""
+    """The calls of a trace; joins those that were interrupted by another thread's call."""
     begun: dict[str, str] = {}
     lines = []
     for line in trace.splitlines():
@@ -64,11 +64,11 @@ def whole_lines(trace: str) -> list[str]:
             lines.append(begun.pop(match[1]) + match[2])
         else:
             lines.append(line)
-    return lines + list(begun.values())  # whoever was killed in a call may have done it
+    return lines + list(begun.values())  # a process killed in a call may have completed it
 
 
 def calls_in(trace: str, working: Path) -> list[Call]:
-    """The calls that strace told of, made by processes that started in the folder `working`."""
+    """The calls in a trace of processes started in the folder `working`."""
     calls = []
     for match in filter(None, map(LINE.match, whole_lines(trace))):
         name, arguments = match[1], re.sub(r"\) += (-?\d+|\?).*$", "", match[2])
@@ -86,15 +86,15 @@ def calls_in(trace: str, working: Path) -> list[Call]:
 
 def traced(room: Path, *command: str, expected: int = 0) -> list[Call]:
     """The calls of a Python command, with those of its threads and children."""
-    told = room.parent / f"{room.name}.trace"
-    tracer = ["strace", "-f", "-y", "-s", "8192", "-o", str(told), "-e", f"trace={TRACED}", "-e", "signal=none"]
+    trace_file = room.parent / f"{room.name}.trace"
+    tracer = ["strace", "-f", "-y", "-s", "8192", "-o", str(trace_file), "-e", f"trace={TRACED}", "-e", "signal=none"]
     done = subprocess.run(
         [*tracer, sys.executable, *command],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == expected, done.stdout + done.stderr
-    return calls_in(told.read_text(), ROOT)
+    return calls_in(trace_file.read_text(), ROOT)
 
 
 def touched(calls: list[Call]) -> set[str]:
@@ -147,7 +147,7 @@ def test_verifying_makes_and_changes_nothing_anywhere(bundle, room):
     (room.parent / "bundle").write_bytes(bundle())
     command = ("tools/verify_bundle.py", str(room.parent / "bundle"), "--key", str(room.parent / "key.pem"))
     calls = traced(room, *command, expected=0 if bundle is SOUND else 1)
-    assert [call for call in calls if str(room.parent / "bundle") in call.paths], "the trace has the reading itself"
+    assert [call for call in calls if str(room.parent / "bundle") in call.paths], "the trace includes the read"
     assert touched(calls) == set()
 
 
@@ -182,7 +182,7 @@ def test_of_a_refused_bundle_nothing_is_made_outside_the_staging_folder_and_noth
     assert names_in(room) == []
 
 
-DEEDS = """
+CHANGING_CALLS = """
 import os, subprocess, sys, threading
 room = sys.argv[1]
 handle = os.open(room, os.O_RDONLY | os.O_DIRECTORY)
@@ -206,8 +206,8 @@ except IsADirectoryError:
 """
 
 
-def test_the_trace_shows_whatever_is_done_by_path_by_handle_by_a_thread_or_by_a_child(room):
-    calls = traced(room, "-c", DEEDS, str(room))
+def test_the_trace_shows_changes_by_path_by_handle_by_a_thread_and_by_a_child(room):
+    calls = traced(room, "-c", CHANGING_CALLS, str(room))
     names = ["folder", "by handle", "renamed", "linked", "symbolic", 'ímynd "by" thread', "by child"]
     assert touched(calls) == {str(room), *(str(room / name) for name in names)}
     assert {call.name.removesuffix("2").removesuffix("at") for call in calls if call.changes} >= {
@@ -216,7 +216,7 @@ def test_the_trace_shows_whatever_is_done_by_path_by_handle_by_a_thread_or_by_a_
     assert [call for call in calls if call.changes and str(room / "folder") in call.paths and call.name in OPENS]
 
 
-def test_a_call_that_another_thread_interrupted_is_put_together():
+def test_a_call_interrupted_by_another_threads_is_joined():
     trace = (
         '7  openat(AT_FDCWD</a>, "b/c", O_WRONLY|O_CREAT <unfinished ...>\n'
         '8  mkdirat(5</a/d>, "e", 0750) = -1 EEXIST (File exists)\n'

@@ -1,4 +1,4 @@
-"""A bundle holds the timeline of its own incident: verification, --only, extraction and sealing hold to it."""
+"""A bundle contains the timeline of its own incident; readers and writer refuse another incident's."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def names_another(text: bytes, piece_bytes: int) -> bool:
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 3, 1000])
-def test_an_incident_is_found_wherever_it_stands_and_however_the_bytes_come(piece_bytes):
+def test_an_incident_id_is_found_at_any_position_and_split_anywhere(piece_bytes):
     assert [what for what, text in SAME.items() if names_another(text, piece_bytes)] == []
     assert [what for what, text in ANOTHER.items() if not names_another(text, piece_bytes)] == []
 
@@ -74,7 +74,7 @@ def test_it_agrees_with_a_parser_on_any_json():
         assert names_another(text, draw.choice((1, 7, 5000))) is any(one not in (None, INCIDENT) for one in said), text
 
 
-def test_bytes_that_are_no_json_are_passed_over():
+def test_bytes_that_are_not_json_are_ignored():
     draw = random.Random(7)
     parts = (b"{", b"}", b"[", b"]", b'"', b"\\", b":", b",", b"timeline", b"x")
     for _ in range(200):

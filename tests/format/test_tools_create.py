@@ -78,7 +78,7 @@ def test_a_source_that_fails_is_named_and_nothing_is_left(orch, environment, sou
 
 
 @pytest.mark.parametrize(
-    ("setting", "code", "told"),
+    ("setting", "code", "expected"),
     [
         ("ORCH_SIGN_KEY_PATH=/nowhere/key.pem", 2, "[key_unreadable]"),
         ("ORCH_VERIFY_KEY_PATH=/nowhere", 2, "[key_unreadable]"),
@@ -87,16 +87,16 @@ def test_a_source_that_fails_is_named_and_nothing_is_left(orch, environment, sou
         ("KILLCHAIN_API_URL=http://127.0.0.1:1", 1, "KillChain"),
     ],
 )
-def test_what_is_wrong_with_the_settings_is_one_line(orch, environment, setting, code, told):
+def test_what_is_wrong_with_the_settings_is_one_line(orch, environment, setting, code, expected):
     variable, _, value = setting.partition("=")
     got, said, complaint = create({**environment, variable: value}, INCIDENT, "-o", str(orch.output_dir))
     assert (got, said) == (code, "")
-    assert told in complaint
+    assert expected in complaint
     assert list(orch.output_dir.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (["../x", "-o", "."], 1, "[incident_id_invalid]"),
         ([INCIDENT, "-o", "/nowhere/at/all"], 1, "[write_failed]"),
@@ -105,7 +105,7 @@ def test_what_is_wrong_with_the_settings_is_one_line(orch, environment, setting,
         ([INCIDENT], 2, "usage"),
     ],
 )
-def test_what_is_wrong_with_the_arguments_is_one_line(environment, arguments, code, told):
+def test_what_is_wrong_with_the_arguments_is_one_line(environment, arguments, code, expected):
     got, said, complaint = create(environment, *arguments)
     assert (got, said) == (code, "")
-    assert told in complaint
+    assert expected in complaint

@@ -1,4 +1,4 @@
-"""The vectors in tests/vectors: the reader comes to each verdict, every code has one, the script makes the files."""
+"""The vectors in tests/vectors: the reader gives each verdict, every code has a vector, the script makes the files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def named(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["file"] for vector in VECTORS])
-def test_the_reader_comes_to_the_verdict_that_is_told(vector):
+def test_the_reader_gives_the_verdict_of_the_vector(vector):
     path = FOLDER / vector["file"]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == vector["sha256"]
     keys = KeyRing.load([FOLDER / key for key in vector["keys"]], allow_weak=vector["allow_weak_keys"])
@@ -46,7 +46,7 @@ def test_the_reader_comes_to_the_verdict_that_is_told(vector):
 @pytest.mark.parametrize(
     "vector", [one for one in VECTORS if one["verdict"] == "verified"], ids=lambda vector: vector["file"]
 )
-def test_what_is_told_of_a_good_bundle_is_what_an_independent_reading_finds(vector):
+def test_the_data_of_a_good_bundle_are_those_an_independent_reader_finds(vector):
     incident_id, held = oracle.read((FOLDER / vector["file"]).read_bytes())
     assert (incident_id, len(held), sum(size for _, size, _ in held)) == (
         vector["incident_id"],
@@ -58,7 +58,7 @@ def test_what_is_told_of_a_good_bundle_is_what_an_independent_reading_finds(vect
 @pytest.mark.parametrize(
     "name", ["good-cosigned", "cosignature-demanded", "byte-changed-in-a-chunk", "key-of-2048-bits"]
 )
-def test_the_command_line_comes_to_the_verdict_that_is_told(name):
+def test_the_command_line_gives_the_verdict_of_the_vector(name):
     vector = named(name)
     keys = [word for key in vector["keys"] for word in ("--key", str(FOLDER / key))]
     keys += ["--allow-weak-keys"] if vector["allow_weak_keys"] else []
@@ -76,7 +76,7 @@ def test_every_code_has_a_vector_but_for_those_that_no_file_can_provoke():
     assert {vector["code"] for vector in VECTORS} - {None} == CODES.keys() - NOT_IN_A_FILE.keys()
 
 
-def test_every_vector_tells_its_reason_in_words_of_its_own():
+def test_every_vector_has_its_own_reason():
     reasons = [vector["why"] for vector in VECTORS]
     assert len(set(reasons)) == len(reasons)
     assert [why for why in reasons if not why.endswith(".")] == []

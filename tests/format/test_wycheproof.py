@@ -1,4 +1,4 @@
-"""RSASSA-PSS held against what goes wrong with it: the smallest telling set, and Wycheproof's vectors where they are.
+"""RSASSA-PSS against known attacks: a small set of cases, and Wycheproof's vectors if available.
 
 `ORCH_WYCHEPROOF` names the folder of the published files (`testvectors_v1`, rsa_pss_*_test.json). Those whose hashes
 are the format's are checked; a salt length that the format does not know must be refused, valid or not.
@@ -43,7 +43,7 @@ def modulus() -> int:
 
 
 def with_leading_zero() -> bytes:
-    """A right signature that begins with a zero byte; one in 256 does."""
+    """A valid signature that begins with a zero byte; one in 256 does."""
     return next(one for one in iter(lambda: made(32), None) if one[0] == 0)
 
 
@@ -130,11 +130,11 @@ def disagreements(folder: Path) -> tuple[int, list[str]]:
             known = (32, (public.key_size + 7) // 8 - 34)
             for case in group["tests"]:
                 # Sound but for a salt of another length than its group's: what counts is whether the format knows it.
-                told = re.fullmatch(r"s_len changed to (\d+)", case["comment"])
-                known_salt = int(told[1] if told else group["sLen"]) in known
+                changed_salt = re.fullmatch(r"s_len changed to (\d+)", case["comment"])
+                known_salt = int(changed_salt[1] if changed_salt else group["sLen"]) in known
                 found = trusted(public).signed(bytes.fromhex(case["msg"]), bytes.fromhex(case["sig"]))
-                may = (told or case["result"] in {"valid", "acceptable"}) and ours and known_salt
-                must = (told or case["result"] == "valid") and ours and known_salt
+                may = (changed_salt or case["result"] in {"valid", "acceptable"}) and ours and known_salt
+                must = (changed_salt or case["result"] == "valid") and ours and known_salt
                 checked += 1
                 if (found and not may) or (must and not found):
                     wrong.append(f"{path.name} {case['tcId']}: {case['comment']}")

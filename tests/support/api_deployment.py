@@ -122,7 +122,7 @@ def make_bundle(orch: Orchestrator, incident_id: str = INCIDENT, content: bytes 
         total_bytes=sum(entry.size for entry in manifest.files),
     )
     Manifest.objects.create(bundle=bundle, raw=written.manifest_bytes)
-    index.keep(bundle.bundle_id, manifest.files)
+    index.add(bundle.bundle_id, manifest.files)
     return bundle
 
 

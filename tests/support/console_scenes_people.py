@@ -123,7 +123,7 @@ def everything() -> Arguments:
         rows.job("failed", incident_id=f"incident-failed-{hours}", completed_at=at)
     for number in range(7):
         rows.job("processing", lease_s=-600 - number, incident_id=f"incident-stuck-{number}")
-    dependency_status.note(
+    dependency_status.record(
         "source.artifacts", "Forensic service", ok=False, detail="Not reachable: connection refused."
     )
     worker_restarts.note(RestartReason.CRASHED, "exit code 1", host="host-c")

@@ -1,6 +1,6 @@
 """`python -m bundles.format {create,verify,list,extract,export-bagit}`: bundles as files, without Django or a database.
 
-Exit codes: 0 done or verified; 1 not verified, or not made; 2 could not be checked (usage, a key or file unreadable).
+Exit codes: 0 done or verified; 1 not verified or not made; 2 could not be checked (usage, unreadable key or file).
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from bundles.format.cli.terminal import (
 )
 from bundles.format.model import paths
 from bundles.format.model.errors import BundleRejectedError, CannotCheckError, CannotWriteError
-from bundles.format.model.limits import MIB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB, MIB
 from bundles.format.model.signing import SigningKey, timestamp
+from bundles.format.writing.assembly import available_compression
 from bundles.format.writing.folder import folder_payloads
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.pipes import STANDARD_STREAM, stream_bundle
 from bundles.format.writing.publish import publish
 from bundles.format.writing.writer import SUFFIXES, WrittenBundle, write_bundle
-from bundles.format.writing.writing import available_compression
 
 
 def main(arguments: Sequence[str] | None = None, *, default_keys: Sequence[Path] = ()) -> int:
     """Run one command.
 
     Args:
-        arguments: the words after the program's name; those of the process unless given.
-        default_keys: keys to trust where `--key` names none.
+        arguments: the command-line arguments; those of this process by default.
+        default_keys: keys to trust if `--key` is not given.
 
     Returns:
         The exit code.
@@ -81,8 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, a new file, or -"
     )
     create.add_argument("--gzip", action="store_true", help="gzip instead of zstd")
-    create.add_argument("--chunk-size-mb", type=int, default=256, metavar="N")
-    create.add_argument("--any", action="store_true", dest="any_folder", help="take any folder, each file an artifact")
+    create.add_argument("--chunk-size-mb", type=int, default=DEFAULT_CHUNK_MIB, metavar="N")
+    create.add_argument(
+        "--any", action="store_true", dest="any_folder", help="accept any folder; each file is an artifact"
+    )
     create.add_argument("--json", action="store_true", help="print the result as JSON")
     create.set_defaults(run=_create)
     add_verify_options(actions.add_parser("verify", help="verify a bundle"))
@@ -92,13 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=commands.show)
     extract = actions.add_parser("extract", help="verify a bundle and unpack it into a new folder")
     extract.add_argument("path", type=Path, metavar="PATH")
-    extract.add_argument("into", type=Path, metavar="DIR", help="must not exist; appears only when all is verified")
+    extract.add_argument(
+        "into", type=Path, metavar="DIR", help="must not exist; created only if everything is verified"
+    )
     _key_option(extract)
     _only_option(extract)
     extract.set_defaults(run=commands.extract)
     bag = actions.add_parser("export-bagit", help="verify a bundle and write it as a BagIt bag")
     bag.add_argument("path", type=Path, metavar="PATH")
-    bag.add_argument("into", type=Path, metavar="DIR", help="must not exist; appears only when all is verified")
+    bag.add_argument("into", type=Path, metavar="DIR", help="must not exist; created only if everything is verified")
     _key_option(bag)
     bag.set_defaults(run=commands.export_bagit)
     return parser
@@ -112,34 +116,34 @@ def _key_option(parser: argparse.ArgumentParser) -> None:
         "--require", type=_count, default=1, metavar="N", help="how many different trusted keys must have signed"
     )
     parser.add_argument(
-        "--spool", type=Path, metavar="DIR", help="where to keep what PATH - reads; $TMPDIR if not given"
+        "--spool", type=Path, metavar="DIR", help="where to store standard input (PATH -); default $TMPDIR"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--allow-weak-keys",
         action="store_true",
-        help="count signatures by keys of 2,048 bits or more, and of any exponent; the report says so",
+        help="accept keys from 2,048 bits and of any exponent; the report lists them",
     )
 
 
 def _only_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only", metavar="MEMBER", help="check this one file and nothing else of the payload")
+    parser.add_argument("--only", metavar="MEMBER", help="check only this file of the payload")
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1 on")
+        raise argparse.ArgumentTypeError("expected a whole number of at least 1")
     return int(text)
 
 
 def bundle_name(incident_id: str, compression: str) -> str:
-    """The name a bundle gets in a directory: incident, time, format."""
+    """The file name of a new bundle: incident, time, format."""
     moment = timestamp().replace("-", "").replace(":", "").replace(".", "")
     return f"{incident_id}-{moment}{SUFFIXES[compression]}"
 
 
 def output_path(asked: Path, incident_id: str, compression: str) -> Path:
-    """Where a bundle goes: into the directory `asked` under a name of its own, or to `asked`, which must be new.
+    """The path of a new bundle: a generated name if `asked` is a directory, else `asked`, which must not exist.
 
     Raises:
         CannotWriteError: `name_taken` or `write_failed`.
@@ -147,19 +151,19 @@ def output_path(asked: Path, incident_id: str, compression: str) -> Path:
     if asked.is_dir():
         return asked / bundle_name(incident_id, compression)
     if asked.exists() or asked.is_symlink():
-        raise CannotWriteError("name_taken", f"{asked} exists already; a bundle never overwrites.")
+        raise CannotWriteError("name_taken", f"{asked} already exists and is never overwritten.")
     if not asked.parent.is_dir():
-        raise CannotWriteError("write_failed", f"{asked.parent} is no directory.")
+        raise CannotWriteError("write_failed", f"{asked.parent} is not a directory.")
     return asked
 
 
 def _create(options: argparse.Namespace) -> int:
     if not paths.valid_incident_id(options.incident_id):
-        raise CannotWriteError("incident_id_invalid", "An incident id is letters, digits, dots, dashes, underscores.")
+        raise CannotWriteError("incident_id_invalid", paths.INCIDENT_ID_RULE)
     if not options.folder.is_dir():
-        raise CannotWriteError("input_invalid", f"{options.folder} is no directory.")
-    if not 1 <= options.chunk_size_mb <= 65_536:
-        raise CannotWriteError("input_invalid", "--chunk-size-mb is from 1 to 65536.")
+        raise CannotWriteError("input_invalid", f"{options.folder} is not a directory.")
+    if not 1 <= options.chunk_size_mb <= MAX_CHUNK_MIB:
+        raise CannotWriteError("input_invalid", f"--chunk-size-mb is from 1 to {MAX_CHUNK_MIB}.")
     key = SigningKey.load(options.key)
     compression = "gzip" if options.gzip else available_compression()
     if options.output == STANDARD_STREAM:
@@ -192,7 +196,7 @@ def _create(options: argparse.Namespace) -> int:
 
 
 def _create_to_pipe(options: argparse.Namespace, key: SigningKey, compression: str) -> int:
-    """Standard output is the bundle, so what is to be said goes to standard error."""
+    """Write the bundle to standard output, and messages to standard error."""
     if sys.stdout.isatty():
         raise CannotWriteError("input_invalid", "A bundle is not written to a terminal.")
     with tempfile.TemporaryDirectory(prefix="bundle-") as staging:
@@ -212,7 +216,7 @@ def _create_to_pipe(options: argparse.Namespace, key: SigningKey, compression: s
 
 
 def result_of(written: WrittenBundle, name: str, incident_id: str) -> dict[str, Any]:
-    """What a command that made a bundle answers with."""
+    """The JSON result of a command that made a bundle."""
     return {
         "bundle": name,
         "sha256": written.sha256,

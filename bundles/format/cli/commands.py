@@ -1,4 +1,4 @@
-"""The commands that read a bundle: verify, list, extract, export-bagit; `-` in place of a path is standard input."""
+"""The commands that read a bundle: verify, list, extract, export-bagit. The path `-` means standard input."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """List what an authentic manifest holds."""
+    """List the files of an authentic manifest."""
     with _source(options) as source:
         verified = read_manifest(source, _keys(options), require=options.require)
     manifest = verified.manifest
@@ -73,7 +73,7 @@ def show(options: argparse.Namespace) -> int:
 
 
 def extract(options: argparse.Namespace) -> int:
-    """Verify a bundle, or one file of it, and unpack that."""
+    """Verify and unpack a bundle, or one file of it."""
     keys = _keys(options)
     with _source(options) as source:
         if options.only is not None:
@@ -86,7 +86,7 @@ def extract(options: argparse.Namespace) -> int:
 
 
 def export_bagit(options: argparse.Namespace) -> int:
-    """Verify a bundle and write it as a bag."""
+    """Verify a bundle and write it as a BagIt bag."""
     with _source(options) as source:
         bag = export_bag(
             source,
@@ -105,7 +105,7 @@ def _keys(options: argparse.Namespace) -> KeyRing:
 
 @contextmanager
 def _source(options: argparse.Namespace) -> Iterator[Source]:
-    """The bundle that was named; standard input is spooled first."""
+    """The bundle to read; standard input is spooled to a temporary file first."""
     if options.path != STANDARD_STREAM:
         yield options.path
         return
@@ -122,7 +122,7 @@ def _say_unpacked(options: argparse.Namespace, report: dict[str, Any], cosigners
 
 
 def _only(options: argparse.Namespace, work: Any) -> int:
-    """Check one file and say of it, and of nothing else, what was found."""
+    """Check one file, and report on that file only."""
     matched: MatchedFile | None = None
     refused: BundleRejectedError | None = None
     try:
@@ -149,7 +149,7 @@ def _only(options: argparse.Namespace, work: Any) -> int:
 def _single_report(
     options: argparse.Namespace, matched: MatchedFile | None, refused: BundleRejectedError | None
 ) -> dict[str, Any]:
-    """What is known of one file; `verified` is false always, as that is said of whole bundles only."""
+    """The report on one file. `verified` is always false, since only a whole bundle can be verified."""
     manifest = matched.manifest if matched else None
     return {
         "only": options.only,

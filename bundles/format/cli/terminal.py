@@ -1,4 +1,4 @@
-"""What the command lines share: exit codes, progress on a terminal, reports as text."""
+"""Shared by the command-line tools: exit codes, progress on a terminal, reports as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERIFIED, NOT_VERIFIED, CANNOT_CHECK = 0, 1, 2
 
 
 def printable(text: str) -> str:
-    """`text` with everything that could steer a terminal shown as an escape."""
+    """`text` with control and format characters escaped, so that it cannot steer a terminal."""
     return "".join(
         character if character.isprintable() and unicodedata.category(character) != "Cf" else repr(character)[1:-1]
         for character in text
@@ -25,29 +25,29 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """One line on standard output; what its encoding cannot show is escaped."""
+    """Print one line on standard output; characters outside its encoding are escaped."""
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our lines has seen enough; the exit code still tells the verdict.
+        # The reader closed the pipe. The exit code still gives the verdict.
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def say_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print a JSON document on standard output."""
     say(json.dumps(value, indent=2))
 
 
 def complain(code: str, detail: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     sys.stderr.write(f"error: {printable(detail)} [{code}]\n")
 
 
 def progress_on_stderr(verb: str) -> Callable[[int, int], None] | None:
-    """A progress callback that writes to standard error, when that is a terminal."""
+    """A progress callback that writes to standard error; None if that is not a terminal."""
     if not sys.stderr.isatty():
         return None
     last = 0.0
@@ -67,7 +67,7 @@ def progress_on_stderr(verb: str) -> Callable[[int, int], None] | None:
 
 
 def say_report(report: dict[str, Any], cosigners: Iterable[TrustedKey] = ()) -> None:
-    """A verification report for a person, and who else signed."""
+    """Print a verification report and the co-signers."""
     verdict = "VERIFIED" if report["verified"] else "NOT VERIFIED"
     say(f"{verdict}: {printable(report['bundle'])}")
     if report["error"]:
@@ -77,8 +77,8 @@ def say_report(report: dict[str, Any], cosigners: Iterable[TrustedKey] = ()) -> 
         say(f"  {mark:11}  {STEPS[check['name']]}")
     if report["incident_id"] is None:
         return
-    said = "" if report["verified"] else " (signed so, the payload is not proven)"
-    say(f"  incident        {report['incident_id']}, bundled {printable(report['created_at'])}{said}")
+    note = "" if report["verified"] else " (as signed; the payload is not verified)"
+    say(f"  incident        {report['incident_id']}, bundled {printable(report['created_at'])}{note}")
     say(f"  content         {report['files']} files, {report['bytes']} bytes")
     say(f"  content digest  {report['content_digest']}")
     if report["sha256"]:
@@ -96,6 +96,6 @@ def say_report(report: dict[str, Any], cosigners: Iterable[TrustedKey] = ()) -> 
 
 
 def say_weak_keys(report: dict[str, Any]) -> None:
-    """Which signatures count only because the option was given."""
+    """Print the signatures that count only because weak keys are allowed."""
     for key in report.get("weak_keys", ()):
         say(f"  WEAK KEY        {key['weakness']}: counts because of --allow-weak-keys; key {key['key_id']}")

@@ -1,9 +1,9 @@
-"""Canonical JSON out, strict JSON in.
+"""Writes canonical JSON and reads strict JSON.
 
 The canonical form is `json.dumps(obj, sort_keys=True, separators=(",", ":"))`: ASCII, keys in code point order, no
-blanks, no final newline. A number of a record keeps its own text: `1.10`, `-0` and `1E400` come out as they went in,
-since a round trip through a double would change evidence. Strict reading refuses what two parsers could understand
-differently: duplicate keys, NaN and infinities, bytes that are not UTF-8.
+whitespace, no final newline. A number in a record keeps its text: `1.10`, `-0` and `1E400` are written as they were
+read, since a round trip through a double would change evidence. Strict reading refuses what two parsers could
+understand differently: duplicate keys, NaN and infinities, bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from bundles.format.model.errors import RecordError
 MAX_INTEGER = 2**63 - 1
 RECORD_DEPTH = 64
 
-MOST_INTEGER_CHARACTERS = 1000  # Python refuses to convert much longer ones, as that takes quadratic time
+MAX_INTEGER_CHARACTERS = 1000  # converting takes quadratic time; Python refuses much longer ones
 
 
 @dataclass(frozen=True, slots=True)
 class JsonNumber:
-    """A number that neither an `int` nor a `float` would write as it was read.
+    """A number whose text would change if it were an `int` or a `float`.
 
-    No number to Python, on purpose: whoever writes it with `json.dumps` gets a TypeError and not another number.
+    Deliberately not a Python number, so that `json.dumps` raises a TypeError instead of writing another number.
 
     Attributes:
         text: as in the document, by the grammar of RFC 8259.
@@ -34,27 +34,27 @@ class JsonNumber:
     text: str
 
     def __str__(self) -> str:
-        """The number as it stands in the document."""
+        """The number as written in the document."""
         return self.text
 
 
 def fraction_of(text: str) -> float | JsonNumber:
-    """A number with a fraction or an exponent: a float where that has the same text."""
+    """A number with a fraction or an exponent: a float if that is written the same."""
     value = float(text)
     return value if repr(value) == text else JsonNumber(text)
 
 
 def integer_of(text: str) -> int | JsonNumber:
-    """A whole number: an int where that has the same text and is not so long that converting it takes for ever."""
-    return JsonNumber(text) if text == "-0" or len(text) > MOST_INTEGER_CHARACTERS else int(text)
+    """A whole number: an int if that is written the same and has at most `MAX_INTEGER_CHARACTERS`."""
+    return JsonNumber(text) if text == "-0" or len(text) > MAX_INTEGER_CHARACTERS else int(text)
 
 
 def canonical_json(value: Any) -> bytes:
-    """The canonical form of a JSON value, which may hold `JsonNumber`s.
+    """The canonical form of a JSON value, which may contain `JsonNumber`s.
 
     Raises:
-        ValueError: the value holds NaN or an infinity.
-        TypeError: the value holds something that JSON has no form for.
+        ValueError: the value contains NaN or an infinity.
+        TypeError: the value contains something that JSON cannot represent.
     """
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -64,7 +64,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def _pieces(value: Any) -> Iterator[str]:
-    """As `json.dumps`, with every `JsonNumber` by its own text; about ten times slower."""
+    """Like `json.dumps`, with the text of each `JsonNumber`; about ten times slower."""
     if isinstance(value, JsonNumber):
         yield value.text
     elif isinstance(value, dict):
@@ -86,14 +86,14 @@ def _pieces(value: Any) -> Iterator[str]:
 
 
 def strict_loads(raw: bytes | str, *, floats: bool) -> Any:
-    """Parse JSON, refusing what is ambiguous.
+    """Parse JSON and refuse ambiguous documents.
 
     Args:
         raw: the document; bytes must be UTF-8 without a byte order mark.
-        floats: whether numbers may have a fraction or an exponent; all numbers then keep their own text.
+        floats: whether numbers may have a fraction or an exponent; all numbers then keep their text.
 
     Raises:
-        ValueError: it is not JSON, nests beyond what the parser can hold, or is ambiguous.
+        ValueError: it is not JSON, nested too deeply for the parser, or ambiguous.
     """
     text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
     try:
@@ -109,21 +109,21 @@ def strict_loads(raw: bytes | str, *, floats: bool) -> Any:
 
 
 def canonical_record(record: Any) -> bytes:
-    """One record of a data member as a line: its canonical form, which never holds a line break.
+    """A record of a data member in canonical form, which never contains a line break.
 
     Raises:
-        RecordError: NaN or an infinity, or nested more than 64 deep.
+        RecordError: it contains NaN or an infinity, or is nested more than 64 deep.
     """
     try:
         if depth_exceeds(record, RECORD_DEPTH):
-            raise RecordError(f"a record nests more than {RECORD_DEPTH} deep")
+            raise RecordError(f"a record is nested more than {RECORD_DEPTH} deep")
         return canonical_json(record)
     except (ValueError, TypeError, RecursionError) as error:
         raise RecordError(f"a record cannot be written as JSON: {error}") from error
 
 
 def depth_exceeds(value: Any, limit: int) -> bool:
-    """Whether arrays and objects nest more than `limit` deep, the outermost being 1."""
+    """Whether arrays and objects are nested more than `limit` deep; the outermost has depth 1."""
     level: list[Any] = [value]
     for _ in range(limit):
         deeper: list[Any] = []

@@ -1,7 +1,6 @@
-"""The digests of one file as it passes: of the whole, and of its chunks when it is larger than one.
+"""Computes the digests of one file while it is read: of the file, and of its chunks if it is larger than one.
 
-Both are hashed beside the caller, each on a lane. The first chunk costs nothing: it ends where the whole has hashed
-just that much.
+Each is hashed on a thread of its own. The first chunk is not hashed twice: its digest is that of the file so far.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ class FileDigest:
 
     Args:
         size: of the file, in bytes.
-        chunk_size: bytes a chunk.
-        whole: hashes the file; free of other work until `finish` was called.
-        chunks: hashes the chunks, where there are any; free of other work for so long.
+        chunk_size: of a chunk, in bytes.
+        whole: hashes the file; must not be used otherwise until `finish` was called.
+        chunks: hashes the chunks, if any; must not be used otherwise until `finish` was called.
 
     Attributes:
-        chunks: the digest (hex) of each chunk that has passed, in order; none for a file that is not larger than one.
+        chunks: the digest (hex) of each chunk read so far, in order; empty for a file that is not larger than one.
     """
 
     def __init__(self, size: int, chunk_size: int, whole: HashLane, chunks: HashLane) -> None:
@@ -45,7 +44,7 @@ class FileDigest:
                 self.chunks.append(self._chunks.finish() if self.chunks else self._whole.hexdigest())
 
     def finish(self) -> str:
-        """The digest of everything that has passed; the lanes are free again."""
+        """The digest (hex) of the file; the lanes can be used again."""
         return self._whole.finish()
 
     def _by_chunk(self, data: memoryview) -> Iterator[memoryview]:

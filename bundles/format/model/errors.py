@@ -1,19 +1,19 @@
-"""What can go wrong with a bundle: every code, the step of the reading plan that finds it, and the error types.
+"""The errors of a bundle: every code, the verification step that finds it, and the exception types.
 
-`CODES` is the one list of codes; docs/bundle-format.md explains each and a test holds the two together.
+`CODES` is the only list of codes. docs/bundle-format.md explains each; a test compares the two.
 """
 
 from __future__ import annotations
 
-# The steps of the reading plan, in order, with the words a report shows for them.
+# The verification steps, in order: id → the sentence that reports show.
 STEPS = {
-    "container": "Opened once; compression is sound and within bounds",
-    "members": "Only plain, well-formed members, each once",
-    "manifest": "Manifest and signature are well-formed",
+    "container": "Archive decompresses safely",
+    "members": "No unsafe or duplicate entries",
+    "manifest": "Manifest and signature are well formed",
     "signature": "Signed by a trusted key",
-    "consistency": "The manifest agrees with itself",
-    "contents": "Every file and chunk has its signed size and SHA-256; none missing, none extra",
-    "end": "The bundle ends where it must",
+    "consistency": "Manifest is consistent",
+    "contents": "Every file matches its signed size and SHA-256",
+    "end": "No data after the end",
 }
 
 # code → the step that finds it
@@ -85,20 +85,20 @@ class BundleRejectedError(FormatError):
 
     @property
     def step(self) -> str:
-        """The step of the reading plan that failed, one of `STEPS`."""
+        """The verification step that failed, one of `STEPS`."""
         return CODES[self.code]
 
 
 class CannotCheckError(FormatError):
-    """Nothing was decided about the bundle: a key or a file cannot be read, or a library is missing."""
+    """The bundle could not be checked: a key or a file cannot be read, or a library is missing."""
 
 
 class CannotWriteError(FormatError):
-    """The bundle was not made: an input is wrong, changed while it was read, or the disk refused."""
+    """The bundle was not made: an input is wrong or changed while it was read, or writing failed."""
 
 
 class PayloadError(CannotWriteError):
-    """One payload is not what its record says; `path` tells which."""
+    """A payload does not match its record; `path` is its member path."""
 
     def __init__(self, code: str, detail: str, path: str) -> None:
         super().__init__(code, detail)
@@ -106,7 +106,7 @@ class PayloadError(CannotWriteError):
 
 
 class RecordError(FormatError):
-    """A record is not JSON that a bundle can hold; `code` is `record_invalid`."""
+    """A record is not JSON that a bundle can contain; `code` is `record_invalid`."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("record_invalid", detail)

@@ -1,4 +1,4 @@
-"""Fields of a manifest or a signature, each taken for what it must be or refused as `manifest_invalid`."""
+"""Type checks for the fields of a manifest or a signature; a wrong field raises `manifest_invalid`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def text(value: Any, what: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise invalid(f"{what} holds a lone surrogate") from error
+        raise invalid(f"{what} contains a lone surrogate") from error
     return value
 
 
@@ -62,12 +62,12 @@ def moment(value: Any, what: str) -> str:
     try:
         moment_of(value)
     except ValueError as error:
-        raise invalid(f"{what} is not a day of the calendar") from error
+        raise invalid(f"{what} is not a calendar date") from error
     return value
 
 
 def moment_of(text: str) -> datetime:
-    """The moment that a field checked by `moment` tells."""
+    """A field checked by `moment` as a datetime."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
 
 
@@ -81,12 +81,12 @@ def member_path(value: Any, limits: Limits) -> str:
     path = text(value, "a path")
     fault = paths.path_fault(path, max_bytes=limits.path_bytes)
     if fault:
-        raise BundleRejectedError("path_invalid", f"The manifest has a path that no bundle can hold: {fault}.")
+        raise BundleRejectedError("path_invalid", f"The manifest has a path that no bundle can contain: {fault}.")
     return path
 
 
 def exact(fields: Mapping[str, Any], expected: set[str], what: str) -> None:
-    """Refuse fields that are missing, and fields that nobody knows."""
+    """Refuse missing and unknown fields."""
     if fields.keys() != expected:
-        odd = sorted(str(name)[:40] for name in fields.keys() ^ expected)[:3]
-        raise invalid(f"{what} has other fields than it should: {', '.join(odd)!r}")
+        wrong = sorted(str(name)[:40] for name in fields.keys() ^ expected)[:3]
+        raise invalid(f"{what} has missing or unknown fields: {', '.join(wrong)!r}")

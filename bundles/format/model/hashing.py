@@ -1,7 +1,7 @@
-"""SHA-256 beside the caller: a lane hashes its blocks in order on a thread of its own.
+"""SHA-256 on a thread of its own: a lane hashes its blocks in order while the caller continues.
 
-hashlib releases the interpreter lock for large blocks, so a lane runs on another core while the caller goes on. At most
-a few blocks wait in it, so memory stays bounded; what goes wrong in the thread is raised at the caller's next call.
+hashlib releases the interpreter lock for large blocks, so a lane runs on another core. At most `DEPTH` blocks wait in
+it, so memory stays bounded. An error in the thread is raised at the caller's next call.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ INLINE_BYTES = 128 * 1024  # handing over a block costs about as much as hashing
 
 
 class Hash(Protocol):
-    """What takes bytes in order and has a digest of them, such as those of hashlib."""
+    """Hashes bytes in order, like the objects of hashlib."""
 
     def update(self, block: bytes | memoryview, /) -> None:
-        """Take the next bytes."""
+        """Hash the next bytes."""
 
     def hexdigest(self) -> str:
-        """The digest (hex) of all of them."""
+        """The digest (hex) of all bytes so far."""
 
 
 class HashLane:
-    """One or many SHA-256 digests, one after the other, computed on one thread in the order of the calls.
+    """Computes SHA-256 digests, one after the other, on one thread in the order of the calls.
 
-    The two queues are C code that hands a block over in a microsecond; an executor's futures take ten times that, all
-    of it under the interpreter's lock, which is what the other threads wait for.
+    The two queues are C code that hands a block over in a microsecond. An executor's futures take ten times as long,
+    holding the interpreter's lock, which the other threads wait for.
 
     Args:
-        hashes: what the blocks go to; SHA-256 unless given.
+        hashes: hashes the blocks; SHA-256 by default.
     """
 
     def __init__(self, hashes: Hash | None = None) -> None:
@@ -51,14 +51,14 @@ class HashLane:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the thread, at the latest after the few blocks that wait."""
+        """End the thread after the blocks that wait."""
         if self._thread is not None:
             self._blocks.put(None)
             self._thread.join()
             self._thread = None
 
     def update(self, block: bytes | memoryview) -> None:
-        """Hash `block` after those before it; it must not change until the digest was read."""
+        """Hash the next block, which must not change until the digest was read."""
         if len(block) <= INLINE_BYTES and not self._waiting:
             self._hash.update(block)
             return
@@ -99,7 +99,7 @@ class HashLane:
 
 
 class FileLanes:
-    """The two lanes on which one file after the other is hashed: the whole, and its chunks."""
+    """Two lanes that hash one file after the other: the whole file, and its chunks."""
 
     def __init__(self) -> None:
         self.whole = HashLane()

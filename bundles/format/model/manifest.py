@@ -1,7 +1,7 @@
-"""The manifest of format 1.1: made for signing, and read back with every field checked.
+"""The manifest of format 1.1: composed for signing, and read with every field checked.
 
-`Manifest` is what a manifest says; that somebody trusted said it is known only after `verify` has made it part of a
-`VerifiedManifest`. Shape is checked here (step 3 of the reading plan), agreement with itself too (step 5).
+A `Manifest` is not authenticated; `verify` makes it part of a `VerifiedManifest` once its signature is checked. This
+module checks the types of the fields (step 3 of the reading plan) and their consistency (step 5).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bundles.format.model.fields import exact, integer, invalid, listing, mappin
 from bundles.format.model.limits import Limits
 
 VERSION = "1.1.0"
-ROWS_AT_ONCE = 1000  # so that a digest over all files needs no second copy of what they say
+ROWS_AT_ONCE = 1000  # rows hashed at a time, so that the digest needs no copy of the whole file list
 SOURCE_OF = {paths.TIMELINE: "timeline", paths.ALERTS: "alerts", paths.ARTIFACTS: "artifacts"}
 
 _FIELDS = {
@@ -51,7 +51,7 @@ class FileEntry:
     chunks: tuple[Chunk, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The entry as the manifest holds it."""
+        """The entry as it is in the manifest."""
         entry: dict[str, Any] = {"path": self.path, "sha256": self.sha256, "size": self.size}
         if self.artifact_id is not None:
             entry["artifact_id"] = self.artifact_id
@@ -65,7 +65,7 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything a bundle says of itself; see docs/bundle-format.md for each field."""
+    """The content of a manifest; docs/bundle-format.md describes each field."""
 
     version: str
     incident_id: str
@@ -112,17 +112,17 @@ def compose(
     compression: str,
     sources: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The fields of a 1.1 manifest, `content_digest` and `manifest_hash` computed.
+    """The fields of a 1.1 manifest, with `content_digest` and `manifest_hash` computed.
 
     Args:
-        incident_id: whose evidence it is.
+        incident_id: the incident.
         created_at: RFC 3339 in UTC with six decimals.
-        chunk_size: bytes a chunk.
+        chunk_size: of a chunk, in bytes.
         files: the payload members, in any order.
-        missing: `{"path" or "source": …, "reason": …}` for each thing that is not in the bundle.
+        missing: `{"path" or "source": …, "reason": …}` for each missing file or source.
         generator: the writer's name and version.
         compression: `zstd` or `gzip`.
-        sources: per source its `url`, `fetched_at`, `record_count` and `sha256`.
+        sources: name → `url`, `fetched_at`, `record_count` and `sha256` of a source.
     """
     entries = sorted(files, key=lambda entry: entry.path)
     gaps = [dict(gap) for gap in missing]
@@ -153,13 +153,13 @@ def read(
     files: tuple[FileEntry, ...] | None = None,
     missing: tuple[Mapping[str, str], ...] | None = None,
 ) -> Manifest:
-    """Check the shape of a strictly parsed 1.1 manifest (step 3).
+    """Check the fields of a strictly parsed 1.1 manifest (step 3).
 
     Args:
-        fields: all of them.
+        fields: the manifest.
         limits: bounds on files and paths.
-        files: where they were read and checked already; `fields` then has none.
-        missing: likewise.
+        files: the files, if they were read and checked already; the list in `fields` is then empty.
+        missing: the gaps, if they were read and checked already; the list in `fields` is then empty.
 
     Raises:
         BundleRejectedError: `manifest_invalid`, or `path_invalid` for a file's path.
@@ -205,23 +205,23 @@ def read(
 
 
 def check_consistency(manifest: Manifest, fields: Mapping[str, Any], own_hash: str | None = None) -> None:
-    """Check that a manifest agrees with itself (step 5).
+    """Check that a manifest is consistent (step 5).
 
     Args:
-        manifest: what it says.
-        fields: all of them, unless `own_hash` is given.
-        own_hash: `manifest_hash` of its fields, where it is known already.
+        manifest: the manifest as read.
+        fields: its fields; only needed without `own_hash`.
+        own_hash: `manifest_hash` of its fields, if it is known already.
 
     Raises:
         BundleRejectedError: `manifest_hash_mismatch`, `content_digest_mismatch` or `manifest_inconsistent`.
     """
     if (own_hash or manifest_hash(fields)) != manifest.manifest_hash:
-        raise BundleRejectedError("manifest_hash_mismatch", "The manifest's own hash is not that of its fields.")
+        raise BundleRejectedError("manifest_hash_mismatch", "The manifest's hash does not match its fields.")
     names = [entry.path for entry in manifest.files]
     if any(earlier >= later for earlier, later in itertools.pairwise(names)):
-        raise inconsistent("its files are not in order of their paths, each once")
+        raise inconsistent("its files are not sorted by path without duplicates")
     if content_digest(manifest.files) != manifest.content_digest:
-        raise BundleRejectedError("content_digest_mismatch", "The content digest is not that of the listed files.")
+        raise BundleRejectedError("content_digest_mismatch", "The content digest does not match the listed files.")
     if manifest.metadata["file_count"] != len(manifest.files):
         raise inconsistent("file_count is not the number of files")
     if manifest.metadata["total_size"] != manifest.total_size:
@@ -232,13 +232,13 @@ def check_consistency(manifest: Manifest, fields: Mapping[str, Any], own_hash: s
 
 
 def check_cover(entry: FileEntry, chunk_size: int) -> None:
-    """Check that chunks cover a file exactly, and stand only where the file is larger than one.
+    """Check that chunks cover a file exactly, and that only a file larger than one chunk has them.
 
     Raises:
         BundleRejectedError: `manifest_inconsistent`.
     """
     if bool(entry.chunks) != (entry.size > chunk_size):
-        raise inconsistent(f"{entry.path} has chunks where it needs none, or none where it needs them")
+        raise inconsistent(f"{entry.path} has chunks it does not need, or lacks those it needs")
     offset = 0
     for index, chunk in enumerate(entry.chunks):
         size = min(chunk_size, entry.size - offset)
@@ -250,7 +250,7 @@ def check_cover(entry: FileEntry, chunk_size: int) -> None:
 
 
 def check_gaps(manifest: Manifest) -> None:
-    """Check that what is absent is named as missing, and that nothing is both.
+    """Check that every absent data member is listed as missing, and that no file is both listed and missing.
 
     Raises:
         BundleRejectedError: `manifest_inconsistent`.
@@ -264,7 +264,7 @@ def check_gaps(manifest: Manifest) -> None:
         raise inconsistent("a file is both listed and missing")
     for member, source in SOURCE_OF.items():
         if member not in listed and member not in missing_paths and source not in missing_sources:
-            raise inconsistent(f"{member} is neither listed nor named as missing")
+            raise inconsistent(f"{member} is neither listed nor missing")
 
 
 def _file(entry: Mapping[str, Any], limits: Limits) -> FileEntry:
@@ -272,7 +272,7 @@ def _file(entry: Mapping[str, Any], limits: Limits) -> FileEntry:
     artifact_id = paths.artifact_id_of(path)
     expected = {"path", "sha256", "size"} | ({"artifact_id"} if artifact_id is not None else set())
     if entry.keys() - {"chunks"} != expected or entry.get("artifact_id") != artifact_id:
-        raise invalid("a file has other fields than its kind, or an artifact_id that is not its path's")
+        raise invalid("a file has missing or unknown fields, or an artifact_id that does not match its path")
     if entry.get("chunks") == []:
         raise invalid("a file has an empty list of chunks")
     return FileEntry(
@@ -285,7 +285,7 @@ def _file(entry: Mapping[str, Any], limits: Limits) -> FileEntry:
 
 
 def chunk(part: Mapping[str, Any], *, extra: frozenset[str] = frozenset()) -> Chunk:
-    """One chunk of a file; `extra` are the fields an older version has besides."""
+    """One chunk of a file; `extra` are additional fields of an older version."""
     exact(part, {"index", "offset", "sha256", "size"} | extra, "a chunk")
     return Chunk(
         integer(part["index"], "a chunk's index"),
@@ -298,7 +298,7 @@ def chunk(part: Mapping[str, Any], *, extra: frozenset[str] = frozenset()) -> Ch
 def gap(entry: Mapping[str, Any], limits: Limits) -> Mapping[str, str]:
     """One entry of `missing`."""
     if entry.keys() not in ({"path", "reason"}, {"source", "reason"}):
-        raise invalid("an entry of missing has other fields than path or source, and reason")
+        raise invalid("an entry of missing needs exactly a path or source, and a reason")
     text(entry["reason"], "a reason")
     if "path" in entry:
         member_path(entry["path"], limits)

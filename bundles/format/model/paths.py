@@ -1,7 +1,7 @@
-"""Which names a bundle can hold: incident ids, artifact ids, and the exact shapes of member paths.
+"""The names allowed in a bundle: incident ids, artifact ids and member paths.
 
-Writers escape what readers refuse, so a path that has passed here can be created below a directory on any system
-without leaving it, and printed on a terminal without changing it.
+Writers escape what readers refuse. A path that passes here can be created below a directory on any system without
+leaving it, and printed on a terminal without changing its state.
 """
 
 from __future__ import annotations
@@ -21,17 +21,25 @@ MAX_NAME_BYTES = 255
 MAX_SUFFIX_BYTES = 32
 BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-_INCIDENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_ARTIFACT_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+INCIDENT_ID_CHARACTERS = "A-Za-z0-9._-"
+MAX_INCIDENT_ID = 128  # characters
+INCIDENT_ID_PATTERN = rf"[A-Za-z0-9][{INCIDENT_ID_CHARACTERS}]{{0,{MAX_INCIDENT_ID - 1}}}"
+INCIDENT_ID_RULE = (
+    f"An incident id has 1 to {MAX_INCIDENT_ID} letters, digits, dots, dashes and underscores; "
+    "the first is a letter or digit."
+)
+ARTIFACT_ID_PATTERN = r"[A-Za-z0-9._-]{1,128}"
+_INCIDENT_ID = re.compile(INCIDENT_ID_PATTERN)
+_ARTIFACT_ID = re.compile(ARTIFACT_ID_PATTERN)
 
 
 def valid_incident_id(text: object) -> bool:
-    """Whether `text` is an incident id: `[A-Za-z0-9][A-Za-z0-9._-]{0,127}`."""
+    """Whether `text` matches `INCIDENT_ID_PATTERN`."""
     return isinstance(text, str) and _INCIDENT_ID.fullmatch(text) is not None
 
 
 def valid_artifact_id(text: object) -> bool:
-    """Whether `text` is an artifact id: `[A-Za-z0-9._-]{1,128}`, neither `.` nor `..`."""
+    """Whether `text` matches `ARTIFACT_ID_PATTERN` and is neither `.` nor `..`."""
     return isinstance(text, str) and _ARTIFACT_ID.fullmatch(text) is not None and text not in {".", ".."}
 
 
@@ -41,7 +49,7 @@ def must_escape(character: str) -> bool:
 
 
 def escaped(text: str) -> str:
-    """`text` with each character that `must_escape` names as `%XX` of its UTF-8 bytes, as stored names have it."""
+    """`text` with each character for which `must_escape` holds as `%XX` of its UTF-8 bytes, as in stored names."""
     return "".join(_pieces(text))
 
 
@@ -49,11 +57,11 @@ def safe_name(true_name: str) -> str:
     """The name under which an artifact is stored.
 
     Args:
-        true_name: the artifact's name as its record has it; anything before the last `/` is dropped.
+        true_name: the artifact's name in its record; anything before the last `/` is dropped.
 
     Returns:
-        The last component, escaped as `%XX` of its UTF-8 bytes where `must_escape` says so, at most 255 bytes of
-        UTF-8 with its suffix kept; `%2E`, `%2E%2E` and `unnamed` for `.`, `..` and nothing.
+        The last component, escaped and cut to 255 bytes of UTF-8 with its suffix kept; `%2E`, `%2E%2E` and `unnamed`
+        for `.`, `..` and the empty name.
     """
     last = true_name.rsplit("/", 1)[-1]
     if last in {".", ".."}:
@@ -76,8 +84,8 @@ def path_fault(path: str, *, max_bytes: int = 1024) -> str:
     """Why `path` cannot be a payload member's path; empty when it can.
 
     Args:
-        path: as the manifest or a tar header has it.
-        max_bytes: its bound in UTF-8.
+        path: from the manifest or a tar header.
+        max_bytes: its longest length in UTF-8.
     """
     if path in DATA_MEMBERS:
         return ""
@@ -89,13 +97,13 @@ def path_fault(path: str, *, max_bytes: int = 1024) -> str:
     if size > max_bytes:
         return f"it is longer than {max_bytes} bytes"
     if len(parts) != 3 or parts[0] != ARTIFACT_FOLDER or not valid_artifact_id(parts[1]):
-        return "it has none of the shapes that a bundle knows"
+        return "it is neither a data member nor artifacts/<artifact_id>/<name>"
     name = parts[2]
     if name in {"", ".", ".."} or len(name.encode("utf-8")) > MAX_NAME_BYTES:
         return "its name is empty, a dot name or longer than 255 bytes"
-    plain = name.isascii() and name.isprintable() and "\\" not in name  # most names; told without a look at each letter
+    plain = name.isascii() and name.isprintable() and "\\" not in name  # most names; faster than a check per character
     if not plain and any(must_escape(character) for character in name):
-        return "its name has characters that writers escape"
+        return "its name has characters that must be escaped"
     return ""
 
 
@@ -112,7 +120,7 @@ def _size(pieces: list[str]) -> int:
 
 
 def _cut(pieces: list[str]) -> str:
-    """Join `pieces`, dropping whole ones before the suffix until 255 bytes hold the rest."""
+    """Join `pieces`, dropping whole ones before the suffix until the rest fits into 255 bytes."""
     if _size(pieces) <= MAX_NAME_BYTES:
         return "".join(pieces)
     dots = [index for index, piece in enumerate(pieces) if piece == "." and index > 0]

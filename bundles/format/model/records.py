@@ -1,8 +1,8 @@
-"""The data members: `timeline.json`, `alerts.json`, `artifacts.json`, written and read one record a line.
+"""Writes and reads the data members `timeline.json`, `alerts.json` and `artifacts.json`, one record per line.
 
-Each record is a line in canonical form, so equal records are equal bytes whoever wrote them. Memory stays bounded:
-arrays are sorted in runs on disk, and reading holds one record at a time. Data members of older bundles, which are not
-written by lines, are parsed in one piece up to `Limits.whole_json_bytes`.
+Each record is a line in canonical form, so equal records have equal bytes. Memory is bounded: arrays are sorted in runs
+on disk, and one record is read at a time. Data members of older bundles, which do not have one record per line, are
+parsed in one piece up to `Limits.whole_json_bytes`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ __all__ = [
 
 
 def sort_key(record: dict[str, Any], order: tuple[str, str]) -> tuple[str, str]:
-    """Where a record stands in its array: the texts of two of its fields, empty where it lacks one.
+    """The sort key of a record: the texts of two of its fields, empty for a missing one.
 
-    The text of a field that is no string is its canonical JSON.
+    The text of a field that is not a string is its canonical JSON.
     """
     first, second = (record.get(name) for name in order)
     return _text(first), _text(second)
@@ -48,7 +48,7 @@ def _text(value: Any) -> str:
 
 
 def parse_record(line: bytes | str) -> dict[str, Any]:
-    """Parse one canonical line, with every number's own text kept.
+    """Parse one canonical line; every number keeps its text.
 
     Raises:
         RecordError: it is not one JSON object.
@@ -66,8 +66,8 @@ class RecordSpool:
     """Collects canonical lines in any order and writes them as one sorted array, in bounded memory.
 
     Args:
-        directory: where sorted runs are kept until the array is written; they are unlinked as soon as they are open.
-        run_bytes: lines are held in memory up to this size.
+        directory: where sorted runs are stored until the array is written; they have no names.
+        run_bytes: size of the lines kept in memory.
     """
 
     def __init__(self, directory: Path, *, run_bytes: int = RUN_BYTES) -> None:
@@ -83,7 +83,7 @@ class RecordSpool:
         """Add one record.
 
         Args:
-            key: its place, from `sort_key`.
+            key: its sort key, from `sort_key`.
             line: its canonical form.
         """
         self._held.append((key, line))
@@ -93,7 +93,7 @@ class RecordSpool:
             self._spill()
 
     def write_array(self, path: Path) -> int:
-        """Write the array to a new file and forget the records.
+        """Write the array to a new file and drop the records.
 
         Returns:
             The file's size in bytes.
@@ -130,12 +130,12 @@ def _read_run(run: IO[bytes]) -> Iterator[tuple[tuple[str, str], bytes]]:
 
 
 def write_timeline(path: Path, header: dict[str, Any], events: Iterable[bytes]) -> int:
-    """Write `timeline.json` to a new file: the header's keys in order, and `events` among them one a line.
+    """Write `timeline.json` to a new file: the header's keys in order, with `events` among them, one per line.
 
     Args:
         path: the new file.
         header: every key of the timeline but `events`.
-        events: canonical lines, in the order to be kept.
+        events: canonical lines, in order.
 
     Returns:
         The file's size in bytes.
@@ -163,7 +163,7 @@ class Timeline:
 
     Attributes:
         header: every key but `events`.
-        events: each event, parsed and as its canonical line, in stored order; read it once.
+        events: each event, parsed and as its canonical line, in stored order; can be read once.
     """
 
     header: dict[str, Any]
@@ -180,7 +180,7 @@ def iter_array(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[di
         if _is_array_by_lines(file, limits):
             yield from _lines(file, limits)
             if file.readline(3) != b"]":
-                raise RecordError(f"{path.name} does not end as an array does")
+                raise RecordError(f"{path.name} does not end like an array")
             return
     records = _whole(path, limits)
     if not isinstance(records, list):
@@ -192,7 +192,7 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
     """Open a `timeline.json`.
 
     Raises:
-        RecordError: it is not a timeline object; also while its events are read.
+        RecordError: it is not a timeline object; also raised while its events are read.
     """
     with path.open("rb") as file:
         first = file.readline(limits.record_bytes)
@@ -201,7 +201,7 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
             try:
                 header = strict_loads(first[:-1] + last, floats=True)
             except ValueError:
-                header = None  # written by other rules; read below in one piece
+                header = None  # another layout; read below in one piece
             if isinstance(header, dict) and header.pop(EVENTS, None) == []:
                 return Timeline(header, _timeline_lines(path, len(first), last, limits))
     whole = _whole(path, limits)
@@ -214,9 +214,9 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
 
 
 def _is_array_by_lines(file: IO[bytes], limits: Limits) -> bool:
-    """Whether the file is an array with one object a line; it then stands before the first.
+    """Whether the file is an array with one object per line; the file is then positioned at the first.
 
-    Every line is looked at, though not parsed: an array in another layout may look like this one for a while.
+    Every line is checked, though not parsed, since an array in another layout can start like this one.
     """
     if file.readline(3) != b"[\n":
         return False
@@ -233,11 +233,11 @@ def _timeline_lines(path: Path, start: int, last: bytes, limits: Limits) -> Iter
         file.seek(start)
         yield from _lines(file, limits)
         if file.read(len(last) + 1) != last:
-            raise RecordError(f"{path.name} does not end as a timeline does")
+            raise RecordError(f"{path.name} does not end like a timeline")
 
 
 def _lines(file: IO[bytes], limits: Limits) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Records up to the one that no comma follows; the file then stands before the closing bracket."""
+    """Records up to the one without a comma; the file is then positioned at the closing bracket."""
     while True:
         row = file.readline(limits.record_bytes + 2)
         line = row.rstrip(b"\n")
@@ -257,13 +257,13 @@ def _record(line: bytes) -> tuple[dict[str, Any], bytes]:
 def _objects(records: list[Any], name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
     for record in records:
         if not isinstance(record, dict):
-            raise RecordError(f"{name} holds a record that is not an object")
+            raise RecordError(f"{name} contains a record that is not an object")
         yield record, canonical_record(record)
 
 
 def _whole(path: Path, limits: Limits) -> Any:
     if path.stat().st_size > limits.whole_json_bytes:
-        raise RecordError(f"{path.name} is not written by lines and too large to be read in one piece")
+        raise RecordError(f"{path.name} does not have one record per line and is too large to read in one piece")
     try:
         return strict_loads(path.read_bytes(), floats=True)
     except ValueError as error:
@@ -271,11 +271,11 @@ def _whole(path: Path, limits: Limits) -> Any:
 
 
 def _last_line(file: IO[bytes], limits: Limits) -> bytes:
-    """The last line of the file, which starts with the bracket that closes the events."""
+    """The last line of the file, which starts with the closing bracket of the events."""
     size = file.seek(0, os.SEEK_END)
     tail = b""
     while b"\n" not in tail and size > 0 and len(tail) < limits.record_bytes:
-        step = min(size, max(64 * 1024, len(tail)))  # doubling, or a long line would be copied again and again
+        step = min(size, max(64 * 1024, len(tail)))  # doubles, so that a long line is copied only a few times
         size -= step
         file.seek(size)
         tail = file.read(step) + tail

@@ -1,4 +1,4 @@
-"""manifest.sig: its strict reading (step 3) and its check against the trusted keys (step 4)."""
+"""Reads `manifest.sig` strictly (step 3) and checks it against the trusted keys (step 4)."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def read_signature(raw: bytes) -> Signature:
 
 
 def check_signature(signature: Signature, message: bytes, keys: KeyRing, *, require: int = 1) -> tuple[TrustedKey, ...]:
-    """Check the signature over `message`; a cosignature by a known key must be right as well.
+    """Check the signature over `message`, and every cosignature by a trusted key.
 
     Args:
-        signature: what `manifest.sig` says.
+        signature: the content of `manifest.sig`.
         message: the bytes that were signed.
         keys: the keys to trust.
-        require: how many different trusted keys must have signed; a key counts once, whatever its exponent; a
-            revoked, unknown or weak one never.
+        require: how many different trusted keys must have signed. Keys with the same modulus count once; revoked,
+            unknown and weak keys do not count.
 
     Returns:
         The trusted keys that signed, each once: the signer first, then the co-signers.
@@ -63,31 +63,31 @@ def check_signature(signature: Signature, message: bytes, keys: KeyRing, *, requ
     """
     key = keys.find(signature.key_id)
     if key is None:
-        raise BundleRejectedError("signer_unknown", f"The signer's key {signature.key_id} is not among those trusted.")
+        raise BundleRejectedError("signer_unknown", f"The signer's key {signature.key_id} is not trusted.")
     if key.revoked:
         raise BundleRejectedError("signer_revoked", f"The signer's key {signature.key_id} has been revoked.")
     if key.weakness and not keys.allow_weak:
         raise BundleRejectedError("signer_weak", f"The signer's key {signature.key_id} is weak: {key.weakness}.")
     if not key.signed(message, signature.value):
-        raise BundleRejectedError("signature_invalid", "The signature does not fit the manifest.")
+        raise BundleRejectedError("signature_invalid", "The signature does not match the manifest.")
     signers = {key.modulus: key}
     for other in signature.cosignatures:
         known = keys.find(other.key_id)
         if known is None or known.revoked or (known.weakness and not keys.allow_weak):
             continue
         if other.manifest_hash != signature.manifest_hash or not known.signed(message, other.value):
-            raise BundleRejectedError("signature_invalid", "A cosignature does not fit the manifest.")
+            raise BundleRejectedError("signature_invalid", "A cosignature does not match the manifest.")
         signers.setdefault(known.modulus, known)
     if len(signers) < require:
         raise BundleRejectedError(
-            "signatures_insufficient", f"{len(signers)} trusted keys have signed; {require} are demanded."
+            "signatures_insufficient", f"{len(signers)} trusted keys have signed; {require} are required."
         )
     return tuple(signers.values())
 
 
 def _signature(fields: Any, cosignatures: tuple[Signature, ...] = ()) -> Signature:
     if not isinstance(fields, Mapping) or fields.keys() != _FIELDS:
-        raise ValueError("its fields are not the five that a signature has")
+        raise ValueError("it does not have exactly the five fields of a signature")
     if fields["algorithm"] != ALGORITHM:
         raise ValueError(f"its algorithm is not {ALGORITHM}")
     return Signature(

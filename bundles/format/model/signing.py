@@ -1,7 +1,7 @@
 """Keys and signatures: RSASSA-PSS (RFC 8017) with SHA-256 and MGF1-SHA-256.
 
-Signing uses the largest salt. Verifying tries the largest and 32 bytes, each explicitly, never "whatever fits". A key's
-id is the SHA-256 of its DER SubjectPublicKeyInfo (RFC 5280), so anyone can compute it from the public key alone.
+Signing uses the largest salt. Verifying accepts exactly two salt lengths: the largest, and 32 bytes. A key's id is the
+SHA-256 of its DER SubjectPublicKeyInfo (RFC 5280), so anyone can compute it from the public key alone.
 """
 
 from __future__ import annotations
@@ -67,11 +67,13 @@ class SigningKey:
             CannotWriteError: `key_unreadable` or `key_unsuitable`.
         """
         try:
-            private = _proved(read_key_file(path))
+            private = _private_key(read_key_file(path))
         except OSError as error:
             raise CannotWriteError("key_unreadable", f"The signing key cannot be read: {error.strerror}.") from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise CannotWriteError("key_unreadable", "The signing key is no unencrypted PEM private key.") from error
+            raise CannotWriteError(
+                "key_unreadable", "The signing key is not an unencrypted PEM private key."
+            ) from error
         if not isinstance(private, rsa.RSAPrivateKey) or not STRONG_BITS <= private.key_size <= MAX_KEY_BITS:
             raise CannotWriteError("key_unsuitable", f"Signing needs an RSA key of at least {STRONG_BITS} bits.")
         if weakness(private.public_key()) or private.public_key().public_numbers().e >= MAX_EXPONENT:
@@ -79,7 +81,7 @@ class SigningKey:
         return cls(private, key_id_of(private.public_key()), (private.key_size + 7) // 8)
 
     def public_pem(self) -> bytes:
-        """The public half, to be given to those who verify."""
+        """The public key as PEM, for verifiers."""
         return self._private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -89,7 +91,7 @@ class SigningKey:
 
         Args:
             message: the manifest's canonical bytes.
-            manifest_hash: the manifest's field of that name, repeated for whoever reads the signature alone.
+            manifest_hash: the manifest's field, repeated so that the signature names its manifest.
         """
         signature = self._private.sign(message, _pss(padding.PSS.MAX_LENGTH), hashes.SHA256())
         return {
@@ -107,9 +109,9 @@ class TrustedKey:
 
     Attributes:
         key_id: see `key_id_of`.
-        name: the name of the file it came from, without its suffix: who the verifier says this is.
-        revoked: it stood in a `revoked` folder; signatures by it are refused.
-        public: the key itself.
+        name: the name of its file without the suffix; reports show it as the signer.
+        revoked: it was found in a `revoked` folder; its signatures are refused.
+        public: the RSA key.
     """
 
     key_id: str
@@ -119,12 +121,12 @@ class TrustedKey:
 
     @property
     def modulus(self) -> int:
-        """What makes it a key of its own: whoever can sign with a modulus can do so for every exponent."""
+        """Identifies the signer: who can sign with a modulus can do so for every exponent."""
         return self.public.public_numbers().n
 
     @property
     def weakness(self) -> str:
-        """Why its signatures count only where weak keys are allowed, in a few words; empty for a strong key."""
+        """Why it is weak, in a few words; empty for a strong key."""
         return weakness(self.public)
 
     def pem(self) -> bytes:
@@ -132,7 +134,7 @@ class TrustedKey:
         return self.public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
     def signed(self, message: bytes, signature: bytes) -> bool:
-        """Whether `signature` is this key's over `message`, with the largest salt or one of 32 bytes."""
+        """Whether `signature` is this key's signature of `message`, with the largest salt or one of 32 bytes."""
         if len(signature) != (self.public.key_size + 7) // 8:  # RFC 8017, 8.1.2, step 1; OpenSSL takes shorter ones
             return False
         for salt_length in (padding.calculate_max_pss_salt_length(self.public, hashes.SHA256()), 32):
@@ -146,23 +148,23 @@ class TrustedKey:
 
 @dataclass(frozen=True)
 class KeyRing:
-    """The keys a verifier trusts, and those it knows to be revoked.
+    """The trusted and the revoked keys of a verifier.
 
-    Keys are compared by what they are, not by the names of their files: one that is both is revoked, and so is every
-    key with the modulus of a revoked one.
+    Keys are compared by their bytes, not by file name. A key that is both trusted and revoked is revoked, and so is
+    every key with the same modulus.
 
     Attributes:
         keys: each key once.
-        allow_weak: signatures by keys below 3,072 bits or with an exponent below 65537 count as well.
+        allow_weak: also count signatures by keys below 3,072 bits or with an exponent below 65537.
     """
 
     keys: tuple[TrustedKey, ...]
     allow_weak: bool = False
 
     def __post_init__(self) -> None:
-        """Revoke what shares its modulus with a revoked key."""
-        gone = {key.modulus for key in self.keys if key.revoked}
-        keys = tuple(replace(key, revoked=key.modulus in gone) for key in self.keys)
+        """Revoke every key that shares its modulus with a revoked key."""
+        revoked = {key.modulus for key in self.keys if key.revoked}
+        keys = tuple(replace(key, revoked=key.modulus in revoked) for key in self.keys)
         object.__setattr__(self, "keys", keys)
 
     @classmethod
@@ -170,11 +172,11 @@ class KeyRing:
         """Read PEM files, and folders of them with an optional `revoked/` inside.
 
         Args:
-            paths: files and folders; `key_files` tells what a folder may hold.
+            paths: files and folders; see `key_files` for the content of a folder.
             allow_weak: see the attribute.
 
         Raises:
-            CannotCheckError: `key_unreadable`, `key_unsuitable`, or `no_keys` when there is none at all.
+            CannotCheckError: `key_unreadable`, `key_unsuitable`, or `no_keys` if there is none.
         """
         keys: dict[str, TrustedKey] = {}
         for path in paths:
@@ -194,13 +196,13 @@ class KeyRing:
 
 
 def generate_key(path: Path) -> str:
-    """Make an RSA-4096 key at `path` (mode 0600), which must not exist.
+    """Write a new RSA-4096 private key to `path` (mode 0600), which must not exist.
 
     Returns:
         Its key id.
 
     Raises:
-        FileExistsError: there is a file already; a signing key is never overwritten.
+        FileExistsError: the file exists; a signing key is never overwritten.
         OSError: the file cannot be written.
     """
     private = rsa.generate_private_key(public_exponent=65537, key_size=GENERATED_BITS)
@@ -223,7 +225,7 @@ def decode_signature(field: Any) -> bytes:
         ValueError: it is not strict base64 of 1 to 2,048 bytes.
     """
     if not isinstance(field, str) or len(field) > 4096:
-        raise ValueError("the signature is not text of a fitting length")
+        raise ValueError("the signature is not a string of at most 4096 characters")
     raw = base64.b64decode(field, validate=True)
     if not raw or base64.b64encode(raw).decode("ascii") != field:
         raise ValueError("the signature is not in canonical base64")
@@ -231,8 +233,8 @@ def decode_signature(field: Any) -> bytes:
 
 
 @lru_cache(maxsize=4)
-def _proved(pem: bytes) -> Any:
-    """A private key. Proving its numbers takes as long as bundling a small incident: each is proved once a process."""
+def _private_key(pem: bytes) -> Any:
+    """A private key, cached because checking its numbers takes as long as bundling a small incident."""
     return serialization.load_pem_private_key(pem, password=None)
 
 

@@ -1,8 +1,8 @@
-"""Whose timeline a `timeline.json` says it is, told while its bytes pass: it must be the manifest's incident.
+"""Finds the incident id in a `timeline.json` while it is read; it must be that of the manifest.
 
-An `incident_id` counts in the outermost object, and in the object `timeline` there, which older bundles have around the
-rest. It may stand before or behind the events. Memory does not grow with the file. What is not JSON is passed over
-here; readers of records refuse it.
+An `incident_id` counts in the outermost object and in its object `timeline`, which older bundles wrap around the rest.
+It may come before or after the events. Memory does not grow with the file. Input that is not JSON is ignored here;
+readers of records refuse it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 from itertools import accumulate
 
-KEPT_BYTES = 1024  # of one string; an incident id, each letter escaped, has at most 768
+KEPT_BYTES = 1024  # of one string; an incident id has at most 768 bytes if each character is escaped
 FIRST_STEP_BYTES = 256
 ROUNDS = 8
 
@@ -21,7 +21,7 @@ _STRING_PART = re.compile(_TEXT, re.DOTALL)
 _BLANKS = re.compile(_BLANK)
 _SCALAR = re.compile(rb'[^"\[\]{}:, \t\r\n]++')
 _UP_TO_A_BRACKET = re.compile(rb'(?:[^"\[\]{}]++|"' + _TEXT + rb'")*+', re.DOTALL)
-# Keys that mean nothing here, each with a value that is neither object nor array.
+# Other keys, each with a value that is neither an object nor an array.
 _OTHER_PAIRS = re.compile(
     rb'(?:"(?!incident_id"|timeline")[^"\\]*+"%b:%b(?:"%b"|[^"\[\]{}:, \t\r\n]++)%b,%b)++'
     % (_BLANK, _BLANK, _TEXT, _BLANK, _BLANK),
@@ -38,7 +38,7 @@ class TimelineIncident:
         incident_id: the manifest's.
 
     Attributes:
-        names_another: an incident id that is not the manifest's was found; null names none.
+        names_another: an incident id other than the manifest's was found; null is not an id.
     """
 
     def __init__(self, incident_id: str) -> None:
@@ -47,14 +47,14 @@ class TimelineIncident:
         self._depth = 0
         self._in_timeline = False  # inside the outermost object's `timeline`
         self._quoted = False
-        self._kept = bytearray()  # of the string that is open, at the depth of the timeline's own keys
-        self._last = ""  # the string before, which is a key if a colon follows
+        self._kept = bytearray()  # start of the open string, at the depth of the timeline's own keys
+        self._last = ""  # the previous string, which is a key if a colon follows
         self._key = ""
         self._scalar = bytearray()
         self._rest = b""
 
     def update(self, data: bytes | memoryview) -> None:
-        """Take the next bytes."""
+        """Scan the next bytes."""
         view = self._rest + bytes(data)
         self._rest, position = b"", 0
         while position < len(view):
@@ -70,14 +70,14 @@ class TimelineIncident:
         return self._depth <= 1 + self._in_timeline
 
     def _in_header(self, view: bytes, position: int) -> int:
-        """Read one token between the keys and values of the timeline itself."""
+        """Read one token at the depth of the timeline's own keys."""
         scalar = _SCALAR.match(view, position)
         if scalar:
             self._scalar += scalar[0][: 5 - len(self._scalar)]
             return scalar.end()
         if self._scalar:
             if self._key == "incident_id":
-                self._judge(same=self._scalar == b"null")
+                self._found_id(same=self._scalar == b"null")
             self._scalar.clear()
         token = view[position]
         if token == ord('"'):
@@ -97,23 +97,23 @@ class TimelineIncident:
         return position + 1
 
     def _in_string(self, view: bytes, position: int) -> int:
-        """Keep the start of a string that may be a key, or an incident id."""
+        """Keep the start of a string that may be a key or an incident id."""
         found = _STRING_PART.match(view, position)
         end = found.end() if found else position
         self._kept += view[position : min(end, position + KEPT_BYTES + 1 - len(self._kept))]
         if end == len(view):
             return end
-        if view[end] != ord('"'):  # a backslash whose other half is yet to come
+        if view[end] != ord('"'):  # a backslash whose escaped character has not arrived yet
             self._rest = view[end:]
             return len(view)
         self._last, self._quoted = _decoded(bytes(self._kept)), False
         self._kept.clear()
         if self._key == "incident_id":
-            self._judge(same=self._last == self._incident_id)
+            self._found_id(same=self._last == self._incident_id)
         return end + 1
 
     def _in_value(self, view: bytes, position: int) -> int:
-        """Pass over what is inside a value, in steps that grow, as most of a timeline is events."""
+        """Skip the inside of a value, in growing steps, as most of a timeline is events."""
         step = FIRST_STEP_BYTES
         while position < len(view):
             end = _before_half_an_escape(view, position, position + step)
@@ -128,7 +128,7 @@ class TimelineIncident:
         return position
 
     def _out_of_value(self, view: bytes, position: int) -> int:
-        """Read the same bracket by bracket, up to the one that ends the value."""
+        """Read the rest of a value bracket by bracket, up to its end."""
         while position < len(view) and not self._watched():
             if self._quoted:
                 text = _STRING_PART.match(view, position)
@@ -151,24 +151,24 @@ class TimelineIncident:
     def _bracket(self, token: int) -> None:
         if token in b"{[":
             if self._watched() and self._key == "incident_id":
-                self._judge(same=False)
+                self._found_id(same=False)
             if self._depth == 1:
                 self._in_timeline = token == ord("{") and self._key == "timeline"
             elif self._depth == 0 and token == ord("["):
-                self._depth = 1  # an array has no keys of its own: one level deeper than what is looked at
+                self._depth = 1  # an array has no keys: its content is one level deeper than the watched keys
             self._depth += 1
         else:
             self._depth = max(0, self._depth - 1)
             self._in_timeline = self._in_timeline and self._depth > 1
         self._key = self._last = ""
 
-    def _judge(self, *, same: bool) -> None:
+    def _found_id(self, *, same: bool) -> None:
         self.names_another = self.names_another or not same
         self._key = ""
 
 
 def _decoded(text: bytes) -> str:
-    """A string's text; empty, which is no incident id, where it cannot be told."""
+    """A string's text; empty, which is not an incident id, if it cannot be decoded."""
     try:
         return str(json.loads(b'"' + text + b'"')) if len(text) <= KEPT_BYTES else ""
     except ValueError:
@@ -176,7 +176,7 @@ def _decoded(text: bytes) -> str:
 
 
 def _before_half_an_escape(view: bytes, position: int, end: int) -> int:
-    """`end`, or where a backslash would be cut off what it escapes, one byte away."""
+    """`end`, moved by one byte if it would separate a backslash from the character it escapes."""
     end = min(end, len(view))
     piece = view[position:end]
     if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
@@ -185,7 +185,7 @@ def _before_half_an_escape(view: bytes, position: int, end: int) -> int:
 
 
 def _balance(piece: bytes, *, quoted: bool) -> tuple[int, int, bool]:
-    """How many brackets of before `piece` closes, how many it leaves open, and whether it ends within a string.
+    """How many earlier brackets `piece` closes, how many of its own it leaves open, and whether it ends in a string.
 
     Brackets in strings do not count. Each step is one pass over the bytes by compiled code.
     """

@@ -1,4 +1,4 @@
-"""Telling zeros from data, fast."""
+"""A fast check for zero bytes."""
 
 
 def is_zero(data: bytes | memoryview) -> bool:

@@ -1,6 +1,6 @@
-"""Zstandard frames (RFC 8878) as bundles are made of them: independent ones, a filler of zeros, a seek table.
+"""Writes the Zstandard frames (RFC 8878) of a bundle: data frames, the filler and the seek table.
 
-`zstd_reader` takes them apart again.
+`zstd_reader` reads them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _local = threading.local()
 
 
 def compress_frame(content: bytes | bytearray | memoryview) -> bytes:
-    """One frame: content size and checksum on, level 3; safe to call from several threads at once."""
+    """A data frame with content size and checksum, level 3; can be called from several threads at once."""
     compressor = getattr(_local, "compressor", None)
     if compressor is None:
         compressor = _local.compressor = zstandard.ZstdCompressor(
@@ -36,17 +36,17 @@ def compress_frame(content: bytes | bytearray | memoryview) -> bytes:
 
 
 def compress_bound(size: int) -> int:
-    """The most bytes a frame of `size` bytes can take (zstd's ZSTD_compressBound, and its checksum)."""
+    """The largest size in bytes of a frame of `size` bytes of content (ZSTD_compressBound plus the checksum)."""
     return size + (size >> 8) + (((128 << 10) - size) >> 11 if size < (128 << 10) else 0) + 32
 
 
 def filler(size: int) -> bytes:
-    """A skippable frame of `size` bytes in all, its content zeros; at least 8."""
+    """A skippable frame of zeros, `size` bytes in all (at least 8)."""
     return struct.pack("<II", FILLER_MAGIC, size - 8) + bytes(size - 8)
 
 
 def seek_table(frames: list[tuple[int, int]]) -> bytes:
-    """The skippable frame that tells each frame's (compressed, decompressed) size in bytes, in order."""
+    """The skippable frame that lists the (compressed, decompressed) size in bytes of each frame, in order."""
     entries = b"".join(struct.pack("<II", *frame) for frame in frames)
     return (
         struct.pack("<II", SEEK_TABLE_MAGIC, len(entries) + 9)

@@ -1,1 +1,1 @@
-"""From untrusted bytes to verified content."""
+"""Reads untrusted bundles and verifies their content."""

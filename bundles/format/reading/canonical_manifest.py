@@ -1,8 +1,8 @@
-"""A 1.1 manifest taken apart as it is written: canonical, so files and gaps can be read one by one from its bytes.
+"""Reads a canonical 1.1 manifest in little memory: files and gaps are matched one by one in its bytes.
 
-Parsing a whole manifest as JSON takes up to nine times its size; this takes little more than what is kept. The bytes
-between the files and the gaps are small and are parsed strictly. Whatever is not exactly what a writer writes is left
-to the general reading of `verify`, which tells what is wrong with it.
+Parsing a whole manifest as JSON takes up to nine times its size in memory. The bytes around the files and the gaps are
+few and are parsed strictly. A manifest that is not exactly canonical is left to the general parser in `verify`, which
+finds the error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXT_BYTES = 64 * KIB
 _TEXT = rb'"((?:[ !#-\[\]-\x7f]++|\\.)*+)"'
 _NUMBER = rb"(0|[1-9][0-9]{0,18})"
 _SHA256 = rb'"sha256":"([0-9a-f]{64})"'
-_HEAD = re.compile(rb'\{(?:"artifact_id":"([A-Za-z0-9._-]{1,128})",)?("chunks":\[)?')
+_HEAD = re.compile(rb'\{(?:"artifact_id":"(%b)",)?("chunks":\[)?' % paths.ARTIFACT_ID_PATTERN.encode("ascii"))
 _CHUNK = re.compile(rb'\{"index":%b,"offset":%b,%b,"size":%b\}(,|\],)' % (_NUMBER, _NUMBER, _SHA256, _NUMBER))
 _TAIL = re.compile(rb'"path":%b,%b,"size":%b\}([,\]])' % (_TEXT, _SHA256, _NUMBER))
 _GAP = re.compile(rb'\{(?:"path":%b,"reason":%b|"reason":%b,"source":%b)\}([,\]])' % (_TEXT, _TEXT, _TEXT, _TEXT))
@@ -35,12 +35,12 @@ _GAP = re.compile(rb'\{(?:"path":%b,"reason":%b|"reason":%b,"source":%b)\}([,\]]
 
 @dataclass(frozen=True)
 class CanonicalManifest:
-    """What a canonical manifest holds; not yet checked against itself, nor that anyone signed it.
+    """The content of a canonical manifest; neither its consistency nor its signature is checked.
 
     Attributes:
-        fields: all of them, `files` and `missing` empty.
+        fields: all fields, with `files` and `missing` empty.
         files: in the order of the manifest.
-        missing: likewise.
+        missing: in the order of the manifest.
         own_hash: SHA-256 (hex) of its canonical JSON without `manifest_hash`.
     """
 
@@ -51,17 +51,17 @@ class CanonicalManifest:
 
 
 class _NotCanonicalError(Exception):
-    """The bytes are not those that a writer makes."""
+    """The bytes are not a canonical 1.1 manifest."""
 
 
 def read(raw: bytes, limits: Limits) -> CanonicalManifest | None:
-    """Take a manifest apart.
+    """Read a manifest.
 
     Returns:
-        None where it is not a canonical 1.1 manifest.
+        None if it is not a canonical 1.1 manifest.
 
     Raises:
-        BundleRejectedError: `manifest_invalid` or `path_invalid`: it is one, with a file that no bundle can hold.
+        BundleRejectedError: `manifest_invalid` or `path_invalid`: it is canonical, but has an invalid file or gap.
     """
     if not raw.endswith(END):
         return None
@@ -91,7 +91,7 @@ def read(raw: bytes, limits: Limits) -> CanonicalManifest | None:
 
 
 class _Reader:
-    """Reads the two long arrays; both give what they hold, and where their closing bracket stands."""
+    """Reads the arrays `files` and `missing`; each method returns the items and the offset of the closing bracket."""
 
     def __init__(self, raw: bytes, limits: Limits) -> None:
         self._raw = raw
@@ -134,10 +134,10 @@ class _Reader:
 
     def _file(self, artifact_id: bytes | None, chunks: tuple[Chunk, ...], tail: re.Match[bytes]) -> FileEntry:
         path = member_path(_text(tail[1]), self._limits)
-        told = None if artifact_id is None else artifact_id.decode("ascii")
-        if told != paths.artifact_id_of(path):
-            raise invalid("a file has other fields than its kind, or an artifact_id that is not its path's")
-        return FileEntry(path, _number(tail[3]), tail[2].decode("ascii"), told, chunks)
+        stated_id = None if artifact_id is None else artifact_id.decode("ascii")
+        if stated_id != paths.artifact_id_of(path):
+            raise invalid("a file has missing or unknown fields, or an artifact_id that does not match its path")
+        return FileEntry(path, _number(tail[3]), tail[2].decode("ascii"), stated_id, chunks)
 
     def _one_more(self) -> None:
         self._count += 1
@@ -160,7 +160,7 @@ def _number(digits: bytes) -> int:
 
 
 def _text(token: bytes) -> str:
-    """The text of a string, whose canonical form must be these bytes."""
+    """The text of a string token, which must be in canonical form."""
     if len(token) > TEXT_BYTES:
         raise _NotCanonicalError
     if b"\\" not in token:

@@ -1,8 +1,8 @@
-"""Step 1 of the reading plan: the file itself and its compression, as a bounded stream of tar bytes.
+"""Step 1 of the reading plan: opens the file and decompresses it to a bounded stream of tar bytes.
 
-A file is opened once, without following a link, and recognised by its first bytes. `tar_blocks` then gives the
-decompressed bytes in order and refuses whatever is not exactly one compressed stream: nothing in front, between or
-behind. `raw` bytes are shown to the caller too, so that the file's own digest costs no second reading.
+The file is opened once, without following a link, and recognized by its first bytes. `tar_blocks` yields the
+decompressed bytes in order and refuses anything but exactly one compressed stream. It also passes the raw bytes to the
+caller, who can compute the file's digest without a second read.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GZIP_SPARE_BYTES = 4 * KIB
 
 @dataclass(frozen=True)
 class Opened:
-    """A regular file that is open already, such as a spooled one without a name; `name` is for reports."""
+    """A regular file that is already open, such as a spool without a name; `name` is for reports."""
 
     descriptor: int
     name: str
@@ -43,7 +43,7 @@ Source = Path | Opened
 
 @contextmanager
 def open_bundle(path: Source) -> Iterator[BundleFile]:
-    """Open `path` for the time of one verification.
+    """Open a bundle for one verification.
 
     Raises:
         CannotCheckError: `bundle_unreadable`.
@@ -77,25 +77,25 @@ def open_bundle(path: Source) -> Iterator[BundleFile]:
 def tar_blocks(
     file: BundleFile, limits: Limits, *, on_raw: Callable[[memoryview], None] | None = None
 ) -> Generator[bytes, None, None]:
-    """The decompressed bytes of a bundle, in order, in blocks of some MiB.
+    """The decompressed bytes of a bundle, in order, in blocks of a few MiB.
 
-    The end of the iteration means that the compressed stream ended soundly at the end of the file.
+    The iteration ends only if the compressed stream is sound and ends at the end of the file.
 
     Args:
-        file: what to read, always from its start.
+        file: the bundle, read from its start.
         limits: bounds on window, ratio and total.
         on_raw: called with the file's bytes as they are consumed, in order, each byte once.
 
     Raises:
         BundleRejectedError: a code of the steps `container` or `end`.
-        CannotCheckError: `zstandard_missing`, or `bundle_changed` when the file shrank meanwhile.
+        CannotCheckError: `zstandard_missing`, or `bundle_changed` if the file shrank meanwhile.
     """
-    raw = RawReader(file, on_raw or _unseen)
+    raw = RawReader(file, on_raw or _ignore)
     if file.kind == "gzip":
         blocks = _gunzip(raw)
     else:
         try:
-            from bundles.format.reading import zstd_reader  # zstandard may be missing where only gzip is used
+            from bundles.format.reading import zstd_reader  # zstandard may be missing if only gzip is used
         except ImportError as error:
             raise CannotCheckError("zstandard_missing", "Reading this bundle needs the zstandard library.") from error
         blocks = zstd_reader.decompress(raw, limits)
@@ -104,8 +104,8 @@ def tar_blocks(
     return bounded
 
 
-def _unseen(block: memoryview) -> None:
-    """What `on_raw` is when nobody looks."""
+def _ignore(block: memoryview) -> None:
+    """The default of `on_raw`."""
 
 
 def _kind(magic: bytes) -> str:
@@ -115,7 +115,7 @@ def _kind(magic: bytes) -> str:
         return "gzip"
     if len(magic) == 4 and magic[1:] == b"\x2a\x4d\x18" and 0x50 <= magic[0] <= 0x5F:
         return "zstd"  # begins with a skippable frame
-    raise BundleRejectedError("not_a_bundle", "The file begins neither as zstd nor as gzip does.")
+    raise BundleRejectedError("not_a_bundle", "The file is neither zstd nor gzip.")
 
 
 def _bounded(blocks: Generator[bytes, None, None], size: int, limits: Limits) -> Generator[bytes, None, None]:
@@ -124,14 +124,14 @@ def _bounded(blocks: Generator[bytes, None, None], size: int, limits: Limits) ->
         for block in blocks:
             total += len(block)
             if total > limits.total_bytes:
-                raise BundleRejectedError("size_exceeded", "The bundle unpacks to more than is allowed.")
+                raise BundleRejectedError("size_exceeded", "The bundle decompresses to more bytes than allowed.")
             if total > limits.ratio_grace_bytes and total > limits.ratio * size:
-                raise BundleRejectedError("ratio_exceeded", "The bundle unpacks to far more than honest evidence does.")
+                raise BundleRejectedError("ratio_exceeded", "The bundle's compression ratio is higher than allowed.")
             yield block
 
 
 def _check_gzip_header(head: bytes) -> None:
-    """Check that a gzip header (RFC 1952) has no optional field but a plain file name.
+    """Check that a gzip header (RFC 1952) has no optional field except a plain file name.
 
     Raises:
         BundleRejectedError: `reserved_bits`, `truncated` or `corrupt_compression`.
@@ -142,14 +142,14 @@ def _check_gzip_header(head: bytes) -> None:
     if flags & GZIP_RESERVED:
         raise BundleRejectedError("reserved_bits", "The gzip header sets bits that must be zero.")
     if flags & ~GZIP_NAME:
-        raise BundleRejectedError("corrupt_compression", "The gzip header has fields that no bundle needs.")
+        raise BundleRejectedError("corrupt_compression", "The gzip header has fields that are not allowed in a bundle.")
     name, end, _ = head[GZIP_HEAD_BYTES:].partition(b"\0")
     if flags and not (end and _plain_name(name)):
-        raise BundleRejectedError("corrupt_compression", "The name in the gzip header is no plain file name.")
+        raise BundleRejectedError("corrupt_compression", "The name in the gzip header is not a plain file name.")
 
 
 def _plain_name(raw: bytes) -> bool:
-    """Whether a gzip header's name could be that of an artifact: nothing leads out of a folder or steers a terminal."""
+    """Whether a gzip header's name is safe as a file name and on a terminal."""
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -172,7 +172,7 @@ def _gunzip(raw: RawReader) -> Generator[bytes, None, None]:
             block = inflate.decompress(pending, BLOCK_BYTES)
             pending = inflate.unconsumed_tail
             given += len(block)
-            # No deflate code needs more than nine bits a byte: what is longer holds blocks of nothing.
+            # A deflate code has at most nine bits per byte, so a longer stream contains empty blocks.
             if taken - len(pending) - len(inflate.unused_data) > given + given // 8 + GZIP_SPARE_BYTES:
                 raise BundleRejectedError("corrupt_compression", "The gzip stream is made of empty blocks.")
             if block:
@@ -180,4 +180,4 @@ def _gunzip(raw: RawReader) -> Generator[bytes, None, None]:
     except zlib.error as error:
         raise BundleRejectedError("corrupt_compression", "The gzip stream is damaged.") from error
     if inflate.unused_data or raw.left:
-        raise BundleRejectedError("trailing_data", "There is data behind the end of the gzip stream.")
+        raise BundleRejectedError("trailing_data", "There is data after the end of the gzip stream.")

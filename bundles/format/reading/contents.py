@@ -1,4 +1,4 @@
-"""Steps 6 and 7 of the reading plan: the payload held against an authentic manifest, to the end of the file."""
+"""Steps 6 and 7 of the reading plan: compares the payload with an authentic manifest, to the end of the file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bundles.format.reading.tarstream import Member, TarStream
 
 
 class ContentCheck:
-    """One reading of a bundle's members.
+    """Checks the members of one bundle.
 
     Args:
-        manifest: authentic.
-        signed: the bytes of the members in front of the payload, by path, as they were verified.
-        sink: is given each member's bytes as they are read.
-        progress: called with payload bytes checked and in all, unless None.
+        manifest: an authentic manifest.
+        signed: path → bytes of `manifest.json` and `manifest.sig`, as verified before.
+        sink: receives each member's bytes as they are read.
+        progress: called with payload bytes checked and in all, if given.
         lanes: hash the files.
     """
 
@@ -45,24 +45,24 @@ class ContentCheck:
         """Read every member.
 
         Raises:
-            BundleRejectedError: a code of the steps `members`, `contents` or `end`, or one of the stream's.
-            CannotCheckError: `bundle_changed`: manifest and signature are not those that were authenticated.
+            BundleRejectedError: a code of the steps `container`, `members`, `contents` or `end`.
+            CannotCheckError: `bundle_changed`: manifest and signature are not the verified ones.
         """
         try:
             self._read(stream)
         except BundleRejectedError:
-            self._matcher.settle()  # a file in front of the fault that is not as signed is the fault to name
+            self._matcher.compare_pending()  # report the first fault in the file: an earlier file may not match
             raise
 
     def _read(self, stream: TarStream) -> None:
         strict = self._manifest.version == manifests.VERSION
         while (member := stream.next_member()) is not None:
             if member.path in self._seen:
-                raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
+                raise BundleRejectedError("duplicate_member", f"{member.path} is in the bundle twice.")
             self._seen.add(member.path)
             if strict and not member.canonical:
                 raise BundleRejectedError(
-                    "tar_header_invalid", f"The header of {member.path} is not the prescribed one."
+                    "tar_header_invalid", f"The header of {member.path} is not the one the format prescribes."
                 )
             if member.path in self._signed:
                 self._check_signed(stream, member)
@@ -72,7 +72,7 @@ class ContentCheck:
             raise CannotCheckError("bundle_changed", "The file changed while it was read.")
         if self._awaited:
             raise BundleRejectedError("member_missing", f"{next(iter(self._awaited))} is listed but not in the bundle.")
-        self._matcher.settle()
+        self._matcher.compare_pending()
         stream.finish(zeros_allowed=not strict)
 
     def _check_signed(self, stream: TarStream, member: Member) -> None:
@@ -81,7 +81,7 @@ class ContentCheck:
         if member.size != len(expected):
             raise changed
         offset, whole = 0, memoryview(expected)
-        for piece in stream.data():  # piece by piece: a large manifest is not held twice
+        for piece in stream.data():  # piece by piece, so that a large manifest is not in memory twice
             if piece != whole[offset : offset + len(piece)]:
                 raise changed
             offset += len(piece)
@@ -94,7 +94,7 @@ class ContentCheck:
         if entry is None:
             raise BundleRejectedError("member_unlisted", f"{member.path} is in the bundle but not in its manifest.")
         if member.size != entry.size:
-            raise BundleRejectedError("size_mismatch", f"{member.path} has another size than was signed.")
+            raise BundleRejectedError("size_mismatch", f"{member.path} does not have its signed size.")
         self._sink.begin(entry.path)
         self._check_bytes(stream, entry)
         self._sink.end()

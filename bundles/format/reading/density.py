@@ -1,4 +1,4 @@
-"""How many values a JSON text has, told without parsing it, which may need a hundred times the text's memory."""
+"""Counts the values of a JSON text without parsing it, which may take a hundred times the text's memory."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def values_exceed(raw: bytes, most: int) -> bool:
     """Whether a JSON document has more than `most` values, counted by `,` `[` `{` outside strings.
 
     Args:
-        raw: the document; what is not JSON gives any answer.
+        raw: the document; the result for input that is not JSON is arbitrary.
         most: how many are allowed.
     """
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") <= most:
         return False  # not even with those in strings
     marks = raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _ALL_BUT_MARKS)
     count, quoted = 0, 0
-    for start in range(0, len(marks), WINDOW_BYTES):  # a window at a time, as each string makes two pieces
+    for start in range(0, len(marks), WINDOW_BYTES):  # in windows, since splitting makes two pieces per string
         pieces = marks[start : start + WINDOW_BYTES].split(b'"')
         count += sum(map(len, pieces[quoted::2]))
         quoted = (quoted + len(pieces) - 1) % 2

@@ -1,7 +1,8 @@
-"""Extraction: verify and unpack in one reading; the target folder appears only after everything matched.
+"""Extraction: verifies and unpacks in one pass; the target folder appears only if everything matched.
 
-Files are written below one directory handle into a staging folder beside the target, which is renamed at the end. No
-link is followed, and modes and owners are ours, not the bundle's. Whatever goes wrong, the staging folder goes too.
+Files are written through a directory handle into a staging folder next to the target, which is renamed at the end. No
+link is followed; modes and owners are those of this process, not of the bundle. On any error the staging folder is
+removed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class ExtractedBundle:
-    """A verified bundle and the folder that now holds its members."""
+    """A verified bundle and the folder with its members."""
 
     report: VerificationReport
     manifest: VerifiedManifest
@@ -49,8 +50,8 @@ def extract_bundle(
 
     Args:
         path: the bundle.
-        keys: the keys to trust; None waives the signature and nothing else.
-        into: the folder to make; it must not exist, its parent must.
+        keys: the keys to trust; None skips the signature check only.
+        into: the folder to create; it must not exist, its parent must.
         require: how many different trusted keys must have signed.
         limits: bounds on what is read.
         durable: fsync every file and folder before `into` appears.
@@ -58,7 +59,7 @@ def extract_bundle(
 
     Raises:
         BundleRejectedError: it is not verified; nothing is left behind.
-        CannotCheckError: nothing could be decided, or `cannot_extract`: the target exists or cannot be written.
+        CannotCheckError: it could not be checked, or `cannot_extract`: the target exists or cannot be written.
     """
     with extraction(into, durable=durable) as sink:
         report = check_bundle(path, keys, require=require, limits=limits, sink=sink, progress=progress)
@@ -71,13 +72,13 @@ def extract_bundle(
 
 @contextmanager
 def extraction(into: Path, *, durable: bool = False) -> Iterator[FolderSink]:
-    """A sink whose files appear below `into` when the block ends well, and nowhere otherwise.
+    """A sink whose files appear in `into` if the block ends without an error.
 
     Raises:
         CannotCheckError: `cannot_extract`.
     """
     if os.path.lexists(into):
-        raise CannotCheckError("cannot_extract", "The target folder exists already.")
+        raise CannotCheckError("cannot_extract", "The target folder already exists.")
     staging = into.parent / f".extract-{secrets.token_hex(8)}.part"
     try:
         staging.mkdir(mode=0o700)
@@ -92,7 +93,7 @@ def extraction(into: Path, *, durable: bool = False) -> Iterator[FolderSink]:
 
 
 class FolderSink:
-    """Writes members below one directory handle."""
+    """Writes members as files below a directory handle."""
 
     def __init__(self, directory: Path, *, durable: bool) -> None:
         self._directory = directory
@@ -110,7 +111,7 @@ class FolderSink:
                 os.close(descriptor)
 
     def begin(self, path: str) -> None:
-        """Create a member's file, and the folders it stands in."""
+        """Create a member's file and its folders."""
         *folders, name = path.split("/")
         parent = os.dup(self._root)
         try:
@@ -147,13 +148,13 @@ class FolderSink:
 
 
 def publish_folder(staging: Path, into: Path, *, durable: bool = False) -> None:
-    """Give the folder its name, unless something took it meanwhile.
+    """Rename a finished folder to its name.
 
     Raises:
         OSError: it cannot be renamed, or the name is taken.
     """
     if os.path.lexists(into):
-        raise FileExistsError(17, "the target exists already")
+        raise FileExistsError(17, "the target already exists")
     staging.rename(into)
     if durable:
         parent = os.open(into.parent, DIRECTORY_FLAGS)

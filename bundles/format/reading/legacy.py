@@ -1,6 +1,6 @@
-"""Manifests of format 1.0.0, as older bundles carry them: pretty-printed, chunks in one list at the top.
+"""Reads manifests of format 1.0.0: pretty-printed, with the chunks of all files in one list.
 
-The signature of a 1.0.0 manifest is over the canonical form of what was strictly parsed. Only reading is supported.
+The signature of a 1.0.0 manifest is over its canonical form. Only reading is supported.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from bundles.format.model import paths
 from bundles.format.model.canonical import depth_exceeds
 from bundles.format.model.errors import BundleRejectedError
 from bundles.format.model.fields import integer, invalid, listing, mapping, member_path, sha256_hex, text
-from bundles.format.model.limits import Limits
+from bundles.format.model.limits import MIB, Limits
 
 VERSION = "1.0.0"
-DEFAULT_CHUNK_SIZE = 256 * 1024 * 1024
+# Of a manifest that does not state it. Part of version 1.0.0, so it does not follow the writer's default.
+CHUNK_SIZE_IF_ABSENT = 256 * MIB
 
 _REQUIRED = {"version", "incident_id", "created_at", "files", "manifest_hash"}
 _OPTIONAL = {"chunks", "chunk_size", "content_digest", "complete", "missing", "metadata"}
 
 
 def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
-    """Check the shape of a strictly parsed 1.0.0 manifest (step 3) and bring it into the present form.
+    """Check the fields of a strictly parsed 1.0.0 manifest (step 3) and convert it to a `Manifest`.
 
     Raises:
         BundleRejectedError: `manifest_invalid` or `path_invalid`.
@@ -38,12 +39,12 @@ def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
         raise invalid(f"it lists more than {limits.files} files and gaps")
     metadata = mapping(fields.get("metadata", {}), "metadata")
     if depth_exceeds(metadata, limits.json_depth):
-        raise invalid("metadata nests too deeply")
+        raise invalid("metadata is nested too deeply")
     text(json.dumps(metadata, ensure_ascii=False), "metadata")
     complete = fields.get("complete", not gaps)
     if not isinstance(complete, bool):
         raise invalid("complete is not true or false")
-    chunk_size = integer(fields.get("chunk_size", DEFAULT_CHUNK_SIZE), "chunk_size", low=1)
+    chunk_size = integer(fields.get("chunk_size", CHUNK_SIZE_IF_ABSENT), "chunk_size", low=1)
     chunks = _chunks_by_path(fields, limits)
     files = tuple(_file(mapping(entry, "a file"), chunks, limits) for entry in entries)
     if chunks:
@@ -64,30 +65,30 @@ def read(fields: Mapping[str, Any], limits: Limits) -> m.Manifest:
 
 
 def check_consistency(manifest: m.Manifest, fields: Mapping[str, Any]) -> None:
-    """Check that a 1.0.0 manifest agrees with itself (step 5): the same rules, as far as it has the fields.
+    """Check that a 1.0.0 manifest is consistent (step 5), as far as it has the fields.
 
     Raises:
         BundleRejectedError: `manifest_hash_mismatch`, `content_digest_mismatch` or `manifest_inconsistent`.
     """
     if m.manifest_hash(fields) != manifest.manifest_hash:
-        raise BundleRejectedError("manifest_hash_mismatch", "The manifest's own hash is not that of its fields.")
+        raise BundleRejectedError("manifest_hash_mismatch", "The manifest's hash does not match its fields.")
     names = [entry.path for entry in manifest.files]
     if len(set(names)) != len(names):
         raise m.inconsistent("a file is listed twice")
     if m.content_digest(manifest.files) != manifest.content_digest:
-        raise BundleRejectedError("content_digest_mismatch", "The content digest is not that of the listed files.")
+        raise BundleRejectedError("content_digest_mismatch", "The content digest does not match the listed files.")
     if manifest.complete != (not manifest.missing):
         raise m.inconsistent("complete and missing contradict each other")
     for name, actual in (("file_count", len(manifest.files)), ("total_size", manifest.total_size)):
         if name in manifest.metadata and manifest.metadata[name] != actual:
-            raise m.inconsistent(f"{name} does not fit the files")
+            raise m.inconsistent(f"{name} does not match the files")
     for entry in manifest.files:
         if entry.chunks:
             _check_cover(entry)
 
 
 def _check_cover(entry: m.FileEntry) -> None:
-    """Check that chunks cover a file exactly, whatever their size: older manifests need not tell it."""
+    """Check that chunks cover a file exactly; their size is free, since older manifests may not state it."""
     offset = 0
     for index, chunk in enumerate(entry.chunks):
         if (chunk.index, chunk.offset) != (index, offset) or not chunk.size:
@@ -108,11 +109,11 @@ def _chunks_by_path(fields: Mapping[str, Any], limits: Limits) -> dict[str, list
 
 def _file(entry: Mapping[str, Any], chunks: dict[str, list[m.Chunk]], limits: Limits) -> m.FileEntry:
     if not {"path", "sha256", "size"} <= entry.keys() or not entry.keys() <= {"path", "sha256", "size", "artifact_id"}:
-        raise invalid("a file has other fields than it should")
+        raise invalid("a file has missing or unknown fields")
     path = member_path(entry["path"], limits)
     artifact_id = paths.artifact_id_of(path)
     if "artifact_id" in entry and entry["artifact_id"] != artifact_id:
-        raise invalid("a file's artifact_id is not its path's")
+        raise invalid("a file's artifact_id does not match its path")
     return m.FileEntry(
         path=path,
         size=integer(entry["size"], "a file's size"),

@@ -1,7 +1,6 @@
-"""Files' bytes held against their manifest, as they pass; a damaged range of a large file is named.
+"""Compares the bytes of files with their manifest while they are read; errors name the damaged chunk of a large file.
 
-Digests tell that a file is the one that was signed. Of `timeline.json` its incident is looked at too: a timeline of one
-incident in a bundle of another is refused, whoever signed it.
+For `timeline.json` the incident id is checked too: a timeline of another incident is refused even if it is signed.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from bundles.format.model.timeline_incident import TimelineIncident
 
 
 class Matcher:
-    """Compares one file after the other with what was signed.
+    """Compares one file after the other with its signed digests.
 
-    Files take turns on two lanes, so that a file is read while the last blocks of the one before are still hashed. What
-    is not compared at a file's end is compared when its lane is wanted again, or by `settle`.
+    Files alternate between two lanes, so that a file is read while the last blocks of the previous one are hashed. A
+    file's digest is compared when its lane is needed again, or by `compare_pending`.
 
     Args:
-        manifest: what was signed: its chunk size and its incident count here.
+        manifest: the signed manifest.
         lanes: hash the files.
     """
 
@@ -31,17 +30,17 @@ class Matcher:
         self._chunk_size = manifest.chunk_size
         self._incident_id = manifest.incident_id
         self._lanes = [lanes.whole, lanes.chunks]
-        self._open: dict[HashLane, tuple[FileDigest, FileEntry]] = {}  # oldest first
+        self._pending: dict[HashLane, tuple[FileDigest, FileEntry]] = {}  # oldest first
 
     def pieces(self, pieces: Iterable[memoryview], entry: FileEntry) -> Iterator[memoryview]:
-        """`pieces` as they are; the file is compared now, or later by `settle`.
+        """Yield `pieces` unchanged and compare the file, now or in `compare_pending`.
 
         Args:
             pieces: the file's bytes, in order, as many as its signed size.
-            entry: what was signed.
+            entry: the file's signed entry.
 
         Raises:
-            BundleRejectedError: `chunk_hash_mismatch` or `file_hash_mismatch`, of this file or of one before, or
+            BundleRejectedError: `chunk_hash_mismatch` or `file_hash_mismatch`, of this file or an earlier one, or
                 `incident_mismatch`.
         """
         self._lanes.reverse()
@@ -59,26 +58,25 @@ class Matcher:
             for chunk, found in zip(entry.chunks[compared:], digest.chunks[compared:], strict=False):
                 if found != chunk.sha256:
                     last = chunk.offset + chunk.size - 1
-                    raise BundleRejectedError(
-                        "chunk_hash_mismatch", f"Bytes {chunk.offset} to {last} of {entry.path} are not those signed."
-                    )
+                    detail = f"Bytes {chunk.offset} to {last} of {entry.path} do not have their signed SHA-256."
+                    raise BundleRejectedError("chunk_hash_mismatch", detail)
             compared = len(digest.chunks)
-        self._open[whole] = digest, entry
+        self._pending[whole] = digest, entry
         if incident is not None and incident.names_another:
-            self.settle()  # a file that is not the one that was signed is the fault to name
+            self.compare_pending()  # a digest that does not match is reported first
             raise BundleRejectedError("incident_mismatch", "timeline.json names another incident than the manifest.")
 
-    def settle(self) -> None:
-        """Compare what is still open, in the order of the files.
+    def compare_pending(self) -> None:
+        """Compare the files that have not been compared yet, in order.
 
         Raises:
             BundleRejectedError: `file_hash_mismatch`.
         """
-        for lane in list(self._open):
+        for lane in list(self._pending):
             self._compare(lane)
 
     def _compare(self, lane: HashLane) -> None:
-        if lane in self._open:
-            digest, entry = self._open.pop(lane)
+        if lane in self._pending:
+            digest, entry = self._pending.pop(lane)
             if digest.finish() != entry.sha256:
-                raise BundleRejectedError("file_hash_mismatch", f"{entry.path} is not the file that was signed.")
+                raise BundleRejectedError("file_hash_mismatch", f"{entry.path} does not have its signed SHA-256.")

@@ -1,6 +1,6 @@
-"""SHA-256 of fixed ranges of a bundle's file: what a copy is compared with piece by piece, where it lies.
+"""SHA-256 of fixed ranges of a bundle's file, so that a copy elsewhere can be compared range by range.
 
-No part of the format: nothing in a bundle names these digests, and no reader needs them. They tell which bytes of a
+Not part of the format: a bundle does not contain these digests, and no reader needs them. They show which bytes of a
 copy differ, and let a browser compare a file that it could not hash as a whole.
 """
 
@@ -12,11 +12,11 @@ from bundles.format.model.hashing import HashLane
 from bundles.format.model.limits import KIB, MIB
 
 SMALLEST_BYTES, LARGEST_BYTES = 64 * KIB, 16 * MIB
-MOST_RANGES = 1024  # as long as the largest ranges allow it: up to 16 GiB
+MOST_RANGES = 1024  # holds up to 16 GiB, where ranges reach their largest size
 
 
 def range_bytes(size: int) -> int:
-    """How large the ranges of a file of `size` bytes are: a power of two from 64 KiB to 16 MiB."""
+    """The range size for a file of `size` bytes: a power of two from 64 KiB to 16 MiB."""
     chosen = SMALLEST_BYTES
     while chosen < LARGEST_BYTES and size > MOST_RANGES * chosen:
         chosen *= 2
@@ -24,7 +24,7 @@ def range_bytes(size: int) -> int:
 
 
 class RangeHash:
-    """Takes a file's bytes in order, as hashlib's objects do, and gives the digests of its ranges.
+    """Computes the digests of a file's ranges; used like an object of hashlib.
 
     Args:
         size: of the file, in bytes.
@@ -58,5 +58,5 @@ class RangeHash:
 
 
 def range_lane(size: int) -> HashLane:
-    """A lane that hashes the ranges of a file of `size` bytes; its `hexdigest` is theirs."""
+    """A lane that hashes the ranges of a file of `size` bytes; `hexdigest` returns their digests."""
     return HashLane(RangeHash(size))

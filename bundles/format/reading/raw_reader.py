@@ -1,4 +1,4 @@
-"""The bytes of a bundle's file as they are stored, in order and in large blocks."""
+"""Reads the stored bytes of a bundle's file, in order and in large blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bundles.format.model.errors import BundleRejectedError, CannotCheckError
 from bundles.format.model.limits import MIB
 
 READ_BYTES = 4 * MIB
-BLOCK_BYTES = 2 * MIB  # about so much is decompressed at a time
+BLOCK_BYTES = 2 * MIB  # decompressed at a time, approximately
 TAIL_BYTES = 64
 
 
@@ -20,8 +20,8 @@ class BundleFile:
     """A bundle being read: an open descriptor and its size in bytes when it was opened.
 
     Attributes:
-        streams: what `tar_blocks` gave; ended with the file, as a stream has threads that must not be left to the
-            garbage collector: it may run on one of them, and a thread that waits for itself waits for ever.
+        streams: the open generators of `tar_blocks`. They are closed with the file and not left to the garbage
+            collector, which may run on one of their own threads and would then wait for itself.
     """
 
     descriptor: int
@@ -31,7 +31,7 @@ class BundleFile:
 
 
 class RawReader:
-    """Reads a file from its start to the size it had when opened, in large blocks; shows what is consumed."""
+    """Reads a file from its start to the size it had when opened; passes consumed bytes to `on_raw`."""
 
     def __init__(self, file: BundleFile, on_raw: Callable[[memoryview], None]) -> None:
         self._file = file
@@ -42,7 +42,7 @@ class RawReader:
 
     @property
     def left(self) -> int:
-        """Bytes from here to the end of the file."""
+        """Bytes from the current position to the end of the file."""
         return self._file.size - self._read + len(self._buffer) - self._start
 
     @property
@@ -51,24 +51,24 @@ class RawReader:
         return self._file.size
 
     def tail(self, count: int) -> bytes:
-        """The first few of the file's last `count` bytes (fewer when it is shorter); not shown, not consumed."""
+        """The first of the file's last `count` bytes, at most `TAIL_BYTES`; empty if it is shorter. Not consumed."""
         if count > self.size:
             return b""
         return read_from(self._file.descriptor, min(count, TAIL_BYTES), self._file.size - count)
 
     def window(self, count: int) -> memoryview:
-        """At least `count` bytes from here on, fewer only at the end of the file; nothing is consumed."""
+        """At least `count` bytes from the current position, fewer only at the end of the file. Not consumed."""
         have = len(self._buffer) - self._start
         if have < count and self._read < self._file.size:
-            # Read again from here rather than copied together: the kernel fills memory that nobody has to clear first.
-            # A buffer of its own each time, as views of the one before may still be in work on other threads.
+            # Reading again is faster than joining buffers: the kernel fills memory that need not be cleared first.
+            # Always a new buffer, since other threads may still use views of the previous one.
             at = self._read - have
             fresh = read_from(self._file.descriptor, min(max(READ_BYTES, count), self._file.size - at), at)
             self._buffer, self._start, self._read = memoryview(fresh), 0, at + len(fresh)
         return self._buffer[self._start :]
 
     def take(self, count: int) -> memoryview:
-        """Exactly `count` bytes, consumed and shown.
+        """Consume exactly `count` bytes.
 
         Raises:
             BundleRejectedError: `truncated`.
@@ -82,7 +82,11 @@ class RawReader:
 
 
 def read_from(descriptor: int, count: int, offset: int) -> bytes:
-    """Exactly `count` bytes of the file; only errors of the bundle itself are told as such, not its consumers'."""
+    """Exactly `count` bytes of the file.
+
+    Raises:
+        CannotCheckError: `bundle_unreadable`, or `bundle_changed` if the file is shorter.
+    """
     data = b""
     while len(data) < count:
         try:

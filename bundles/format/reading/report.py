@@ -16,22 +16,22 @@ from bundles.format.reading.container import Source
 from bundles.format.reading.sinks import Sink
 from bundles.format.reading.verify import VerifiedBundle, VerifiedManifest, verify_bundle
 
-PASSED_WITH_THE_MANIFEST = ("manifest", "signature", "consistency")
+PASSED_WITH_MANIFEST = ("manifest", "signature", "consistency")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationReport:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
         bundle: the file's name.
         verified: every step passed.
-        manifest: what the bundle says of itself, once that was proven authentic; None before.
-        sha256: of the whole file (hex), once it was read whole.
+        manifest: the manifest; None unless it is authentic.
+        sha256: of the whole file (hex); None unless it was read to the end.
         size: of the file in bytes.
-        checks: each step's name, and whether it passed; None for a step that did not come to its end.
+        checks: each step's id, and whether it passed; None for a step that was not completed.
         error: code and detail of the failed step.
-        seconds: how long it took.
+        seconds: duration.
     """
 
     bundle: str
@@ -44,24 +44,24 @@ class VerificationReport:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON values. Fields taken from the manifest are null until it was proven authentic."""
-        trusted, said = self.manifest, self.manifest.manifest if self.manifest else None
+        """The report as JSON values. Fields from the manifest are null unless it is authentic."""
+        trusted, manifest = self.manifest, self.manifest.manifest if self.manifest else None
         key = trusted.key if trusted else None
         return {
             "verified": self.verified,
             "bundle": self.bundle,
             "sha256": self.sha256,
             "size": self.size,
-            "incident_id": said.incident_id if said else None,
-            "created_at": said.created_at if said else None,
+            "incident_id": manifest.incident_id if manifest else None,
+            "created_at": manifest.created_at if manifest else None,
             "key_id": key.key_id if key else None,
             "signer": key.name if key else None,
-            "complete": said.complete if said else None,
-            "missing": [dict(gap) for gap in said.missing] if said else None,
-            "files": len(said.files) if said else None,
-            "bytes": said.total_size if said else None,
-            "content_digest": said.content_digest if said else None,
-            "manifest_hash": said.manifest_hash if said else None,
+            "complete": manifest.complete if manifest else None,
+            "missing": [dict(gap) for gap in manifest.missing] if manifest else None,
+            "files": len(manifest.files) if manifest else None,
+            "bytes": manifest.total_size if manifest else None,
+            "content_digest": manifest.content_digest if manifest else None,
+            "manifest_hash": manifest.manifest_hash if manifest else None,
             "checks": [{"name": name, "ok": passed} for name, passed in self.checks],
             "error": {"code": self.error.code, "detail": self.error.detail} if self.error else None,
             "seconds": round(self.seconds, 3),
@@ -70,7 +70,7 @@ class VerificationReport:
 
 
 def weak_keys(manifest: VerifiedManifest) -> dict[str, list[dict[str, str]]]:
-    """The field `weak_keys` of a report: signers that count only because weak keys were allowed; none without any."""
+    """The field `weak_keys` of a report: signers that count only because weak keys are allowed; absent if none do."""
     found = [{"key_id": key.key_id, "weakness": key.weakness} for key in manifest.weak_keys]
     return {"weak_keys": found} if found else {}
 
@@ -85,11 +85,11 @@ def check_bundle(
     progress: Callable[[int, int], None] | None = None,
     on_raw: Callable[[memoryview], None] | None = None,
 ) -> VerificationReport:
-    """Verify a bundle and report, whatever the verdict.
+    """Verify a bundle and report the result, also if it is rejected.
 
     Args:
         path: the file.
-        keys: the keys to trust; None waives the signature, which the report then shows as not checked.
+        keys: the keys to trust; None skips the signature, which the report then shows as not checked.
         require: how many different trusted keys must have signed.
         limits: bounds on what is read.
         sink: see `verify_bundle`.
@@ -97,7 +97,7 @@ def check_bundle(
         on_raw: see `verify_bundle`.
 
     Raises:
-        CannotCheckError: nothing could be decided; that is no verdict.
+        CannotCheckError: the bundle could not be checked.
     """
     started = time.monotonic()
     authentic: list[VerifiedManifest] = []
@@ -132,7 +132,7 @@ def _checks(rejection: BundleRejectedError | None, *, authentic: bool, signed: b
     checks: list[tuple[str, bool | None]] = []
     for name in STEPS:
         passed: bool | None = None
-        if rejection is None or (authentic and name in PASSED_WITH_THE_MANIFEST):
+        if rejection is None or (authentic and name in PASSED_WITH_MANIFEST):
             passed = True
         if name == "signature" and not signed:
             passed = None

@@ -1,7 +1,7 @@
-"""Parts of a zstd bundle's tar stream, found by its seek table and without reading the rest.
+"""Reads parts of a zstd bundle's tar stream through its seek table, without reading the rest.
 
-Nobody signed the table, so what it tells is held against the frames it names: each must be a frame of the told size. A
-part that was found this way is no more trusted than any other; its reader compares it with what was signed.
+The table is not signed, so each entry is compared with its frame. The bytes read this way are untrusted; the caller
+compares them with the signed digests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bundles.format.model.limits import MIB, Limits
 from bundles.format.reading import zstd_reader
 from bundles.format.reading.raw_reader import BundleFile, RawReader
 
-TABLE_BYTES = 16 * MIB  # tells 4 TiB in frames of 2 MiB; a bundle beyond is scanned
+TABLE_BYTES = 16 * MIB  # enough for 4 TiB in frames of 2 MiB; a larger bundle is scanned
 HEAD_BYTES = 8
 
 
@@ -27,9 +27,9 @@ class RangeReader(RawReader):
     """Reads one range of a file as if the file ended there.
 
     Args:
-        file: what to read.
-        start: first byte of the range.
-        end: the byte behind it, at most the file's size.
+        file: the bundle.
+        start: offset of the range.
+        end: end offset (exclusive), at most the file's size.
     """
 
     def __init__(self, file: BundleFile, start: int, end: int) -> None:
@@ -43,20 +43,20 @@ class RangeReader(RawReader):
         return self._whole.size
 
     def tail(self, count: int) -> bytes:
-        """The first few of the whole file's last `count` bytes."""
+        """See `RawReader.tail`; of the whole file."""
         return RawReader(self._whole, lambda _: None).tail(count)
 
 
 class SeekTable:
-    """Where each frame begins, in the file and in the tar stream, as the table tells.
+    """The offsets of each frame in the file and in the tar stream, according to the table.
 
     Args:
         file: the bundle.
-        sizes: compressed and decompressed bytes of each frame, in turn.
+        sizes: compressed and decompressed bytes of each frame, alternating.
 
     Attributes:
-        file_starts: offset of each frame in the file, and of the table; one more than there are frames.
-        tar_starts: offset of each frame's content in the tar stream, and the stream's length.
+        file_starts: offset of each frame in the file, followed by that of the table.
+        tar_starts: offset of each frame's content in the tar stream, followed by the stream's length.
     """
 
     def __init__(self, file: BundleFile, sizes: array[int]) -> None:
@@ -70,7 +70,7 @@ class SeekTable:
         return self.tar_starts[-1]
 
     def rows(self, first: int, last: int) -> list[tuple[int, int]]:
-        """(compressed, decompressed) bytes of the frames from `first` up to, not with, `last`."""
+        """(compressed, decompressed) bytes of the frames from `first` to `last` (exclusive)."""
         return [
             (
                 self.file_starts[index + 1] - self.file_starts[index],
@@ -80,12 +80,12 @@ class SeekTable:
         ]
 
     def boundary(self, offset: int) -> int | None:
-        """The first frame that begins at `offset` of the tar stream; None when none does."""
+        """The first frame that begins at `offset` of the tar stream; None if none does."""
         index = bisect_left(self.tar_starts, offset)
         return index if index < len(self.tar_starts) and self.tar_starts[index] == offset else None
 
     def read(self, offset: int, size: int, limits: Limits) -> Iterator[memoryview]:
-        """`size` bytes of the tar stream from `offset` on, in pieces.
+        """`size` bytes of the tar stream from `offset`, in pieces.
 
         Raises:
             BundleRejectedError: `seek_table_invalid`, `truncated` or another code of the step `container`.
@@ -96,23 +96,23 @@ class SeekTable:
         if not size:
             return
         first, last = self._frames(offset, size)
-        told = [content for _, content in self.rows(first, last) if content]
+        sizes = [content for _, content in self.rows(first, last) if content]
         self.check(offset, size, limits)
         skip = offset - self.tar_starts[first]
         reader = RangeReader(self._file, self.file_starts[first], self.file_starts[last])
-        for block, content in itertools.zip_longest(zstd_reader.decompress(reader, limits), told):
+        for block, content in itertools.zip_longest(zstd_reader.decompress(reader, limits), sizes):
             if block is None or len(block) != content:
-                raise _untrue()
+                raise _wrong_table()
             piece = memoryview(block)[skip : skip + size]
             skip, size = 0, size - len(piece)
             yield piece
 
     def _frames(self, offset: int, size: int) -> tuple[int, int]:
-        """The first frame of a range of the tar stream, and the one behind its last."""
+        """The first and last (exclusive) frame of a range of the tar stream."""
         return bisect_right(self.tar_starts, offset) - 1, bisect_left(self.tar_starts, offset + size)
 
     def check(self, offset: int, size: int, limits: Limits) -> None:
-        """Check that the frames of a range are where, and as large as, the table tells.
+        """Check that the frames of a range have the offsets and sizes in the table.
 
         Raises:
             BundleRejectedError: `seek_table_invalid`, or another code of the step `container`.
@@ -124,20 +124,20 @@ class SeekTable:
             magic = int.from_bytes(head.window(4)[:4], "little")
             if not content:
                 if magic == zstd_frames.DATA_MAGIC:
-                    raise _untrue()
+                    raise _wrong_table()
                 continue
             if magic != zstd_frames.DATA_MAGIC or zstd_reader.frame_header(head, limits).content_size != content:
-                raise _untrue()
+                raise _wrong_table()
 
 
 def read_seek_table(file: BundleFile, limits: Limits) -> SeekTable | None:
     """The seek table at the end of a bundle.
 
     Returns:
-        None where there is none, or none that helps: frames too large to be read each at once, or too many.
+        None if there is none, or if its frames are too large to decompress at once or too many.
 
     Raises:
-        BundleRejectedError: `seek_table_invalid`: it tells of another number of bytes than there are.
+        BundleRejectedError: `seek_table_invalid`: its sizes do not add up to the file's size.
         CannotCheckError: the file cannot be read.
     """
     foot = RawReader(file, lambda _: None).tail(zstd_frames.SEEK_TABLE_FOOT_BYTES)
@@ -159,20 +159,20 @@ def read_seek_table(file: BundleFile, limits: Limits) -> SeekTable | None:
         return None
     table = SeekTable(file, sizes)
     if table.file_starts[-1] != start:
-        raise _untrue()
+        raise _wrong_table()
     return table
 
 
 def copy_range(file: BundleFile, start: int, end: int) -> Iterator[memoryview]:
-    """The file's own bytes from `start` up to, not with, `end`, in pieces.
+    """The file's raw bytes from `start` to `end` (exclusive), in pieces.
 
     Raises:
-        CannotCheckError: `bundle_unreadable`, or `bundle_changed` when the file shrank meanwhile.
+        CannotCheckError: `bundle_unreadable`, or `bundle_changed` if the file shrank meanwhile.
     """
     reader = RangeReader(file, start, end)
     while reader.left:
         yield reader.take(min(reader.left, 4 * MIB))
 
 
-def _untrue() -> BundleRejectedError:
+def _wrong_table() -> BundleRejectedError:
     return BundleRejectedError("seek_table_invalid", "The seek table does not describe the frames.")

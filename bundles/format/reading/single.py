@@ -1,7 +1,7 @@
-"""One file of a bundle, checked without the rest: its manifest entry is authentic, and its bytes are those signed.
+"""Checks or extracts one file of a bundle without the rest.
 
-The file is found through the seek table, or by walking the members where that does not lead to the prescribed header.
-What this says is about that file alone; only `verify_bundle` speaks of a bundle.
+The file is found through the seek table, or by walking the members if the table does not lead to its prescribed header.
+The result covers this file only; `verify_bundle` verifies a whole bundle.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from bundles.format.reading.verify import VerifiedManifest, authenticate
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedFile:
-    """A file whose bytes are those signed; nothing is said of the others.
+    """A file that matches its signed size and digests; the other files were not checked.
 
     Attributes:
-        entry: the file, as the manifest has it.
+        entry: the file's entry in the manifest.
         manifest: the authentic manifest.
-        sought: it was found through the seek table; otherwise the members before it were walked.
+        sought: it was found through the seek table, not by walking the members before it.
     """
 
     entry: FileEntry
@@ -60,12 +60,12 @@ def match_file(
         only: the file's member path.
         require: how many different trusted keys must have signed.
         limits: bounds on what is read.
-        take: is given the file's bytes as they are read; must not release them before this function returned.
+        take: called with the file's bytes as they are read; must not release them before this function returned.
         progress: called with the file's bytes done and in all.
 
     Raises:
-        BundleRejectedError: the manifest is not authentic, or the file is not as signed.
-        CannotCheckError: nothing could be decided, or `not_listed`: the manifest has no such file.
+        BundleRejectedError: the manifest is not authentic, or the file does not match it.
+        CannotCheckError: it could not be checked, or `not_listed`: the manifest has no such file.
     """
     with open_bundle(path) as file, FileLanes() as lanes:
         verified = authenticate(file, keys, require=require, limits=limits)
@@ -82,11 +82,11 @@ def match_file(
                 done += len(piece)
                 if progress is not None:
                     progress(done, entry.size)
-            matcher.settle()
+            matcher.compare_pending()
         except BundleRejectedError as error:
             if error.code != "corrupt_compression" or sought is None:
                 raise
-            raise BundleRejectedError(error.code, f"{_range(entry, done)} of {only} cannot be unpacked.") from error
+            raise BundleRejectedError(error.code, f"{_range(entry, done)} of {only} cannot be decompressed.") from error
         return MatchedFile(entry=entry, manifest=verified, sought=sought is not None)
 
 
@@ -99,19 +99,19 @@ def extract_file(
     require: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> MatchedFile:
-    """Check one file of a bundle and write it below a new folder, under its member path.
+    """Check one file of a bundle and write it under its member path into a new folder.
 
     Args:
         path: the bundle.
         keys: the keys to trust.
         only: the file's member path.
-        into: the folder to make; it must not exist, its parent must. It appears only when the file matched.
+        into: the folder to create; it must not exist, its parent must. It appears only if the file matched.
         require: how many different trusted keys must have signed.
         progress: called with the file's bytes done and in all.
 
     Raises:
-        BundleRejectedError: the manifest is not authentic, or the file is not as signed; nothing is left behind.
-        CannotCheckError: nothing could be decided, `not_listed`, or `cannot_extract`.
+        BundleRejectedError: the manifest is not authentic, or the file does not match it; nothing is left behind.
+        CannotCheckError: it could not be checked, `not_listed`, or `cannot_extract`.
     """
     with extraction(into) as sink:
         begun = False
@@ -124,13 +124,13 @@ def extract_file(
             sink.write(piece)
 
         matched = match_file(path, keys, only, require=require, take=take, progress=progress)
-        take(memoryview(b""))  # an empty file is a file
+        take(memoryview(b""))  # creates an empty file
         sink.end()
     return matched
 
 
 def _range(entry: FileEntry, offset: int) -> str:
-    """The damaged chunk that holds `offset`, or what is known of the place where there are no chunks."""
+    """The damaged range in words: the chunk at `offset`, or everything from there if the file has no chunks."""
     for chunk in entry.chunks:
         if chunk.offset <= offset < chunk.offset + chunk.size:
             return f"Something in bytes {max(chunk.offset, offset)} to {chunk.offset + chunk.size - 1}"
@@ -140,10 +140,10 @@ def _range(entry: FileEntry, offset: int) -> str:
 def _seek(
     file: BundleFile, verified: VerifiedManifest, entry: FileEntry, limits: Limits
 ) -> Iterator[memoryview] | None:
-    """The file's bytes through the seek table; None when that does not lead to the file's prescribed header."""
+    """The file's bytes through the seek table; None if it does not lead to the file's prescribed header."""
     if file.kind != "zstd" or verified.manifest.version != manifests.VERSION:
         return None
-    from bundles.format.reading import seeking  # needs zstandard, which was needed to come here
+    from bundles.format.reading import seeking  # imports zstandard, which may be missing if only gzip is used
 
     header = tarheader.member_header(entry.path, entry.size)
     try:
@@ -158,12 +158,12 @@ def _seek(
                 table.check(start, stored, limits)
                 return _unpadded(table.read(start, stored, limits), entry.size)
     except BundleRejectedError:
-        return None  # the table is of no use; walking the members decides
+        return None  # a wrong table; the members are walked instead
     return None
 
 
 def _places(verified: VerifiedManifest, entry: FileEntry) -> tuple[int, int]:
-    """Where the file's header stands in what this writer makes: manifest and signature first, or last."""
+    """The offsets of the file's header in bundles of this writer: with manifest and signature first, or last."""
     before = 0
     for other in sorted(verified.manifest.files, key=lambda one: (one.path not in paths.DATA_MEMBERS, one.path)):
         if other.path == entry.path:
@@ -185,7 +185,7 @@ def _unpadded(pieces: Iterator[memoryview], size: int) -> Iterator[memoryview]:
 
 
 def _scan(file: BundleFile, verified: VerifiedManifest, entry: FileEntry, limits: Limits) -> Iterator[memoryview]:
-    """The file's bytes, found by walking the members in front of it."""
+    """The file's bytes, found by walking the members before it."""
     stream = TarStream(tar_blocks(file, limits), limits)
     while (member := stream.next_member()) is not None:
         if member.path != entry.path:
@@ -193,9 +193,11 @@ def _scan(file: BundleFile, verified: VerifiedManifest, entry: FileEntry, limits
                 pass
             continue
         if member.size != entry.size:
-            raise BundleRejectedError("size_mismatch", f"{member.path} has another size than was signed.")
+            raise BundleRejectedError("size_mismatch", f"{member.path} does not have its signed size.")
         if verified.manifest.version == manifests.VERSION and not member.canonical:
-            raise BundleRejectedError("tar_header_invalid", f"The header of {member.path} is not the prescribed one.")
+            raise BundleRejectedError(
+                "tar_header_invalid", f"The header of {member.path} is not the one the format prescribes."
+            )
         yield from stream.data()
         return
     raise BundleRejectedError("member_missing", f"{entry.path} is listed but not in the bundle.")

@@ -1,4 +1,4 @@
-"""Where the bytes of members go while they are verified, and the sink that keeps nothing."""
+"""Sinks receive the bytes of members while they are verified."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Protocol
 
 
 class Sink(Protocol):
-    """Takes what is read before it is known to be right; must not release it before verification returned."""
+    """Receives unverified bytes; must not release them before the verification returned."""
 
     def begin(self, path: str) -> None:
-        """A member starts."""
+        """Start a member."""
 
     def write(self, data: memoryview) -> None:
-        """Its next bytes."""
+        """Receive the member's next bytes."""
 
     def end(self) -> None:
-        """It is complete; whether it is as signed may turn out only when verification returns."""
+        """End the member; it is verified only when the verification returns."""
 
 
 class NoSink:
-    """Keeps nothing."""
+    """Discards everything."""
 
     def begin(self, path: str) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def write(self, data: memoryview) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def end(self) -> None:
-        """Keep nothing."""
+        """Do nothing."""

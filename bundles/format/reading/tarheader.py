@@ -1,6 +1,6 @@
-"""Tar headers (POSIX.1-2017 pax, ustar): made from a path and a size alone, and parsed strictly.
+"""Builds tar headers (POSIX.1-2017 pax, ustar) from a path and a size, and parses them strictly.
 
-A 1.1 header is a function of its path and size, so a reader builds it and compares. 1.0.0 headers came from other
+A 1.1 header is determined by its path and size, so a reader builds it and compares. 1.0.0 headers came from other
 writers and are parsed: regular files and pax `x` headers only, every field checked.
 """
 
@@ -14,7 +14,7 @@ from bundles.format.model.errors import BundleRejectedError
 from bundles.format.model.limits import Limits
 
 BLOCK = 512
-OCTAL_SIZE_LIMIT = 8 * 1024**3  # eleven octal digits end here
+OCTAL_SIZE_LIMIT = 8 * 1024**3  # the first size that needs more than eleven octal digits
 PAX_NAME = b"PaxHeader"
 PAX_KEYS = frozenset({"path", "size", "mtime", "atime", "ctime", "uid", "gid", "uname", "gname"})
 END = bytes(2 * BLOCK)
@@ -38,23 +38,23 @@ class Header:
 
 
 def padding(size: int) -> int:
-    """How many zero bytes follow `size` bytes of data up to the next block."""
+    """The number of zero bytes that pad `size` bytes of data to whole blocks."""
     return -size % BLOCK
 
 
 def stored_size(path: str, size: int) -> int:
-    """How many bytes a member takes in the tar stream: header (and pax header), data and padding."""
+    """The bytes of a member in the tar stream: header (and pax header), data and padding."""
     return len(member_header(path, size)) + size + padding(size)
 
 
 def whole_member(path: str, data: bytes) -> bytes:
-    """A small member as it stands in the tar stream: header, data, padding."""
+    """A small member in the tar stream: header, data, padding."""
     return member_header(path, len(data)) + data + bytes(padding(len(data)))
 
 
 @lru_cache(maxsize=4096)
 def member_header(path: str, size: int) -> bytes:
-    """The header bytes of a member: one ustar block, behind a pax `x` member where path or size needs one.
+    """The header of a member: a ustar block, preceded by a pax `x` member if path or size needs one.
 
     Args:
         path: the member's path.
@@ -74,9 +74,9 @@ def member_header(path: str, size: int) -> bytes:
 
 
 def prescribed(block: bytes) -> Header | None:
-    """The header in `block` when it is byte for byte the one that 1.1 prescribes for its path and size, without pax.
+    """The header in `block` if it is exactly the one that 1.1 prescribes for its path and size, without pax.
 
-    Most headers are, and comparing one is far quicker than checking it field by field as `parse` does.
+    Most headers are. Comparing is far faster than `parse`, which checks every field.
     """
     name, size = block[:100].partition(b"\0")[0], block[124:135]
     if not (name.isascii() and size.isdigit()):
@@ -84,7 +84,7 @@ def prescribed(block: bytes) -> Header | None:
     try:
         header = Header(name, int(size, 8), "0")
     except ValueError:
-        return None  # 8 and 9 are digits too
+        return None  # 8 or 9, which are not octal digits
     return header if block == member_header(name.decode("ascii"), header.size) else None
 
 
@@ -103,7 +103,7 @@ def parse(block: bytes | memoryview) -> Header:
     kind = raw[156:157]
     if kind not in {b"0", b"x"}:
         raise BundleRejectedError(
-            "tar_member_forbidden", f"A tar member of type {kind!r} is not a regular file; a bundle has no others."
+            "tar_member_forbidden", f"A tar member has type {kind!r}; only regular files are allowed."
         )
     if raw[157:257].strip(b"\0"):
         raise BundleRejectedError("tar_member_forbidden", "A tar member names a link target.")
@@ -111,16 +111,16 @@ def parse(block: bytes | memoryview) -> Header:
         _number(raw[first:last])
     name, prefix = _text(raw[:100]), _text(raw[345:500])
     if raw[500:].strip(b"\0"):
-        raise BundleRejectedError("tar_header_invalid", "A tar header has data behind its fields.")
+        raise BundleRejectedError("tar_header_invalid", "A tar header has data after its fields.")
     full = prefix + b"/" + name if prefix and kind != b"x" else name
     return Header(name=full, size=_number(raw[124:136]), kind="x" if kind == b"x" else "0")
 
 
 def agree(header: Header, path: str, size: int) -> bool:
-    """Whether a header may stand for this path and size: readers with and without pax must see the same file.
+    """Whether a header matches this path and size, so that readers with and without pax see the same file.
 
-    A path that the header cannot hold is cut to its first 100 bytes there, and some writers put `?` for what is not
-    ASCII. A size that it cannot hold is zero there.
+    A path that does not fit is cut to its first 100 bytes in the header, and some writers replace characters beyond
+    ASCII with `?`. A size that does not fit is zero in the header.
     """
     raw, plain = path.encode("utf-8"), path.encode("ascii", "replace")
     names = {raw} | {cut for cut in (raw[:100], plain[:100]) if len(raw) > 100 or not path.isascii()}
@@ -147,10 +147,12 @@ def parse_pax(body: bytes, limits: Limits) -> dict[str, str]:
         if end > len(body) or end <= match.end() or body[end - 1 : end] != b"\n":
             raise BundleRejectedError("tar_header_invalid", "A pax record's length is wrong.")
         if keyword not in PAX_KEYS:
-            raise BundleRejectedError("tar_member_forbidden", f"A pax header sets {keyword}, which no bundle needs.")
+            raise BundleRejectedError("tar_member_forbidden", f"A pax header sets {keyword}, which is not allowed.")
         value = body[match.end() : end - 1]
         if keyword in records or len(value) > limits.path_bytes:
-            raise BundleRejectedError("tar_header_invalid", f"A pax header sets {keyword} twice or at great length.")
+            raise BundleRejectedError(
+                "tar_header_invalid", f"A pax header sets {keyword} twice, or its value is too long."
+            )
         try:
             records[keyword] = value.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -176,7 +178,7 @@ def _ustar(name: bytes, size: int, kind: bytes) -> bytes:
 
 
 def _pax_record(keyword: str, value: bytes) -> bytes:
-    r"""`"%d %s=%s\n"` with the decimal length of the whole record, its own digits included."""
+    r"""`"%d %s=%s\n"` with the decimal length of the whole record, including the digits of the length."""
     rest = b" " + keyword.encode("ascii") + b"=" + value + b"\n"
     length = len(rest) + 1
     while len(str(length)) + len(rest) != length:
@@ -195,5 +197,5 @@ def _number(field: bytes) -> int:
 def _text(field: bytes) -> bytes:
     text, _, rest = field.partition(b"\0")
     if rest.strip(b"\0"):
-        raise BundleRejectedError("tar_header_invalid", "A tar header has data behind the end of a name.")
+        raise BundleRejectedError("tar_header_invalid", "A tar header has data after the end of a name.")
     return text

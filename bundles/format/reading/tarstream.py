@@ -1,6 +1,6 @@
-"""Step 2 of the reading plan: the members of a tar stream, each refused unless it is a plain, well-formed file.
+"""Step 2 of the reading plan: reads the members of a tar stream and refuses all but well-formed regular files.
 
-Members are read strictly in order from an iterator of blocks, in bounded memory; nothing is ever seeked back to.
+Members are read in order from an iterator of blocks, in bounded memory, without seeking.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Member:
     """One member's header as read.
 
     Attributes:
-        path: of a shape that a bundle can hold.
-        size: bytes of its data, as the header (or pax header) says; unproven.
-        canonical: its header is byte for byte the one that 1.1 prescribes for this path and size.
+        path: an allowed member path.
+        size: bytes of its data according to its header; not verified.
+        canonical: its header is exactly the one that 1.1 prescribes for this path and size.
     """
 
     path: str
@@ -46,19 +46,19 @@ class TarStream:
         self._blocks = blocks
         self._limits = limits
         self._view = memoryview(b"")
-        self._unread = 0  # bytes of the current member's data, then padding, not yet read
+        self._unread = 0  # bytes of the current member's data that are not read yet
         self._padding = 0
 
     def next_member(self) -> Member | None:
-        """The next member, or None at the end-of-archive mark; the member before must have been read whole.
+        """The next member, or None at the end-of-archive mark; the previous one must have been read completely.
 
         Raises:
-            BundleRejectedError: a code of the steps `members` or `end`, `truncated`, or one of the stream's.
+            BundleRejectedError: a code of the steps `container`, `members` or `end`.
         """
         block = self._header_block()
         if block == _ZERO:
             if self._header_block() != _ZERO:
-                raise BundleRejectedError("tar_end_missing", "A single zero block stands among the members.")
+                raise BundleRejectedError("tar_end_missing", "There is a single zero block among the members.")
             return None
         header = tarheader.prescribed(block)
         if header is not None:
@@ -75,15 +75,15 @@ class TarStream:
             raw += body + block
             header = tarheader.parse(block)
             if header.kind == "x":
-                raise BundleRejectedError("tar_header_invalid", "A pax header stands before another.")
+                raise BundleRejectedError("tar_header_invalid", "A pax header follows another.")
         member = self._member(header, pax, canonical=False)
         return self._begin(replace(member, canonical=raw == tarheader.member_header(member.path, member.size)))
 
     def data(self) -> Iterator[memoryview]:
-        """The current member's bytes, in pieces; its padding is checked when the last was read.
+        """The current member's bytes, in pieces; its padding is checked at the end.
 
         Raises:
-            BundleRejectedError: `truncated`, `tar_padding_invalid`, or one of the stream's.
+            BundleRejectedError: `tar_padding_invalid`, or a code of the step `container`.
         """
         while self._unread:
             if not self._view:
@@ -97,28 +97,28 @@ class TarStream:
         self._padding = 0
 
     def read_all(self, limit: int, too_large: BundleRejectedError) -> bytes:
-        """The current member's bytes at once.
+        """All bytes of the current member.
 
         Args:
-            limit: the most bytes to hold.
-            too_large: raised when there are more.
+            limit: the largest number of bytes to read.
+            too_large: raised if there are more.
         """
         if self._unread > limit:
             raise too_large
-        whole = io.BytesIO()  # gives its bytes away without a copy; joining pieces would hold them all twice
+        whole = io.BytesIO()  # `getvalue` makes no copy; joining pieces would need twice the memory
         for piece in self.data():
             whole.write(piece)
         return whole.getvalue()
 
     def finish(self, *, zeros_allowed: bool) -> None:
-        """Check that nothing follows the end-of-archive mark (only zeros, where `zeros_allowed`).
+        """Check that nothing follows the end-of-archive mark (only zeros, if `zeros_allowed`).
 
         Raises:
-            BundleRejectedError: `tar_trailing_data`, or one of the stream's.
+            BundleRejectedError: `tar_trailing_data`, or a code of the steps `container` or `end`.
         """
         while True:
             if len(self._view) and not (zeros_allowed and is_zero(self._view)):
-                raise BundleRejectedError("tar_trailing_data", "There is data behind the end of the tar archive.")
+                raise BundleRejectedError("tar_trailing_data", "There is data after the end of the tar archive.")
             block = next(self._blocks, None)
             if block is None:
                 return
@@ -135,12 +135,12 @@ class TarStream:
             raise BundleRejectedError("path_invalid", "A tar member's path is not UTF-8.") from error
         fault = paths.path_fault(path, max_bytes=self._limits.path_bytes)
         if fault and path not in {paths.MANIFEST, paths.SIGNATURE}:
-            raise BundleRejectedError("path_invalid", f"A tar member has a path that no bundle can hold: {fault}.")
+            raise BundleRejectedError("path_invalid", f"A tar member has a path that is not allowed: {fault}.")
         size = int(pax["size"]) if "size" in pax else header.size
         if size > self._limits.total_bytes:
-            raise BundleRejectedError("size_exceeded", "A tar member claims to be larger than is allowed.")
+            raise BundleRejectedError("size_exceeded", "A tar member claims to be larger than allowed.")
         if not tarheader.agree(header, path, size):
-            raise BundleRejectedError("tar_header_invalid", "A tar header and the pax header before it disagree.")
+            raise BundleRejectedError("tar_header_invalid", "A tar header does not match the pax header before it.")
         return Member(path, size, canonical)
 
     def _header_block(self) -> bytes:

@@ -1,16 +1,20 @@
 """Verification: the reading plan of docs/bundle-format.md, step by step.
 
-    1  container    the file is opened once, its compression sound and bounded
-    2  members      every tar member is a plain, well-formed file
-    3  manifest     manifest.json and manifest.sig are there, bounded, strict JSON of the right shape
+    1  container    the file is opened once; its compression is sound and bounded
+    2  members      every tar member is a well-formed regular file
+    3  manifest     manifest.json and manifest.sig exist, are within bounds, and are strict JSON with the right fields
     4  signature    by a trusted, unrevoked key, over exactly these bytes (1.0.0: over their canonical form)
-    5  consistency  the manifest's hash, digest, counts, order and chunks agree
-    6  contents     every member listed, every size, file and chunk as signed, nothing missing, nothing extra
-    7  end          end of tar, end of compression, nothing behind but a true seek table
+    5  consistency  the manifest's hash, digest, counts, order and chunks match each other
+    6  contents     every member is listed, every size, file and chunk matches, nothing is missing or extra
+    7  end          nothing follows the end of tar and of compression except a correct seek table
 
-The file is read twice through one descriptor: first only up to manifest and signature (at its front in what this
-writer makes), then whole, by a manifest that is already authentic. So no size, path or count is used before someone
-trusted has signed it. A `VerifiedBundle` comes from here and nowhere else.
+The file is read twice through one descriptor: first up to manifest and signature (at the front in bundles of this
+writer), then completely, against the authentic manifest. So no size, path or count is used before it is authenticated.
+Only this module makes a `VerifiedBundle`:
+
+    keys = KeyRing.load([Path("trusted")])
+    bundle = verify_bundle(Path("case.tar.zst"), keys)  # raises BundleRejectedError, or CannotCheckError
+    print(bundle.manifest.incident_id, bundle.sha256)
 """
 
 from __future__ import annotations
@@ -45,14 +49,14 @@ _VERIFICATION: Final = object()
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedManifest:
-    """A manifest whose signature (unless that was waived) and consistency have been checked; made only here.
+    """A manifest whose signature (unless skipped) and consistency were checked; made only by this module.
 
     Attributes:
-        manifest: what it says.
+        manifest: its content.
         raw: the bytes of `manifest.json`.
         signature_raw: the bytes of `manifest.sig`.
-        key: the trusted key that signed it; None only where the signature was waived.
-        signature: the signature's fields; None only where it was waived.
+        key: the trusted key that signed it; None only if the signature was skipped.
+        signature: the signature's fields; None only if the signature was skipped.
         cosigners: the other trusted keys that signed it.
     """
 
@@ -65,23 +69,23 @@ class VerifiedManifest:
     _made_by: object = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse to exist without verification."""
+        """Refuse construction outside this module."""
         if self._made_by is not _VERIFICATION:
             raise TypeError("only verification makes a VerifiedManifest")
 
     @property
     def weak_keys(self) -> tuple[TrustedKey, ...]:
-        """Those of its signers that count only because weak keys were allowed."""
+        """The signers that count only because weak keys are allowed."""
         signers = (self.key, *self.cosigners) if self.key else ()
         return tuple(key for key in signers if key.weakness)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedBundle:
-    """A bundle of which every byte has been checked; made only by `verify_bundle`.
+    """A bundle of which every byte was checked; made only by `verify_bundle`.
 
     Attributes:
-        verified: its manifest, and who signed it.
+        verified: its manifest and signers.
         sha256: of the whole file, hex.
         size: of the whole file, in bytes.
     """
@@ -92,13 +96,13 @@ class VerifiedBundle:
     _made_by: object = field(repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse to exist without verification."""
+        """Refuse construction outside this module."""
         if self._made_by is not _VERIFICATION:
             raise TypeError("only verification makes a VerifiedBundle")
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         return self.verified.manifest
 
 
@@ -113,21 +117,21 @@ def verify_bundle(
     on_manifest: Callable[[VerifiedManifest], None] | None = None,
     on_raw: Callable[[memoryview], None] | None = None,
 ) -> VerifiedBundle:
-    """Verify a bundle, whole.
+    """Verify a whole bundle.
 
     Args:
-        path: the file; a symbolic link is refused. Or one that is open already.
-        keys: the keys to trust. None waives the signature (step 4) and nothing else; hashes are checked all the same.
+        path: the file, which must not be a symbolic link, or one that is already open.
+        keys: the keys to trust. None skips step 4 (the signature) only; all hashes are still checked.
         require: how many different trusted keys must have signed.
         limits: bounds on what is read.
-        sink: is given each member's bytes as they are read.
+        sink: receives each member's bytes as they are read.
         progress: called with payload bytes checked and in all.
-        on_manifest: called once steps 1 to 5 have passed, before the payload is read.
-        on_raw: called with the file's own bytes, in order, each once; with all of them when this returns.
+        on_manifest: called after steps 1 to 5, before the payload is read.
+        on_raw: called with the file's raw bytes, in order, each once.
 
     Raises:
-        BundleRejectedError: it is not verified; the code tells which step failed.
-        CannotCheckError: nothing could be decided.
+        BundleRejectedError: it is not verified; `step` is the step that failed.
+        CannotCheckError: it could not be checked.
     """
     with open_bundle(path) as file, HashLane() as whole, FileLanes() as lanes:
         verified = authenticate(file, keys, require=require, limits=limits)
@@ -148,23 +152,23 @@ def verify_bundle(
 def read_manifest(
     path: Source, keys: KeyRing | None, *, require: int = 1, limits: Limits = DEFAULT_LIMITS
 ) -> VerifiedManifest:
-    """Steps 1 to 5 alone: an authentic manifest, while the payload has not been looked at.
+    """Steps 1 to 5 only: an authentic manifest; the payload is not checked.
 
     Raises:
         BundleRejectedError: the manifest is not authentic.
-        CannotCheckError: nothing could be decided.
+        CannotCheckError: it could not be checked.
     """
     with open_bundle(path) as file:
         return authenticate(file, keys, require=require, limits=limits)
 
 
 def authenticate(file: BundleFile, keys: KeyRing | None, *, require: int, limits: Limits) -> VerifiedManifest:
-    """`read_manifest` of a file that is open already."""
+    """`read_manifest` of an open file."""
     return _authenticate(*_signed_members(file, limits), keys, require, limits)
 
 
 def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
-    """Steps 1 to 3: find manifest.json and manifest.sig, wherever they stand, and read no further."""
+    """Steps 1 to 3: find manifest.json and manifest.sig anywhere in the file, and read no further."""
     found: dict[str, bytes] = {}
     caps = {
         paths.MANIFEST: (
@@ -176,21 +180,21 @@ def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
             BundleRejectedError("signature_too_large", "manifest.sig is too large."),
         ),
     }
-    with closing(tar_blocks(file, limits)) as blocks:  # what was read ahead is not held while the manifest is parsed
+    with closing(tar_blocks(file, limits)) as blocks:  # frees what was read ahead before the manifest is parsed
         stream = TarStream(blocks, limits)
         for _ in range(limits.files + len(caps)):
             member = stream.next_member()
             if member is None:
                 break
             if member.path in found:
-                raise BundleRejectedError("duplicate_member", f"{member.path} stands in the bundle twice.")
+                raise BundleRejectedError("duplicate_member", f"{member.path} is in the bundle twice.")
             if member.path in caps:
                 found[member.path] = stream.read_all(*caps[member.path])
                 if len(found) == len(caps):
                     return found[paths.MANIFEST], found[paths.SIGNATURE]
             else:
                 for _piece in stream.data():
-                    pass  # payload in front of the manifest; read again, and checked, once the manifest is known
+                    pass  # payload before the manifest; checked in the second pass
     if paths.MANIFEST not in found:
         raise BundleRejectedError("manifest_missing", "The bundle has no manifest.json.")
     raise BundleRejectedError("signature_missing", "The bundle has no manifest.sig: it is not signed.")
@@ -199,7 +203,7 @@ def _signed_members(file: BundleFile, limits: Limits) -> tuple[bytes, bytes]:
 def _authenticate(
     raw: bytes, signature_raw: bytes, keys: KeyRing | None, require: int, limits: Limits
 ) -> VerifiedManifest:
-    """Steps 3 to 5: strict JSON, signature, consistency; in this order, so that nobody unknown is listened to."""
+    """Steps 3 to 5: strict JSON, signature, consistency. The fields are used only after the signature is checked."""
     if len(raw) > LARGE_MANIFEST_BYTES:
         give_back_freed_pages()
     fault: BundleRejectedError | None = None
@@ -212,11 +216,11 @@ def _authenticate(
     else:
         signature, signers = _signers(signature_raw, raw, keys, require)
         if found is None:
-            raise fault or AssertionError("one of the two is there")
+            raise fault or AssertionError("either found or fault is set")
         manifest = manifests.read(found.fields, limits, found.files, found.missing)
         manifests.check_consistency(manifest, found.fields, found.own_hash)
     if signature is not None and signature.manifest_hash != manifest.manifest_hash:
-        raise BundleRejectedError("manifest_hash_mismatch", "The signature names another manifest's hash.")
+        raise BundleRejectedError("manifest_hash_mismatch", "The signature is for another manifest hash.")
     return VerifiedManifest(
         manifest=manifest,
         raw=raw,
@@ -231,11 +235,11 @@ def _authenticate(
 def _in_one_piece(
     raw: bytes, signature_raw: bytes, keys: KeyRing | None, require: int, limits: Limits
 ) -> tuple[Manifest, Signature | None, tuple[TrustedKey, ...]]:
-    """The same for an older manifest, and for one that is not canonical, to tell what is wrong with it."""
+    """Steps 3 to 5 for a manifest that is older or not canonical, parsed in one piece."""
     if len(raw) > (limits.whole_manifest_bytes if raw.isascii() else limits.whole_manifest_bytes // 2):
         raise BundleRejectedError("manifest_too_large", "manifest.json is too large for one that is not canonical.")
     if values_exceed(raw, limits.manifest_values):
-        raise invalid("it has far more values than a manifest needs")
+        raise invalid("it has more values than allowed")
     try:
         fields: Any = strict_loads(raw, floats=False)
     except ValueError as error:
@@ -265,7 +269,7 @@ def _in_one_piece(
 def _signers(
     signature_raw: bytes, message: bytes, keys: KeyRing | None, require: int
 ) -> tuple[Signature | None, tuple[TrustedKey, ...]]:
-    """Step 4: the signature, and who signed; neither where the signature is waived."""
+    """Step 4: the signature and its signers; empty if the signature is skipped."""
     if keys is None:
         return None, ()
     signature = read_signature(signature_raw)

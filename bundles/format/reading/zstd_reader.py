@@ -1,8 +1,8 @@
-"""Reading zstd (RFC 8878) as bundles use it: frames are found, bounded, and decompressed side by side.
+"""Reads the zstd frames (RFC 8878) of a bundle: finds, bounds and decompresses them in parallel.
 
-Frames are delimited here by walking their block headers, without decompressing and without trusting the seek table;
-each small frame is then decompressed on its own, several side by side. The seek table (zstd's seekable format, without
-checksums) must be exactly the one that describes the frames found. Memory does not grow with the number of frames.
+Frames are delimited by walking their block headers, without decompressing and without trusting the seek table. Small
+frames are then decompressed in parallel. The seek table (zstd's seekable format, without checksums) must describe
+exactly the frames found. Memory does not grow with the number of frames.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class FrameHeader:
-    """A data frame's header: its own length, and the content size in bytes when it tells it."""
+    """A data frame's header: its length, and the content size in bytes if it states one."""
 
     length: int
     content_size: int | None
@@ -86,24 +86,24 @@ def decompress(raw: RawReader, limits: Limits) -> Generator[bytes, None, None]:
 
 
 class FrameSizes:
-    """The sizes of the frames found, as the rows of the one seek table that tells them; only their hash is kept."""
+    """The sizes of the frames found, hashed as rows of a seek table, for comparison with the stored table."""
 
     def __init__(self) -> None:
         self._rows = hashlib.sha256()
         self._count = 0
-        self._tellable = True
+        self._fits_table = True
 
     def add(self, compressed: int, content: int) -> None:
-        """One more frame: its compressed and decompressed size in bytes."""
+        """Add a frame: its compressed and decompressed size in bytes."""
         self._count += 1
         if max(compressed, content) >> 32:
-            self._tellable = False  # older bundles may have such a frame, but then no seek table
+            self._fits_table = False  # older bundles may have such a frame, but then no seek table
         else:
             self._rows.update(struct.pack("<II", compressed, content))
 
-    def told_by(self, size: int, take: Callable[[int], bytes | memoryview]) -> bool:
-        """Whether the seek table of `size` bytes that `take` reads tells exactly these frames."""
-        if not self._tellable or size != 8 * self._count + SEEK_TABLE_FOOT_BYTES:
+    def match(self, size: int, take: Callable[[int], bytes | memoryview]) -> bool:
+        """Whether the seek table of `size` bytes that `take` reads lists exactly these frames."""
+        if not self._fits_table or size != 8 * self._count + SEEK_TABLE_FOOT_BYTES:
             return False
         rows = hashlib.sha256()
         left = 8 * self._count
@@ -116,7 +116,7 @@ class FrameSizes:
 
 
 class _Budget:
-    """Bounds what is decompressed ahead of the consumer's own count, and how many tiny frames there may be."""
+    """Bounds the bytes that are decompressed ahead of the consumer, and the number of tiny frames."""
 
     def __init__(self, size: int, limits: Limits) -> None:
         self._most = max(limits.ratio_grace_bytes, limits.ratio * size)
@@ -128,15 +128,15 @@ class _Budget:
     def skippable(self) -> None:
         self._skippable += 1
         if self._skippable > self._most_skippable:
-            raise BundleRejectedError("corrupt_compression", "The bundle is cut into absurdly small frames.")
+            raise BundleRejectedError("corrupt_compression", "The bundle has too many tiny frames.")
 
     def frame(self, content_size: int) -> None:
         self._total += content_size
         self._frames += 1
         if self._total > self._most:
-            raise BundleRejectedError("ratio_exceeded", "The bundle unpacks to far more than honest evidence does.")
+            raise BundleRejectedError("ratio_exceeded", "The bundle's compression ratio is higher than allowed.")
         if self._frames > 1024 + self._total // (4 * KIB):
-            raise BundleRejectedError("corrupt_compression", "The bundle is cut into absurdly small frames.")
+            raise BundleRejectedError("corrupt_compression", "The bundle has too many tiny frames.")
 
 
 def _results(ahead: deque[Future[bytes]]) -> Iterator[bytes]:
@@ -148,17 +148,17 @@ def _magic(raw: RawReader) -> int:
     view = raw.window(4)
     magic = int.from_bytes(view[:4], "little")
     if len(view) < 4 or not (magic == DATA_MAGIC or SKIPPABLE_FIRST <= magic <= SKIPPABLE_LAST):
-        raise BundleRejectedError("trailing_data", "There is data behind a frame that is no frame.")
+        raise BundleRejectedError("trailing_data", "The data after a frame is not another frame.")
     return magic
 
 
 def _skippable(raw: RawReader, magic: int, frames: FrameSizes, budget: _Budget) -> None:
     size = struct.unpack("<II", raw.take(8))[1]
     if magic == SEEK_TABLE_MAGIC:
-        if not frames.told_by(size, raw.take):
+        if not frames.match(size, raw.take):
             raise BundleRejectedError("seek_table_invalid", "The seek table does not describe the frames.")
         if raw.left:
-            raise BundleRejectedError("trailing_data", "There is data behind the seek table.")
+            raise BundleRejectedError("trailing_data", "There is data after the seek table.")
         return
     frames.add(8 + size, 0)
     budget.skippable()
@@ -166,14 +166,14 @@ def _skippable(raw: RawReader, magic: int, frames: FrameSizes, budget: _Budget) 
         piece = raw.take(min(size, MIB))
         size -= len(piece)
         if not is_zero(piece):
-            raise BundleRejectedError("skippable_not_zero", "A skippable frame holds something; it must hold zeros.")
+            raise BundleRejectedError("skippable_not_zero", "A skippable frame contains something other than zeros.")
     if magic == FILLER_MAGIC and not _ends_with_seek_table(raw):
-        # A writer that leaves room in front also writes a table at the end: told now, not after the whole was read.
+        # A writer that reserves room at the front also writes a table at the end. Fail before reading everything.
         raise BundleRejectedError("truncated", "The file is cut off: its end, with the seek table, is missing.")
 
 
 def _ends_with_seek_table(raw: RawReader) -> bool:
-    """Whether the file's last bytes are the foot of a seek table that begins where its size says."""
+    """Whether the file ends with the footer of a seek table that begins where its size says."""
     foot = raw.tail(SEEK_TABLE_FOOT_BYTES)
     if len(foot) < SEEK_TABLE_FOOT_BYTES or foot[-4:] != struct.pack("<I", SEEKABLE_MAGIC):
         return False
@@ -182,7 +182,7 @@ def _ends_with_seek_table(raw: RawReader) -> bool:
 
 
 def frame_header(raw: RawReader, limits: Limits) -> FrameHeader:
-    """The header of the frame that begins here; nothing is consumed.
+    """The header of the frame at the current position; nothing is consumed.
 
     Raises:
         BundleRejectedError: a code of the step `container`.
@@ -210,28 +210,28 @@ def frame_header(raw: RawReader, limits: Limits) -> FrameHeader:
     else:
         window = (1 << (10 + (view[5] >> 3))) // 8 * (8 + (view[5] & 0b111))
     if window > limits.window_bytes:
-        raise BundleRejectedError("window_too_large", "A frame needs more memory to unpack than is allowed.")
+        raise BundleRejectedError("window_too_large", "A frame needs more memory to decompress than allowed.")
     return FrameHeader(length, content_size, bool(descriptor & 0b100))
 
 
 def _block(view: memoryview, position: int) -> tuple[int, bool]:
-    """Where the block at `position` ends, and whether it is the last; -1 when the view is too short to tell."""
+    """The end of the block at `position`, and whether it is the last; -1 if the view is too short."""
     if len(view) < position + 3:
         return -1, False
     head = view[position] | view[position + 1] << 8 | view[position + 2] << 16
     kind, size = head >> 1 & 0b11, head >> 3
     if kind == 3 or size > BLOCK_CONTENT_BYTES:
-        raise BundleRejectedError("corrupt_compression", "A frame holds a block that cannot be.")
+        raise BundleRejectedError("corrupt_compression", "A frame contains an invalid block.")
     return position + 3 + (1 if kind == 1 else size), bool(head & 1)
 
 
 def _whole_frame(raw: RawReader, header: FrameHeader) -> memoryview:
-    """A frame of known, small content, consumed; only its block headers were looked at."""
+    """Consume a frame of known, small content by its block headers, without decompressing it."""
     content = header.content_size or 0
     most_blocks, most_bytes = 64 + content // 256, 2 * content + 64 * KIB
     view = raw.window(header.length)
     position, end, blocks, head = header.length, len(view) - 3, 0, 0
-    while not head & 1:  # this loop runs for every block of a bundle: it is `_block`, written out
+    while not head & 1:  # runs for every block of a bundle, so `_block` is inlined
         if position > end:
             if len(view) == raw.left:
                 raise BundleRejectedError("truncated", "The file ends in the middle of a frame.")
@@ -241,11 +241,11 @@ def _whole_frame(raw: RawReader, header: FrameHeader) -> memoryview:
         head = int.from_bytes(view[position : position + 3], "little")
         kind, size = head & 0b110, head >> 3
         if kind == 0b110 or size > BLOCK_CONTENT_BYTES:
-            raise BundleRejectedError("corrupt_compression", "A frame holds a block that cannot be.")
+            raise BundleRejectedError("corrupt_compression", "A frame contains an invalid block.")
         position += 3 + (1 if kind == 0b010 else size)
         blocks += 1
         if blocks > most_blocks or position > most_bytes:
-            raise BundleRejectedError("corrupt_compression", "A frame is cut into absurdly small blocks.")
+            raise BundleRejectedError("corrupt_compression", "A frame has too many tiny blocks.")
     return raw.take(position + (4 if header.checksum else 0))
 
 
@@ -258,12 +258,12 @@ def _decompress_frame(frame: memoryview, content_size: int) -> bytes:
     except zstandard.ZstdError as error:
         raise BundleRejectedError("corrupt_compression", "A zstd frame is damaged.") from error
     if len(content) != content_size:
-        raise BundleRejectedError("corrupt_compression", "A zstd frame holds less than it says.")
+        raise BundleRejectedError("corrupt_compression", "A zstd frame is shorter than it states.")
     return content
 
 
 def _long_frame(raw: RawReader, header: FrameHeader, limits: Limits) -> Generator[bytes, None, tuple[int, int]]:
-    """The content of one frame too large to hold, some blocks at a time; returns its two sizes in bytes."""
+    """The content of a large frame, a few blocks at a time; returns its compressed and decompressed size in bytes."""
     stream = zstandard.ZstdDecompressor(max_window_size=limits.window_bytes).decompressobj(read_across_frames=False)
     compressed, content, blocks, last = header.length, 0, 0, False
     pending: list[memoryview | bytes] = [bytes(raw.take(header.length))]
@@ -282,7 +282,7 @@ def _long_frame(raw: RawReader, header: FrameHeader, limits: Limits) -> Generato
             pending = []
             content += len(block)
             if blocks > 1024 + content // 256:
-                raise BundleRejectedError("corrupt_compression", "A frame is cut into absurdly small blocks.")
+                raise BundleRejectedError("corrupt_compression", "A frame has too many tiny blocks.")
             if block:
                 yield block
     if not content:

@@ -1,1 +1,1 @@
-"""From files and records to a bundle."""
+"""Writes bundles from files and records."""

@@ -1,11 +1,11 @@
-"""A verified bundle as a BagIt 1.0 bag (RFC 8493), for archives that keep bags.
+"""Exports a verified bundle as a BagIt 1.0 bag (RFC 8493).
 
-The bag's payload is the bundle's, under the same digests; manifest.json and manifest.sig travel as tag files, so the
-signature can still be checked. The bag appears, like every extraction, only when everything was verified.
+The bag's payload is that of the bundle, with the same digests. manifest.json and manifest.sig become tag files, so the
+signature can still be checked. Like every extraction, the bag appears only if everything was verified.
 
-RFC 8493 wants `%` in a path written as `%25`, which the most used implementation does not read back. Bundle names hold
-`%` only where a writer escaped a character; here each `%` becomes `=`, and a blank at the end of a name `=XX` of its
-UTF-8 bytes, so that every implementation agrees. Names that become the same are refused.
+RFC 8493 requires `%` in a path to be written as `%25`, which the most used implementation does not decode. Bundle paths
+contain `%` only in escapes. So each `%` becomes `=`, and whitespace at the end of a name becomes `=XX` of its UTF-8
+bytes, which every implementation reads. Names that become equal are refused.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ def export_bag(
     require: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExtractedBundle:
-    """Verify a bundle and write it as a bag.
+    """Verify a bundle and write it as a BagIt bag.
 
     Args:
         path: the bundle.
         keys: the keys to trust.
-        into: the folder to make; it must not exist, its parent must.
+        into: the folder to create; it must not exist, its parent must.
         require: how many different trusted keys must have signed.
         progress: called with payload bytes done and in all.
 
     Returns:
-        What was verified; its `directory` is the bag.
+        The verified bundle; `directory` is the bag.
 
     Raises:
         BundleRejectedError: it is not verified; nothing is left behind.
-        CannotCheckError: nothing could be decided, or `cannot_extract`.
+        CannotCheckError: it could not be checked, or `cannot_extract`.
     """
     if os.path.lexists(into):
-        raise CannotCheckError("cannot_extract", "The target folder exists already.")
+        raise CannotCheckError("cannot_extract", "The target folder already exists.")
     staging = into.parent / f".bag-{secrets.token_hex(8)}.part"
     try:
         staging.mkdir(mode=0o750)
@@ -67,14 +67,14 @@ def export_bag(
 
 
 def bag_path(member: str) -> str:
-    """Where a member stands in the bag: below `data/`, without a percent sign and without a blank at its end."""
+    """The path of a member in the bag: below `data/`, without `%` and without whitespace at its end."""
     bare = member.rstrip()
-    blanks = "".join(f"={byte:02X}" for byte in member[len(bare) :].encode("utf-8"))
-    return "data/" + bare.replace("%", "=") + blanks
+    trailing = "".join(f"={byte:02X}" for byte in member[len(bare) :].encode("utf-8"))
+    return "data/" + bare.replace("%", "=") + trailing
 
 
 def _complete(bag: Path, extracted: ExtractedBundle) -> None:
-    """Turn `bag`, which holds the members below `data/`, into a bag."""
+    """Complete a bag whose members are below `data/`."""
     manifest = extracted.manifest.manifest
     for name in TAG_MEMBERS:
         (bag / "data" / name).rename(bag / name)
@@ -83,7 +83,7 @@ def _complete(bag: Path, extracted: ExtractedBundle) -> None:
         target = bag / bag_path(entry.path)
         if target != bag / "data" / entry.path:
             if os.path.lexists(target):
-                raise CannotCheckError("cannot_extract", f"Two files would be {bag_path(entry.path)} in the bag.")
+                raise CannotCheckError("cannot_extract", f"Two files would become {bag_path(entry.path)} in the bag.")
             (bag / "data" / entry.path).rename(target)
         lines.append(f"{entry.sha256}  {bag_path(entry.path)}\n")
     tags = {

@@ -1,8 +1,8 @@
-"""Co-signing: one more signature in `manifest.sig`, over the same manifest, while the payload stays as it is.
+"""Co-signing: adds a signature over the same manifest to `manifest.sig` and keeps the payload.
 
-The manifest is authenticated first; the payload is neither read nor checked, so whoever co-signs verifies before. In a
-zstd bundle only the frames of manifest and signature are made anew and all others are copied byte for byte. A gzip
-bundle is one stream: it is verified whole and compressed again. The result is a new file, complete or not there.
+The manifest is authenticated first. The payload is not checked, so verify the bundle before co-signing it. In a zstd
+bundle only the frames of manifest and signature are rewritten; all others are copied. A gzip bundle is one stream, so
+it is verified and compressed again. On any error no new file is left.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ FILLER_HEAD_BYTES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class CosignedBundle:
-    """A bundle with one signature more.
+    """A co-signed bundle.
 
     Attributes:
-        path: where.
+        path: the new file.
         size: in bytes.
-        sha256: of the whole file, hex; another than before.
-        signatures: how many it carries now.
-        recompressed: the payload had to be compressed again (gzip, or frames that hold more than one kind of thing).
+        sha256: of the whole new file, hex.
+        signatures: number of signatures.
+        recompressed: the payload was compressed again (gzip, or frames shared by manifest and payload).
     """
 
     path: Path
@@ -62,19 +62,19 @@ def cosign_bundle(
 
     Args:
         path: the bundle; its manifest must be signed by one of `keys`.
-        key: co-signs.
+        key: the co-signer's key.
         keys: the keys to trust.
-        out: the file to make, which must not exist. None replaces `path`, atomically.
+        out: the new file, which must not exist. None replaces `path` atomically.
         limits: bounds on what is read.
 
     Raises:
-        BundleRejectedError: its manifest is not authentic (or, where it is compressed again, anything else of it).
-        CannotCheckError: nothing could be decided.
-        CannotWriteError: `already_signed` by this key, `name_taken`, `input_invalid` or a code of the disk's.
+        BundleRejectedError: the manifest is not authentic, or a bundle to be compressed again is not verified.
+        CannotCheckError: it could not be checked.
+        CannotWriteError: `already_signed` by this key, `name_taken`, `input_invalid`, `storage_full` or `write_failed`.
     """
     target = out or path
     if out is not None and os.path.lexists(out):
-        raise CannotWriteError("name_taken", f"{out.name} exists already; a name is never reused.")
+        raise CannotWriteError("name_taken", f"{out.name} already exists; a name is never reused.")
     staging = target.parent / f".cosign-{secrets.token_hex(8)}.part"
     with open_bundle(path) as file:
         verified = authenticate(file, keys, require=1, limits=limits)
@@ -97,23 +97,23 @@ def cosign_bundle(
 
 
 def _with_cosignature(verified: VerifiedManifest, key: SigningKey, limits: Limits) -> tuple[bytes, int]:
-    """The new `manifest.sig`, and how many signatures it holds."""
+    """The new `manifest.sig`, and its number of signatures."""
     if verified.manifest.version != manifests.VERSION or verified.signature is None:
-        raise CannotWriteError("input_invalid", "Only bundles of version 1.1.0 are co-signed.")
+        raise CannotWriteError("input_invalid", "Only bundles of version 1.1.0 can be co-signed.")
     known = {verified.signature.key_id, *(other.key_id for other in verified.signature.cosignatures)}
     if key.key_id in known:
-        raise CannotWriteError("already_signed", f"The key {key.key_id} has signed this bundle already.")
+        raise CannotWriteError("already_signed", f"The key {key.key_id} has already signed this bundle.")
     fields = strict_loads(verified.signature_raw, floats=False)
     others = [*fields.get("cosignatures", []), key.sign(verified.raw, verified.manifest.manifest_hash)]
     raw = canonical_json({**fields, "cosignatures": others})
     if len(others) > MAX_COSIGNATURES or len(raw) > limits.signature_bytes:
-        raise CannotWriteError("input_invalid", "The bundle has as many signatures as it can hold.")
+        raise CannotWriteError("input_invalid", "The bundle already has the largest number of signatures.")
     return raw, len(others) + 1
 
 
 @dataclass(frozen=True)
 class _Splice:
-    """A bundle as new bytes around a range of the old file, and the rows of its seek table."""
+    """A new bundle: new bytes around a range of the old file, and the rows of the seek table."""
 
     lead: bytes
     kept: tuple[int, int]
@@ -122,13 +122,13 @@ class _Splice:
 
 
 def _splice(file: BundleFile, verified: VerifiedManifest, signature: bytes, descriptor: int, limits: Limits) -> bool:
-    """Write a zstd bundle whose frames are the old ones but for those of manifest and signature.
+    """Write a zstd bundle with new frames for manifest and signature and the old frames for all else.
 
     Returns:
-        Whether there are such frames, at the front or at the end; nothing was written where not.
+        Whether it was written: manifest and signature must have their own frames at the front or at the end.
     """
     from bundles.format.model import zstd_frames
-    from bundles.format.reading import seeking  # zstandard may be missing where only gzip is used
+    from bundles.format.reading import seeking  # zstandard may be missing if only gzip is used
 
     table = seeking.read_seek_table(file, limits)
     if table is None:
@@ -151,19 +151,19 @@ def _splice(file: BundleFile, verified: VerifiedManifest, signature: bytes, desc
 
 
 def _holds(table: SeekTable, offset: int, content: bytes, limits: Limits) -> bool:
-    """Whether exactly `content` stands at `offset` of the tar stream, in frames of its own."""
+    """Whether the tar stream has `content` at `offset`, in frames of its own."""
     if table.boundary(offset) is None or table.boundary(offset + len(content)) is None:
         return False
     return b"".join(table.read(offset, len(content), limits)) == content
 
 
 def _at_front(table: SeekTable, old_size: int, new: bytes) -> _Splice:
-    from bundles.format.model import zstd_frames  # as above
+    from bundles.format.model import zstd_frames  # see `_splice`
 
     count = len(table.file_starts) - 1
     first = table.boundary(old_size) or 0
     while first < count and table.rows(first, first + 1)[0][1] == 0:
-        first += 1  # skippable frames behind the old front are its spare room
+        first += 1  # skippable frames after the old front are reserved room
     packed, rows = _packed(new)
     room = table.file_starts[first] - len(packed)
     if room < FILLER_HEAD_BYTES:
@@ -179,8 +179,8 @@ def _at_end(table: SeekTable, at_end: int, new: bytes) -> _Splice:
 
 
 def _packed(tar: bytes) -> tuple[bytes, list[tuple[int, int]]]:
-    """Tar bytes as frames, and the frames' rows."""
-    from bundles.format.model import zstd_frames  # as above
+    """Tar bytes as frames, and the frames' rows of the seek table."""
+    from bundles.format.model import zstd_frames  # see `_splice`
 
     pieces = [tar[start : start + FRAME_BYTES] for start in range(0, len(tar), FRAME_BYTES)]
     frames = [zstd_frames.compress_frame(piece) for piece in pieces]
@@ -188,7 +188,7 @@ def _packed(tar: bytes) -> tuple[bytes, list[tuple[int, int]]]:
 
 
 class _Repacker:
-    """A sink that packs every member again as it passes, the signature replaced."""
+    """A sink that packs every member again, with the new signature."""
 
     def __init__(self, packer: Packer, verified: VerifiedManifest, signature: bytes) -> None:
         self._packer = packer
@@ -198,7 +198,7 @@ class _Repacker:
         self._path = ""
 
     def begin(self, path: str) -> None:
-        """Write a member's header, or the whole new signature."""
+        """Write a member's header, or the complete new signature."""
         self._path = path
         if path == paths.SIGNATURE:
             self._packer.write(tarheader.whole_member(path, self._signature))
@@ -217,7 +217,7 @@ class _Repacker:
 
 
 def _repack(path: Path, kind: str, *, verified: VerifiedManifest, signature: bytes, keys: KeyRing, out: int) -> None:
-    """Write a bundle anew, from one that is verified whole meanwhile."""
+    """Write a bundle again from one that is verified at the same time."""
     packer: GzipPacker | ZstdPacker = GzipPacker(out) if kind == "gzip" else ZstdPacker(out)
     try:
         found = verify_bundle(path, keys, sink=_Repacker(packer, verified, signature))
@@ -229,13 +229,13 @@ def _repack(path: Path, kind: str, *, verified: VerifiedManifest, signature: byt
     if found.verified.raw != verified.raw:
         raise CannotCheckError("bundle_changed", "The file changed while it was read.")
     if isinstance(packer, ZstdPacker):
-        from bundles.format.model import zstd_frames  # as above
+        from bundles.format.model import zstd_frames  # see `_splice`
 
         write_all(out, zstd_frames.seek_table(packer.frames))
 
 
 def _sealed(descriptor: int, mode: int) -> tuple[int, str]:
-    """Size and SHA-256 of what was written, once it is on the disk with the mode of the bundle before."""
+    """Set the old bundle's mode and sync; the size and SHA-256 of the new file."""
     try:
         os.fchmod(descriptor, mode)
     except OSError as error:

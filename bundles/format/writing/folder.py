@@ -1,9 +1,9 @@
-"""Bundling a folder: one laid out as an incident, or any at all.
+"""Bundles a folder: an incident folder, or any folder.
 
-An incident folder has `timeline.json`, `alerts.json`, `artifacts.json` and `artifacts/<artifact_id>/<name>`; an
-artifact that has no record gets one made from its file. Nothing is left out in silence: what lies beside this layout,
-and records that name another incident, are refused. With `any_folder`, each file is an artifact whose id comes from its
-relative path, and whose record keeps that path. Links and special files are refused, not followed.
+An incident folder has `timeline.json`, `alerts.json`, `artifacts.json` and `artifacts/<artifact_id>/<name>`. For an
+artifact without a record, one is made from its file. Files outside this layout and records of another incident are
+refused, so that nothing is left out silently. With `any_folder`, each file is an artifact whose id is derived from its
+relative path, which its record keeps. Links and special files are refused.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PATHS_NAMED = 20
 
 @dataclass(frozen=True)
 class _File:
-    """A file found below the folder: its path relative to it, its size in bytes."""
+    """A file in the folder: its relative path, its location, its size in bytes."""
 
     relative: str
     location: Path
@@ -44,17 +44,17 @@ class _File:
 
 
 def folder_payloads(folder: Path, incident_id: str, staging: Path, *, any_folder: bool) -> list[Payload]:
-    """The payloads of a folder; its data members are written canonically into `staging`.
+    """The payloads of a folder; its data members are written in canonical form to `staging`.
 
     Args:
-        folder: what to bundle.
-        incident_id: which the folder's records must not contradict; put into the timeline of `any_folder`.
-        staging: an empty directory of ours.
-        any_folder: take any folder, not only one laid out as an incident.
+        folder: the folder to bundle.
+        incident_id: the incident; with `any_folder` it is written to the timeline, else all records must match it.
+        staging: an empty working directory.
+        any_folder: accept any folder, not only an incident folder.
 
     Raises:
         CannotWriteError: `input_invalid`: a link or special file, an unreadable record, two records for one artifact,
-            a file that the layout has no place for, a record of another incident.
+            a file outside the layout, a record of another incident.
     """
     try:
         make = _any_members if any_folder else _incident_members
@@ -81,10 +81,10 @@ def _any_members(folder: Path, incident_id: str, staging: Path) -> list[Payload]
 
 
 def _incident_members(folder: Path, incident_id: str, staging: Path) -> list[Payload]:
-    _refuse_what_the_layout_has_no_place_for(folder)
+    _refuse_files_outside_layout(folder)
     for name in paths.DATA_MEMBERS:
         if os.path.lexists(folder / name) and not stat.S_ISREG((folder / name).lstat().st_mode):
-            raise CannotWriteError("input_invalid", f"{name} is a link or no regular file.")
+            raise CannotWriteError("input_invalid", f"{name} is not a regular file.")
     timeline = read_timeline(folder / paths.TIMELINE)
     _refuse_another_incident(timeline.header, "incident_id", incident_id, paths.TIMELINE)
     write_timeline(staging / paths.TIMELINE, timeline.header, (line for _, line in timeline.events))
@@ -96,23 +96,24 @@ def _incident_members(folder: Path, incident_id: str, staging: Path) -> list[Pay
     return _artifact_members(folder, incident_id, staging)
 
 
-def _refuse_what_the_layout_has_no_place_for(folder: Path) -> None:
+def _refuse_files_outside_layout(folder: Path) -> None:
     known = {*paths.DATA_MEMBERS, paths.ARTIFACT_FOLDER}
     others = sorted(one.name for one in folder.iterdir() if one.name not in known)
-    beside = [path for name in others for path in _paths_below(folder, name)]
+    outside = [path for name in others for path in _paths_below(folder, name)]
     if (folder / paths.ARTIFACT_FOLDER).is_dir():
-        held = sorted((folder / paths.ARTIFACT_FOLDER).iterdir())
-        beside += [f"{paths.ARTIFACT_FOLDER}/{one.name}/" for one in held if one.is_dir() and not any(one.iterdir())]
-    if beside:
-        named = ", ".join(map(repr, beside[:PATHS_NAMED]))
-        more = f" and {len(beside) - PATHS_NAMED} more" if len(beside) > PATHS_NAMED else ""
+        entries = sorted((folder / paths.ARTIFACT_FOLDER).iterdir())
+        empty = [entry for entry in entries if entry.is_dir() and not any(entry.iterdir())]
+        outside += [f"{paths.ARTIFACT_FOLDER}/{entry.name}/" for entry in empty]
+    if outside:
+        named = ", ".join(map(repr, outside[:PATHS_NAMED]))
+        more = f" and {len(outside) - PATHS_NAMED} more" if len(outside) > PATHS_NAMED else ""
         what = f"These would not be in the bundle: {named}{more}."
-        advice = "Put them into artifacts/<artifact_id>/, or take the folder as it is with --any."
+        advice = "Put them into artifacts/<artifact_id>/, or bundle the folder as it is with --any."
         raise CannotWriteError("input_invalid", f"{what} {advice}")
 
 
 def _paths_below(folder: Path, name: str) -> list[str]:
-    """The files of an entry, relative to `folder`; the entry itself where it is a file, a link or holds none."""
+    """The files of an entry, relative to `folder`; the entry itself if it is a file, a link or an empty folder."""
     top = folder / name
     if top.is_symlink() or not top.is_dir():
         return [name]
@@ -139,7 +140,7 @@ def _artifact_members(folder: Path, incident_id: str, staging: Path) -> list[Pay
         artifact_id = record.get("artifact_id")
         file = files.pop(artifact_id, None) if isinstance(artifact_id, str) else None
         if not paths.valid_artifact_id(artifact_id) or file is None:
-            raise RecordError(f"the record of artifact {str(artifact_id)[:80]!r} has no file, or stands twice")
+            raise RecordError(f"the record of artifact {str(artifact_id)[:80]!r} has no file, or there are two")
         name = record.get("name")
         digest = record.get("sha256")
         spool.add(sort_key(record, ARTIFACT_ORDER), line)
@@ -154,13 +155,13 @@ def _artifact_members(folder: Path, incident_id: str, staging: Path) -> list[Pay
 
 
 def _records(path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """The records of `artifacts.json`; none when there is no such file."""
+    """The records of `artifacts.json`; none if the file does not exist."""
     if path.exists():
         yield from iter_array(path)
 
 
 def _artifact_files(folder: Path) -> dict[str, _File]:
-    """By artifact id, the one file of each, below `artifacts/`."""
+    """Artifact id → its one file below `artifacts/`."""
     found: dict[str, _File] = {}
     root = folder / paths.ARTIFACT_FOLDER
     if root.is_symlink():
@@ -174,14 +175,14 @@ def _artifact_files(folder: Path) -> dict[str, _File]:
 
 
 def _walk(folder: Path) -> Iterator[_File]:
-    """Every regular file below `folder`, in order of their paths."""
+    """Every regular file below `folder`, sorted by path."""
     for directory, folders, names in os.walk(folder, onerror=_raise):
         folders.sort()
         for name in sorted(names) + [entry for entry in folders if (Path(directory) / entry).is_symlink()]:
             location = Path(directory) / name
             found = location.lstat()
             if not stat.S_ISREG(found.st_mode):
-                raise CannotWriteError("input_invalid", f"{location.name!r} is a link or no regular file.")
+                raise CannotWriteError("input_invalid", f"{location.name!r} is not a regular file.")
             yield _File(location.relative_to(folder).as_posix(), location, found.st_size)
 
 

@@ -1,11 +1,12 @@
-"""Tar bytes in, compressed bytes out: zstd frames side by side on all cores, or one gzip stream.
+"""Compresses tar bytes: to zstd frames in parallel on all cores, or to one gzip stream.
 
-Both packers take small writes (headers, padding) and payload read straight into their buffer. Compressed blocks are
-written in order by the caller's thread; at most a few wait, so memory stays bounded.
+Both packers take small writes (headers, padding), and payload that is read directly into their buffer. The caller's
+thread writes compressed blocks in order; only a few wait, so memory stays bounded.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections import deque
@@ -22,16 +23,16 @@ GZIP_LEVEL = 6
 
 
 class Packer(Protocol):
-    """What the writer needs of a packer."""
+    """The interface of both packers."""
 
     def write(self, data: bytes) -> None:
         """Add tar bytes."""
 
     def fill(self, count: int, read: Callable[[memoryview], int]) -> None:
-        """Add exactly `count` bytes, which `read` puts into the views it is given."""
+        """Add exactly `count` bytes; `read` fills a view and returns how many bytes it wrote."""
 
     def flush(self) -> None:
-        """Compress and write what is held."""
+        """Compress and write the buffered bytes."""
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -49,23 +50,24 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def write_error(error: OSError) -> CannotWriteError:
-    """What an error of the disk is to the writer."""
-    import errno  # only where something failed
+    """The writer's error for an `OSError`: `storage_full` or `write_failed`.
 
+    The same errnos as in `foundation.disk`, kept twice because the format imports nothing else of this project.
+    """
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         return CannotWriteError("storage_full", "There is no room left for the bundle.")
     return CannotWriteError("write_failed", f"The bundle cannot be written: {error.strerror}.")
 
 
 class ZstdPacker:
-    """Cuts the tar stream into 2 MiB frames and compresses them side by side.
+    """Cuts the tar stream into 2 MiB frames and compresses them in parallel.
 
     Attributes:
         frames: (compressed, decompressed) bytes of each frame written.
     """
 
     def __init__(self, descriptor: int) -> None:
-        from bundles.format.model import zstd_frames  # zstandard may be missing where only gzip is used
+        from bundles.format.model import zstd_frames  # zstandard may be missing if only gzip is used
 
         keep_freed_pages()
         self._compress = zstd_frames.compress_frame
@@ -96,14 +98,14 @@ class ZstdPacker:
             self._advance(got)
 
     def flush(self) -> None:
-        """Compress and write what is held."""
+        """Compress and write the buffered bytes."""
         if self._used:
             self._submit()
         while self._ahead:
             self._write_first()
 
     def close(self) -> None:
-        """End the threads; what waits is dropped."""
+        """End the threads and drop pending frames."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _advance(self, count: int) -> None:
@@ -126,7 +128,7 @@ class ZstdPacker:
 
 
 class GzipPacker:
-    """One gzip member (RFC 1952) without name or time, so equal input gives equal bytes."""
+    """Writes one gzip member (RFC 1952) without name or time, so that equal input gives equal bytes."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

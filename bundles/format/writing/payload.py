@@ -1,4 +1,4 @@
-"""What goes into a bundle: one payload a member, read once while it is hashed and checked against its record."""
+"""The payloads of a bundle, one per member. Each is read once, hashed and checked against its record."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from bundles.format.model.manifest import Chunk, FileEntry
 
 @dataclass(frozen=True, kw_only=True)
 class Payload:
-    """One member to be.
+    """A member to be written.
 
     Attributes:
         path: its member path.
         size: its size in bytes; reading more or fewer is an error.
-        open: gives its bytes from the start, as a binary file with `readinto`.
-        expected_sha256: what its record says (hex); another digest is an error. None where nothing is known.
+        open: opens it at its start, as a binary file with `readinto`.
+        expected_sha256: the digest in its record (hex); another digest is an error. None if there is no record.
     """
 
     path: str
@@ -32,12 +32,12 @@ class Payload:
 
     @classmethod
     def of_file(cls, path: str, file: Path) -> Payload:
-        """The payload of a local file of our own making."""
+        """The payload of a local file that this process wrote."""
         return cls(path=path, size=file.stat().st_size, open=lambda: file.open("rb", buffering=0))
 
 
 class PayloadHasher:
-    """Hashes one payload, and its chunks when it is larger than one."""
+    """Hashes one payload, and its chunks if it is larger than one."""
 
     def __init__(self, payload: Payload, chunk_size: int, lanes: FileLanes) -> None:
         self._payload = payload
@@ -49,7 +49,7 @@ class PayloadHasher:
         self._digest.update(data)
 
     def entry(self) -> FileEntry:
-        """The manifest's entry, when everything was read.
+        """The manifest entry, after everything was read.
 
         Raises:
             PayloadError: `payload_hash_mismatch`.
@@ -57,7 +57,7 @@ class PayloadHasher:
         digest, payload = self._digest.finish(), self._payload
         if payload.expected_sha256 is not None and digest != payload.expected_sha256:
             raise PayloadError(
-                "payload_hash_mismatch", f"{payload.path} has another SHA-256 than its record says.", payload.path
+                "payload_hash_mismatch", f"{payload.path} does not have the SHA-256 in its record.", payload.path
             )
         chunks = tuple(
             Chunk(index, offset, min(self._chunk_size, payload.size - offset), sha256)
@@ -83,7 +83,7 @@ def read_into(payload: Payload, stream: BinaryIO, view: memoryview) -> int:
     """Read the next bytes of a payload into `view`.
 
     Returns:
-        How many were read, at least one.
+        The number of bytes read, at least one.
 
     Raises:
         PayloadError: `payload_truncated` or `payload_unreadable`.
@@ -93,7 +93,7 @@ def read_into(payload: Payload, stream: BinaryIO, view: memoryview) -> int:
     except OSError as error:
         raise _unreadable(payload, error) from error
     if not count:
-        raise PayloadError("payload_truncated", f"{payload.path} is shorter than its record says.", payload.path)
+        raise PayloadError("payload_truncated", f"{payload.path} is shorter than its record states.", payload.path)
     return int(count)
 
 
@@ -108,7 +108,7 @@ def expect_end(payload: Payload, stream: BinaryIO) -> None:
     except OSError as error:
         raise _unreadable(payload, error) from error
     if more:
-        raise PayloadError("payload_longer", f"{payload.path} is longer than its record says.", payload.path)
+        raise PayloadError("payload_longer", f"{payload.path} is longer than its record states.", payload.path)
 
 
 def _unreadable(payload: Payload, error: OSError) -> PayloadError:

@@ -1,7 +1,7 @@
-"""Bundles to and from pipes, which cannot be read twice or written backwards.
+"""Writes bundles to pipes and reads them from pipes.
 
-To a pipe, the payload goes first; manifest and signature follow when its digests are known. From a pipe, a bundle is
-spooled into a file without a name and verified from there, so that every rule of the reading plan holds.
+To a pipe, the payload is written first; manifest and signature follow once its digests are known. From a pipe, a bundle
+is spooled to a file without a name and verified there, so that the whole reading plan applies.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Self
 
 from bundles.format.model.errors import BundleRejectedError, CannotCheckError
-from bundles.format.model.limits import DEFAULT_LIMITS, MIB, Limits
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, DEFAULT_LIMITS, MIB, Limits
 from bundles.format.model.signing import SigningKey
 from bundles.format.reading.container import Opened
+from bundles.format.writing.assembly import prepare
 from bundles.format.writing.packing import write_all, write_error
 from bundles.format.writing.payload import Payload
 from bundles.format.writing.writer import WrittenBundle
-from bundles.format.writing.writing import DEFAULT_CHUNK_SIZE, prepare
 
 PIECE_BYTES = MIB
 STANDARD_STREAM = Path("-")
@@ -31,12 +31,12 @@ STANDARD_STREAM = Path("-")
 
 @contextmanager
 def spooled(descriptor: int, directory: Path | None = None, limits: Limits = DEFAULT_LIMITS) -> Iterator[Opened]:
-    """Everything that can be read from `descriptor`, as a file without a name.
+    """Read a pipe to its end into a file without a name.
 
     Args:
-        descriptor: a pipe, read to its end.
-        directory: where there is room; `$TMPDIR` unless given.
-        limits: `total_bytes` bounds what is spooled, `stall_s` how long to wait for more.
+        descriptor: the pipe.
+        directory: where to spool; `$TMPDIR` by default.
+        limits: `total_bytes` bounds the size, `stall_s` the wait for more bytes.
 
     Raises:
         BundleRejectedError: `size_exceeded`.
@@ -49,19 +49,19 @@ def spooled(descriptor: int, directory: Path | None = None, limits: Limits = DEF
             while piece := _next_piece(descriptor, limits.stall_s):
                 total += len(piece)
                 if total > limits.total_bytes:
-                    raise BundleRejectedError("size_exceeded", "There is more to read than is allowed.")
+                    raise BundleRejectedError("size_exceeded", "The input is larger than allowed.")
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(spool, view) :]
         except OSError as error:
-            raise CannotCheckError("cannot_spool", f"What was piped in cannot be kept: {error.strerror}.") from error
+            raise CannotCheckError("cannot_spool", f"The piped input cannot be stored: {error.strerror}.") from error
         yield Opened(spool, "-")
 
 
 def _next_piece(descriptor: int, stall_s: float) -> bytes:
     readable, _, _ = select.select([descriptor], [], [], stall_s)
     if not readable:
-        raise CannotCheckError("stalled", f"Nothing has come through the pipe for {stall_s:g} seconds.")
+        raise CannotCheckError("stalled", f"The pipe delivered nothing for {stall_s:g} seconds.")
     return os.read(descriptor, PIECE_BYTES)
 
 
@@ -71,25 +71,25 @@ def stream_bundle(
     incident_id: str,
     payloads: Sequence[Payload],
     key: SigningKey,
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int = DEFAULT_CHUNK_MIB * MIB,
     compression: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> WrittenBundle:
-    """Write a signed bundle to a pipe, front to back: payload, manifest, signature.
+    """Write a signed bundle to a pipe: payload, manifest, signature.
 
     Args:
         out: an open descriptor; it stays open.
-        incident_id: whose evidence it is.
+        incident_id: the incident.
         payloads: the members, in any order.
         key: signs the manifest.
         chunk_size: files larger than this many bytes get chunk digests.
-        compression: `zstd` or `gzip`; what is available unless given.
+        compression: `zstd` or `gzip`; by default zstd if available.
         progress: called with payload bytes done and in all.
 
     Raises:
-        CannotWriteError: as `write_bundle`. What was written then is cut off, and no reader takes it for a bundle.
+        CannotWriteError: as `write_bundle`. The output is then truncated, and readers refuse it.
     """
-    job = prepare(
+    assembly = prepare(
         incident_id=incident_id,
         payloads=payloads,
         key=key,
@@ -98,7 +98,8 @@ def stream_bundle(
         progress=progress,
     )
     with _Meter(out) as meter:
-        signed = job.write_zstd_last(meter.inlet) if job.compression == "zstd" else job.write_gzip(meter.inlet)
+        write = assembly.write_zstd_last if assembly.compression == "zstd" else assembly.write_gzip
+        signed = write(meter.inlet)
     return WrittenBundle(
         path=STANDARD_STREAM,
         size=meter.size,
@@ -110,7 +111,7 @@ def stream_bundle(
 
 
 class _Meter:
-    """Passes on what is written to `inlet`, counted and hashed on a thread; no more waits in it than a pipe holds."""
+    """Forwards what is written to `inlet`, and counts and hashes it on a thread; buffers only what a pipe holds."""
 
     def __init__(self, out: int) -> None:
         self._out = out
@@ -138,8 +139,8 @@ class _Meter:
                 write_all(self._out, piece)
         except OSError as error:
             self._failure = write_error(error)
-        except BaseException as error:  # noqa: BLE001 # told to the writer's thread by __exit__
+        except BaseException as error:  # noqa: BLE001 # raised in the writer's thread by __exit__
             self._failure = error
         finally:
             with suppress(OSError):
-                os.close(self._outlet)  # a writer that goes on is told by a broken pipe
+                os.close(self._outlet)  # a writer that continues gets a broken pipe

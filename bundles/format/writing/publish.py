@@ -1,4 +1,4 @@
-"""Giving a finished file its name: atomically, durably, and never in place of another."""
+"""Gives a finished file its name: atomically, durably, and never over an existing file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def publish(finished: Path, name: Path) -> None:
     """Rename `finished` to `name` in the same file system, and fsync the directory.
 
     Args:
-        finished: a file already written and fsynced.
+        finished: a file that is written and fsynced.
         name: must not exist.
 
     Raises:
-        CannotWriteError: `name_taken`, or a code of the disk's.
+        CannotWriteError: `name_taken`, `storage_full` or `write_failed`.
     """
     try:
         os.link(finished, name, follow_symlinks=False)
     except FileExistsError as error:
-        raise CannotWriteError("name_taken", f"{name.name} exists already; a name is never reused.") from error
+        raise CannotWriteError("name_taken", f"{name.name} already exists; a name is never reused.") from error
     except OSError as error:
         raise write_error(error) from error
     finished.unlink()
@@ -30,7 +30,7 @@ def publish(finished: Path, name: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Sync a directory, so that the names in it survive a power cut."""
+    """Sync a directory, so that the names in it survive a power failure."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

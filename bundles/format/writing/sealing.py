@@ -1,4 +1,4 @@
-"""The end of every writing: what was written is on the disk, and has a size and a SHA-256."""
+"""Syncs a written bundle to disk and computes its size and SHA-256."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bundles.format.writing.packing import FRAME_BYTES, write_error
 
 
 class Sealed(NamedTuple):
-    """A file on the disk: its size in bytes, its SHA-256 (hex), and those of its ranges if they were asked for."""
+    """A synced file: its size in bytes, its SHA-256 (hex), and those of its ranges if requested."""
 
     size: int
     sha256: str
@@ -20,14 +20,14 @@ class Sealed(NamedTuple):
 
 
 def seal(descriptor: int, *, ranges: bool = False) -> Sealed:
-    """Sync a file and read it back from its start, since its front was written last.
+    """Sync a file and hash it from its start, since its front was written last.
 
     Args:
         descriptor: the open file.
-        ranges: whether to hash its ranges too, on a thread of their own.
+        ranges: whether to hash its ranges too, on another thread.
 
     Raises:
-        CannotWriteError: a code of the disk's.
+        CannotWriteError: `storage_full` or `write_failed`.
     """
     try:
         os.fsync(descriptor)

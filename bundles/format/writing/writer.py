@@ -1,4 +1,4 @@
-"""Writing a bundle into a file of its own, fsynced, or leaving nothing behind; `writing` is how."""
+"""Writes a bundle to a new file, fsynced; on any error nothing is left behind."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MIB
 from bundles.format.model.manifest import Manifest
 from bundles.format.model.signing import SigningKey
+from bundles.format.writing.assembly import prepare
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.payload import Payload
 from bundles.format.writing.sealing import seal
-from bundles.format.writing.writing import DEFAULT_CHUNK_SIZE, prepare
 
 SUFFIXES = {"zstd": ".tar.zst", "gzip": ".tar.gz"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenBundle:
-    """A bundle on disk, fsynced.
+    """A written bundle, fsynced.
 
     Attributes:
-        path: where.
+        path: the file.
         size: in bytes.
         sha256: of the whole file, hex.
-        manifest: what it says.
+        manifest: its manifest.
         manifest_bytes: the signed bytes.
-        key_id: whose signature it carries.
-        ranges: SHA-256 (hex) of its ranges, see `ranges`; empty when they were not asked for.
+        key_id: of the key that signed it.
+        ranges: SHA-256 (hex) of its ranges, see `reading.ranges`; empty unless requested.
     """
 
     path: Path
@@ -49,7 +50,7 @@ def write_bundle(
     key: SigningKey,
     sources: Mapping[str, Any] | None = None,
     missing: Iterable[Mapping[str, str]] = (),
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int = DEFAULT_CHUNK_MIB * MIB,
     compression: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     ranges: bool = False,
@@ -57,21 +58,22 @@ def write_bundle(
     """Write a signed bundle.
 
     Args:
-        out: the file to make; it must not exist. On any error it is removed again.
-        incident_id: whose evidence it is.
+        out: the new file, which must not exist. On any error it is removed.
+        incident_id: the incident.
         payloads: the members, in any order.
         key: signs the manifest.
         sources: where the evidence came from, see `manifest.compose`.
         missing: what is not in the bundle and why, see `manifest.compose`.
         chunk_size: files larger than this many bytes get chunk digests.
-        compression: `zstd` or `gzip`; what is available unless given.
-        progress: called with payload bytes done and in all; may raise to abandon the work.
-        ranges: whether the file's ranges are hashed too.
+        compression: `zstd` or `gzip`; by default zstd if available.
+        progress: called with payload bytes done and in all; may raise to stop the work.
+        ranges: whether to hash the file's ranges too.
 
     Raises:
-        CannotWriteError: with a code of the writer's; `PayloadError` where one payload is to blame.
+        CannotWriteError: `input_invalid`, `zstandard_missing`, `storage_full` or `write_failed`; `PayloadError` if a
+            payload does not match its record.
     """
-    job = prepare(
+    assembly = prepare(
         incident_id=incident_id,
         payloads=payloads,
         key=key,
@@ -86,7 +88,7 @@ def write_bundle(
     except OSError as error:
         raise write_error(error) from error
     try:
-        signed = job.write_zstd(descriptor) if job.compression == "zstd" else job.write_gzip(descriptor)
+        signed = assembly.write_zstd(descriptor) if assembly.compression == "zstd" else assembly.write_gzip(descriptor)
         sealed = seal(descriptor, ranges=ranges)
     except BaseException:
         out.unlink(missing_ok=True)

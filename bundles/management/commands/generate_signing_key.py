@@ -1,4 +1,4 @@
-"""`manage.py generate_signing_key`: an RSA-4096 key to sign with, and its public half among the trusted ones."""
+"""`manage.py generate_signing_key`: makes an RSA-4096 signing key and adds its public key to the trusted ones."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Command(BaseCommand):
-    """Exit 0 when both files were written, 1 when one exists already or cannot be written."""
+    """Exits with 0 if both files were written, 1 if one already exists or cannot be written."""
 
     help = "Make the signing key at ORCH_SIGN_KEY_PATH (mode 0600); never overwrites one."
-    requires_system_checks: list[str] = []  # Django's own spelling; checks would ask for the key
+    requires_system_checks: list[str] = []  # the checks would require the key
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--name", default="signer", help="the name that reports show for this key (default signer)")
 
     def handle(self, *args: object, **options: Any) -> None:
-        """Make the key, and the public half where verifiers look."""
+        """Write the private key, and the public key to the trusted keys."""
         private, trusted = Path(settings.ORCH_SIGN_KEY_PATH), Path(settings.ORCH_VERIFY_KEY_PATH)
         if not _NAME.fullmatch(options["name"]):
             raise CommandError(
@@ -38,7 +38,7 @@ class Command(BaseCommand):
             )
         if REVOKED[:5] in options["name"].casefold():
             raise CommandError(
-                f"--name: a key of that name would be taken for a revoked one; those stand in {REVOKED}/"
+                f"--name: a key of that name would be taken for a revoked one; those belong in {REVOKED}/"
             )
         public = trusted if trusted.suffix == ".pem" else trusted / f"{options['name']}.pem"
         try:
@@ -51,7 +51,7 @@ class Command(BaseCommand):
                 with public.open("xb") as file:
                     file.write(SigningKey.load(private).public_pem())
             except BaseException:
-                private.unlink()  # made a moment ago: a half-made pair would stop every later run
+                private.unlink()  # written above; without its public key it would block every later run
                 raise
         except FileExistsError as error:
             raise CommandError(f"{error.filename} exists already; a key is never overwritten") from error

@@ -1,4 +1,4 @@
-"""`manage.py make_sample_incident DIR`: a synthetic incident for a first run anywhere."""
+"""`manage.py make_sample_incident DIR`: writes a synthetic incident for a first run."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Command(BaseCommand):
         parser.add_argument("folder", type=Path, metavar="DIR")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write it, or say that it is there."""
-        place = options["folder"] / INCIDENT_ID
+        """Write it, unless it is there already."""
+        target = options["folder"] / INCIDENT_ID
         try:
             written = incident.make(options["folder"])
         except SampleInTheWayError as error:
             raise CommandError(str(error)) from None
         except OSError as error:
-            raise CommandError(f"Cannot write {place}: {error.strerror}.") from None
-        self.stdout.write(f"{'Wrote' if written else 'Already there:'} {place}")
+            raise CommandError(f"Cannot write {target}: {error.strerror}.") from None
+        self.stdout.write(f"{'Wrote' if written else 'Already there:'} {target}")

@@ -1,6 +1,6 @@
-"""`manage.py serve_sample_sources`: the three upstream services from folders, until a signal says stop.
+"""`manage.py serve_sample_sources`: serves the three upstream services from folders, until a signal.
 
-Here the ports are read from the settings; `python -m bundles.samples` serves.
+This command reads the ports from the settings and then becomes `python -m bundles.samples`, which serves.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             DB: settings.DB_API_URL,
         }
         ports = {name: _port(options[f"{name}_port"], url) for name, url in defaults.items()}
-        # The same process goes on without Django, which serving folders does not need.
+        # Replace this process by one without Django, which serving does not need.
         folders = [str(folder.absolute()) for folder in options["data"]]
         os.chdir(settings.BASE_DIR)
         os.execv(sys.executable, [sys.executable, "-m", "bundles.samples", json.dumps(ports), *folders])  # noqa: S606 # no shell

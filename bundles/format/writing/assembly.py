@@ -1,8 +1,9 @@
-"""How one bundle is written: every payload byte is read once, hashed, packed and written side by side.
+"""Assembles one bundle: every payload byte is read once; hashing, compressing and writing run in parallel.
 
-zstd bundles carry manifest and signature first, whose bytes are known last: their lengths are known beforehand, so room
-for their frames is left at the front and the rest of it filled with a skippable frame. gzip bundles carry them last.
-The result is checked by the reader's own rules before it is signed: what readers refuse is never written.
+zstd bundles have manifest and signature at the front, although their content is known last. Their lengths are known
+before, so room for their frames is reserved, and what remains of it is filled with a skippable frame. gzip bundles have
+them at the end. The manifest is checked by the reader's rules before it is signed, so that no unreadable bundle is
+written.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
 from bundles.format.model.errors import BundleRejectedError, CannotWriteError
 from bundles.format.model.hashing import FileLanes
-from bundles.format.model.limits import DEFAULT_LIMITS, MIB
+from bundles.format.model.limits import DEFAULT_CHUNK_MIB, DEFAULT_LIMITS, MIB
 from bundles.format.model.manifest import Chunk, FileEntry, Manifest
 from bundles.format.model.signing import SigningKey, timestamp
 from bundles.format.model.timeline_incident import TimelineIncident
@@ -27,13 +28,12 @@ from bundles.format.writing.packing import FRAME_BYTES, GzipPacker, Packer, Zstd
 from bundles.format.writing.payload import Payload, PayloadHasher, expect_end, open_payload, read_into
 
 GENERATOR = "ransomeye-orchestrator 1.0.0"
-DEFAULT_CHUNK_SIZE = 256 * MIB
 
 
 def available_compression() -> str:
-    """`zstd`, or `gzip` where zstandard cannot be imported."""
+    """`zstd`, or `gzip` if zstandard cannot be imported."""
     try:
-        import zstandard  # noqa: F401 # only whether it is there
+        import zstandard  # noqa: F401 # only checks that it exists
     except ImportError:
         return "gzip"
     return "zstd"
@@ -46,11 +46,11 @@ def prepare(
     key: SigningKey,
     sources: Mapping[str, Any] | None = None,
     missing: Iterable[Mapping[str, str]] = (),
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int = DEFAULT_CHUNK_MIB * MIB,
     compression: str | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Writing:
-    """The writing of one bundle, checked as far as it can be before the payload is read; see `write_bundle`.
+) -> Assembly:
+    """Prepare a bundle and check its parameters before the payload is read; see `write_bundle`.
 
     Raises:
         CannotWriteError: `input_invalid` or `zstandard_missing`.
@@ -59,7 +59,7 @@ def prepare(
     if compression == "zstd" and available_compression() != "zstd":
         raise CannotWriteError("zstandard_missing", "Writing zstd needs the zstandard library; gzip does not.")
     ordered = sorted(payloads, key=lambda payload: (payload.path not in paths.DATA_MEMBERS, payload.path))
-    job = Writing(
+    assembly = Assembly(
         incident_id=incident_id,
         payloads=ordered,
         key=key,
@@ -70,8 +70,8 @@ def prepare(
         created_at=timestamp(),
         progress=progress,
     )
-    _ = job.manifest_size  # what cannot be written is refused here
-    return job
+    _ = assembly.manifest_size  # checks the manifest
+    return assembly
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class _Signed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Writing:
-    """One bundle being written."""
+class Assembly:
+    """One bundle being assembled."""
 
     incident_id: str
     payloads: Sequence[Payload]
@@ -101,8 +101,8 @@ class Writing:
     progress: Callable[[int, int], None] | None
 
     def write_zstd(self, descriptor: int) -> _Signed:
-        """Manifest and signature first, in room left for them: the descriptor must be seekable."""
-        from bundles.format.model import zstd_frames  # zstandard may be missing where only gzip is used
+        """Write manifest and signature into room reserved at the front; the descriptor must be seekable."""
+        from bundles.format.model import zstd_frames  # zstandard may be missing if only gzip is used
 
         front_size = self._front_size()
         reserved = 8 + sum(zstd_frames.compress_bound(size) for size in _frame_sizes(front_size))
@@ -117,7 +117,7 @@ class Writing:
         signed = self.sign(entries)
         front = signed.tar()
         if len(front) != front_size:
-            raise AssertionError("manifest and signature have the lengths that were foreseen")
+            raise AssertionError("manifest and signature have the expected lengths")
         frames, start = [], 0
         for size in _frame_sizes(front_size):
             frames.append((zstd_frames.compress_frame(front[start : start + size]), size))
@@ -131,8 +131,8 @@ class Writing:
         return signed
 
     def write_zstd_last(self, descriptor: int) -> _Signed:
-        """Payload first, then manifest and signature in frames of their own: nothing is written backwards."""
-        from bundles.format.model import zstd_frames  # as above
+        """Write the payload, then manifest and signature in frames of their own, without seeking."""
+        from bundles.format.model import zstd_frames  # see `write_zstd`
 
         packer = ZstdPacker(descriptor)
         try:
@@ -147,7 +147,7 @@ class Writing:
         return signed
 
     def write_gzip(self, descriptor: int) -> _Signed:
-        """Payload first, then manifest and signature: nothing is written backwards."""
+        """Write the payload, then manifest and signature, without seeking."""
         packer = GzipPacker(descriptor)
         signed = self.sign(self._pack(packer))
         packer.write(signed.tar())
@@ -156,7 +156,7 @@ class Writing:
         return signed
 
     def check(self, entries: Sequence[FileEntry]) -> tuple[Manifest, bytes]:
-        """The manifest for `entries`, held against the reader's rules.
+        """The manifest for `entries`, checked by the reader's rules.
 
         Raises:
             CannotWriteError: `input_invalid`.
@@ -189,7 +189,7 @@ class Writing:
 
     @cached_property
     def manifest_size(self) -> int:
-        """Bytes of the manifest, before the payload was read: digests and times have fixed lengths.
+        """Bytes of the manifest, known before the payload is read since digests and times have fixed lengths.
 
         Raises:
             CannotWriteError: `input_invalid`.
@@ -241,7 +241,7 @@ class Writing:
 
 
 def _placeholder(payload: Payload, chunk_size: int) -> FileEntry:
-    """An entry of the right length, before the payload was read."""
+    """An entry of the final length, before the payload is read."""
     zero, chunks = "0" * 64, []
     if payload.size > chunk_size > 0:
         for index, offset in enumerate(range(0, payload.size, chunk_size)):
@@ -250,5 +250,5 @@ def _placeholder(payload: Payload, chunk_size: int) -> FileEntry:
 
 
 def _frame_sizes(total: int) -> list[int]:
-    """How `total` tar bytes are cut into frames."""
+    """The sizes of the frames for `total` tar bytes."""
     return [min(FRAME_BYTES, total - start) for start in range(0, total, FRAME_BYTES)]
