@@ -126,7 +126,7 @@ def _event_row(point: TimelinePoint) -> dict[str, Any]:
         "point": point,
         "at": at,
         "iso": iso_of(point.at_us) if at else "",
-        "told": drawing.marked(point.time),
+        "recorded_time": drawing.marked(point.time),
         "has_text_beside": not _is_same(at, point.time),
         "phase": phase_words(point.phase),
         "severity": SEVERITIES[point.severity],

@@ -1,7 +1,7 @@
-"""The one place that reads the environment.
+"""Reads the environment; no other module does.
 
 `load` turns environment variables into an `Environment`, or raises `SettingsError` with one line for each
-variable that is wrong or missing. Nothing here touches the disk, except to read a secret from `NAME_FILE`.
+variable that is wrong or missing. The disk is accessed only to read a value from `NAME_FILE`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROLES = ("viewer", "analyst", "operator", "admin")
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Every setting of the orchestrator, parsed. Names follow the variables they come from."""
+    """Every setting of the orchestrator, parsed, named after its variable."""
 
     profile: str
     secret_key: str
@@ -79,7 +79,7 @@ class Environment:
 
     @property
     def uses_embedded_database(self) -> bool:
-        """Whether an embedded PostgreSQL under `var_dir` takes the place of a server named by DB_HOST."""
+        """Whether to use an embedded PostgreSQL under `var_dir`, because DB_HOST names no server."""
         return not self.db_host
 
 
@@ -185,7 +185,7 @@ def load(environ: Mapping[str, str]) -> Environment:
         sign_in_cool_off_minutes=read.whole("ORCH_SIGN_IN_COOL_OFF_MINUTES", 15, 1, 1440),
         session_idle_minutes=read.whole("ORCH_SESSION_IDLE_MINUTES", 30, 1, 1440),
         session_hours=read.whole("ORCH_SESSION_HOURS", 8, 1, 168),
-        given=tuple(read.given.values()),  # last: by now every variable has been read
+        given=tuple(read.given.values()),  # last, after every variable has been read
     )
     if read.faults:
         raise SettingsError(read.faults)

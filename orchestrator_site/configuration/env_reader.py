@@ -1,7 +1,7 @@
-"""Reads environment variables one by one: parses them, collects what is wrong, and remembers where each came from.
+"""Parses environment variables one by one, collects the errors, and records where each value came from.
 
-`configuration.env` says which variables there are. Of a secret only whether it is set is remembered, so that no
-page that shows the settings can show its value.
+`configuration.env` declares the variables. For a secret only whether it is set is recorded, so that no page can show
+its value.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SECRET_NAME = re.compile(r"SECRET|PASS|TOKEN|CREDENTIAL|_KEY$")
 
 
 class Given(NamedTuple):
-    """A variable as it is in force.
+    """The value of a variable and its origin.
 
     Attributes:
         name: the variable.
         origin: `environment`, `file` (named by `<name>_FILE`) or `default`.
-        is_set: it has a value, whichever its origin.
-        value: as it was written; always empty for a secret.
+        is_set: whether it has a value, from any origin.
+        value: as written; always empty for a secret.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Given(NamedTuple):
 
 
 def is_secret(name: str) -> bool:
-    """Whether the value of the variable `name` must never be shown; decided by its name, so none can be forgotten."""
+    """Whether the value of the variable `name` must not be shown; decided by its name, so that none is forgotten."""
     return SECRET_NAME.search(name) is not None
 
 
@@ -48,7 +48,7 @@ def _as_written(value: object) -> str:
 
 
 class SettingsError(Exception):
-    """One or more environment variables are wrong; `lines` names each in one sentence."""
+    """One or more environment variables are wrong; `lines` has one line for each."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("; ".join(lines))
@@ -56,7 +56,7 @@ class SettingsError(Exception):
 
 
 class Reader:
-    """Reads variables one by one and collects what is wrong, so that one start names every fault."""
+    """Reads variables one by one and collects all errors, so that one start reports all of them."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -64,7 +64,7 @@ class Reader:
         self.given: dict[str, Given] = {}
 
     def text(self, name: str, default: str = "") -> str:
-        """The value of `name`, or what the file named by `<name>_FILE` holds, or `default`."""
+        """The value of `name`, or the content of the file named by `<name>_FILE`, or `default`."""
         file_name = self.environ.get(f"{name}_FILE", "")
         if file_name:
             if self.environ.get(name):
@@ -72,7 +72,7 @@ class Reader:
             try:
                 value = Path(file_name).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                self.faults.append(f"{name}_FILE: cannot read it ({type(error).__name__})")
+                self.faults.append(f"{name}_FILE: cannot be read ({type(error).__name__})")
                 return default
             self._note(name, "file", value)
             return value
@@ -166,7 +166,7 @@ class Reader:
         def parse(value: str) -> Path | None:
             try:
                 return Path(value).expanduser().absolute()
-            except RuntimeError as error:  # ~name of a user whom nobody knows
+            except RuntimeError as error:  # ~name of an unknown user
                 raise ValueError(value) from error
 
         return self.parsed(name, default, parse, "a path")

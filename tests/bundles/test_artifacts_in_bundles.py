@@ -194,7 +194,7 @@ def test_a_file_is_offered_alone_only_to_whom_and_where_it_can_be_had() -> None:
 def test_someone_without_a_role_finds_nothing() -> None:
     found = rows.in_bundle(rows.bundle(), "secret.txt", "secret-1")
     for text in ("secret.txt", "secret-1", found.sha256):
-        assert "Nothing here matches" in told(text, "")
+        assert "Nothing matches" in told(text, "")
 
 
 def test_among_twenty_thousand_each_way_goes_by_its_index_and_the_page_needs_few_queries() -> None:

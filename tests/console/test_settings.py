@@ -95,7 +95,7 @@ def test_a_variable_is_known_for_a_secret_by_its_name():
 def test_a_sound_deployment_says_so_and_which_checks_ran(operator, orch):
     (orch.root / "static" / "admin").mkdir(parents=True)
     page, text = texts(operator)
-    assert "No finding" in page
+    assert "No problems found" in page
     for name in ("signing_key", "verify_keys", "directories", "database_version", "secret_key", "stores_apart"):
         assert name in page
         assert f"  ok       {name}" in text
@@ -104,10 +104,10 @@ def test_a_sound_deployment_says_so_and_which_checks_ran(operator, orch):
 def test_each_finding_says_what_to_do(operator, orch):
     orch.sign_key.chmod(0o644)
     page, text = texts(operator)
-    assert "Needs repair" in page
+    assert "Errors found" in page
     for told in (page, text):
         assert "orch.E002" in told
-        assert "chmod 600 it" in told
+        assert "chmod 600 on it" in told
     assert "  error    signing_key" in text
 
 
