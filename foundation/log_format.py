@@ -1,4 +1,4 @@
-"""How a line of a process's own log looks: time, level, who, what, which job; never a secret.
+"""Log line format: time, level, logger, message, current job; credentials are redacted.
 
 During an attempt its job and number stand in the context, so that every line says them, also one of a library that
 knows nothing of jobs. Needs no models: Django sets logging up before it loads them.
@@ -37,7 +37,7 @@ class AttemptFormatter(logging.Formatter):
 
 @contextlib.contextmanager
 def during(**names: object) -> Iterator[None]:
-    """Let every line that this context logs say these names."""
+    """Add these names to every log line of this context."""
     before = _names.set({**_names.get(), **names})
     try:
         yield

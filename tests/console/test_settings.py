@@ -82,7 +82,7 @@ def test_every_variable_is_listed_with_where_it_comes_from(operator, settings):
         assert f"  {name}=" in text
     assert "ORCH_WORKER_COUNT=7  [environment]" in text
     assert "ORCH_WEB_THREADS=8  [default]" in text
-    assert "ORCH_SECRET_KEY=made up at start  [default]" in text
+    assert "ORCH_SECRET_KEY=generated at start  [default]" in text
 
 
 def test_a_variable_is_known_for_a_secret_by_its_name():
@@ -120,7 +120,7 @@ def test_a_check_that_breaks_hides_no_other(operator, monkeypatch):
     others = registry.get_checks(include_deployment_checks=True)
     monkeypatch.setattr(registry, "get_checks", lambda **_: [breaks, *others])
     page, text = texts(operator)
-    assert "The check itself broke (RuntimeError)" in page
+    assert "The check crashed (RuntimeError)" in page
     assert SENTINEL not in page + text
     assert "signing_key" in page
 

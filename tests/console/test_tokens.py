@@ -151,7 +151,7 @@ def test_two_live_tokens_of_one_name_are_refused_so_that_a_form_sent_twice_makes
     client = client_of(rows.user("viewer"))
     make(client)
     answer = make(client)
-    assert "You have a token named nightly already" in answer.content.decode()
+    assert "You already have a token named nightly" in answer.content.decode()
     assert AuthToken.objects.count() == 1
     AuthToken.objects.update(expiry=timezone.now() - timedelta(days=1))
     assert make(client).context["secret"]
