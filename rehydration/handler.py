@@ -26,7 +26,7 @@ from custody import chain
 from jobs.errors import PermanentError, RetryableError
 from jobs.models import Job
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 from rehydration import bundle_paths, incident_lock, plan, reconcile, restore, staging
 from rehydration.errors import BundlePathInvalidError
 from rehydration.matching import EQUAL, NEW
@@ -38,7 +38,7 @@ PHASES = ("verifying", "planning", "restoring", "reconciling")
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
-def rehydrate(ctx: JobContext) -> Finished:
+def rehydrate(ctx: JobContext) -> JobResult:
     """Run one attempt of a `rehydrate` job."""
     with ExitStack() as stack, _as_job_errors():
         attempt = _Attempt(ctx)
@@ -53,7 +53,7 @@ def rehydrate(ctx: JobContext) -> Finished:
             attempt.record_failure(error.code)
             raise
         cleanup = stack.pop_all().close
-    return Finished(result=attempt.result(), register=lambda: attempt.register(cleanup), discard=cleanup)
+    return JobResult(result=attempt.result(), register=lambda: attempt.register(cleanup), discard=cleanup)
 
 
 class _Attempt:

@@ -32,7 +32,7 @@ from bundles.timelines import timeline_store
 from custody import chain
 from jobs.errors import PermanentError, RetryableError
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 
 GAPS_TOLD = 20
 JOB_TYPE = "bundle_create"
@@ -42,7 +42,7 @@ RETRYABLE = frozenset(
 )
 
 
-def create(ctx: JobContext) -> Finished:
+def create(ctx: JobContext) -> JobResult:
     """Run one attempt of a `bundle_create` job.
 
     Raises:
@@ -93,7 +93,7 @@ def create(ctx: JobContext) -> Finished:
             raise _with_room(job_error(error), cause, taken) from error
         raise
     made = _Made(ctx, written, uuid4(), name, signer, staging, started, prepared)
-    return Finished(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
+    return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
 
 
 def _tell_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:

@@ -26,13 +26,13 @@ from bundles.timelines import timeline_store
 from custody import chain
 from jobs.errors import PermanentError
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 
 JOB_TYPE = "bundle_verify"
 PHASES = ("verifying",)
 
 
-def verify(ctx: JobContext) -> Finished:
+def verify(ctx: JobContext) -> JobResult:
     """Run one attempt of a `bundle_verify` job.
 
     Raises:
@@ -103,7 +103,7 @@ def verify(ctx: JobContext) -> Finished:
             details={"job_id": str(ctx.job_id), "registered_sha256": bundle.sha256},
         )
 
-    return Finished(
+    return JobResult(
         {"bundle_id": str(bundle.bundle_id), "report": report}, register=register, discard=lambda: _clean_up(ctx)
     )
 

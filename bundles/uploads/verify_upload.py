@@ -24,7 +24,7 @@ from foundation.principal import Principal
 from jobs.errors import PermanentError
 from jobs.queue import queue
 from jobs.queue.context import JobContext
-from jobs.queue.job_result import Enqueued, Finished
+from jobs.queue.job_result import Enqueued, JobResult
 
 JOB_TYPE = "upload_verify"
 PHASES = ("verifying", "hashing")
@@ -50,7 +50,7 @@ def request(principal: Principal, upload: Upload, name: str) -> Enqueued:
     )
 
 
-def verify(ctx: JobContext) -> Finished:
+def verify(ctx: JobContext) -> JobResult:
     """Run one attempt of an `upload_verify` job.
 
     Raises:
@@ -88,7 +88,7 @@ def verify(ctx: JobContext) -> Finished:
             details={"job_id": str(ctx.job_id), "held": result["held"]},
         )
 
-    return Finished(result, register=register)
+    return JobResult(result, register=register)
 
 
 def _sha256(ctx: JobContext, path: Path) -> str:

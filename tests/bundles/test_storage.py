@@ -24,7 +24,7 @@ from foundation.principal import SYSTEM
 from jobs import waiting
 from jobs.models import Job
 from jobs.queue import queue
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from jobs.worker.worker import run_one
 from jobs.worker_registration import Presence
 from tests.support.main_job import INCIDENT, bundle, files_of, run_to_its_end, sources
@@ -113,7 +113,7 @@ def test_the_sweep_leaves_a_published_file_whose_row_exists(orch, sources):
 
 def test_the_sweep_leaves_the_folder_of_an_attempt_that_holds_its_lease(orch):
     bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT)
-    claimed = queue.claim(Claimant("w", ("bundle_create",)))
+    claimed = queue.claim(ClaimRequest("w", ("bundle_create",)))
     assert claimed is not None
     assert claimed.lease_token is not None
     mine, before = (bundle_files.make_staging(claimed.job_id, token) for token in (claimed.lease_token, uuid4()))

@@ -30,9 +30,9 @@ from foundation.principal import SYSTEM
 from jobs import waiting
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant, of_this_host
+from jobs.queue.claim_request import ClaimRequest, of_this_host
 from jobs.worker.attempt import perform
-from jobs.worker.attempt_reporter import Pulse
+from jobs.worker.attempt_reporter import AttemptReporter
 from jobs.worker.worker import run_one
 from jobs.worker_registration import Presence
 from orchestrator_site.configuration import checks
@@ -74,14 +74,14 @@ def known(kind: str = store_identity.BUNDLES) -> str:
 
 
 def claimed(job_type: str) -> Job:
-    job = queue.claim(Claimant("w", (job_type,)))
+    job = queue.claim(ClaimRequest("w", (job_type,)))
     assert job is not None
     return job
 
 
 def attempted(job: Job) -> Job:
     """A claimed job after its attempt in this process."""
-    perform(job, Pulse(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))
+    perform(job, AttemptReporter(job, registry.get(job.job_type).phases, stopping=threading.Event(), direct=True))
     return Job.objects.get(job_id=job.job_id)
 
 

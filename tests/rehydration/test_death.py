@@ -15,7 +15,7 @@ from foundation.principal import SYSTEM
 from jobs.errors import CancelledError
 from jobs.models import Job
 from jobs.queue import queue
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from rehydration import artifacts, incident_lock, reconcile, services, staging
 from rehydration import restore as restoring
 from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent
@@ -109,7 +109,7 @@ def test_a_restore_killed_after_its_commit_is_complete_and_leaves_only_what_the_
 def test_the_sweep_spares_an_attempt_that_holds_its_lease(orch):
     Incident().bundle(orch, "b.tar.zst")
     services.request_restore(SYSTEM, bundle_path="b.tar.zst")
-    claimed = queue.claim(Claimant("w", ("rehydrate",)))
+    claimed = queue.claim(ClaimRequest("w", ("rehydrate",)))
     assert claimed is not None
     assert claimed.lease_token is not None
     mine = staging.make(claimed.job_id, claimed.lease_token)

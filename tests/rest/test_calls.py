@@ -11,7 +11,7 @@ from bundles.models import Bundle
 from custody.models import Event
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.claim_request import Claimant
+from jobs.queue.claim_request import ClaimRequest
 from tests.support.api_deployment import INCIDENT, Api, Traces, api, is_problem, make_bundle
 
 __all__ = ["api"]
@@ -39,7 +39,7 @@ def test_asking_for_a_bundle_makes_one_queued_job_and_one_line_in_custody(api: A
 
 def test_asking_again_while_it_is_active_gives_the_same_job_with_200_and_its_real_state(api: Api):
     first = location_of(api.post("/bundle/create", {"incident_id": INCIDENT}))
-    queue.claim(Claimant("worker", tuple(kind.name for kind in registry.all())))
+    queue.claim(ClaimRequest("worker", tuple(kind.name for kind in registry.all())))
     again = api.post("/bundle/create", {"incident_id": INCIDENT}, role="analyst")
     assert again.status_code == 200
     assert again.json() == {"job_id": first, "status": "processing", "incident_id": INCIDENT}

@@ -18,7 +18,7 @@ from django.db import connection
 from foundation.principal import SYSTEM
 from jobs.models import Job
 from jobs.queue import queue, registry
-from jobs.queue.job_result import Finished
+from jobs.queue.job_result import JobResult
 
 PATIENCE_S = 240.0
 TYPES = ("note", "wait", "ignore", "hang", "query")
@@ -37,7 +37,7 @@ def eventually(what: Callable[[], Any], patience_s: float = PATIENCE_S) -> Any:
 @pytest.fixture(autouse=True)
 def types_known_here() -> Iterator[None]:
     for name in TYPES:
-        registry.register(registry.JobType(name=name, title=name, phases=("working",), handler=lambda _: Finished({})))
+        registry.register(registry.JobType(name=name, title=name, phases=("working",), handler=lambda _: JobResult({})))
     yield
     for name in TYPES:
         registry.unregister(name)
