@@ -1,6 +1,6 @@
 """Writing and checking the chain.
 
-`record` appends one event inside the caller's transaction, so that a deed and its line commit together or not
+`record` appends one event inside the caller's transaction, so that an action and its event commit together or not
 at all. `verify` and `verify_exported` recompute every hash; the second needs no database.
 """
 
@@ -23,7 +23,7 @@ HASHED_FIELDS = (
     "sequence", "at", "actor", "authenticated_by", "address", "action", "object_type", "object_id",
     "incident_id", "digest", "outcome", "details", "previous_hash",
 )  # fmt: skip
-# What whoever appends brings, in the order of the function that migration 0002 makes; the rest comes with their turn.
+# Values from the caller, in the order of the SQL function of migration 0002, which adds the others.
 BROUGHT = (
     "actor", "authenticated_by", "address", "action", "object_type", "object_id", "incident_id", "digest", "outcome",
     "details",
@@ -79,7 +79,7 @@ def record(
         object_type: `bundle`, `job`, `incident`, `list`, `upload`, `key`, `token`, `user` or `worker`.
         object_id: which one.
         incident_id: the incident the object belongs to, when it belongs to one.
-        digest: SHA-256 (hex) of the evidence as the deed saw it, when there is one.
+        digest: SHA-256 (hex) of the evidence at that time, if any.
         outcome: `ok`, `requested`, or a stable error code.
         details: JSON values worth keeping; never a secret.
 
@@ -98,7 +98,7 @@ def record(
         "outcome": outcome,
         "details": json.dumps(dict(details or {}), sort_keys=True, separators=(",", ":")),
     }
-    # Everybody else's appends wait from here to COMMIT, so this is one statement.
+    # Other appends wait from here to COMMIT, so this is one statement.
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.execute(APPEND, {**fields, **_around(fields)})
         sequence, at, previous_hash, own_hash = cursor.fetchone()
@@ -108,7 +108,7 @@ def record(
 def _around(fields: Mapping[str, Any]) -> dict[str, str]:
     """The canonical JSON of an event around the three values that it does not have yet.
 
-    Canonical JSON is in the order of the names, so a value's place is told by the marks that stand for them here.
+    Canonical JSON is in the order of the names, so placeholders mark where the values belong.
     """
     marks = ("\x00at", "\x00previous", "\x00sequence")  # U+0000 is in no text that can be stored
     body = {**fields, "at": marks[0], "previous_hash": marks[1], "sequence": marks[2]}

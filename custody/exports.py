@@ -1,7 +1,7 @@
-"""A list leaves the console as a file: custody learns of it before the first byte does.
+"""CSV export of lists, recorded in custody before the first byte is sent.
 
-Lists of jobs, bundles, incidents and custody name incidents and people, so who took one, when and by which filter is
-kept. Nothing is kept of lists that tell of no evidence (workers).
+Lists of jobs, bundles, incidents and custody name incidents and people, so each export is
+recorded with user, time and filter. Lists without evidence (workers) are not recorded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The custody page: who did what to which evidence, filtered; whether the chain holds; and its export."""
+"""The custody page: filtered events, verification of the chain, and exports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 class FilterForm(forms.Form):
-    """What narrows the list; every field is optional and lives in the address."""
+    """Filters of the list; every field is optional."""
 
     incident = forms.CharField(required=False, max_length=128)
     object = forms.CharField(required=False, max_length=128)
@@ -48,7 +48,9 @@ def custody_page(request: HttpRequest) -> HttpResponse:
         outcome = "ok" if report.intact else "chain_broken"
         chain.record(principal, CHAIN_CHECKED, "chain", str(report.last_sequence), outcome=outcome, details=details)
         if report.intact:
-            messages.success(request, f"The chain holds: {report.events:,} events, up to #{report.last_sequence:,}.")
+            messages.success(
+                request, f"The chain is intact: {report.events:,} events, up to #{report.last_sequence:,}."
+            )
         else:
             messages.error(request, f"The chain is broken: {report.fault}.")
         return redirect("custody-page")

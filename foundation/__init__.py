@@ -1,1 +1,1 @@
-"""What every other package may use: of no domain, and importing nothing of ours."""
+"""Domain-independent code that every other package may use; it imports none of them."""

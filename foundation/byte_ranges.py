@@ -16,7 +16,7 @@ _RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,20})-(\d{0,20})\s*", re.IGNORECASE)
 
 
 class RangeNotSatisfiableError(AppError):
-    """The range begins behind the end of the file; `headers` tell its size."""
+    """The range begins after the end of the file; `headers` contain its size."""
 
     code = "range_not_satisfiable"
 
@@ -26,7 +26,7 @@ class RangeNotSatisfiableError(AppError):
 
 
 class PreconditionFailedError(AppError):
-    """The caller wants the file only while it is another one than it is."""
+    """The file does not match If-Match."""
 
     code = "precondition_failed"
 
@@ -99,7 +99,7 @@ def is_known(headers: Mapping[str, str], etag: str) -> bool:
     """
     expected = headers.get("If-Match")
     if expected is not None and not _names(expected, etag, strongly=True):
-        raise PreconditionFailedError("The file is another one than If-Match names.")
+        raise PreconditionFailedError("The file does not match If-Match.")
     return _names(headers.get("If-None-Match", ""), etag, strongly=False)
 
 

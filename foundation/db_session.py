@@ -1,4 +1,4 @@
-"""Database sessions of long-lived processes: nobody waits for ever on a connection that is half dead.
+"""Database sessions of long-lived processes, with bounded waits on half-open connections.
 
 Keepalives notice a peer that vanished. They do not notice a proxy or firewall that still acknowledges bytes and
 forwards none, so each thread also bounds how long it waits for an answer; the connection is then closed and the caller
@@ -48,7 +48,7 @@ SERVER_KEEPALIVE = {
 
 
 class _Limits(threading.local):
-    """What the current thread has been told."""
+    """Limits of the current thread."""
 
     statement_s: int = STATEMENT_S
     answer_s: float = ANSWER_S

@@ -1,7 +1,7 @@
-"""A question that may hang, asked in a thread that holds up nobody: neither who asks nor the end of the process.
+"""Runs a call that may hang in a daemon thread, so that neither the caller nor process exit waits for it.
 
 Threads of `concurrent.futures` are waited for at the end of a process; a service that is silent for half a minute would
-keep a worker that was told to stop for as long.
+delay the shutdown of a worker as long.
 """
 
 from __future__ import annotations

@@ -121,8 +121,8 @@ def _value(model: type[Model], name: str, value: Any) -> Any:
     if not isinstance(field, Field):
         raise TypeError(f"{name} is no column")
     try:
-        told = field.to_python(value)
+        parsed = field.to_python(value)
     except ValidationError as error:
         raise CursorInvalidError("This cursor cannot be read; start again without one.") from error
     # A moment as a page gave it out; one whose UTC day does not exist is an OverflowError.
-    return told.astimezone(UTC) if isinstance(told, datetime) else told
+    return parsed.astimezone(UTC) if isinstance(parsed, datetime) else parsed

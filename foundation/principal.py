@@ -1,4 +1,4 @@
-"""Who asks: one value for a person, a token, a client certificate, the command line or the system itself."""
+"""The identity of a caller: a user, token, client certificate, shell user, or the system itself."""
 
 from __future__ import annotations
 

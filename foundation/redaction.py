@@ -1,7 +1,7 @@
-"""Secrets never stand in a log: credentials are cut out of whatever is about to be written or stored.
+"""Removes credentials from text and values before they are logged or stored.
 
-Known by their shape in texts (a URL's user part, an Authorization header, `password=`, a private key) and by their name
-in fields. It is a net, not a licence: whoever logs still keeps secrets out.
+Recognized in texts by their shape (a URL's user part, an Authorization header, `password=`, a private key) and in
+fields by name. It is a safety net: callers must still not log secrets.
 """
 
 from __future__ import annotations

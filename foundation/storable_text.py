@@ -1,6 +1,6 @@
-"""What PostgreSQL can store: no NUL, no lone surrogate, no number outside JSON, nothing nested without end.
+"""Text and JSON that PostgreSQL can store: no NUL, no lone surrogate, no number outside JSON, limited nesting.
 
-A request that holds such a thing is refused (`refuse_unstorable`); what a handler or an exception says is made
+A request that contains such a value is refused (`refuse_unstorable`); values from handlers and exceptions are made
 storable instead (`storable_text`, `storable_json`), since a job must not fail over the wording of its report.
 """
 
@@ -27,7 +27,7 @@ def refuse_unstorable(field: str, value: Any, depth: int = 0) -> None:
         fault = f"is nested deeper than {MAX_DEPTH} levels"
     elif isinstance(value, str):
         if value != storable_text(value, limit=None):
-            fault = "holds a NUL or a lone surrogate"
+            fault = "contains a NUL or a lone surrogate"
     elif isinstance(value, float) and not math.isfinite(value):
         fault = "holds a number that JSON has no word for"
     elif isinstance(value, Mapping):

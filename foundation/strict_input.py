@@ -1,7 +1,6 @@
-"""What a request may hold: known names only, each of exactly its type.
+"""Strict input: only declared fields, each of exactly its type.
 
-Nothing is converted: "100" is no number, 1 no boolean, 3.0 no integer, so that a script's mistake is reported and
-not guessed at.
+Nothing is converted: "100" is not a number, 1 not a boolean, 3.0 not an integer. Mistakes are reported, not guessed.
 """
 
 from __future__ import annotations
@@ -118,7 +117,7 @@ def body_of(request: Request, serializer: type[S]) -> dict[str, Any]:
 
     Raises:
         ValidationError: a field is wrong.
-        LengthRequiredError: its size is not told.
+        LengthRequiredError: it has no Content-Length.
     """
     require_length(request)
     data = request.data

@@ -1,6 +1,6 @@
-"""Incidents and restored artifacts by what people know of them: an id, a name, the beginning of a digest.
+"""Searches incidents and restored artifacts by id, name, or the beginning of a digest.
 
-Each way to find an artifact has an index (migration 0002); `bundles.artifacts.search_sql` tells the ways.
+Each way to find an artifact has an index (migration 0002); see `bundles.artifacts.search_sql`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def artifacts_by(principal: Principal, text: str, *, hex_digits: str, limit: int
     Args:
         principal: without `rehydration.view_restoredincident` nothing is found.
         text: what was typed.
-        hex_digits: the same as lower-case hex digits alone; empty when it is no such thing.
+        hex_digits: the same as lower-case hex digits alone; empty if it is not hex.
         limit: how many at most.
     """
     if not principal.may("rehydration.view_restoredincident"):

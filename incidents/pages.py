@@ -66,7 +66,7 @@ def incident_page(request: HttpRequest, incident_id: str) -> HttpResponse:
     """Show what is known of one incident: timeline, alerts, artifacts, bundles, jobs and custody."""
     principal = of_request(request)
     bundles = bundle_services.page(principal, incident_id=incident_id, limit=LISTED)
-    view = summary.look(principal, incident_id, bundles=bundles, asked=request.GET.get("origin", ""))
+    view = summary.incident_view(principal, incident_id, bundles=bundles, asked=request.GET.get("origin", ""))
     context: dict[str, Any] = {
         "incident": view,
         "artifacts": _artifacts(view, request.GET.get("artifacts", "")),
@@ -126,7 +126,7 @@ def _event_row(point: TimelinePoint) -> dict[str, Any]:
         "point": point,
         "at": at,
         "iso": iso_of(point.at_us) if at else "",
-        "told": drawing.marked(point.time),
+        "recorded_time": drawing.marked(point.time),
         "has_text_beside": not _is_same(at, point.time),
         "phase": phase_words(point.phase),
         "severity": SEVERITIES[point.severity],
@@ -136,15 +136,15 @@ def _event_row(point: TimelinePoint) -> dict[str, Any]:
 
 
 def _shown(at: datetime) -> str:
-    """To the millisecond, or to the microsecond where the event tells it."""
+    """To the millisecond, or to the microsecond where the event has them."""
     return at.replace(tzinfo=None).isoformat(" ", "microseconds" if at.microsecond % 1000 else "milliseconds")
 
 
-def _is_same(at: str, told: str) -> bool:
+def _is_same(at: str, original: str) -> bool:
     """Whether the original text is the shown time in the same figures, which need not stand twice."""
-    figures, in_utc, rest = told.partition("Z")
+    figures, in_utc, rest = original.partition("Z")
     if not in_utc:
-        figures, in_utc, rest = told.partition("+00:00")
+        figures, in_utc, rest = original.partition("+00:00")
     whole = figures.replace("T", " ") + ("" if "." in figures else ".")
     return bool(in_utc) and not rest and whole.rstrip("0") == at.rstrip("0")
 
@@ -162,7 +162,7 @@ def _phase_row(lane: event_query.Lane, wanted: Filter, origin: str) -> dict[str,
 
 
 def _ways_out(wanted: Filter, view: IncidentView, gathered: event_query.Gathered) -> dict[str, str]:
-    """Where zooming out leads: three times the time around the same middle, all of the time, all phases, everything."""
+    """Links that widen the filter: zoom out by three, all phases, everything."""
     kept = view.kept
     if kept is None or not wanted.is_set:
         return {}

@@ -1,7 +1,7 @@
-"""What the page of one incident knows: where its evidence is read from, and what that evidence holds.
+"""Data of the incident page: where the evidence comes from, and what it contains.
 
-An incident has up to two evidences here: its newest bundle that carries a timeline, and what was restored. One is shown
-at a time and named; a bundle whose file failed its check, or is gone, gives way to what was restored.
+An incident has up to two origins of evidence: its newest bundle with a timeline, and what was restored. One is shown at
+a time; if the bundle's file failed verification or is missing, what was restored is preferred.
 """
 
 from __future__ import annotations
@@ -92,14 +92,16 @@ class IncidentView:
     def alerts_by_severity(self) -> list[tuple[str, int]] | None:
         """Alerts by severity, the worst first; None when they were not counted."""
         if self.origin == RESTORED:
-            told = self.restored.alerts_by_severity if self.restored else None
+            counted = self.restored.alerts_by_severity if self.restored else None
         else:
-            told = (self.bundle.counts or {}).get("alerts") if self.bundle else None
-        return None if told is None else [(name, told[name]) for name in reversed(SEVERITIES) if told.get(name)]
+            counted = (self.bundle.counts or {}).get("alerts") if self.bundle else None
+        return (
+            None if counted is None else [(name, counted[name]) for name in reversed(SEVERITIES) if counted.get(name)]
+        )
 
 
-def look(principal: Principal, incident_id: str, *, bundles: keyset.Page[Bundle], asked: str) -> IncidentView:
-    """Find out what is known of an incident, in one or two queries.
+def incident_view(principal: Principal, incident_id: str, *, bundles: keyset.Page[Bundle], asked: str) -> IncidentView:
+    """What is known of an incident, in a few queries.
 
     Args:
         principal: needs `bundles.view_bundle`.
@@ -129,7 +131,7 @@ def look(principal: Principal, incident_id: str, *, bundles: keyset.Page[Bundle]
 
 def _kept_with_restored(incident_id: str) -> QuerySet[KeptTimeline]:
     columns = {name: name for name in _RESTORED_COLUMNS}
-    restored = RestoredIncident.objects.filter(pk=OuterRef("incident_id")).values(told=JSONObject(**columns))
+    restored = RestoredIncident.objects.filter(pk=OuterRef("incident_id")).values(row=JSONObject(**columns))
     return KeptTimeline.objects.filter(incident_id=incident_id).annotate(restored=Subquery(restored))
 
 
@@ -140,12 +142,12 @@ def _restored(incident_id: str, kept: list[KeptTimeline]) -> RestoredIncident | 
     """What was restored; it came along with a kept timeline, if there is one."""
     if not kept:
         return RestoredIncident.objects.filter(pk=incident_id).first()
-    told = getattr(kept[0], "restored", None)
-    if told is None:
+    row = getattr(kept[0], "restored", None)
+    if row is None:
         return None
     model = RestoredIncident()
     for column in RestoredIncident._meta.fields:  # noqa: SLF001 # documented API
-        setattr(model, column.name, column.to_python(told[column.name]))
+        setattr(model, column.name, column.to_python(row[column.name]))
     return model
 
 

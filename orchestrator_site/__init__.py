@@ -1,1 +1,1 @@
-"""The site: settings, URLs, checks, metrics, health, error mapping, client certificates and the home page."""
+"""The site: settings, URLs, accounts, system checks, metrics, health, error mapping and the console's home page."""

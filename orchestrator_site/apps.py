@@ -5,14 +5,14 @@ from django.db.models.signals import post_migrate
 
 
 class SiteConfig(AppConfig):
-    """Connects what belongs to no single app."""
+    """Registers the site's checks and signal receivers."""
 
     name = "orchestrator_site"
     verbose_name = "Site"
 
     def ready(self) -> None:
-        """Register checks and signal receivers, and have the role groups filled after every migration."""
-        # They import models, which exist only now.
+        """Register checks and signal receivers; fill the role groups after every migration."""
+        # Imported here because they import models.
         from orchestrator_site.accounts import roles, session_age, throttle  # noqa: F401
         from orchestrator_site.configuration import checks, host_checks  # noqa: F401
 

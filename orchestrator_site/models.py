@@ -1,4 +1,4 @@
-"""What the site itself keeps: console sessions, details of API tokens, and when each person was last here."""
+"""Tables of the site: console sessions, details of API tokens, and the last visit of each user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from knox.models import AuthToken
 
 
 class ConsoleSession(AbstractBaseSession):
-    """One session of the console; its user stands beside it, so that all sessions of one person can be ended."""
+    """One session of the console, with its user, so that all sessions of a user can be ended."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="console_sessions"
@@ -21,7 +21,7 @@ class ConsoleSession(AbstractBaseSession):
     agent = models.TextField(blank=True, help_text="what the browser calls itself")
 
     class Meta:
-        """Table, and the right to see how the site is set up, which belongs to no row."""
+        """Table, and the permission to see the settings, which belongs to no row."""
 
         db_table = "orchestrator_sessions"
         default_permissions = ()
@@ -40,7 +40,7 @@ class ConsoleSession(AbstractBaseSession):
 
 
 class TokenDetails(models.Model):
-    """What knox does not keep of a token: its name, the role that bounds it, when and from where it was last used."""
+    """Details of a token that knox does not store: name, scope, time and address of its last use."""
 
     token = models.OneToOneField(AuthToken, on_delete=models.CASCADE, primary_key=True, related_name="details")
     name = models.TextField(blank=True)
@@ -49,7 +49,7 @@ class TokenDetails(models.Model):
     last_used_from = models.TextField(blank=True)
 
     class Meta:
-        """Seen by its owner alone."""
+        """Only its owner sees it."""
 
         db_table = "orchestrator_token_details"
         default_permissions = ()
@@ -60,14 +60,14 @@ class TokenDetails(models.Model):
 
 
 class Visit(models.Model):
-    """The visit of one user."""
+    """The current and the previous visit of one user."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True)
     seen_at = models.DateTimeField(help_text="the last page of this visit, to the minute")
     before_at = models.DateTimeField(null=True, help_text="the last page of the visit before; none at the first")
 
     class Meta:
-        """Read by its user's Home only."""
+        """Used only by the Home page of its user."""
 
         db_table = "orchestrator_visits"
         default_permissions = ()

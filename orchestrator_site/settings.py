@@ -1,4 +1,4 @@
-"""Django settings, all derived from `env.load`; nothing else reads the environment."""
+"""Django settings, all derived from `env.load`; no other module reads the environment."""
 
 import os
 from datetime import timedelta
@@ -25,7 +25,7 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# What the lower apps need to know, by the name of the variable it comes from.
+# Settings that the other apps read, named after their environment variables.
 VERSION = "1.0.0"
 VAR_DIR = ENV.var_dir
 OUTPUT_DIR = ENV.output_dir
@@ -40,7 +40,7 @@ ORCH_LEASE_SECONDS = ENV.lease_s
 ORCH_JOB_LIMITS = ENV.job_limits
 ORCH_DISK_RESERVE_BYTES = ENV.disk_reserve_mb * 1024 * 1024
 ORCH_HEARTBEAT_SECONDS = ENV.heartbeat_s
-ORCH_KEEP_DAYS = {  # how long a job is kept after it ended so; 0 means for ever
+ORCH_KEEP_DAYS = {  # how long an ended job is kept, by status; 0 means for ever
     "completed": ENV.keep_completed_days,
     "failed": ENV.keep_failed_days,
     "cancelled": ENV.keep_cancelled_days,
@@ -91,9 +91,9 @@ MIDDLEWARE = [
     "foundation.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "orchestrator_site.web.no_store.NoStoreMiddleware",  # inside of it: static files alone may be kept
+    "orchestrator_site.web.no_store.NoStoreMiddleware",  # after WhiteNoise: only static files may be cached
     "csp.middleware.CSPMiddleware",
-    "orchestrator_site.errors.problems.ProblemsMiddleware",  # inside of these, so that errors carry their headers too
+    "orchestrator_site.errors.problems.ProblemsMiddleware",  # after these: errors get their headers too
     "orchestrator_site.web.hosts.HostMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -124,7 +124,7 @@ TEMPLATES = [
 
 
 def _database() -> dict[str, Any]:
-    """Where PostgreSQL is: the server that DB_HOST names, or the embedded one, started when it is asleep."""
+    """Connection settings of the server named by DB_HOST, or of the embedded one, started if it is not running."""
     host = ENV.db_host
     if ENV.uses_embedded_database:
         host = embedded_postgres.ensure_running(ENV.var_dir / "postgres", ENV.db_name)
@@ -137,7 +137,7 @@ def _database() -> dict[str, Any]:
         "PASSWORD": ENV.db_pass,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        "DISABLE_SERVER_SIDE_CURSORS": ENV.db_pooled,  # they outlive a transaction, and with it the proxy's promise
+        "DISABLE_SERVER_SIDE_CURSORS": ENV.db_pooled,  # a pooling proxy does not support them
         "OPTIONS": {"connect_timeout": 5, "application_name": "ransomeye-orchestrator"},
         "TEST": {"TEMPLATE": "template0"},
     }
@@ -152,16 +152,16 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 AUTHENTICATION_BACKENDS = [
-    "orchestrator_site.accounts.throttle.ThrottledBackend",  # first: it only keeps people out
+    "orchestrator_site.accounts.throttle.ThrottledBackend",  # first: it only refuses
     "django.contrib.auth.backends.ModelBackend",
 ]
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # so that nobody locks a colleague out from elsewhere
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]  # so that an account cannot be locked from another address
 AXES_FAILURE_LIMIT = ENV.sign_in_failures
 AXES_COOLOFF_TIME = timedelta(minutes=ENV.sign_in_cool_off_minutes)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or trying on would keep the account locked for ever
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # or further attempts would keep the account locked for ever
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = (
-    "orchestrator_site.accounts.throttle.address_of"  # the peer, as everywhere; no header is believed
+    "orchestrator_site.accounts.throttle.address_of"  # the peer's address; headers are not trusted
 )
 AXES_DISABLE_ACCESS_LOG = True  # custody records sign-ins
 AXES_ENABLE_ADMIN = False  # unlocking goes through `unlock_sign_in`, which custody records
@@ -175,7 +175,7 @@ AXES_SENSITIVE_PARAMETERS = [
     "csrfmiddlewaretoken",
 ]
 SILENCED_SYSTEM_CHECKS = [
-    "axes.W002",  # its middleware would answer a lockout with another status than any other failure
+    "axes.W002",  # its middleware would make a lockout distinguishable by its status
 ]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "home"
@@ -186,11 +186,11 @@ SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
-# Loopback development speaks plain HTTP; everywhere else TLS ends in front of the service.
+# Development on loopback uses plain HTTP; elsewhere TLS ends in front of the service.
 SESSION_COOKIE_SECURE = not ENV.is_development
 CSRF_COOKIE_SECURE = not ENV.is_development
-# Said over TLS alone: behind a proxy on this machine, whose X-Forwarded-Proto gunicorn believes, and with MTLS_ENABLED.
-# Subdomains are not ours to speak for.
+# Sent over TLS only: behind a proxy on this machine, whose X-Forwarded-Proto gunicorn trusts, and with MTLS_ENABLED.
+# Subdomains are not included: they may belong to other services.
 SECURE_HSTS_SECONDS = 0 if ENV.is_development else 365 * 24 * 3600
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -204,11 +204,11 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF],
         "img-src": [SELF],
         "connect-src": [SELF],
-        "worker-src": [NONE],  # but where a file is hashed, see bundles.console.file_pages
+        "worker-src": [NONE],  # except where a file is hashed: bundles.console.file_pages
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
-        # Not report-to: browsers hold such reports back for a minute, and some know this one alone.
+        # Not report-to: browsers delay those reports by a minute, and some support only report-uri.
         "report-uri": ["/csp-report"],
     },
 }
@@ -221,16 +221,16 @@ WHITENOISE_AUTOREFRESH = False
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "orchestrator_site.accounts.authentication.KnoxToken",  # first: its challenge is the one that a 401 names
+        "orchestrator_site.accounts.authentication.KnoxToken",  # first: a 401 carries its challenge
         "orchestrator_site.accounts.authentication.ClientCertificate",
         "orchestrator_site.accounts.authentication.ConsoleSession",
         "orchestrator_site.accounts.authentication.LoopbackCaller",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["orchestrator_site.accounts.authentication.HoldsARole"],
+    "DEFAULT_PERMISSION_CLASSES": ["orchestrator_site.accounts.authentication.HasRole"],
     "DEFAULT_PARSER_CLASSES": ["foundation.json_body.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "foundation.json_body.AlwaysJson",
-    "DEFAULT_METADATA_CLASS": None,  # OPTIONS would describe calls to whoever asks; /schema does it for callers
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS would describe calls to anyone; /schema does so for signed-in callers
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orchestrator_site.errors.problems.of_exception",
     "URL_FORMAT_OVERRIDE": None,
@@ -242,15 +242,15 @@ REST_KNOX: dict[str, Any] = {
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "RansomEye Orchestrator",
-    "DESCRIPTION": "Turns an incident into one signed bundle, proves it, and puts it back. Errors: docs/api.md.",
+    "DESCRIPTION": "Packs an incident into one signed bundle, verifies it, and restores it. Errors: docs/api.md.",
     "VERSION": VERSION,
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "AUTHENTICATION_WHITELIST": [],  # orchestrator_site.web.openapi describes what identifies a caller
+    "AUTHENTICATION_WHITELIST": [],  # orchestrator_site.web.openapi describes the authentication
     "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.models.Status"},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "orchestrator_site.web.openapi.describe_the_rest",
+        "orchestrator_site.web.openapi.add_errors_and_health",
     ],
 }
 

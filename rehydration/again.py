@@ -1,4 +1,4 @@
-"""A restore asked for once more is a preview of its bundle: the restore itself is confirmed by a person each time."""
+"""Repeats a restore as a preview of its bundle: a user confirms each restore."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ class RehydrationConfig(AppConfig):
     verbose_name = "Rehydration"
 
     def ready(self) -> None:
-        """Tell the apps below what this one adds; its modules need the models, so they are imported here."""
+        """Register with the apps below; imported here because the modules need the models."""
         from bundles.sources import collect
         from bundles.storage import store_identity
         from jobs.queue import registry

@@ -1,7 +1,7 @@
 """The artifact store: files at FORENSIC_STORAGE_PATH/<incident_id>/<artifact_id>/<name>.
 
 Every step below the store goes by directory handle and follows no link. A file is put in place by a hard link, which
-never replaces what is there; what is in the way is told, not touched.
+never replaces an existing file; a conflict is reported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class FileState:
-    """What is at a file's place: `verdict` is new (nothing), equal or conflict; `reason` tells the conflict.
+    """The state of a file's place: `verdict` is new (nothing), equal or conflict; `reason` describes the conflict.
 
     `sha256` is that of the file found, empty where none was read.
     """
@@ -55,25 +55,25 @@ def state_of(root: Path, stored_path: str, size: int, sha256: str, on_bytes: Cal
         stored_path: relative to it.
         size: bytes that the file must have.
         sha256: hex digest that it must have.
-        on_bytes: told of each block read, with its size.
+        on_bytes: called with the size of each block read.
     """
     try:
         with open_file(root, stored_path) as file:
             found_bytes = os.fstat(file.fileno()).st_size
             if found_bytes != size:
-                return FileState("conflict", f"another file of {found_bytes} bytes is in its place")
+                return FileState("conflict", f"a different file of {found_bytes} bytes is in its place")
             found = digest_of(file, on_bytes)
     except FileNotFoundError:
         return FileState("new")
     except NotPlainError:
-        return FileState("conflict", "a link or something else that is no plain file is in its place")
+        return FileState("conflict", "a link or another non-regular file is in its place")
     if found != sha256:
-        return FileState("conflict", "another file of the same size is in its place", found)
+        return FileState("conflict", "a different file of the same size is in its place", found)
     return FileState("equal", sha256=found)
 
 
 def digest_of(file: BinaryIO, on_bytes: Callable[[int], None]) -> str:
-    """SHA-256 (hex) of the rest of `file`, telling each block's size as it goes."""
+    """SHA-256 (hex) of the rest of `file`, reporting the size of each block."""
     digest = hashlib.sha256()
     while block := file.read(BLOCK_BYTES):
         digest.update(block)

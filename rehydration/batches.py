@@ -1,4 +1,4 @@
-"""Rows in handfuls: enough at once for the database, bounded in memory."""
+"""Splits rows into batches: large enough for the database, bounded in memory."""
 
 from __future__ import annotations
 

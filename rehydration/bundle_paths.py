@@ -1,7 +1,7 @@
-"""From what a caller names to a bundle file of ours.
+"""Resolves the bundle path of a request to a file in OUTPUT_DIR.
 
 A path counts only when every folder on its way below OUTPUT_DIR is a folder and its end a regular file, each reached
-by handle without following links. Every refusal reads the same, so none tells what exists on the disk.
+by handle without following links. Every refusal has the same message, so that none reveals what exists.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class RestoreRequestError(RestoreError):
 
 
 class BundlePathInvalidError(RestoreError):
-    """The path does not lead to a bundle file of ours. One message for every cause, so it tells nothing of the disk."""
+    """The path does not lead to a bundle file of ours. One message for every cause, so that it reveals nothing."""
 
     code = "bundle_path_invalid"
 

@@ -1,7 +1,7 @@
 """The job that restores a bundle: verify, plan, restore, reconcile.
 
 Nothing of a bundle is used before all of it is verified. Files are put in place first, rows only in the transaction
-that completes the job: an attempt that dies or loses its lease leaves nothing that the next one does not find equal.
+that completes the job: whatever an interrupted attempt leaves, the next one finds equal.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def rehydrate(ctx: JobContext) -> JobResult:
                 attempt.restore_files()
                 attempt.reconcile()
         except (BundleRejectedError, BundlePathInvalidError, PermanentError, RecordError) as error:
-            attempt.tell_failure(error.code)
+            attempt.record_failure(error.code)
             raise
         cleanup = stack.pop_all().close
     return JobResult(result=attempt.result(), register=lambda: attempt.register(cleanup), discard=cleanup)
@@ -96,7 +96,7 @@ class _Attempt:
         return (self._extracted.report.sha256 if self._extracted else None) or ""
 
     def verify(self, stack: ExitStack) -> None:
-        """Verify the bundle and unpack it where nothing counts yet."""
+        """Verify the bundle and unpack it into staging."""
         ctx = self.ctx
         ctx.progress("verifying")
         if not self.verify_signature and not settings.ORCH_ALLOW_UNSIGNED_RESTORE:
@@ -110,23 +110,23 @@ class _Attempt:
             )
         self._contents = Contents(self._extracted.directory, self._extracted.manifest.manifest, folder)
         self.incident_id = self.manifest.incident_id
-        # Known only now when the request named a file: the job belongs to the incident's page from here on.
+        # If the request named a file, the incident id is known only now.
         Job.objects.filter(job_id=ctx.job_id, lease_token=ctx.lease_token).update(incident_id=self.incident_id)
         ctx.log("info", "the bundle is verified", sha256=self.bundle_sha256, signature_checked=self.verify_signature)
 
     def lock(self, stack: ExitStack) -> None:
-        """Wait until no other restore of this incident is under way."""
+        """Wait until no other restore of this incident is running."""
         note = "waiting for another restore of this incident"
         incident_lock.acquire(self.incident_id, lambda: self.ctx.progress("planning", unit="records", note=note))
         stack.callback(incident_lock.release, self.incident_id)
 
     def make_plan(self) -> None:
-        """Compare with the target; stop when what was confirmed is no longer what would happen."""
+        """Compute the plan; stop if it differs from the confirmed one."""
         count = _Counter(lambda done: self.ctx.progress("planning", done, unit="records"))
         made = plan.compute(self.contents, self.bundle_sha256, self.store, count, lambda _: self.ctx.check())
         self._plan = made
         if self.confirmed_digest and self.confirmed_digest != made.digest:
-            message = "The target has changed since this plan was made; look at the new plan and confirm that one."
+            message = "The target has changed since this plan was made. Make a new preview and confirm it."
             raise PermanentError("plan_changed", message)
         if not self.dry_run:
             self._refuse(list(made.problems))
@@ -139,14 +139,14 @@ class _Attempt:
         restore.place_files(self.plan, self.contents, self.store, count)
 
     def reconcile(self) -> None:
-        """Read every file again; refuse to record what is not there."""
+        """Read every file again; fail if one is missing or different."""
         total = sum(file.entry.size for file in self.plan.files.values())
         self.ctx.progress("reconciling", 0, total)
         count = _Counter(lambda done: self.ctx.progress("reconciling", done, total))
         self._refuse(reconcile.file_problems(self.plan, self.store, count))
 
     def register(self, cleanup: Callable[[], None]) -> None:
-        """Add the rows and tell custody, in the transaction that completes the job."""
+        """Add the rows and record custody events, in the transaction that completes the job."""
         store_identity.hold(store_identity.BUNDLES, store_identity.ARTIFACTS)
         if not self.dry_run:
             origin = restore.Origin(
@@ -156,20 +156,20 @@ class _Attempt:
             )
             restore.add_rows(self.plan, self.contents, origin)
         checked = "bundle.verified" if self.verify_signature else "signature.skipped"
-        self._tell(checked, "bundle", self.bundle_name, digest=self.bundle_sha256)
+        self._record(checked, "bundle", self.bundle_name, digest=self.bundle_sha256)
         if not self.dry_run:
-            self._tell("incident.restored", "incident", self.incident_id, digest=self.manifest.content_digest)
+            self._record("incident.restored", "incident", self.incident_id, digest=self.manifest.content_digest)
         transaction.on_commit(cleanup, robust=True)
 
-    def tell_failure(self, code: str) -> None:
-        """Leave a line in custody for a restore that was refused."""
+    def record_failure(self, code: str) -> None:
+        """Record a refused restore in custody."""
         if self._contents is None:
-            self._tell("bundle.verify_failed", "bundle", self.bundle_name, outcome=code)
+            self._record("bundle.verify_failed", "bundle", self.bundle_name, outcome=code)
         if not self.dry_run:
             object_id = self.incident_id or str(self.ctx.job_id)
             digest = self.manifest.content_digest if self._contents else ""
             kind = "incident" if self.incident_id else "job"
-            self._tell("incident.restore_failed", kind, object_id, digest=digest, outcome=code)
+            self._record("incident.restore_failed", kind, object_id, digest=digest, outcome=code)
 
     def result(self) -> dict[str, Any]:
         """The job's result."""
@@ -192,20 +192,20 @@ class _Attempt:
             "reconciled": None if self.dry_run else {
                 "records": rows, "files": files[NEW] + files[EQUAL], "ok": True, "problems": [],
             },
-            "problems": list(self.plan.problems[: reconcile.PROBLEMS_TOLD]),
+            "problems": list(self.plan.problems[: reconcile.MAX_PROBLEMS_REPORTED]),
         }  # fmt: skip
 
     def _refuse(self, problems: list[str]) -> None:
-        if problems:  # files that are missing because the disk is are no problem of the incident's
+        if problems:  # missing files may mean that the disk is not mounted, which is a different error
             store_identity.require(store_identity.ARTIFACTS)
-        for problem in problems[: reconcile.PROBLEMS_TOLD]:
+        for problem in problems[: reconcile.MAX_PROBLEMS_REPORTED]:
             self.ctx.log("error", problem)
         if problems:
-            more = f" ({len(problems)} problems in all; see the log)" if len(problems) > 1 else ""
-            message = f"Records and files do not belong together: {problems[0]}{more}."
+            more = f" ({len(problems)} problems in total; see the log)" if len(problems) > 1 else ""
+            message = f"Records and files do not match: {problems[0]}{more}."
             raise PermanentError("reconcile_failed", message)
 
-    def _tell(self, action: str, kind: str, object_id: str, *, digest: str = "", outcome: str = "ok") -> None:
+    def _record(self, action: str, kind: str, object_id: str, *, digest: str = "", outcome: str = "ok") -> None:
         details: dict[str, Any] = {"job_id": str(self.ctx.job_id), "dry_run": self.dry_run}
         if self.bundle_sha256:
             details["bundle_sha256"] = self.bundle_sha256
@@ -219,7 +219,7 @@ class _Attempt:
 
 @dataclass
 class _Counter:
-    """Adds up what it is told, and passes the sum on."""
+    """Adds up numbers and reports the sum."""
 
     report: Callable[[int], None]
     done: int = 0
@@ -232,7 +232,7 @@ class _Counter:
 
 @contextmanager
 def _as_job_errors() -> Iterator[None]:
-    """Say of each failure whether another try can help."""
+    """Convert errors to job errors that say whether a retry can help."""
     try:
         yield
     except (BundleRejectedError, RecordError) as error:
@@ -240,12 +240,12 @@ def _as_job_errors() -> Iterator[None]:
     except StoreMismatchError as error:
         raise RetryableError(error.code, str(error)) from error
     except BundlePathInvalidError as error:
-        raise PermanentError(error.code, "The bundle file is no longer where the request found it.") from error
+        raise PermanentError(error.code, "The bundle file is no longer there.") from error
     except CannotCheckError as error:
         if isinstance(error.__cause__, OSError) and is_disk_full(error.__cause__):
-            raise RetryableError("storage_full", "There is no room to unpack the bundle.") from error
+            raise RetryableError("storage_full", "There is not enough space to unpack the bundle.") from error
         raise RetryableError(error.code, error.detail) from error
     except OSError as error:
         if is_disk_full(error):
-            raise RetryableError("storage_full", "There is no room for the incident's files.") from error
+            raise RetryableError("storage_full", "There is not enough space for the incident's files.") from error
         raise RetryableError("storage_error", f"The artifact store cannot be used: {error.strerror}.") from error

@@ -1,7 +1,7 @@
-"""One restore of an incident at a time, in the whole deployment; readers of it side by side, but not beside a restore.
+"""A read-write lock per incident for the whole deployment: one restore, or any number of readers.
 
 An advisory lock of the database session: it is held from planning until the completing transaction has committed,
-and the database itself lets go of it when the worker dies.
+and the database releases it when the worker dies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAUSE_S = 0.25
 
 
 def acquire(incident_id: str, waiting: Callable[[], None], *, shared: bool = False) -> None:
-    """Take the lock, waiting for whoever holds it.
+    """Acquire the lock, waiting if necessary.
 
     Args:
         incident_id: the incident.
@@ -27,7 +27,7 @@ def acquire(incident_id: str, waiting: Callable[[], None], *, shared: bool = Fal
         shared: for reading, which many may do at once.
 
     Raises:
-        PermanentError: the database is reached through a pool, where a session's lock would be anybody's.
+        PermanentError: the database is reached through a pool, which does not support session locks.
     """
     if settings.ORCH_DB_POOLED:
         raise PermanentError(
@@ -41,7 +41,7 @@ def acquire(incident_id: str, waiting: Callable[[], None], *, shared: bool = Fal
 
 
 def release(incident_id: str, *, shared: bool = False) -> None:
-    """Let go of the lock, if this session holds it."""
+    """Release the lock, if this session holds it."""
     _ask("SELECT pg_advisory_unlock_shared(%s)" if shared else "SELECT pg_advisory_unlock(%s)", incident_id)
 
 

@@ -1,4 +1,4 @@
-"""Which records of a bundle are new here, which are here already, and which stand against another of the same id.
+"""Decides which records of a bundle are new, equal to a stored one, or in conflict with one of the same id.
 
 Ids are what a source says: they may occur twice, be of any JSON type, or be absent. So records of one id are compared
 as a group. A record of the bundle is *equal* when the database holds an equal one that no record of the bundle before
@@ -48,12 +48,12 @@ class Stored:
 
 @dataclass(frozen=True)
 class Match(Generic[R]):
-    """What became of one record.
+    """The verdict on one record.
 
     Attributes:
         row: the record of the bundle.
         verdict: new, equal or conflict.
-        stored: the equal record, or the first that it stands against; None for a new one.
+        stored: the equal record, or the first that it conflicts with; None for a new one.
         occurrence: under which a new record is added.
     """
 
@@ -75,8 +75,8 @@ class _Group:
         self.left.setdefault(stored.digest, []).append(stored)
         self.next_occurrence = max(self.next_occurrence, stored.occurrence + 1)
 
-    def find_what_stands_against(self, brought: Mapping[str, int]) -> None:
-        """Note the first stored record that none of the bundle is equal to; `brought` counts those by digest."""
+    def find_conflict(self, brought: Mapping[str, int]) -> None:
+        """Find the first stored record that equals none of the bundle; `brought` counts those by digest."""
         spare = (stored for digest, held in self.left.items() for stored in held[brought.get(digest, 0) :])
         self.against = min(spare, key=lambda stored: stored.occurrence, default=None)
 
@@ -124,7 +124,7 @@ class Matcher:
             if group is not None:  # else the same text as another type of id
                 group.add(Stored(digest, occurrence, tuple(columns)))
         for key, group in groups.items():
-            group.find_what_stands_against(brought[key])
+            group.find_conflict(brought[key])
             if key in self._repeated:
                 self._kept[key] = group
         return [(self._kept.get(row.key) or groups[row.key]).judge(row) for row in batch]

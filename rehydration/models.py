@@ -12,8 +12,8 @@ class RestoredIncident(models.Model):
 
     `missing` is what no bundle restored so far has carried. `left_out` is what a bundle carried and a restore could not
     put beside what was here: SHA-256 of the bundle → source → how many records and files. `bundle_sha256`,
-    `content_digest`, `restored_at` and `restored_by` tell of the first restore. `has_alerts` and `has_artifacts` tell a
-    list that was empty from one that no bundle carried.
+    `content_digest`, `restored_at` and `restored_by` belong to the first restore. `has_alerts` and `has_artifacts`
+    distinguish an empty list from one that no bundle contained.
     """
 
     incident_id = models.TextField(primary_key=True)

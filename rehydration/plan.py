@@ -23,7 +23,7 @@ from rehydration.records import ArtifactRow, Contents
 TABLES = ("timeline", "events", "alerts", "artifacts", "files")
 CONFLICTS_LISTED = 200
 
-Beat = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Plan:
         counts: table → new, equal, conflict → rows (for `files`: files).
         conflicts: the first 200, each `{table, key, reason}`.
         conflict_total: how many there are.
-        digest: SHA-256 (hex) that stands for all of it.
+        digest: SHA-256 (hex) of the plan.
         files: the files to place (new) or to leave (equal), by the path in the bundle.
         held_back: positions of artifact records that are not added since their file is in conflict.
-        problems: why the bundle's own records and files do not belong together; nothing is restored then.
+        problems: why the bundle's records and files do not match; nothing is restored then.
     """
 
     counts: dict[str, dict[str, int]]
@@ -78,7 +78,7 @@ class _Ledger:
     digest: Any = field(default_factory=hashlib.sha256)
 
     def note(self, table: str, key: str, verdict: str, reason: str = "", found: str = "") -> None:
-        """Count one verdict; `found` tells what stands in the way, so that another thing there is another plan."""
+        """Count one verdict; `found` is the digest of the conflicting item, which is part of the plan."""
         self.counts[table][verdict] += 1
         self.digest.update(canonical_json([table, key, verdict, reason, found]))
         if verdict == CONFLICT:
@@ -87,15 +87,15 @@ class _Ledger:
                 self.conflicts.append({"table": table, "key": key, "reason": reason})
 
 
-def compute(contents: Contents, bundle_sha256: str, store: Path, on_rows: Beat, on_bytes: Beat) -> Plan:
+def compute(contents: Contents, bundle_sha256: str, store: Path, on_rows: OnProgress, on_bytes: OnProgress) -> Plan:
     """Compare a verified bundle with the database and the artifact store.
 
     Args:
         contents: the extracted bundle.
         bundle_sha256: of the bundle file, hex.
         store: the artifact store.
-        on_rows: told how many rows have just been compared.
-        on_bytes: told how many bytes of stored files have just been read.
+        on_rows: called with the number of rows just compared.
+        on_bytes: called with the number of bytes of stored files just read.
     """
     incident_id = contents.manifest.incident_id
     planner = _Planner(contents, incident_id, store, on_rows, on_bytes)
@@ -104,7 +104,7 @@ def compute(contents: Contents, bundle_sha256: str, store: Path, on_rows: Beat, 
     planner.alerts()
     planner.artifacts()
     ledger = planner.ledger
-    told = {
+    digested = {
         "bundle_sha256": bundle_sha256,
         "incident_id": incident_id,
         "counts": ledger.counts,
@@ -114,7 +114,7 @@ def compute(contents: Contents, bundle_sha256: str, store: Path, on_rows: Beat, 
         counts=ledger.counts,
         conflicts=ledger.conflicts,
         conflict_total=ledger.conflict_total,
-        digest=hashlib.sha256(canonical_json(told)).hexdigest(),
+        digest=hashlib.sha256(canonical_json(digested)).hexdigest(),
         files=ledger.files,
         held_back=frozenset(ledger.held_back),
         problems=tuple(ledger.problems),
@@ -126,12 +126,12 @@ def _sha256(record: str) -> str:
 
 
 def matcher_of_alerts(incident_id: str, contents: Contents) -> Matcher:
-    """What judges the bundle's alerts."""
+    """The matcher for the bundle's alerts."""
     return Matcher(Alert.objects.filter(incident_id=incident_id), "alert_id", contents.repeated_alerts())
 
 
 def matcher_of_artifacts(incident_id: str, contents: Contents) -> Matcher:
-    """What judges the bundle's artifact records; `stored_path` and `sha256` of a stored one are told."""
+    """The matcher for the bundle's artifact records; stored rows include `stored_path` and `sha256`."""
     rows = ArtifactRecord.objects.filter(incident_id=incident_id)
     return Matcher(rows, "artifact_id", contents.repeated_artifacts(), ("stored_path", "sha256"))
 
@@ -143,8 +143,8 @@ class _Planner:
     contents: Contents
     incident_id: str
     store: Path
-    on_rows: Beat
-    on_bytes: Beat
+    on_rows: OnProgress
+    on_bytes: OnProgress
     ledger: _Ledger = field(default_factory=_Ledger)
 
     def timeline(self) -> None:
@@ -159,11 +159,11 @@ class _Planner:
         elif stored == header:
             self.ledger.note("timeline", "header", EQUAL)
         else:
-            reason = "the database holds another timeline header; its own is kept"
+            reason = "the database has a different timeline header, which is kept"
             self.ledger.note("timeline", "header", CONFLICT, reason, _sha256(stored))
 
     def events(self) -> None:
-        """Judge the events, and whether those found stand in the bundle's order."""
+        """Judge the events, and whether the stored ones are in the bundle's order."""
         in_order, last = True, -1
         for batch in batches(self.contents.events()):
             digests = [row.digest for row in batch]
@@ -177,7 +177,7 @@ class _Planner:
                     in_order, last = in_order and place > last, place
             self.on_rows(len(batch))
         if not in_order:
-            reason = "the database holds these events in another order; its own is kept"
+            reason = "the database has these events in a different order, which is kept"
             self.ledger.note("timeline", "order of events", CONFLICT, reason)
 
     def alerts(self) -> None:
@@ -185,12 +185,12 @@ class _Planner:
         matcher = matcher_of_alerts(self.incident_id, self.contents)
         for batch in batches(self.contents.alerts()):
             for match in matcher.judge(batch):
-                reason = "the database holds another alert with this id; its own is kept"
+                reason = "the database has a different alert with this id, which is kept"
                 self._note("alerts", match, reason)
             self.on_rows(len(batch))
 
     def artifacts(self) -> None:
-        """Judge the artifact records with their files, then the files that no record tells of."""
+        """Judge the artifact records with their files, then the files without a record."""
         matcher = matcher_of_artifacts(self.incident_id, self.contents)
         judged: dict[str, str] = {}
         for batch in batches(self.contents.artifacts()):
@@ -199,7 +199,7 @@ class _Planner:
             self.on_rows(len(batch))
         for entry in self.contents.artifact_files():
             if entry.path not in judged:
-                reason = "no record in the bundle tells of this file; it is not restored"
+                reason = "no record in the bundle describes this file; it is not restored"
                 self.ledger.note("files", entry.path, CONFLICT, reason)
 
     def _artifact(self, match: Match[ArtifactRow], judged: dict[str, str]) -> None:
@@ -215,8 +215,8 @@ class _Planner:
                 self.ledger.problems.append(f"artifact {row.key} has a record but no file")
             self._record(match)
             return
-        if row.told_sha256 not in {"", entry.sha256}:
-            self.ledger.problems.append(f"artifact {row.key}: its record tells of another SHA-256 than its file has")
+        if row.recorded_sha256 not in {"", entry.sha256}:
+            self.ledger.problems.append(f"artifact {row.key}: the SHA-256 in its record differs from that of its file")
         if entry.path not in judged:
             judged[entry.path] = self._file(match, entry)
         if match.verdict == NEW and judged[entry.path] == CONFLICT:
@@ -227,14 +227,14 @@ class _Planner:
             self._record(match)
 
     def _file(self, match: Match[ArtifactRow], entry: FileEntry) -> str:
-        """Judge a file, for the first record that tells of it."""
+        """Judge a file, for its first record."""
         place = f"{self.incident_id}/{entry.artifact_id}/{entry.path.rsplit('/', 1)[-1]}"
         state = artifacts.state_of(self.store, place, entry.size, entry.sha256, self.on_bytes)
         verdict, reason = state.verdict, state.reason
         known = match.stored.columns if match.stored else ("", "")  # stored_path and sha256
         if match.verdict == CONFLICT and verdict == NEW and known != (place, entry.sha256):
             verdict, reason = CONFLICT, "its record is in conflict; the file is not restored"
-        # A file that is there while its record does not know of it is news to the database.
+        # A stored file that its record does not name yet is new to the database.
         news = match.verdict == EQUAL and not known[0]
         self.ledger.note("files", place, NEW if news else verdict, reason, state.sha256)
         if verdict != CONFLICT or match.verdict == EQUAL:
@@ -242,7 +242,7 @@ class _Planner:
         return verdict
 
     def _record(self, match: Match[ArtifactRow]) -> None:
-        self._note("artifacts", match, "the database holds another record with this id; its own is kept")
+        self._note("artifacts", match, "the database has a different record with this id, which is kept")
 
     def _note(self, table: str, match: Match[Any], reason: str) -> None:
         if match.verdict == CONFLICT and match.stored is not None:

@@ -1,6 +1,6 @@
 """The end of a restore: does every artifact record that the bundle carries have its file, with its digest?
 
-Asked of the disk, by reading every file again; what the steps before believe they did counts for nothing.
+Reads every file from disk again instead of relying on the earlier steps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rehydration import artifacts
 from rehydration.matching import EQUAL
 from rehydration.plan import Plan
 
-PROBLEMS_TOLD = 50
+MAX_PROBLEMS_REPORTED = 50
 
 
 def file_problems(plan: Plan, store: Path, on_bytes: Callable[[int], None]) -> list[str]:
@@ -21,7 +21,7 @@ def file_problems(plan: Plan, store: Path, on_bytes: Callable[[int], None]) -> l
     Args:
         plan: as carried out.
         store: the artifact store.
-        on_bytes: told how many bytes have just been read.
+        on_bytes: called with the number of bytes just read.
     """
     problems = []
     for file in plan.files.values():

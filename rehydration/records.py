@@ -1,4 +1,4 @@
-"""An extracted bundle read as rows: each record with the key that says which one it is.
+"""Reads an extracted bundle as rows: each record with its key.
 
 Each member is parsed once, into rows in a scratch file that are read one at a time as often as needed; only the keys
 that occur more than once are held in memory. A row's `record` is the canonical line and nothing else decides equality.
@@ -69,13 +69,13 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactRow:
-    """One artifact record, the SHA-256 it tells of, and its file in the manifest, if the bundle carries the file."""
+    """One artifact record, the SHA-256 in it, and its file in the manifest, if the bundle has the file."""
 
     key: Key
     digest: str
     position: int
     name: str
-    told_sha256: str
+    recorded_sha256: str
     record: str
     file: FileEntry | None
 
@@ -124,9 +124,9 @@ class Contents:
 
     def artifacts(self) -> Iterator[ArtifactRow]:
         """The artifact records in the order of the bundle."""
-        for position, (key, digest, name, told_sha256, record) in enumerate(_read(self._artifact_rows.path)):
+        for position, (key, digest, name, recorded_sha256, record) in enumerate(_read(self._artifact_rows.path)):
             made = Key(*key.split(" ", 1))
-            yield ArtifactRow(made, digest, position, name, told_sha256, record, self._file_of(made.text, record))
+            yield ArtifactRow(made, digest, position, name, recorded_sha256, record, self._file_of(made.text, record))
 
     def repeated_alerts(self) -> Mapping[Key, Counter[str]]:
         """How often each digest occurs, for each id that more than one alert has."""
@@ -173,7 +173,7 @@ class Contents:
         return iter_array(self.directory / member) if self.has(member) else iter(())
 
     def _file_of(self, artifact_id: str, record: str) -> FileEntry | None:
-        """The file that the record tells of: the one at its name's path, or the only one of its id."""
+        """The file of the record: the one at the path for its name, or the only one with its id."""
         files = self._files_by_id.get(artifact_id, [])
         if len(files) > 1:
             path = paths.artifact_path(artifact_id, str(parse_record(record).get("name") or ""))

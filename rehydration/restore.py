@@ -71,7 +71,7 @@ class Origin:
 
 
 def place_files(plan: Plan, contents: Contents, store: Path, on_file: Callable[[int], None]) -> None:
-    """Put the plan's new files in place; `on_file` is told each one's size.
+    """Put the plan's new files in place; `on_file` is called with the size of each.
 
     Raises:
         RetryableError: `target_changed`: something took a file's place since the plan was made.
@@ -115,7 +115,7 @@ def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
         if count != planned[table]:
             raise RetryableError("target_changed", f"The database changed while the restore ran (table {table}).")
     _complete_records(incident_id, contents, plan)
-    _tell_incident(plan, contents, origin, added)
+    _update_incident(plan, contents, origin, added)
     _keep_timeline(incident_id, changed=bool(added["events"]))
 
 
@@ -181,8 +181,8 @@ def _complete_records(incident_id: str, contents: Contents, plan: Plan) -> None:
         _execute(_FILES_FOUND, [*_columns(batch, columns), incident_id])
 
 
-def _tell_incident(plan: Plan, contents: Contents, origin: Origin, added: dict[str, int]) -> None:
-    """Keep the incident's own row true: what it holds, what no bundle has brought so far, and what was left out."""
+def _update_incident(plan: Plan, contents: Contents, origin: Origin, added: dict[str, int]) -> None:
+    """Update the incident's row: its counts, what no bundle has contained so far, and what was left out."""
     manifest = contents.manifest
     row = RestoredIncident.objects.select_for_update().filter(pk=manifest.incident_id).first()
     missing = [dict(gap) for gap in manifest.missing]
@@ -222,9 +222,9 @@ def _left_out(plan: Plan) -> dict[str, int]:
 
 
 def _alerts_by_severity(incident_id: str) -> dict[str, int]:
-    told = Alert.objects.filter(incident_id=incident_id).order_by().values_list("severity").annotate(Count("pk"))
+    rows = Alert.objects.filter(incident_id=incident_id).order_by().values_list("severity").annotate(Count("pk"))
     counted: Counter[str] = Counter()
-    for severity, alerts in told:
+    for severity, alerts in rows:
         counted[SEVERITIES[severity_of(severity)]] += alerts
     return dict(counted)
 

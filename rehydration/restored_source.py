@@ -35,7 +35,7 @@ ROWS_AT_ONCE = 1000
 SOURCE_OF = {paths.TIMELINE: "timeline", paths.ALERTS: "alerts", paths.ARTIFACTS: "artifacts"}
 PARTS = {"timeline": "parts of the timeline", "alerts": "alerts", "artifacts": "artifact records and files"}
 LEFT_OUT = "were in conflict with what was here and left out"
-NEVER_CARRIED = "no bundle that was restored here carried it"
+NEVER_CARRIED = "no bundle restored here contained it"
 
 
 class RestoredSource:
@@ -143,7 +143,7 @@ def _open(stored_path: str, size: int, artifact_id: str) -> BinaryIO:
 
 def _missing(incident: RestoredIncident) -> list[dict[str, str]]:
     """What the incident lacks here: members and files that no bundle brought, with the reason it was given then."""
-    told = {gap.get("path") or gap.get("source", ""): gap for gap in incident.missing}
+    recorded = {gap.get("path") or gap.get("source", ""): gap for gap in incident.missing}
     has_timeline = TimelineHeader.objects.filter(pk=incident.pk).exists()
     present = {
         paths.TIMELINE: has_timeline, paths.ALERTS: incident.has_alerts, paths.ARTIFACTS: incident.has_artifacts,
@@ -151,12 +151,14 @@ def _missing(incident: RestoredIncident) -> list[dict[str, str]]:
     gaps: dict[str, dict[str, str]] = {}
     for member, source in SOURCE_OF.items():
         if not present[member]:
-            gap = told.pop(member, None) or told.pop(source, None) or {"source": source, "reason": NEVER_CARRIED}
+            gap = (
+                recorded.pop(member, None) or recorded.pop(source, None) or {"source": source, "reason": NEVER_CARRIED}
+            )
             gaps[gap.get("path") or gap["source"]] = gap
         else:  # what is said of its source stays: every bundle restored so far lacked something of it
-            told.pop(member, None)
+            recorded.pop(member, None)
     stored = {f"{paths.ARTIFACT_FOLDER}/{row.stored_path.partition('/')[2]}" for row in _rows_with_file(incident.pk)}
-    gaps.update({subject: gap for subject, gap in told.items() if subject not in stored})
+    gaps.update({subject: gap for subject, gap in recorded.items() if subject not in stored})
     for row in ArtifactRecord.objects.filter(incident_id=incident.pk, stored_path=""):
         if paths.valid_artifact_id(row.artifact_id):
             path = paths.artifact_path(row.artifact_id, str(parse_record(row.record).get("name") or ""))
@@ -165,7 +167,7 @@ def _missing(incident: RestoredIncident) -> list[dict[str, str]]:
 
 
 def _left_out(incident: RestoredIncident) -> list[dict[str, str]]:
-    """What restored bundles carried and what was here before stood against."""
+    """What restored bundles contained but conflicted with existing records."""
     return [
         {"source": source, "reason": f"{count} {PARTS[source]} of bundle {bundle_sha256[:16]} {LEFT_OUT}"}
         for bundle_sha256, counts in sorted(incident.left_out.items())

@@ -120,8 +120,8 @@ def _bundle(principal: Principal, bundle_path: str, bundle_id: str) -> tuple[str
 
 def _active_key(payload: dict[str, Any]) -> str:
     """Equal for restores that would do the same: while one is queued or running, another adds nothing."""
-    told = "\n".join(f"{name}={payload[name]!r}" for name in sorted(payload))
-    return "rehydrate:" + hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
+    text = "\n".join(f"{name}={payload[name]!r}" for name in sorted(payload))
+    return "rehydrate:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _record_request(principal: Principal, job: Job, payload: dict[str, Any]) -> None:

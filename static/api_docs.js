@@ -1,4 +1,4 @@
-// Draws the API's schema with Swagger UI. Calls made from the page carry the CSRF token that a session needs.
+// Shows the API schema with Swagger UI. Calls from the page carry the CSRF token that a session needs.
 "use strict";
 
 const place = document.getElementById("api-docs");
@@ -14,7 +14,7 @@ window.SwaggerUIBundle({
   presets: [window.SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",
   deepLinking: true,
-  validatorUrl: null, // it would ask another site's server
+  validatorUrl: null, // it would call another site's server
   requestInterceptor(request) {
     if (request.method && request.method.toUpperCase() !== "GET") {
       request.headers["X-CSRFToken"] = cookie(place.dataset.csrfCookie);

@@ -1,4 +1,4 @@
-/* What HTML cannot do alone: copy a digest, and keep a reader's place over live updates. Every page works without it. */
+/* Copies digests, keeps open and scrolled parts across live updates, and handles the search key. Optional on every page. */
 "use strict";
 
 document.documentElement.classList.add("js");
@@ -18,11 +18,11 @@ document.addEventListener("click", (event) => {
 document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
 
 function say(text) {
-  const voice = document.getElementById("announce");
-  if (voice && text && voice.textContent !== text) voice.textContent = text;
+  const region = document.getElementById("announce");
+  if (region && text && region.textContent !== text) region.textContent = text;
 }
 
-/* A live update replaces elements; what was open stays open and what was scrolled stays where it was. */
+/* A live update replaces elements: keep details open and scroll positions. */
 let kept = null;
 
 document.addEventListener("htmx:beforeSwap", () => {
@@ -47,7 +47,7 @@ document.addEventListener("htmx:afterSwap", () => {
   if (live) say(live.dataset.announce);
 });
 
-/* "/" goes to the search, unless something is being typed or the reader has turned it off on the help page. */
+/* "/" goes to the search, unless the user is typing or has turned it off on the help page. */
 const SLASH_OFF = "slash-off";
 
 function slashIsOff() {

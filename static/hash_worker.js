@@ -1,7 +1,7 @@
-/* Hashes the ranges of a file with Web Crypto, away from the page, and tells how far it is. Nothing leaves the machine. */
+/* Hashes the ranges of a file with Web Crypto, in a worker, and reports progress. Nothing leaves the machine. */
 "use strict";
 
-const READ_BYTES = 16 * 1024 * 1024; // a multiple of every range's length
+const READ_BYTES = 16 * 1024 * 1024; // a multiple of every range size
 
 onmessage = async ({ data: { file, rangeBytes } }) => {
   try {

@@ -1,12 +1,12 @@
-/* Live parts that can be trusted: asked for every second while they are looked at, seldom while the tab is hidden or the
-   server does not answer, at once when the reader is back. The page always says how old it is. Without this file htmx
-   still asks every two seconds. */
+/* Live parts of a page: reloaded every second while visible, less often while the tab is hidden or the server does not
+   answer, at once when the user returns. The page always shows its age. Without this script htmx reloads every two
+   seconds. */
 "use strict";
 
 (() => {
   const VISIBLE_MS = 950, HIDDEN_MS = 10000, SLOWEST_MS = 15000, SLEPT_MS = 4000, SILENT_MS = 6000;
   let answeredAt = Date.now(), askedAt = answeredAt, tickedAt = answeredAt;
-  let asking = false, failures = 0, told = false, hadFocus = false;
+  let asking = false, failures = 0, wasLost = false, hadFocus = false;
 
   const live = () => document.getElementById("live");
   const polled = () => { const part = live(); return part && part.hasAttribute("hx-get") ? part : null; };
@@ -22,8 +22,8 @@
     htmx.ajax("GET", part.getAttribute("hx-get"), { source: part, target: part, swap: "outerHTML" });
   }
 
-  /* The reader is here again: whatever hangs is given up, and what is shown is asked for anew. */
-  function back() {
+  /* The user is back: abort a hanging request and reload. */
+  function resume() {
     if (document.hidden || !polled()) return;
     if (asking && Date.now() - askedAt > 2000) htmx.trigger(polled(), "htmx:abort");
     failures = 0;
@@ -39,8 +39,8 @@
     const lost = failures > 0 || (age > SILENT_MS && !document.hidden);
     note.querySelector("[data-lost]").hidden = !lost;
     note.querySelector("[data-age]").textContent = `Last update ${Math.round(age / 1000)} s ago`;
-    if (lost !== told) say(lost ? "Connection lost" : "Connection is back");
-    told = lost;
+    if (lost !== wasLost) say(lost ? "Connection lost" : "Connection is back");
+    wasLost = lost;
   }
 
   document.addEventListener("htmx:beforeRequest", (event) => {
@@ -69,14 +69,14 @@
     if (hadFocus && nowhere) document.getElementById("content").focus({ preventScroll: true });
   });
 
-  document.addEventListener("visibilitychange", back);
-  window.addEventListener("online", back);
-  window.addEventListener("pageshow", (event) => { if (event.persisted) back(); });
+  document.addEventListener("visibilitychange", resume);
+  window.addEventListener("online", resume);
+  window.addEventListener("pageshow", (event) => { if (event.persisted) resume(); });
 
   setInterval(() => {
     const slept = Date.now() - tickedAt > SLEPT_MS;
     tickedAt = Date.now();
-    if (slept) back();
+    if (slept) resume();
     else if (tickedAt - askedAt >= pause()) ask();
     show();
   }, 1000);

@@ -1,7 +1,7 @@
 """The kill chain as shapes on a plane: numbers in, coordinates and sentences out; the template writes the SVG.
 
 One lane a phase, time from left to right. A mark's shape is the worst severity of its events and its area their number;
-no mark tells anything by colour alone, and each is a link that says in words what it stands for.
+no mark relies on colour alone, and each is a link with a description.
 """
 
 from __future__ import annotations
@@ -164,9 +164,9 @@ def _edges(gathered: Gathered, wanted: Filter, origin: str) -> Iterator[Edge]:
         first, last = min(one.first_us for one in clusters), max(one.last_us for one in clusters)
         events = sum(one.events for one in clusters)
         days = _day(first) if _day(first) == _day(last) else f"{_day(first)} to {_day(last)}"
-        told = f"{events:,} event{'' if events == 1 else 's'} {'earlier' if is_earlier else 'later'}, {days}"
+        text = f"{events:,} event{'' if events == 1 else 's'} {'earlier' if is_earlier else 'later'}, {days}"
         href = wanted.query(origin, since_us=first, until_us=last) + "#kill-chain"
-        yield Edge(LEFT, "start", f"← {told}", href) if is_earlier else Edge(RIGHT, "end", f"{told} →", href)
+        yield Edge(LEFT, "start", f"← {text}", href) if is_earlier else Edge(RIGHT, "end", f"{text} →", href)
 
 
 def _ticks(axis: Axis) -> Iterator[Tick]:
@@ -184,7 +184,7 @@ def _ticks(axis: Axis) -> Iterator[Tick]:
 
 
 def _exact(at: datetime, unit: str) -> str:
-    """Short enough for five to stand side by side; a moment alone is told in full."""
+    """Short enough for five side by side; a single moment is written in full."""
     day = f"{at.day} {at:%b} {at.year:04}"
     forms = {
         "day": day,

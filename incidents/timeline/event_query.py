@@ -1,4 +1,4 @@
-"""One look at an incident's timeline: which events, gathered by phase and time for the drawing, and page by page.
+"""Queries an incident's timeline: events grouped by phase and time for the drawing, and page by page.
 
 The database gathers; what comes back is bounded by phases times buckets, however many events there are. Every event
 that the filter lets through is counted once: in a cluster on the axis or beside it, or among those without a time.
@@ -27,8 +27,8 @@ EVENTS_A_PAGE = 25
 LANES = (*PHASES, UNASSIGNED)
 
 # One walk of the index for each stretch of time: few rows to group at once, no sorting of all of them. The kind named
-# for a cluster is the most frequent of its worst severity. What tells no time has a stretch of its own, and so
-# has what lies before and after the axis.
+# for a cluster is the most frequent of its worst severity. Undated events have their own stretch, and so
+# have events before and after the axis.
 _GATHER = """
 WITH stretch (bucket, first_us, last_us) AS (
     SELECT n, %(start)s + n * %(width)s, LEAST(%(start)s + (n + 1) * %(width)s - 1, %(end)s)
@@ -100,7 +100,7 @@ class Lane:
         clusters: those on the axis.
         earlier: those before it, in one cluster.
         later: those after it.
-        undated: how many tell no time.
+        undated: how many have no valid time.
     """
 
     phase: str
@@ -222,8 +222,8 @@ def _narrowed(wanted: Filter) -> tuple[str, dict[str, Any]]:
         "AND strpos(words, %(text)s) > 0": wanted.text.lower() or None,
     }
     least, most = wanted.severities or (None, None)
-    told = " ".join(condition for condition, value in conditions.items() if value is not None)
-    return told, {"phase": wanted.phase, "least": least, "most": most, "text": wanted.text.lower()}
+    clauses = " ".join(condition for condition, value in conditions.items() if value is not None)
+    return clauses, {"phase": wanted.phase, "least": least, "most": most, "text": wanted.text.lower()}
 
 
 def _points(kept: KeptTimeline, wanted: Filter) -> QuerySet[TimelinePoint]:

@@ -1,4 +1,4 @@
-"""What narrows a timeline: phase, severity, time and text, as they stand in the page's address."""
+"""The timeline filter: phase, severity, time and text, from the query string."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Filter:
     def query(self, origin: str = "", **changes: Any) -> str:
         """The address's query for this filter with some of it changed; empty when nothing is asked."""
         other = replace(self, **changes)
-        told = {
+        parameters = {
             "origin": origin,
             "phase": "" if other.phase is None else other.phase or NO_PHASE,
             "severity": other.severity,
@@ -92,11 +92,11 @@ class Filter:
             "until": iso_of(other.until_us),
             "text": other.text,
         }
-        return "?" + urlencode({name: value for name, value in told.items() if value})
+        return "?" + urlencode({name: value for name, value in parameters.items() if value})
 
 
 class FilterForm(forms.Form):
-    """The filter as a form; what cannot be read is told at its field and narrows nothing."""
+    """The filter as a form; an invalid value gets an error and does not filter."""
 
     phase = forms.ChoiceField(
         required=False,

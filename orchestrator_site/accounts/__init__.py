@@ -1,1 +1,1 @@
-"""People, roles, tokens, client certificates, sessions and sign-in."""
+"""Users, roles, API tokens, client certificates, sessions and sign-in."""

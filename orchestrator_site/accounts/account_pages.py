@@ -1,4 +1,4 @@
-"""The pages of one's own account: role, password, sessions, API tokens."""
+"""Account pages of the signed-in user: role, password, sessions, API tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from orchestrator_site.accounts.roles import ADDS, role_of
 from orchestrator_site.accounts.sign_in import EVERYWHERE
 
 DAYS = (("1", "1 day"), ("7", "7 days"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year"))
-# In this order: each names the ones after it too.
+# The order matters: a user agent also names the browsers that follow its own here.
 BROWSERS = (("Edg/", "Edge"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl"))
 SYSTEMS = (
     ("Windows", "Windows"),
@@ -38,30 +38,28 @@ MAY = {
     "viewer": "see incidents, jobs, bundles, restores, workers and custody",
     "analyst": "bundle incidents, verify and download bundles",
     "operator": "restore bundles; cancel, retry and free jobs; see settings and checks",
-    "admin": "manage users and tokens; restore without a signature, where the deployment allows it at all",
+    "admin": "manage users and tokens; restore without a signature, if the deployment allows that",
 }
 
 
 class OwnPasswordForm(PasswordChangeForm):
-    """Django's form; a wrong old password counts as a failed sign-in, so that nobody can try them all here."""
+    """Django's form; a wrong old password counts as a failed sign-in, so that it cannot be guessed here."""
 
     def __init__(self, request: HttpRequest, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(user, *args, **kwargs)
         self.request = request
 
     def clean_old_password(self) -> str:
-        """Pass when the old password is right and there were not too many failures."""
+        """Return the old password if it is right and sign-in is not locked."""
         old: str = self.cleaned_data["old_password"]
         if authenticate(self.request, username=self.user.get_username(), password=old) != self.user:
             minutes = settings.ORCH_SIGN_IN_COOL_OFF_MINUTES
-            raise forms.ValidationError(
-                f"This is not your password, or there were too many failures: then wait {minutes} minutes."
-            )
+            raise forms.ValidationError(f"This is not your password. After too many failures, wait {minutes} minutes.")
         return old
 
 
 class TokenForm(forms.Form):
-    """What a new token needs."""
+    """The form for a new token."""
 
     name = forms.CharField(max_length=tokens.MAX_NAME)
     role = forms.ChoiceField(required=False)
@@ -89,7 +87,7 @@ def account_page(request: HttpRequest) -> HttpResponse:
             ended = own_account.change_password(principal, user, form.cleaned_data["new_password1"], keep=key)
             update_session_auth_hash(request, user)
             others = f" {ended} other sessions were ended." if ended else ""
-            messages.success(request, f"Your password is changed.{others} Your API tokens still work.")
+            messages.success(request, f"Your password was changed.{others} Your API tokens still work.")
             return redirect("account-page")
     context = {
         "form": form,
@@ -108,7 +106,7 @@ def account_page(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def tokens_page(request: HttpRequest) -> HttpResponse:
-    """List one's own tokens; POST makes one and shows its secret, in this answer only."""
+    """List the user's tokens; POST creates one and shows its secret in this response only."""
     principal, user = of_request(request), _user(request)
     scopes = tokens.scopes_for(principal)
     form = TokenForm(request.POST or None, scopes=scopes)
@@ -131,16 +129,16 @@ def tokens_page(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["POST"])
 def revoke_token(request: HttpRequest) -> HttpResponse:
-    """End one of one's own tokens."""
+    """Revoke one of the user's tokens."""
     if tokens.revoke(of_request(request), _user(request), request.POST.get("token", "")):
-        messages.success(request, "The token is revoked. Whoever still uses it gets 401 from now on.")
+        messages.success(request, "The token is revoked. Requests that use it now get 401.")
     else:
-        messages.info(request, "There is no such token of yours any more.")
+        messages.info(request, "You no longer have this token.")
     return redirect("tokens-page")
 
 
 def browser_of(agent: str) -> str:
-    """What a browser says it is, in a few words; as it may say anything, the page shows the whole beside it."""
+    """Browser and system from a user agent. It may be forged, so the page also shows the full text."""
     browser = next((name for sign, name in BROWSERS if sign in agent), "")
     system = next((name for sign, name in SYSTEMS if sign in agent), "")
     return f"{browser} on {system}" if browser and system else browser or agent[:40]

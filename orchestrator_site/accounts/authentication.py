@@ -1,7 +1,7 @@
-"""Who asks the API: a client certificate, a token, a console session, or nobody on this very host.
+"""Authentication of API callers: token, client certificate, console session, or an anonymous caller on this host.
 
-Whichever it was, `request.principal` says so. No identity is taken from a header except a token; and where a browser
-would attach the identity by itself (session, certificate, loopback), a request made by another site is refused.
+Each sets `request.principal`. No identity is taken from a header except a token. Where a browser attaches the identity
+automatically (session, certificate, loopback), requests from other sites are refused.
 """
 
 from __future__ import annotations
@@ -33,35 +33,35 @@ Found = tuple[AbstractUser | AnonymousUser, Any]
 
 
 class KnoxToken(TokenAuthentication):  # type: ignore[misc] # knox has no type information
-    """`Authorization: Token …`, as it was shown once; it may do what its user may and its scope allows."""
+    """`Authorization: Token …`; the permissions are those of its user within the token's scope."""
 
     def authenticate(self, request: Request) -> Found | None:
-        """The token's user; None when the request carries no token.
+        """The token's user; None if the request has no token.
 
         Raises:
-            AuthenticationFailed: the token is unknown, expired, or its user inactive; one message for all.
+            AuthenticationFailed: the token is unknown or expired, or its user is inactive; one message for all.
         """
         try:
             found: Found | None = super().authenticate(request)
-        except (exceptions.AuthenticationFailed, ValueError) as error:  # ValueError: bytes that are no token's
+        except (exceptions.AuthenticationFailed, ValueError) as error:  # ValueError: not a token's bytes
             raise exceptions.AuthenticationFailed("This token is not valid.") from error
         if found is not None:
             user, token = found
             _remember(
-                request, tokens.bounded(of_user(user, authenticated_by="token", address=_address(request)), token)
+                request, tokens.within_scope(of_user(user, authenticated_by="token", address=_address(request)), token)
             )
         return found
 
 
 class ClientCertificate(BaseAuthentication):
-    """The user whom the TLS layer found for a client certificate that it has verified."""
+    """The user of a client certificate that the TLS layer has verified."""
 
     def authenticate(self, request: Request) -> Found | None:
         """The certificate's user; None without a certificate.
 
         Raises:
             AuthenticationFailed: no active user has that name.
-            PermissionDenied: another site's page made the browser send this.
+            PermissionDenied: the request comes from another site.
         """
         name = request.META.get(CLIENT_USER)
         if not name:
@@ -76,7 +76,7 @@ class ClientCertificate(BaseAuthentication):
 
 
 class ConsoleSession(BaseAuthentication):
-    """The console's session cookie. Whatever changes something needs the CSRF token as the X-CSRFToken header."""
+    """The console's session cookie. Requests that change something need the CSRF token in X-CSRFToken."""
 
     def authenticate(self, request: Request) -> Found | None:
         """The signed-in user; None without a session.
@@ -93,13 +93,13 @@ class ConsoleSession(BaseAuthentication):
 
 
 class LoopbackCaller(BaseAuthentication):
-    """Anyone on this host, with the role ORCH_ANONYMOUS_API_ROLE; only the development profile may set it."""
+    """Any caller on this host, with the role ORCH_ANONYMOUS_API_ROLE; only the development profile may set it."""
 
     def authenticate(self, request: Request) -> Found | None:
-        """An anonymous caller with that role; None when it is not set, or the caller is not plainly local.
+        """An anonymous caller with that role; None if it is not set or the caller is not clearly local.
 
         Raises:
-            PermissionDenied: another site's page made a local browser send this.
+            PermissionDenied: the request comes from another site.
         """
         role = settings.ORCH_ANONYMOUS_API_ROLE
         if not role or "HTTP_AUTHORIZATION" in request.META or not _is_local(request._request):  # noqa: SLF001
@@ -118,13 +118,13 @@ class LoopbackCaller(BaseAuthentication):
         return AnonymousUser(), None
 
 
-class HoldsARole(BasePermission):
-    """Lets in whoever may do something at all; what exactly, the services decide."""
+class HasRole(BasePermission):
+    """Admits callers with any permission; the services check the exact one."""
 
     message = "Your account has no role here."
 
     def has_permission(self, request: Request, view: object) -> bool:
-        """Whether the principal holds any permission; nobody is asked to sign in (401)."""
+        """Whether the principal has any permission. Raises 401 if there is no principal."""
         del view
         principal = getattr(request, "principal", None)
         if principal is None:
@@ -141,7 +141,7 @@ def _address(request: Request) -> str:
 
 
 def comes_from_this_host(request: HttpRequest) -> bool:
-    """Whether the peer is this host and no proxy speaks for somebody else."""
+    """Whether the peer is this host and the request was not forwarded by a proxy."""
     try:
         peer = ipaddress.ip_address(request.META.get("REMOTE_ADDR") or "")
     except ValueError:
@@ -151,17 +151,17 @@ def comes_from_this_host(request: HttpRequest) -> bool:
 
 
 def _is_local(request: HttpRequest) -> bool:
-    """Whether the request comes from this host and names it."""
+    """Whether the request comes from this host and its Host header names this host."""
     host = request.get_host()
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
     return name in LOCAL_NAMES and comes_from_this_host(request)
 
 
 def _refuse_other_sites(request: HttpRequest) -> None:
-    """Pass unless the browser says that another site's page sent this.
+    """Refuse requests that another site's page made the browser send.
 
     Raises:
-        PermissionDenied: it does, by Sec-Fetch-Site, Origin or Referer.
+        PermissionDenied: Sec-Fetch-Site, Origin or Referer names another site.
     """
     ours = (request.scheme, request.get_host())
     origin = request.headers.get("Origin")
@@ -183,7 +183,7 @@ def _origin(address: str) -> tuple[str, str]:
 
 
 def _require_csrf_token(request: HttpRequest) -> None:
-    """Check the CSRF token in the header alone: looking for it in a form would read an upload whole.
+    """Check the CSRF token in the header only: looking for it in a form would read a whole upload.
 
     Raises:
         PermissionDenied: it is missing or wrong.

@@ -1,6 +1,6 @@
-"""The console for holders of a client certificate: they are signed in as its user, whatever a cookie says.
+"""Signs console users in by client certificate, which takes precedence over a session cookie.
 
-`accounts.mtls` has found the user's name; the API reads the same name in `accounts.authentication`.
+`accounts.mtls` determines the user name; the API reads the same name in `accounts.authentication`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator_site.accounts.mtls import CLIENT_USER
 
 
 class ClientCertificateMiddleware:
-    """Sets `request.user` and `request.principal`; a name that no active user has leaves nobody signed in."""
+    """Sets `request.user` and `request.principal`; without an active user of that name, nobody is signed in."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -26,7 +26,7 @@ class ClientCertificateMiddleware:
         """Answer one request; without a certificate nothing changes."""
         name = request.META.get(CLIENT_USER)
         if name:
-            # Looked up when first needed, so that /health still needs no database.
+            # Lazy, so that /health needs no database.
             request.user = SimpleLazyObject(lambda: _active_user(name))  # type: ignore[assignment]
             request.principal = SimpleLazyObject(lambda: _principal(request))  # type: ignore[attr-defined]
         return self.get_response(request)

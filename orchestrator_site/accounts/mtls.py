@@ -1,12 +1,12 @@
-"""Client certificates: who may connect when MTLS_ENABLED is set, and which user each certificate is.
+"""Client certificates: who may connect when MTLS_ENABLED is set, and which user each certificate belongs to.
 
-TLS itself refuses a client without a certificate, with an expired one, or with one from another issuer. Here the
-certificate that TLS has verified must also be one of those on file, by its SHA-256: each request is checked, so
-removing a file locks its holder out at once. The user's name comes from the file's name, never from a header.
+TLS itself refuses a client without a certificate, with an expired one, or with one from another issuer. In addition,
+the verified certificate must be on file, by its SHA-256. Every request is checked, so removing a file revokes access
+at once. The user's name comes from the file's name, never from a header.
 
-    MTLS_CERT_DIR/ca.pem                  the issuers of client certificates, PEM, one after the other
-    MTLS_CERT_DIR/server.pem, server.key  the server's own chain and private key, PEM
-    MTLS_CERT_DIR/clients/<user>.pem      the certificates of one user, PEM; two while one replaces the other
+    MTLS_CERT_DIR/ca.pem                  the issuers of client certificates, PEM, concatenated
+    MTLS_CERT_DIR/server.pem, server.key  the server's certificate chain and private key, PEM
+    MTLS_CERT_DIR/clients/<user>.pem      the certificates of one user, PEM; two during a renewal
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class Layout(NamedTuple):
-    """Where the files of mutual TLS are."""
+    """Paths of the mutual TLS files."""
 
     ca: Path
     server_certificate: Path
@@ -53,7 +53,7 @@ class Layout(NamedTuple):
 
 
 class ClientFile(NamedTuple):
-    """A certificate file and what shows that it has changed."""
+    """A certificate file and the attributes that reveal a change."""
 
     path: Path
     changed_at_ns: int
@@ -66,7 +66,7 @@ class KnownClient:
     """One certificate on file.
 
     Attributes:
-        user: the name of the user it stands for.
+        user: the name of its user.
         expires_at: the end of its validity.
     """
 
@@ -75,20 +75,20 @@ class KnownClient:
 
 
 class ClientRegister:
-    """The certificates in one directory; a file that is added, changed or removed counts from the next request on."""
+    """The certificates in one directory; file changes take effect with the next request."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._state: tuple[tuple[ClientFile, ...], dict[str, KnownClient]] = ((), {})
 
     def user_of(self, certificate: bytes) -> str | None:
-        """The user whom a certificate stands for.
+        """The user of a certificate.
 
         Args:
             certificate: the peer's certificate in DER, as TLS has verified it.
 
         Returns:
-            The user's name; None when the certificate is not on file, is there for two users, or has expired since.
+            The user's name; None if the certificate is not on file, is on file for two users, or has expired.
         """
         files, clients = self._state
         found = client_files(self.directory)
@@ -100,7 +100,7 @@ class ClientRegister:
 
 
 class ClientCertificateGate:
-    """WSGI: lets a request in when its connection's certificate is on file, and names the user in `CLIENT_USER`."""
+    """WSGI middleware: admits a request whose client certificate is on file and sets `CLIENT_USER`."""
 
     def __init__(self, application: Application, register: ClientRegister) -> None:
         self.application = application
@@ -129,7 +129,7 @@ class ClientCertificateGate:
 
 
 def client_files(directory: Path) -> tuple[ClientFile, ...]:
-    """The certificate files of `directory`, by name; none when it cannot be read."""
+    """The certificate files of `directory`, by name; empty if it cannot be read."""
     try:
         found = sorted(path for path in directory.iterdir() if path.suffix == ".pem" and not path.name.startswith("."))
     except OSError as error:
@@ -155,7 +155,7 @@ def read_certificates(path: Path) -> list[x509.Certificate]:
 def _client_file(path: Path) -> ClientFile | None:
     try:
         stat = path.stat()
-    except OSError:  # removed since it was listed, or a link to nothing
+    except OSError:  # removed since it was listed, or a dangling link
         return None
     return ClientFile(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
@@ -173,6 +173,6 @@ def _read_all(files: tuple[ClientFile, ...]) -> dict[str, KnownClient]:
             fingerprint = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
             client = KnownClient(file.path.stem, certificate.not_valid_after_utc)
             if clients.setdefault(fingerprint, client).user != client.user:
-                log.warning("client certificates: one is on file for two users; both are refused it")
+                log.warning("client certificates: one is on file for two users; it is refused for both")
                 ambiguous.add(fingerprint)
     return {fingerprint: client for fingerprint, client in clients.items() if fingerprint not in ambiguous}

@@ -1,6 +1,6 @@
-"""What a person may do with their own account: change the password, see and end sessions.
+"""Actions of a user on their own account: change the password, list and end sessions.
 
-Each deed and its custody event commit together. None needs a right: everyone may do this, to themselves only.
+Each action commits together with its custody event. No permission is needed: a user acts only on their own account.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Ended(NamedTuple):
 
 
 def sessions_of(user: User) -> list[ConsoleSession]:
-    """The sessions of `user` that live, the one used last first; at most `SHOWN`.
+    """The live sessions of `user`, most recently used first; at most `SHOWN`.
 
-    One that began under another password has ended, although its row is there until its age.
+    A session that began under another password has ended, although its row remains until it expires.
     """
     now = timezone.now()
     awake = now - timedelta(minutes=settings.ORCH_SESSION_IDLE_MINUTES)
@@ -43,13 +43,13 @@ def sessions_of(user: User) -> list[ConsoleSession]:
 
 
 def change_password(principal: Principal, user: AbstractBaseUser, password: str, *, keep: str | None) -> int:
-    """Set a new password and end all sessions but one.
+    """Set a new password and end all sessions except `keep`.
 
     Args:
-        principal: who asks; the user themselves.
-        user: whose password it is.
-        password: the new one, which Django's validators have passed.
-        keep: the key of the session that goes on; None ends all.
+        principal: the user as principal.
+        user: the user.
+        password: the new password, already validated by Django's validators.
+        keep: the key of the session to keep; None ends all.
 
     Returns:
         How many sessions were ended.
@@ -64,7 +64,7 @@ def change_password(principal: Principal, user: AbstractBaseUser, password: str,
 
 
 def sign_out_everywhere(principal: Principal, user: User, *, tokens: bool) -> Ended:
-    """End every session of `user`, the one that asks included, and revoke their API tokens where that is wanted."""
+    """End every session of `user`, including the current one; with `tokens`, also revoke their API tokens."""
     with transaction.atomic():
         sessions, _ = ConsoleSession.objects.filter(user_id=user.pk).delete()
         revoked = AuthToken.objects.filter(user_id=user.pk)

@@ -1,7 +1,7 @@
-"""Roles: Django groups, each with everything the one before may do. This table is the only one there is.
+"""Roles: Django groups, each with all permissions of the previous one. This table is the only definition.
 
-The groups are filled after every migration, so a right that a release adds reaches its roles with it, and a right
-given to a group by hand does not outlive the next one.
+The groups are reset to it after every migration: permissions that a release adds reach their roles, and permissions
+added to a group by hand are removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ADDS: dict[str, frozenset[str]] = {
             "jobs.drain_worker",
         }
     ),
-    # No right to delete users: custody names them for as long as it exists. They are made inactive instead.
+    # No permission to delete users, because custody refers to them: they are made inactive instead.
     "admin": frozenset(
         {
             "rehydration.skip_signature",
@@ -61,7 +61,7 @@ def permissions_of(role: str) -> frozenset[str]:
 
 
 def role_of(user: User) -> str:
-    """The highest role of `user`; `admin` for a superuser, empty without one."""
+    """The highest role of `user`; `admin` for a superuser, empty if there is none."""
     if user.is_superuser:
         return "admin"
     held = set(user.groups.filter(name__in=ROLES).values_list("name", flat=True))
@@ -72,7 +72,7 @@ def assign_role(user: User, role: str) -> None:
     """Give `user` exactly this role; operators and admins may also enter the Django admin.
 
     Args:
-        user: a saved user; groups that are no roles are kept.
+        user: a saved user; groups that are not roles are kept.
         role: `viewer`, `analyst`, `operator` or `admin`.
 
     Raises:
@@ -88,7 +88,7 @@ def assign_role(user: User, role: str) -> None:
 
 
 def fill_after_migrate(sender: AppConfig, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
-    """Fill the groups once the permissions of every app exist: after the last app that has models."""
+    """Fill the groups after the last app with models, when the permissions of every app exist."""
     del kwargs
     with_models = [config for config in apps.get_app_configs() if config.models_module is not None]
     if sender == with_models[-1]:
@@ -96,7 +96,7 @@ def fill_after_migrate(sender: AppConfig, using: str = DEFAULT_DB_ALIAS, **kwarg
 
 
 def fill(using: str = DEFAULT_DB_ALIAS) -> None:
-    """Make the role groups hold exactly what the table says; permissions that do not exist yet are left out."""
+    """Give each role group exactly the permissions of the table; those that do not exist yet are left out."""
     for role in ROLES:
         group, _ = Group.objects.using(using).get_or_create(name=role)
         wanted = Q()

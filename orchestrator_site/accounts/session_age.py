@@ -1,7 +1,7 @@
-"""When a console session ends by itself: after idling (ORCH_SESSION_IDLE_MINUTES) and at an age (ORCH_SESSION_HOURS).
+"""Expiry of console sessions: when idle (ORCH_SESSION_IDLE_MINUTES) and at a maximum age (ORCH_SESSION_HOURS).
 
-Only what a person does counts as activity: opening a page, sending a form. A page that refreshes itself does not, so a
-tab that was left open overnight is signed out. A session without its times has ended.
+Only user actions count as activity: opening a page or sending a form. Automatic refreshes do not, so a tab that is left
+open overnight is signed out. A session without timestamps counts as ended.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ log = logging.getLogger(__name__)
 
 BEGAN, SEEN, ADDRESS, AGENT = "began_at", "seen_at", "address", "agent"
 IDLE, AGE = "idle", "age"
-WRITTEN_EVERY_S = 30  # activity is noted this often at most, so that browsing does not write at each page
+WRITTEN_EVERY_S = 30  # minimum time between two writes of `seen_at`, so that not every page view writes
 MAX_AGENT = 200
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class SessionAgeMiddleware:
-    """Signs out a session that has ended when its user is first asked for; `request.session_ended` tells why."""
+    """Signs out an ended session when `request.user` is first read; `request.session_ended` holds the reason."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer one request; what asks for no user, such as /health, still needs no database."""
-        request.user = SimpleLazyObject(lambda: _living_user(request))  # type: ignore[assignment]
+        """Answer one request. The user is read lazily, so that /health needs no database."""
+        request.user = SimpleLazyObject(lambda: _current_user(request))  # type: ignore[assignment]
         return self.get_response(request)
 
 
 def begin(session: SessionBase, *, address: str = "", agent: str = "") -> None:
-    """Start the clocks of a session that somebody has just signed in to."""
+    """Record start time, address and browser of a new session."""
     session[BEGAN] = session[SEEN] = time.time()
     session[ADDRESS], session[AGENT] = address, "".join(filter(str.isprintable, agent))[:MAX_AGENT]
 
 
 def is_activity(request: HttpRequest) -> bool:
-    """Whether a person did this: a form, or a page that was gone to; not a live part, a script's call or a file."""
+    """Whether the request is a user action: a form or a page view; not a live update, a script's call or a file."""
     if request.method not in SAFE_METHODS:
         return True
     return not request.headers.get("HX-Request") and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
 
 
 def why_ended(session: SessionBase) -> str:
-    """`idle`, `age`, or empty while the session lives."""
+    """`idle`, `age`, or empty if the session has not ended."""
     now = time.time()
     if now - float(session.get(BEGAN, 0)) > settings.ORCH_SESSION_HOURS * 3600:
         return AGE
     return IDLE if now - float(session.get(SEEN, 0)) > settings.ORCH_SESSION_IDLE_MINUTES * 60 else ""
 
 
-def _living_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
+def _current_user(request: HttpRequest) -> AbstractBaseUser | AnonymousUser:
     user = get_user(request)
     if SESSION_KEY not in request.session or not user.is_authenticated:
         return user

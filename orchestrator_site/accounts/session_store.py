@@ -1,6 +1,6 @@
-"""Where console sessions are kept: Django's database store, with the user, times and address in columns of their own.
+"""Session store of the console: Django's database store with columns for user, times and address.
 
-A session's row ends with its absolute age, whatever was written to it since.
+A row never expires later than the session's maximum age.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from orchestrator_site.models import ConsoleSession
 
 
 class SessionStore(DatabaseSessionStore):
-    """Django's store over `ConsoleSession`; what the columns show is taken from the session's own data."""
+    """Django's store over `ConsoleSession`; the columns are filled from the session data."""
 
     @classmethod
     def get_model_class(cls) -> type[ConsoleSession]:

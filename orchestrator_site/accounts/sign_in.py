@@ -1,6 +1,6 @@
-"""Sign-in and sign-out. Every failure gives the same message, so that no answer tells which user names exist.
+"""Sign-in and sign-out. Every failure gives the same message, so that it does not reveal which user names exist.
 
-There is one door: the Django admin's own sign-in leads here too. Custody records who came and went.
+The Django admin's sign-in redirects here too. Custody records each sign-in and sign-out.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ EVERYWHERE = "everywhere"
 
 
 class SignInForm(AuthenticationForm):
-    """User name and password; one sentence for whatever is wrong with them."""
+    """User name and password, with one message for every failure."""
 
     error_messages = {"invalid_login": REFUSED, "inactive": REFUSED}
 
 
 class SignInView(LoginView):
-    """Asks who it is, then goes on to the page that was wanted."""
+    """Signs a user in and redirects to the requested page."""
 
     form_class = SignInForm
     template_name = "sign_in.html"
     redirect_authenticated_user = True
 
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
-        """Sign in; deed and custody event together, or neither."""
+        """Sign in and record the custody event in one transaction."""
         with transaction.atomic():
             answer = super().form_valid(form)
             user = form.get_user()
@@ -49,7 +49,7 @@ class SignInView(LoginView):
         return answer
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add where this is, what failing too often means, and why an earlier session ended."""
+        """Add the environment, the lockout limits, and why an earlier session ended."""
         return super().get_context_data(
             environment=settings.ORCH_ENVIRONMENT_NAME,
             host=self.request.get_host(),
@@ -61,26 +61,26 @@ class SignInView(LoginView):
 
 
 class SignOutView(LogoutView):
-    """Ends the session; by POST only, so that no link of another site can."""
+    """Ends the session; POST only, so that a link on another site cannot."""
 
     http_method_names = ["post", "options"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Sign out; whoever is not signed in changes nothing by it."""
+        """Sign out; without a session this only redirects."""
         if request.user.is_authenticated:
             chain.record(of_request(request), "user.sign_out", "user", request.user.get_username())
         return super().post(request, *args, **kwargs)
 
 
 def admin_sign_in(request: HttpRequest) -> HttpResponse:
-    """The Django admin's sign-in is ours, with its throttle; who is signed in already lacks the role for the admin."""
+    """Redirect the Django admin's sign-in to ours; a user who is already signed in lacks the role for the admin."""
     if request.user.is_authenticated:
         return refusal(request, AccessDeniedError("The admin is for operators and administrators."))
     return redirect_to_login(request.GET.get("next") or reverse("admin:index"))
 
 
 def _ended(reason: str) -> str:
-    """Why a session ended, for whoever is asked to sign in again; empty for a reason that is none of ours."""
+    """Why a session ended, for the sign-in page; empty for an unknown reason."""
     return {
         IDLE: f"You were signed out after {settings.ORCH_SESSION_IDLE_MINUTES} minutes without activity.",
         AGE: f"You were signed out: a session lasts {settings.ORCH_SESSION_HOURS} hours at most.",

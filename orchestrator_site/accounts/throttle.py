@@ -1,7 +1,7 @@
-"""Who failed to sign in too often waits: per user name and address, counted in the database by django-axes.
+"""Limits failed sign-ins by user name and address, counted in the database by django-axes.
 
-A refusal for that reason looks and takes as long as any other, so it tells neither which names exist nor that a
-password was right. The log has every lockout, custody each of a user who exists.
+A lockout looks and takes as long as any other refusal, so it reveals neither which names exist nor that a password was
+right. The log records every lockout, custody those of existing users.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ log = logging.getLogger(__name__)
 
 
 class ThrottledBackend(AxesStandaloneBackend):  # type: ignore[misc] # axes has no type information
-    """Refuses a sign-in whose user name failed too often from this address; lets nobody in by itself."""
+    """Refuses a sign-in whose user name failed too often from this address; never authenticates anyone."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
     ) -> None:
-        """Pass on to the next backend.
+        """Return None, so that the next backend authenticates.
 
         Raises:
-            AxesBackendPermissionDenied: they wait; a password was hashed all the same, as it is in every other case.
+            AxesBackendPermissionDenied: locked out; the password is hashed first, so that the response time is equal.
         """
         if request is None:
-            return  # our own code, at no address: a command or a test
+            return  # called without a request, by a command or a test
         try:
             super().authenticate(request, username=username, password=password, **kwargs)
         except AxesBackendPermissionDenied:
@@ -47,7 +47,7 @@ class ThrottledBackend(AxesStandaloneBackend):  # type: ignore[misc] # axes has 
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """The peer's address, as the connection tells it; None where there is none (a unix socket)."""
+    """The peer's address from the connection; None for a unix socket."""
     text = str(request.META.get("REMOTE_ADDR") or "").partition("%")[0]
     try:
         return str(ipaddress.ip_address(text))
@@ -56,10 +56,10 @@ def address_of(request: HttpRequest) -> str | None:
 
 
 def unlock(principal: Principal, username: str) -> int:
-    """Forget the failures of a user name, from every address.
+    """Clear the failed sign-ins of a user name, from every address.
 
     Returns:
-        How many addresses they came from.
+        From how many addresses they came.
     """
     forgotten = int(AxesProxyHandler.reset_attempts(username=username))
     if forgotten:
@@ -68,17 +68,15 @@ def unlock(principal: Principal, username: str) -> int:
 
 
 @receiver(user_locked_out, dispatch_uid="orchestrator_site.accounts.throttle")
-def _tell(sender: object, request: Any, username: str | None, ip_address: str | None, **kwargs: Any) -> None:
-    """Tell the beginning of a lockout once; tries that come while it lasts are not counted and not told."""
+def _record_lockout(sender: object, request: Any, username: str | None, ip_address: str | None, **kwargs: Any) -> None:
+    """Log and record the start of a lockout once, not the attempts during it."""
     del sender, kwargs
     if request.axes_failures_since_start is None:
         return
     address = ip_address or ""
     known = bool(username) and User.objects.filter(username=username).exists()
-    # A name that nobody has may be a password typed into the wrong field: it is kept nowhere.
-    log.warning(
-        "sign-in locked for %s from %s", username if known else "a name that nobody has", address or "no address"
-    )
+    # An unknown name may be a password typed into the wrong field: it is not logged.
+    log.warning("sign-in locked for %s from %s", username if known else "an unknown name", address or "no address")
     if known:
         who = Principal(name="anonymous", authenticated_by="none", address=address)
         minutes = settings.ORCH_SIGN_IN_COOL_OFF_MINUTES

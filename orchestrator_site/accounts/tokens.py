@@ -1,7 +1,7 @@
-"""API tokens of a person: made with a name, a scope and an end; shown once; revoked.
+"""API tokens of users: created with a name, a scope and an expiry, shown once, revocable.
 
-A scope is a role above which the token may do nothing. `accounts.authentication` holds each request to it, and to what
-its user may do at that moment: a token never gains by its scope.
+A scope is a role that limits the token. `accounts.authentication` gives each request the permissions that both the
+scope and the user have at that moment.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from orchestrator_site.models import TokenDetails
 
 MAX_TOKENS = 50
 MAX_NAME = 80
-USE_NOTED_EVERY = timedelta(minutes=1)
+USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 class TokenRefusedError(AppError):
-    """The token cannot be made as asked."""
+    """The token cannot be created as requested."""
 
     code = "invalid_request"
 
@@ -38,12 +38,12 @@ class Token:
     """A token as its owner sees it.
 
     Attributes:
-        key: its first characters, which name it everywhere and open nothing.
-        name: what its owner called it.
-        role: the role that bounds it; empty for all that its user may do.
-        created: when it was made.
-        expires: when it ends; None for never.
-        last_used_at: None when it was not used, or not since this is noted.
+        key: its first characters, which identify it but give no access.
+        name: the name that its owner chose.
+        role: the role that limits it; empty for all permissions of its user.
+        created: when it was created.
+        expires: when it expires; None for never.
+        last_used_at: when it was last used; None if no use is recorded.
         last_used_from: the peer's address of that use.
     """
 
@@ -62,42 +62,42 @@ def tokens_of(user: AbstractBaseUser) -> list[Token]:
 
 
 def scopes_for(principal: Principal) -> list[str]:
-    """The roles that a token of this principal may be bounded by: those that are no more than it may do itself."""
+    """The roles that can limit a token of this principal: those whose permissions it has itself."""
     return [role for role in ROLES if all(principal.may(permission) for permission in permissions_of(role))]
 
 
 def create(principal: Principal, user: User, *, name: str, role: str, days: int) -> tuple[Token, str]:
-    """Make a token.
+    """Create a token.
 
     Args:
-        principal: who asks.
-        user: whom the token stands for.
-        name: what it is for; unique among the user's live tokens, empty for none.
-        role: the scope; empty for all that its user may do.
-        days: until it expires.
+        principal: who creates it.
+        user: the user it acts as.
+        name: its name; unique among the user's live tokens, may be empty.
+        role: the scope; empty for all permissions of its user.
+        days: days until it expires.
 
     Returns:
-        The token, and its secret, which is kept nowhere.
+        The token, and its secret, which is not stored.
 
     Raises:
-        TokenRefusedError: the name is taken, or there are too many.
+        TokenRefusedError: the name is taken, or the user has too many tokens.
     """
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=user.pk)  # two forms at once must not make two of one name
+        User.objects.select_for_update().get(pk=user.pk)  # so that two requests cannot create the same name
         live = _live(user)
         if name and live.filter(details__name=name).exists():
-            raise TokenRefusedError(f"You have a token named {name} already. Revoke it, or choose another name.")
+            raise TokenRefusedError(f"You already have a token named {name}. Revoke it, or choose another name.")
         if live.count() >= MAX_TOKENS:
             raise TokenRefusedError(f"You have {MAX_TOKENS} tokens. Revoke one that is no longer needed.")
         made, secret = AuthToken.objects.create(user=user, expiry=timedelta(days=days))
         made.details = TokenDetails.objects.create(token=made, name=name, role=role)
-        told = {"user": user.get_username(), "name": name, "scope": role or "own role", "expires": _day(made.expiry)}
-        chain.record(principal, "token.create", "token", made.token_key, details=told)
+        details = {"user": user.get_username(), "name": name, "scope": role or "own role", "expires": _day(made.expiry)}
+        chain.record(principal, "token.create", "token", made.token_key, details=details)
     return _token(made), secret
 
 
 def revoke(principal: Principal, user: AbstractBaseUser, key: str) -> bool:
-    """End one of the user's own tokens at once; false when there is none of that key any more."""
+    """Revoke one of the user's tokens; false if there is none with that key."""
     with transaction.atomic():
         found = AuthToken.objects.filter(user_id=user.pk, token_key=key)
         deleted = found.delete()[1].get("knox.AuthToken", 0)
@@ -106,11 +106,11 @@ def revoke(principal: Principal, user: AbstractBaseUser, key: str) -> bool:
     return bool(deleted)
 
 
-def bounded(principal: Principal, token: AuthToken) -> Principal:
-    """The principal of a request that came with `token`: no more than its scope; and the use is noted."""
-    details, _ = TokenDetails.objects.get_or_create(token=token)  # one made before names were kept has none yet
+def within_scope(principal: Principal, token: AuthToken) -> Principal:
+    """Record the use of `token` and return the principal limited to the token's scope."""
+    details, _ = TokenDetails.objects.get_or_create(token=token)  # an older token has none yet
     now = timezone.now()
-    if details.last_used_at is None or now - details.last_used_at > USE_NOTED_EVERY:
+    if details.last_used_at is None or now - details.last_used_at > USE_RECORDED_EVERY:
         TokenDetails.objects.filter(pk=details.pk).update(last_used_at=now, last_used_from=principal.address)
     if not details.role:
         return principal

@@ -1,1 +1,1 @@
-"""The environment, the system checks, and the page of settings health."""
+"""Environment variables, system checks, and the settings health page."""

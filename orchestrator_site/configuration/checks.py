@@ -1,7 +1,7 @@
-"""System checks of the settings: what env.py cannot see, as it looks at one variable at a time and at no disk.
+"""System checks that need only the settings, including those across several variables.
 
-These checks need the settings alone; `configuration.host_checks` looks at keys, directories and the database.
-Every finding names its variable in one line and says what to do. `require_ready` is what serving asks first.
+`configuration.host_checks` checks keys, directories and the database. Every finding names its variable and says what to
+do. The server calls `require_ready` before it starts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLACEHOLDERS = ("django-insecure-", "changeme", "change-me", "secret")
 
 
 class NotReadyError(Exception):
-    """Serving would be unsafe or could not work; `lines` holds each reason with what to do about it."""
+    """The server must not start; `lines` holds each reason with what to do about it."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("; ".join(lines))
@@ -31,17 +31,17 @@ class NotReadyError(Exception):
 
 
 def findings() -> list[CheckMessage]:
-    """Every finding of our checks, those that look at keys, disk and database included."""
+    """Every finding of our checks, including those of keys, disks and the database."""
     return run_checks(tags=[TAG], include_deployment_checks=True, databases=["default"])
 
 
 def require_ready() -> list[CheckMessage]:
-    """Pass when nothing of `findings` is an error that forbids serving.
+    """Check that the server may start.
 
-    A wrong store does not: the disk may come back, and until then the server refuses what needs it, and says so.
+    A wrong store does not prevent that: the disk may come back; until then the server refuses requests that need it.
 
     Returns:
-        The findings that are left.
+        The findings that do not prevent it.
 
     Raises:
         NotReadyError: there are errors.
@@ -64,7 +64,7 @@ def _in_production() -> bool:
 
 @register(TAG)
 def secret_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """A secret key that can be guessed lets anyone sign a session."""
+    """The secret key is long and random."""
     del app_configs, kwargs
     key = settings.SECRET_KEY
     weak = len(key) < SECRET_LENGTH or len(set(key)) < SECRET_VARIETY or key.lower().startswith(PLACEHOLDERS)
@@ -76,15 +76,15 @@ def secret_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMe
 
 @register(TAG)
 def stores_apart(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """A store inside the other would have its files served, or swept, as the other's."""
+    """The bundle store and the artifact store do not contain each other."""
     del app_configs, kwargs
     output, forensic = Path(settings.OUTPUT_DIR).resolve(), Path(settings.FORENSIC_STORAGE_PATH).resolve()
     if not (output.is_relative_to(forensic) or forensic.is_relative_to(output)):
         return []
     return [
         Error(
-            "OUTPUT_DIR: lies within FORENSIC_STORAGE_PATH, or the other way round",
-            hint="Give bundles and collected files directories of their own.",
+            "OUTPUT_DIR: overlaps with FORENSIC_STORAGE_PATH",
+            hint="Use separate directories, neither inside the other.",
             id="orch.E007",
         )
     ]
@@ -92,7 +92,7 @@ def stores_apart(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Check
 
 @register(TAG)
 def production_database(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """The embedded database has no backup, no password and one host."""
+    """Production uses a PostgreSQL server, not the embedded database."""
     del app_configs, kwargs
     host = str(settings.DATABASES["default"]["HOST"])
     embedded = not host or Path(host).is_relative_to(Path(settings.VAR_DIR).resolve())
@@ -104,28 +104,28 @@ def production_database(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
 
 @register(TAG)
 def anonymous_callers(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Callers without a name belong to development only."""
+    """Anonymous API callers are allowed in development only."""
     del app_configs, kwargs
     if not (settings.ORCH_ANONYMOUS_API_ROLE and _in_production()):
         return []
     hint = "Unset it; give scripts a token or a client certificate."
-    return [Error("ORCH_ANONYMOUS_API_ROLE: production knows every caller by name", hint=hint, id="orch.E010")]
+    return [Error("ORCH_ANONYMOUS_API_ROLE: not allowed in production", hint=hint, id="orch.E010")]
 
 
 @register(TAG)
 def host_names(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """With any host name allowed, a forged one ends up in links and origins."""
+    """Only listed host names are accepted, so that links cannot contain a forged one."""
     del app_configs, kwargs
     if "*" not in settings.ALLOWED_HOSTS:
         return []
     kind = Error if _in_production() else Warning
-    hint = "List the names under which people reach the site."
-    return [kind("ORCH_ALLOWED_HOSTS: * lets a request name any host", hint=hint, id="orch.E011")]
+    hint = "List the host names of the site."
+    return [kind("ORCH_ALLOWED_HOSTS: * accepts any host name", hint=hint, id="orch.E011")]
 
 
 @register(TAG, deploy=True)
 def plain_http(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Without TLS, tokens and evidence cross the network readable."""
+    """The service is not reachable over the network without TLS."""
     del app_configs, kwargs
     bind = settings.ENV.bind
     local = bind == "localhost" or ipaddress.ip_address(bind).is_loopback

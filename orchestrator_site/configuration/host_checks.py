@@ -1,7 +1,7 @@
-"""System checks of what the settings name: keys, directories, certificates, the database server.
+"""System checks of the host: keys, directories, certificates, the database server.
 
-They run before serving, in `manage.py check --deploy --database default` and for /ready, but not before every
-command: `migrate` and `generate_signing_key` must work on a machine that has no key yet.
+They run before the server starts, in `manage.py check --deploy --database default` and for /ready, but not before every
+command: `migrate` and `generate_signing_key` must work on a host that has no key yet.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from orchestrator_site.configuration import checks
 from orchestrator_site.configuration.checks import TAG
 from orchestrator_site.operations.probe_connection import DatabaseError, quick_cursor
 
-OLDEST_POSTGRESQL = 140000  # as server_version_num says it
+OLDEST_POSTGRESQL = 140000  # server_version_num
 
 
 @register(TAG, deploy=True)
 def signing_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """The private key can be read, by us alone, and is strong enough."""
+    """The private key is readable, by its owner only, and strong enough."""
     del app_configs, kwargs
     path = Path(settings.ORCH_SIGN_KEY_PATH)
     found: list[CheckMessage] = []
@@ -39,8 +39,8 @@ def signing_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
         hint = "Make a key with `manage.py generate_signing_key`, or name yours and let the service's user read it."
         return [Error(f"ORCH_SIGN_KEY_PATH: cannot be read ({error.strerror})", hint=hint, id="orch.E001")]
     if mode & 0o077:
-        hint = "chmod 600 it; make a new key if others may have read this one."
-        found.append(Error("ORCH_SIGN_KEY_PATH: others than its owner may use it", hint=hint, id="orch.E002"))
+        hint = "Run chmod 600 on it; make a new key if others may have read this one."
+        found.append(Error("ORCH_SIGN_KEY_PATH: users other than its owner can access it", hint=hint, id="orch.E002"))
     try:
         trusted_keys.active_id()
     except FormatError as error:
@@ -52,29 +52,29 @@ def signing_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
 
 @register(TAG, deploy=True)
 def verify_keys(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """The trusted keys can be read, and bundles that are signed here would verify here."""
+    """The trusted keys are readable and include the signing key."""
     del app_configs, kwargs
     path = Path(settings.ORCH_VERIFY_KEY_PATH)
     try:
         ring = KeyRing.load([path])
     except FormatError as error:
-        hint = "Name a PEM public key (RSA), or a folder with such files alone, one key each, revoked ones in revoked/."
+        hint = "Name a PEM public key (RSA), or a folder with only such files, one key each, revoked ones in revoked/."
         return [Error(f"ORCH_VERIFY_KEY_PATH: {error.detail.rstrip('.')}", hint=hint, id="orch.E004")]
     try:
         active = trusted_keys.active_id()
     except FormatError:
-        return []  # told by `signing_key`
+        return []  # reported by `signing_key`
     trusted = ring.find(active)
     if trusted is not None and not trusted.revoked:
         return []
-    problem = "has revoked the signing key" if trusted else "does not hold the signing key's public part"
-    hint = "Put it there: openssl pkey -in ORCH_SIGN_KEY_PATH -pubout; or sign with a key that is trusted."
+    problem = "the signing key is revoked" if trusted else "the signing key's public part is missing"
+    hint = "Add it (openssl pkey -in ORCH_SIGN_KEY_PATH -pubout), or sign with a trusted key."
     return [Error(f"ORCH_VERIFY_KEY_PATH: {problem}", hint=hint, id="orch.E005")]
 
 
 @register(TAG, deploy=True)
 def directories(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """Each directory exists and takes a file."""
+    """Each directory exists and is writable."""
     del app_configs, kwargs
     named = {
         "OUTPUT_DIR": settings.OUTPUT_DIR,
@@ -88,18 +88,18 @@ def directories(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
                 file.write(b"writable")
         except OSError as error:
             hint = "Create it, owned by the service's user, on a disk with free space."
-            found.append(Error(f"{name}: cannot write there ({error.strerror})", hint=hint, id="orch.E006"))
+            found.append(Error(f"{name}: not writable ({error.strerror})", hint=hint, id="orch.E006"))
     return found
 
 
 @register(TAG, deploy=True)
 def client_certificates(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """With MTLS_ENABLED: the server's certificate and the issuers load, and at least one client can get in."""
+    """With MTLS_ENABLED: the server's certificate and the issuers load, and a client certificate exists."""
     del app_configs, kwargs
     if not settings.MTLS_ENABLED:
         return []
     layout = mtls.Layout.below(Path(settings.MTLS_CERT_DIR or ""))
-    hint = "docs/operations.md tells which files MTLS_CERT_DIR holds."
+    hint = "docs/operations.md lists the files of MTLS_CERT_DIR."
     found: list[CheckMessage] = []
     try:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(layout.ca))
@@ -115,26 +115,26 @@ def client_certificates(app_configs: Sequence[Any] | None, **kwargs: Any) -> lis
         except ValueError as error:
             found.append(Warning(f"MTLS_CERT_DIR: clients/{error}", hint=hint, id="orch.W012"))
     if not usable:
-        message = "MTLS_CERT_DIR: no client certificate in clients/, so nobody could connect"
+        message = "MTLS_CERT_DIR: no client certificate in clients/, so no client can connect"
         found.append(Error(message, hint=hint, id="orch.E012"))
     return found
 
 
 @register(TAG, deploy=True)
 def static_files(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """In production the pages' styles come from the collected files alone."""
+    """In production the static files are collected."""
     del app_configs, kwargs
     if settings.WHITENOISE_USE_FINDERS or (Path(settings.STATIC_ROOT) / "admin").is_dir():
         return []
     hint = "Run `manage.py collectstatic --no-input` once for each installed version."
-    return [Warning("ORCH_VAR_DIR: static files are not collected there", hint=hint, id="orch.W015")]
+    return [Warning("ORCH_VAR_DIR: the static files are not collected", hint=hint, id="orch.W015")]
 
 
 @register(TAG, Tags.database, deploy=True)
 def database_version(
     app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """The server is PostgreSQL 14 or later; one that is down now may come back, so that is a warning."""
+    """The database is PostgreSQL 14 or later; that it does not answer is only a warning."""
     del app_configs, kwargs
     if not databases:
         return []
@@ -154,7 +154,7 @@ def database_version(
 def known_stores(
     app_configs: Sequence[Any] | None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[CheckMessage]:
-    """Both directories are the stores that the database knows, and not those of this host alone."""
+    """Both directories are the stores that are registered in the database."""
     del app_configs, kwargs
     if not databases:
         return []
@@ -163,13 +163,12 @@ def known_stores(
             cursor.execute(store_identity.KNOWN_SQL)
             known = store_identity.known_of(cursor.fetchall())
     except DatabaseError:
-        return []  # told by `database_version`, or no table is there yet
-    there = [
-        kind for kind in store_identity.VARIABLES if store_identity.root(kind).is_dir()
-    ]  # else told by `directories`
-    words = {kind: store_identity.difference(kind, known.get(kind)) for kind in there}
+        return []  # reported by `database_version`, or there is no table yet
+    # A missing directory is reported by `directories`.
+    present = [kind for kind in store_identity.VARIABLES if store_identity.root(kind).is_dir()]
+    problems = {kind: store_identity.difference(kind, known.get(kind)) for kind in present}
     return [
-        Error(told, hint=f"{store_identity.what_to_do(kind)}.", id=checks.WRONG_STORE)
-        for kind, told in words.items()
-        if told
+        Error(problem, hint=f"{store_identity.what_to_do(kind)}.", id=checks.WRONG_STORE)
+        for kind, problem in problems.items()
+        if problem
     ]

@@ -1,7 +1,7 @@
-"""How this deployment is set up and whether that is sound: settings in force, checks, versions; also as plain text.
+"""Settings health: the settings in force, the results of the checks, and versions; also as plain text.
 
-No secret can be in it: of a secret variable `env_reader` keeps only whether it is set, and whatever else looks like a
-credential is cut out before it is shown.
+It contains no secrets: for a secret variable `env_reader` records only whether it is set, and everything else that
+looks like a credential is redacted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIBRARIES = (
 
 
 class Setting(NamedTuple):
-    """One variable as it is shown: never with a secret's value."""
+    """One variable as shown: never with a secret's value."""
 
     name: str
     value: str
@@ -48,7 +48,7 @@ class Setting(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What a check found: `level` is `error` or `warning`."""
+    """One finding of a check; `level` is `error` or `warning`."""
 
     number: str
     level: str
@@ -58,7 +58,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One system check: what it is about, and what it found; nothing when all is well."""
+    """One system check and its findings."""
 
     name: str
     about: str
@@ -73,7 +73,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """All of it."""
+    """Settings, checks and versions."""
 
     settings: list[Setting]
     checks: list[Check]
@@ -85,8 +85,8 @@ class Health:
         return sorted((one for one in self.checks if one.findings), key=lambda one: (one.worst != "error", one.name))
 
 
-def look() -> Health:
-    """Look at everything that answers at once; the sources are asked apart, as that takes seconds."""
+def collect() -> Health:
+    """Collect everything except the state of the sources, which can take seconds."""
     return Health(settings=in_force(), checks=checks(), versions=versions())
 
 
@@ -98,14 +98,14 @@ def in_force() -> list[Setting]:
         secret = is_secret(given.name)
         value = ("set" if given.is_set else "not set") if secret else redact_text(given.value)
         if given.name == "ORCH_SECRET_KEY" and settings.ENV.secret_key_is_generated:
-            value = "made up at start"
+            value = "generated at start"
         origin = f"file ({given.name}_FILE)" if given.origin == "file" else given.origin
         shown.append(Setting(given.name, value, origin, secret, meanings[given.name]))
     return sorted(shown)
 
 
 def checks() -> list[Check]:
-    """Run each of our checks by itself, so that one that breaks hides no other."""
+    """Run each of our checks separately, so that a crash of one hides no other."""
     ours = [one for one in registry.get_checks(include_deployment_checks=True) if TAG in getattr(one, "tags", ())]
     run = []
     for check in sorted(ours, key=_name):
@@ -113,9 +113,9 @@ def checks() -> list[Check]:
         try:
             found = check(app_configs=None, databases=["default"])
         except Exception as error:
-            log.exception("the check %s broke", _name(check))
-            broke = Finding("", "error", f"The check itself broke ({type(error).__name__})", "The log has the reason.")
-            run.append(Check(name=_name(check), about=about, findings=[broke]))
+            log.exception("the check %s crashed", _name(check))
+            crash = Finding("", "error", f"The check crashed ({type(error).__name__})", "The log has the reason.")
+            run.append(Check(name=_name(check), about=about, findings=[crash]))
             continue
         findings = [
             Finding(
@@ -131,7 +131,7 @@ def checks() -> list[Check]:
 
 
 def versions() -> list[tuple[str, str]]:
-    """What runs here, ours first."""
+    """Versions of this product and of what it runs on."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         server = str(cursor.fetchone()[0])
@@ -149,16 +149,16 @@ def versions() -> list[tuple[str, str]]:
 
 
 def as_text(health: Health, sources: Iterable[SourceHealth] | None = None) -> str:
-    """The same for a ticket: plain lines, no secret.
+    """The report as plain text for a ticket, without secrets.
 
     Args:
-        health: what was found.
-        sources: the answers of the sources, where they were asked.
+        health: the report.
+        sources: the state of the sources, if they were checked.
     """
     now = f"{timezone.now():%Y-%m-%d %H:%M:%S} UTC"
     lines = [
         f"RansomEye Orchestrator {settings.VERSION}, {redact_text(settings.ORCH_ENVIRONMENT_NAME)}, {now}",
-        "Secrets are not in here.",
+        "This report contains no secrets.",
         "",
         "Checks",
     ]

@@ -1,4 +1,4 @@
-"""The page of settings health, and the same as plain text for a ticket."""
+"""The settings health page, also as plain text for a ticket."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ VIEW = "orchestrator_site.view_settings"
 
 @require_safe
 def settings_page(request: HttpRequest) -> HttpResponse:
-    """What is set, what the checks say, which versions run; the sources are asked by a part of the page."""
+    """Settings, checks and versions; the state of the sources is loaded by a part of the page."""
     of_request(request).require(VIEW)
-    health = settings_health.look()
+    health = settings_health.collect()
     context = {
         "health": health,
         "errors": sum(one.worst == "error" for one in health.checks),
@@ -29,7 +29,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def settings_text(request: HttpRequest) -> HttpResponse:
-    """All of it with the sources' answers, as plain text; takes seconds when a source is down."""
+    """The report with the state of the sources, as plain text; takes seconds when a source is down."""
     of_request(request).require(VIEW)
-    text = settings_health.as_text(settings_health.look(), reachability())
+    text = settings_health.as_text(settings_health.collect(), reachability())
     return HttpResponse(text, content_type="text/plain; charset=utf-8")

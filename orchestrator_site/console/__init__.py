@@ -1,1 +1,1 @@
-"""Home, search and help, and what guards every page."""
+"""Home, search and help pages, and the guard of every page."""

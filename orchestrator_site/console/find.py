@@ -1,6 +1,6 @@
-"""The search box: an id or a digest leads straight to what it names; what may mean several things lists them by kind.
+"""The search box: a single match opens its page; several matches are listed by kind.
 
-Every kind is asked through an index and for a few rows only, so that a search costs the same in a full database.
+Every query uses an index and reads a few rows, so that a search costs the same in a full database.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from jobs.models import Job
 
 MAX_LENGTH = 200
 SHOWN = 10  # of each kind
-SIGNS = re.compile(r"[\s:-]")  # what stands between the digits of a digest or an id as people copy it
+SEPARATORS = re.compile(r"[\s:-]")  # between the digits of a copied digest or id
 
 
 @require_safe
 def find(request: HttpRequest) -> HttpResponse:
-    """Go to the one thing that was meant, or list what may have been."""
+    """Redirect to the only match, or list all matches."""
     principal = of_request(request)
     text = request.GET.get("q", "").strip().replace("\x00", "")[:MAX_LENGTH]
     digits = hex_digits(text)
@@ -42,9 +42,9 @@ def find(request: HttpRequest) -> HttpResponse:
         "bundled": artifacts_in_bundles(principal, text, hex_digits=digits, **ask) if text else [],
         "artifacts": incidents.artifacts_by(principal, text, hex_digits=digits, **ask) if text else [],
     }
-    goal = _goal(text, digits, found)
-    if goal is not None:
-        return goal
+    redirection = _redirection(text, digits, found)
+    if redirection is not None:
+        return redirection
     context = {
         "q": text,
         "groups": {kind: rows[:SHOWN] for kind, rows in found.items()},
@@ -59,13 +59,13 @@ def find(request: HttpRequest) -> HttpResponse:
 
 
 def hex_digits(text: str) -> str:
-    """A digest or an id as its hex digits alone, however it was copied; empty when it is none."""
-    digits = SIGNS.sub("", text.lower().removeprefix("sha256:"))
+    """The hex digits of a copied digest or id, without separators; empty if it is neither."""
+    digits = SEPARATORS.sub("", text.lower().removeprefix("sha256:"))
     return digits if DIGEST_PREFIX.fullmatch(digits) else ""
 
 
 def matched(bundle: Bundle, text: str, digits: str) -> str:
-    """What of a bundle was found, in words."""
+    """Which attribute of a bundle matched, in words."""
     if digits and bundle.sha256.startswith(digits):
         return "file digest"
     if digits and bundle.content_digest.startswith(digits):
@@ -73,29 +73,29 @@ def matched(bundle: Bundle, text: str, digits: str) -> str:
     return "name" if bundle.name.startswith(text) else "id"
 
 
-def _goal(text: str, digits: str, found: dict[str, list[Any]]) -> HttpResponse | None:
-    """Where to go: to the only thing that is named in full, or else to the only thing there is."""
-    everything = [one for rows in found.values() for one in rows]
-    exact = [one for one in everything if _is_exactly(one, text, digits)]
+def _redirection(text: str, digits: str, found: dict[str, list[Any]]) -> HttpResponse | None:
+    """The page of the only exact match, or else of the only match; None if there are several or none."""
+    matches = [match for rows in found.values() for match in rows]
+    exact = [match for match in matches if _is_exactly(match, text, digits)]
     if len(exact) == 1:
         return _page_of(exact[0])
-    return _page_of(everything[0]) if len(everything) == 1 else None
+    return _page_of(matches[0]) if len(matches) == 1 else None
 
 
-def _is_exactly(thing: Any, text: str, digits: str) -> bool:
-    if isinstance(thing, str):
-        return thing == text
-    if isinstance(thing, Job):
-        return thing.job_id.hex == digits
-    if isinstance(thing, Bundle):
-        return text == thing.name or digits in {thing.bundle_id.hex, thing.sha256, thing.content_digest}
-    return bool(text == thing.artifact_id or digits == thing.sha256 != "")
+def _is_exactly(match: Any, text: str, digits: str) -> bool:
+    if isinstance(match, str):
+        return match == text
+    if isinstance(match, Job):
+        return match.job_id.hex == digits
+    if isinstance(match, Bundle):
+        return text == match.name or digits in {match.bundle_id.hex, match.sha256, match.content_digest}
+    return bool(text == match.artifact_id or digits == match.sha256 != "")
 
 
-def _page_of(thing: Any) -> HttpResponse | None:
-    """The page of one thing; an artifact is shown as found, since no page would say why it is there."""
-    if isinstance(thing, str):
-        return redirect("incident-page", incident_id=thing)
-    if isinstance(thing, Job):
-        return redirect("job-page", job_id=thing.job_id)
-    return redirect("bundle-page", bundle_id=thing.bundle_id) if isinstance(thing, Bundle) else None
+def _page_of(match: Any) -> HttpResponse | None:
+    """Redirect to the page of an incident, job or bundle; None for an artifact, which has no page."""
+    if isinstance(match, str):
+        return redirect("incident-page", incident_id=match)
+    if isinstance(match, Job):
+        return redirect("job-page", job_id=match.job_id)
+    return redirect("bundle-page", bundle_id=match.bundle_id) if isinstance(match, Bundle) else None

@@ -1,4 +1,4 @@
-"""The words of this product, each with one meaning, and the states that pages show, each with its shape."""
+"""The terms of this product, and the states that pages show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class State(NamedTuple):
-    """A state as pages show it: `kind` chooses shape and colour (see `templatetags.console.state`)."""
+    """A state as pages show it; `kind` selects shape and colour (see `templatetags.console.state`)."""
 
     kind: str
     word: str
@@ -14,72 +14,65 @@ class State(NamedTuple):
 
 
 WORDS: dict[str, str] = {
-    "incident": "The case. Its id is the one that the sources use, such as incident-123.",
-    "artifact": "One collected file with its record: id, name, host, size, SHA-256, collected when and by whom.",
-    "source": "A service that bundles are built from: the KillChain timeline, the alerts DB, Forensic's artifacts.",
-    "bundle": "One file with everything of an incident, signed: timeline, alerts, artifacts and their manifest.",
-    "manifest": "The signed list of everything in a bundle, with the size and SHA-256 of each file.",
-    "chunk": "A range of one large file that has a hash of its own, so that damage can be located.",
-    "content digest": (
-        "SHA-256 over the list of path, size and SHA-256 of all files: equal for equal evidence, whenever and by "
-        "whomever it was bundled."
-    ),
-    "file digest": "SHA-256 of the bundle file itself. Two bundles of equal evidence have two.",
-    "fingerprint": "SHA-256 of a public key, which names it; bundles and reports call it key_id.",
-    "job": "A request for work that is kept until it ends, whatever dies meanwhile.",
-    "attempt": "One try at a job. A failed one is followed by others until a job's tries are used up.",
-    "worker": "A process that does jobs, one at a time.",
-    "lease": "A worker's right to a job until a time. It renews it with each heartbeat.",
-    "lease token": (
-        "A random number made for each lease. A worker that has lost its lease can write nothing more with it."
-    ),
-    "heartbeat": "The sign of life that a worker gives every few seconds.",
+    "incident": "A case. It has the id that the sources use, such as incident-123.",
+    "artifact": "One collected file and its record: id, name, host, size, SHA-256, when and by whom it was collected.",
+    "source": "A service that provides evidence: KillChain (timeline), DB (alerts), Forensic (artifacts).",
+    "bundle": "One signed file with the evidence of an incident: timeline, alerts, artifacts and a manifest.",
+    "manifest": "The signed list of all files in a bundle, with the size and SHA-256 of each.",
+    "chunk": "A range of a large file that has its own hash, so that damage can be located.",
+    "content digest": "SHA-256 over the path, size and SHA-256 of all files. The same evidence gives the same digest.",
+    "file digest": "SHA-256 of the bundle file. It differs between bundles, even of the same evidence.",
+    "fingerprint": "SHA-256 of a public key. Bundles and reports call it key_id.",
+    "job": "A stored request for work. It survives crashes and restarts until it ends.",
+    "attempt": "One execution of a job. A failed attempt is repeated until the maximum number of attempts is reached.",
+    "worker": "A process that runs jobs, one at a time.",
+    "lease": "A worker's time-limited right to a job. The worker renews it with each heartbeat.",
+    "lease token": "A random id of a lease. A worker that has lost its lease can no longer write results.",
+    "heartbeat": "The signal that a worker sends every few seconds to show that it is running.",
     "stuck job": (
-        "A job that is being processed while its lease has expired: its worker died or was cut off. Another worker "
-        "takes it over by itself; freeing it does so at once."
+        "A running job whose lease has expired: its worker died or lost the connection. Another worker takes it over "
+        "after a while; freeing it does so at once."
     ),
-    "rehydration": "Putting a bundle's incident back into the database and the artifact store. Pages call it restore.",
+    "rehydration": "Writing a bundle's incident back into the database and the artifact store. Pages call it restore.",
     "restore plan": (
-        "What a restore would add, find equal, or find in conflict. Its digest is what you confirm: a plan that "
-        "changed asks again."
+        "What a restore would add, what is already here, and what is in conflict. You confirm its digest; if the plan "
+        "changes, you must confirm again."
     ),
-    "partial bundle": "A bundle that says in its signed manifest what is missing from it.",
-    "verified": (
-        "Every check ran on this file and passed, at the time and with the key that are shown. Never said otherwise."
-    ),
-    "quarantine": "Where an uploaded file waits until it is verified. Nothing is restored from there unverified.",
+    "partial bundle": "A bundle whose signed manifest lists evidence that is missing from it.",
+    "verified": "Every check of this file passed, at the time and with the key shown.",
+    "quarantine": "Where an uploaded file is kept until it is verified. Nothing is restored from it unverified.",
     "custody event": (
-        "One line of the record of who did what to which evidence. Each carries the hash of the one before, so that "
-        "none can be changed or removed unseen."
+        "One record of who did what to which evidence. Each contains the hash of the previous one, so that a change or "
+        "a removal is noticed."
     ),
-    "principal": "Who asks: a user, an API token's user, or a client certificate.",
+    "principal": "Who makes a request: a user, the user of an API token or of a client certificate, or a shell user.",
     "role": (
-        "What a principal may do: viewer sees; analyst also bundles, verifies and downloads; operator also restores, "
+        "A set of permissions: viewer sees; analyst also bundles, verifies and downloads; operator also restores, "
         "cancels, retries and frees; admin also manages users."
     ),
-    "scope": "The role above which an API token may do nothing, whatever its user may.",
-    "idempotency key": "A name that a script gives to a request, so that sending it twice does it once.",
+    "scope": "The role that limits an API token: the token has no permission beyond it.",
+    "idempotency key": "A name that a script gives to a request, so that repeating the request has no further effect.",
 }
 
 STATES: dict[str, tuple[State, ...]] = {
     "Jobs": (
-        State("queued", "Queued", "Waits for a worker, or for its next try."),
-        State("running", "Processing", "A worker is at it."),
-        State("stuck", "Stuck", "Its worker has not been heard of. Other workers take it over by themselves."),
-        State("ok", "Completed", "Done. For a bundle this does not say verified: that is a check of its own."),
-        State("failed", "Failed", "All tries are used up, or none could help. The job says why and what to do."),
-        State("cancelled", "Cancelled", "Somebody called it off. It can be retried."),
+        State("queued", "Queued", "Waits for a worker, or for its next attempt."),
+        State("running", "Processing", "A worker is running it."),
+        State("stuck", "Stuck", "Its worker stopped responding. Another worker will take it over."),
+        State("ok", "Completed", "Done. A completed bundle still has to be verified."),
+        State("failed", "Failed", "All attempts failed, or a retry could not help. The job says why and what to do."),
+        State("cancelled", "Cancelled", "A user cancelled it. It can be retried."),
     ),
     "Bundles": (
-        State("verified", "Verified", "Every check passed when it last ran."),
-        State("unknown", "Not verified", "No check has run yet."),
-        State("partial", "Partial", "Something is missing from it; the bundle says what."),
-        State("unsafe", "Verification failed", "A check failed. Do not use this file as evidence."),
+        State("verified", "Verified", "The last verification passed."),
+        State("unknown", "Not yet verified", "It has not been verified yet."),
+        State("partial", "Partial", "Some evidence is missing; the bundle lists what."),
+        State("unsafe", "Not verified", "The last verification failed. Do not use this file as evidence."),
     ),
     "Keys": (
         State("ok", "Active", "Signs new bundles."),
-        State("trusted", "Trusted", "Its bundles verify; it signs no new ones."),
-        State("unsafe", "Revoked", "Whatever it signed is refused."),
-        State("needs", "Not trusted here", "It signed bundles here, and its public key was taken away."),
+        State("trusted", "Trusted", "Verifies bundles, but does not sign new ones."),
+        State("unsafe", "Revoked", "Bundles that it signed are refused."),
+        State("needs", "Not trusted here", "It signed bundles here, but its public key was removed."),
     ),
 }

@@ -1,4 +1,4 @@
-"""Help inside the console: what the words and states mean, and every error code with what to do about it."""
+"""Help pages of the console: the glossary, and every error code with what to do about it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from orchestrator_site.errors import error_codes
 
 @require_safe
 def help_page(request: HttpRequest) -> HttpResponse:
-    """The words of this product and the states it shows."""
+    """The glossary and the states."""
     words = sorted(glossary.WORDS.items())
     return render(request, "help/glossary.html", {"words": words, "states": glossary.STATES.items()})
 
 
 @require_safe
 def errors_page(request: HttpRequest) -> HttpResponse:
-    """Every error code, each at an anchor of its own."""
+    """Every error code, each with its own anchor."""
     return render(request, "help/errors.html", {"codes": error_codes.everything().items()})

@@ -1,4 +1,4 @@
-"""Home: what needs a person first, then what runs, what was made last, and how full queue and disk are."""
+"""Home: what needs attention, running jobs, the newest bundles, and the state of queue and disk."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ FROM orchestrator_bundles WHERE state = 'ready'"""  # noqa: S608 # put together 
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The first page; its live part alone when a running page asks for it."""
+    """The home page, or only its live part for a request by htmx."""
     principal = of_request(request)
     is_live_part = bool(request.headers.get("HX-Request"))
-    left = signing_keys.days_until_retirement()
+    days_left = signing_keys.days_until_retirement()
     disk = storage()
     context: dict[str, Any] = {
         "here": "home",
         "storage": disk,
-        "key_days_left": left,
-        "key_days_late": -(left or 0),
+        "key_days_left": days_left,
+        "key_days_late": -(days_left or 0),
     }
     if principal.may("jobs.view_job"):
-        user_id = int(request.user.pk or 0)  # signed in: no page is reached without
+        user_id = int(request.user.pk or 0)  # every page requires a signed-in user
         since = visits.last_visit(user_id) if is_live_part else visits.begin(user_id)
         workers = list(live_workers())
         context |= _queue(since, workers) | {"sources_down": dependency_status.failing()}
@@ -65,9 +65,9 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def storage() -> dict[str, Any]:
-    """The bundle store's disk in bytes: whole, free, taken by ready bundles and by all else; and whether it is low.
+    """Disk usage of the bundle store in bytes: total, free, bundles, other files, and whether free space is low.
 
-    With the stores that the database knows, in the same query.
+    Also the stores registered in the database, read by the same query.
     """
     with connection.cursor() as cursor:
         cursor.execute(HELD_SQL)
@@ -95,7 +95,7 @@ def _queue(since: datetime | None, workers: list[Worker]) -> dict[str, Any]:
     now = timezone.now()
     numbers = queue_depth.now_and_over_a_day()
     queued, running = numbers.queued, numbers.processing
-    # Ordered by lease, the stuck ones come first; one query finds them, those that run, and those that have failed.
+    # One query for stuck, running and failed jobs; ordered by lease, so that stuck jobs come first.
     leased = Job.objects.filter(status="processing").order_by("lease_expires_at")[: attention.COUNTED_UP_TO]
     found = list(leased.union(attention.failed()[: attention.COUNTED_UP_TO], all=True))
     stuck = [job for job in found if is_stuck(job)]

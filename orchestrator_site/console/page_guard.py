@@ -1,7 +1,7 @@
-"""What every page of the console shares: who may come in, and how a refusal looks.
+"""The guard of every console page: sign-in, permission, CSRF, upload size, and the error page.
 
-A view wrapped in `page` is reached only by a signed-in user; an error of ours becomes a page with its code. Apps write
-plain views; `console_urls` wraps them all, so that none can be forgotten.
+A view wrapped in `page` is reached only by signed-in users; our errors become a page with their code. Apps write plain
+views; `console.urls` wraps all of them.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ View = Callable[..., HttpResponseBase]
 def page(view: View, *, needs: str = "") -> View:
     """Wrap a view of the console.
 
-    The CSRF token is checked after session, right and size, not before: reading it means reading the whole form, and
-    an upload of many gigabytes is not taken from someone who may not make it.
+    The CSRF token is checked after session, permission and size: reading it means reading the whole form, and a large
+    upload must not be read from a user who may not make it.
 
     Args:
-        view: the view; it may raise any error of ours.
-        needs: a permission without which not even the request's body is read; the view's services check theirs anyway.
+        view: the view; it may raise any of our errors.
+        needs: a permission that is checked before the body is read; the view's services check their own as well.
     """
     checked = csrf_protect(view)
 
@@ -65,7 +65,7 @@ class BodyTooLargeError(AppError):
 
 
 def refusal(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The page for an error of ours: its message, its code, with the HTTP status that the API would give."""
+    """The page for one of our errors: message, code, and the same HTTP status as in the API."""
     code = str(getattr(error, "code", "error"))
     context = {"message": str(error), "code": code}
     return render(request, "refusal.html", context, status=problems.status_of(code))
@@ -77,7 +77,7 @@ def _length(request: HttpRequest) -> int:
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    """Send the browser to the sign-in page and back; a live part makes its whole page go there."""
+    """Redirect to the sign-in page and back; a live part redirects its whole page."""
     ended = getattr(request, "session_ended", "")
     is_part = bool(request.headers.get("HX-Request"))
     if is_part and not ended:
@@ -91,7 +91,7 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
 
 
 def _page_of(request: HttpRequest) -> str:
-    """The page that a live part stands in, as htmx names it."""
+    """The page that contains a live part, as htmx reports it."""
     try:
         parts = urlsplit(request.headers.get("HX-Current-URL", ""))
     except ValueError:

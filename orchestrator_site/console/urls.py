@@ -1,4 +1,4 @@
-"""Every address of the console: the pages that the apps declare and the site's own, each guarded; and the sign-in."""
+"""URLs of the console: sign-in, and the guarded pages of the apps and of the site."""
 
 from django.urls import URLPattern, URLResolver, path
 

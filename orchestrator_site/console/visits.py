@@ -1,7 +1,6 @@
-"""When a person was last here, so that Home can say what has failed since: one row a user.
+"""The last visit of each user, so that Home can list what has failed since: one row per user.
 
-A visit ends half an hour after its last page. What failed since the visit before stays shown for the whole visit,
-however often Home is loaded again.
+A visit ends half an hour after its last page. Home lists the failures since the previous visit until then.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from orchestrator_site.models import Visit
 
 VISIT_ENDS_AFTER = timedelta(minutes=30)
 
-# Known visits are written once a minute at most. `seen_at` of a visit that has ended becomes what `before_at` tells.
+# A row is written once a minute at most. When a visit has ended, its `seen_at` becomes `before_at`.
 BEGIN_SQL = """
 WITH written AS (
 INSERT INTO orchestrator_visits AS known (user_id, seen_at, before_at) VALUES (%(user)s, now(), NULL)
@@ -29,10 +28,10 @@ SELECT before_at FROM orchestrator_visits WHERE user_id = %(user)s AND NOT EXIST
 
 
 def begin(user_id: int) -> datetime | None:
-    """The user has loaded a page: the visit goes on, or a new one begins.
+    """Record a page view: it continues the visit or begins a new one.
 
     Returns:
-        When the user was last here before this visit; None when this is the first.
+        The end of the previous visit; None if this is the first.
     """
     with connection.cursor() as cursor:
         cursor.execute(BEGIN_SQL, {"user": user_id, "ends_after_s": VISIT_ENDS_AFTER.total_seconds()})
@@ -41,5 +40,5 @@ def begin(user_id: int) -> datetime | None:
 
 
 def last_visit(user_id: int) -> datetime | None:
-    """As `begin`, for a part of a page that loads by itself: nobody need be there, so it counts as no visit."""
+    """The same for an automatic update of a page, which does not count as a visit."""
     return Visit.objects.filter(user_id=user_id).values_list("before_at", flat=True).first()

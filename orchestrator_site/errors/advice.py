@@ -1,7 +1,6 @@
-"""What a failed job means for the person in front of it: what happened, is the evidence safe, what to do.
+"""Advice for failed jobs: what happened, whether the evidence is safe, and what to do.
 
-The one place that turns a job's stable error code into words of advice; a code that is not listed gets advice that
-is true of every failure of that kind of job.
+Maps a job's stable error code to texts; an unlisted code gets the general advice for its job type.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from orchestrator_site.errors.error_words import OF_ATTEMPTS
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """Three answers: `title` sums up, `safe` speaks of the evidence, `todo` of the next step."""
+    """Three texts: `title` says what happened, `safe` whether the evidence is safe, `todo` what to do."""
 
     title: str
     safe: str
@@ -26,10 +25,10 @@ SAFE = {
     "bundle_create": "Yes. The sources were only read, and no bundle of this attempt exists.",
     "bundle_verify": "The stored file was only read. Until a check succeeds, treat this bundle as not verified.",
     "upload_verify": "Yes. The uploaded file was only read, and nothing here depends on it.",
-    "rehydrate": "Yes. What was here before is unchanged; restoring again adds only what is not here yet.",
+    "rehydrate": "Yes. Existing records and files are unchanged; restoring again adds only what is missing.",
 }
 SAFE_PREVIEW = "Yes. This was a preview: nothing was written."
-SAFE_ANY = "Yes. The job made no change that it did not finish."
+SAFE_ANY = "Yes. The job left no partial changes."
 TRY_AGAIN = "Retry the job. If it fails again, give the code and the job's id below to your administrator."
 
 # code → what happened in a few words, what to do.
@@ -37,8 +36,8 @@ BY_CODE = {
     "source_unavailable": (
         "A source did not answer, or changed while it was read",
         (
-            "Check that service, then retry; if its list of alerts keeps changing, when it is quieter. To go on "
-            "without it, make a partial bundle: it says in its signed manifest what is missing."
+            "Check that service, then retry. If its list of alerts keeps changing, retry when it is quieter. To "
+            "continue without it, make a partial bundle: its signed manifest lists what is missing."
         ),
     ),
     "source_rejected": (
@@ -46,50 +45,50 @@ BY_CODE = {
         "Ask the administrator of that service about the message below, then retry.",
     ),
     "source_invalid": (
-        "A source gave an answer that cannot be evidence",
+        "A source gave an invalid answer",
         (
-            "The answer has not the shape that was agreed. Report it to the administrator of that service; retrying "
-            "helps only after it is repaired."
+            "The answer does not have the agreed format. Report it to the administrator of that service; retrying "
+            "helps only after it is fixed."
         ),
     ),
     "incident_unknown": (
         "The sources do not know this incident",
-        "Check the incident id for a typing mistake, and that the sources are those of the right environment.",
+        "Check the incident id for typing mistakes, and that the sources belong to the right environment.",
     ),
     "reconcile_failed": (
-        "Records and files do not belong together",
-        "Nothing was recorded. The job's log names the files: repair the artifact store, then preview again.",
+        "Records and files do not match",
+        "Nothing was recorded. The job's log lists the files: repair the artifact store, then preview again.",
     ),
     "storage_full": (
         "The disk is full",
-        "Make room in the bundle store or the artifact store, then retry.",
+        "Free space in the bundle store or the artifact store, then retry.",
     ),
     "store_mismatch": (
-        "The worker's host has not the store that the database knows",
+        "The worker's host does not have the registered store",
         (
-            "Have an administrator mount the right directory on the host that the message names, then retry. Nothing "
-            "was judged by what that host has."
+            "Ask an administrator to mount the right directory on the host that the message names, then retry. No "
+            "bundle was marked as lost because of that host."
         ),
     ),
     "write_failed": (
         "The bundle could not be written",
-        "Have an administrator look at the bundle store (OUTPUT_DIR): is it there, writable, with room? Then retry.",
+        "Ask an administrator to check the bundle store (OUTPUT_DIR): it must be writable and have space. Then retry.",
     ),
     "storage_error": (
         "The artifact store could not be used",
-        "Have an administrator look at the artifact store (FORENSIC_STORAGE_PATH), then retry.",
+        "Ask an administrator to check the artifact store (FORENSIC_STORAGE_PATH), then retry.",
     ),
     "bundle_lost": (
-        "The bundle's file is gone",
-        "Look for another copy, and bundle the incident again if the sources still hold it.",
+        "The bundle's file is missing",
+        "Look for another copy, or bundle the incident again if the sources still have it.",
     ),
     "upload_gone": (
-        "The uploaded file is gone",
-        "Uploads are kept for a week. Upload the file again to have it verified.",
+        "The uploaded file is missing",
+        "Uploads are kept for a week. Upload the file again to verify it.",
     ),
     "bundle_replaced": (
-        "Another file stands where the bundle was",
-        "Do not use that file. Ask who changed the bundle store, keep the file for examination, and bundle again.",
+        "The bundle's file was replaced",
+        "Do not use that file. Find out who changed the bundle store, keep the file for examination, and bundle again.",
     ),
     "plan_changed": (
         "The database changed after the preview",
@@ -97,27 +96,27 @@ BY_CODE = {
     ),
     "signer_unknown": (
         "The bundle is signed by a key that is not trusted here",
-        "Ask whoever gave you the bundle for their public key, and have an administrator add it if it is right.",
+        "Get the public key from the sender of the bundle, and ask an administrator to check and add it.",
     ),
     "signer_weak": (
         "The bundle is signed by a key that is too weak",
         (
-            "Have it signed again with an RSA key of 3,072 bits or more. An older bundle is checked on the command "
-            "line, with --allow-weak-keys."
+            "Have it signed again with an RSA key of 3,072 bits or more. An older bundle can be checked on the command "
+            "line with --allow-weak-keys."
         ),
     ),
     "signer_revoked": (
-        "The bundle is signed by a key that was revoked",
-        "Do not use this bundle. Bundle the incident again with a key in force.",
+        "The bundle is signed by a revoked key",
+        "Do not use this bundle. Bundle the incident again with a trusted key.",
     ),
     "poison": (
-        "The lease ran out in every attempt",
-        "Each attempt says whether its worker died or was held up. Look at the workers and their host, then retry.",
+        "The lease expired in every attempt",
+        "Each attempt says whether its worker died or was delayed. Check the workers and their host, then retry.",
     ),
 }
 REJECTED = (
     "The bundle was refused",
-    "Do not use this file as evidence. Keep it for examination, and get the bundle again from where it was made.",
+    "Do not use this file as evidence. Keep it for examination, and get the bundle again from its origin.",
 )
 
 

@@ -1,6 +1,6 @@
-"""Every error code that this program gives, with what happened, whether the evidence is safe, and what to do.
+"""Every error code with what happened, whether the evidence is safe, and what to do.
 
-Built from the lists that the program itself goes by: PROBLEMS, BY_CODE of `advice`, CODES of `format.model.errors`.
+Built from the lists that the program uses: PROBLEMS, BY_CODE of `advice`, CODES of `format.model.errors`.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from orchestrator_site.errors import advice, error_words
 from orchestrator_site.errors.problems import PROBLEMS
 
 NOTHING_CHANGED = "Yes. Nothing was changed."
-OF_A_BUNDLE = "What is stored here is safe. This one file is not to be trusted."
-REQUESTS, JOBS, BUNDLES = "Requests that were refused", "Jobs that failed", "Bundles that were refused"
+OF_A_BUNDLE = "Stored evidence is safe. Do not trust this file."
+REQUESTS, JOBS, BUNDLES = "Refused requests", "Failed jobs", "Refused bundles"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """What one code means where it stands: for a request, for a job, or for a bundle.
+    """The meaning of a code for a request, a job, or a bundle.
 
     Attributes:
         where: one of `REQUESTS`, `JOBS`, `BUNDLES`.
         title: what happened.
         safe: whether the evidence is.
         todo: what to do.
-        note: where it is found: an HTTP status, a step of the reading plan; may be empty.
+        note: an HTTP status or a verification step; may be empty.
     """
 
     where: str
@@ -36,7 +36,7 @@ class Meaning:
 
 
 def everything() -> dict[str, list[Meaning]]:
-    """Each code, in alphabetical order, with all it may mean."""
+    """Each code in alphabetical order, with all its meanings."""
     found: dict[str, list[Meaning]] = {}
     for code, (status, title) in PROBLEMS.items():
         safe = error_words.SAFE_AFTER.get(code, NOTHING_CHANGED)

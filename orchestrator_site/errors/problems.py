@@ -1,7 +1,7 @@
-"""Errors as HTTP says them: RFC 9457 problem documents for the API, and one table from our codes to HTTP status.
+"""Errors over HTTP: RFC 9457 problem documents for the API, and the HTTP status of each error code.
 
-Every error of the API passes here, ours, the framework's and the unforeseen alike. None tells more than its code's
-line in docs/api.md: no traceback, no path of the host, no name of something the caller may not see.
+Every API error passes through here: ours, the framework's and unexpected ones. A problem document contains no
+traceback, no path of the host, and no name of anything the caller may not see.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "state_conflict": (409, "The job's state forbids this"),
     "idempotency_key_reused": (409, "The idempotency key belongs to another request"),
     "plan_changed": (409, "The restore plan has changed"),
-    "upload_offset": (409, "The upload goes on elsewhere"),
-    "bundle_unavailable": (410, "The bundle's file is gone"),
+    "upload_offset": (409, "The upload continues at another offset"),
+    "bundle_unavailable": (410, "The bundle's file is missing"),
     "length_required": (411, "Content-Length is required"),
-    "precondition_failed": (412, "The representation is another one by now"),
+    "precondition_failed": (412, "The file has changed"),
     "body_too_large": (413, "The body is too large"),
     "upload_too_large": (413, "The upload is too large"),
     "file_too_large": (413, "The file is too large to be opened on its own"),
@@ -63,7 +63,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "Something failed on our side"),
     "outcome_unknown": (503, "The outcome is not known yet"),
     "database_unavailable": (503, "The database cannot be reached"),
-    "store_mismatch": (503, "This host has not the store that the database knows"),
+    "store_mismatch": (503, "This host does not have the registered store"),
     "storage_full": (507, "The storage is full"),
 }
 
@@ -79,7 +79,7 @@ _OF_THE_FRAMEWORK: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.MethodNotAllowed, "method_not_allowed"),
     (exceptions.UnsupportedMediaType, "unsupported_media_type"),
 )
-# What Django answers by itself, with a page.
+# Statuses for which Django itself returns an error page.
 _OF_PAGES = {400: "invalid_request", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed"}
 
 
@@ -126,7 +126,7 @@ def problem(
 
 
 def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> HttpResponseBase:
-    """The problem document for whatever an API view raised; REST framework's EXCEPTION_HANDLER.
+    """The problem document for an exception from an API view; REST framework's EXCEPTION_HANDLER.
 
     Args:
         error: the exception.
@@ -149,15 +149,15 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
         return problem("database_unavailable", "Try again in a moment.", headers={"Retry-After": "5"})
     if isinstance(error, OSError) and is_disk_full(error):
         log.error("the storage is full: %s", error)
-        return problem("storage_full", "Nothing was kept of this request. Free some space, then try again.")
+        return problem("storage_full", "Nothing of this request was stored. Free some space, then try again.")
     log.error("request %s failed", request_id.current(), exc_info=error)
-    return problem("internal_error", "The request failed; its id helps whoever reads the log.")
+    return problem("internal_error", "The request failed. Give its id to an administrator: the log has the reason.")
 
 
 class ProblemsMiddleware:
-    """Makes problem documents of the error pages that Django itself answers with on addresses of the API.
+    """Replaces Django's own error pages under API paths with problem documents.
 
-    Those are addresses that lead nowhere, methods that plain views refuse, and exceptions outside of API views.
+    These are unknown paths, methods that plain views refuse, and exceptions outside API views.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -172,13 +172,13 @@ class ProblemsMiddleware:
         code = _OF_PAGES.get(response.status_code, "internal_error")
         headers = {name: response[name] for name in ("Allow",) if name in response}
         answer = problem(code, f"{PROBLEMS[code][1]}.", headers=headers)
-        # Django's mark that the log has this answer; without it a second line would follow.
+        # Django's marker that this response was logged; without it Django logs it again.
         answer._has_been_logged = getattr(response, "_has_been_logged", False)  # type: ignore[attr-defined] # noqa: SLF001
         return answer
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether the request's address belongs to the API, found or not."""
+    """Whether the request's path belongs to the API, found or not."""
     return request.path_info.lstrip("/").split("/", 1)[0] in FIRST_SEGMENTS
 
 
@@ -199,7 +199,7 @@ def _of_framework(error: Exception, code: str) -> HttpResponse:
 
 
 def _messages(detail: Any) -> dict[str, list[str]]:
-    """What is wrong, by field; what belongs to no field stands under `body`."""
+    """Messages by field; those without a field are under `body`."""
     if not isinstance(detail, Mapping):
         detail = {"body": detail}
     return {

@@ -1,1 +1,1 @@
-"""`make run` and `make demo`: everything from nothing, on one machine, and the main job walked through."""
+"""`make run` and `make demo`: set up and run the whole system on one machine."""

@@ -68,7 +68,7 @@ class Keeper:
         self._samples: SampleServices | None = None
 
     def run(self) -> None:
-        """Start, tell, sleep until a signal says stop, stop all.
+        """Start, report, wait for a stop signal, stop all.
 
         Raises:
             FailedError: something could not start or ended by itself.
@@ -138,7 +138,7 @@ class Keeper:
 
 
 def say(line: str) -> None:
-    """Tell whoever looks."""
+    """Print a line."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

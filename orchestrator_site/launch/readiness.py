@@ -64,7 +64,7 @@ class Readiness:
 
 
 def missing_of(said: dict[str, Any]) -> list[Missing]:
-    """The parts that are not well, as `/ready` tells them; never one that is there for information."""
+    """The parts that are not ready according to `/ready`, without informational ones."""
     if said.get("ready") is True:
         return []
     if "parts" not in said:

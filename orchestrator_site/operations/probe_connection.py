@@ -1,7 +1,7 @@
-"""A database connection for probes, apart from Django's own; it ends after a limit, and says why there is no answer.
+"""Database connections for probes, separate from Django's, with a time limit.
 
-A server that is only slow is not down. So the limit is generous by default; whoever needs an answer sooner says "slow"
-meanwhile instead of cutting the probe short. Nothing is written through such a connection.
+A slow server is not down, so the limit is generous by default; callers report "slow" meanwhile instead of stopping the
+probe early. The connections are read-only.
 """
 
 from __future__ import annotations

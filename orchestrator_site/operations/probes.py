@@ -1,8 +1,8 @@
-"""Asking the parts of a deployment side by side, and what their states are called: well, slow or down.
+"""Probes the parts of a deployment in parallel; each is well, slow or down.
 
-*Slow* is an answer that took `SLOW_FROM_S`, or one that is still awaited when `ask` must answer. *Down* needs proof:
-the part refused, or was silent for `DOWN_AFTER_S`. A busy machine is slow, and work goes on. `ask` itself never hangs,
-and a part that hangs is never asked twice at once: the answer that is awaited counts for the next `ask`.
+*Slow*: the answer took `SLOW_FROM_S` or more, or is still pending when `ask` must return. *Down*: the part refused, or
+did not answer for `DOWN_AFTER_S`. A busy machine is slow, not down. `ask` itself never hangs, and a part that hangs is
+not probed again meanwhile: its pending answer counts for the next `ask`.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ log = logging.getLogger(__name__)
 
 DEADLINE_S = 5
 SLOW_FROM_S = 2
-DOWN_AFTER_S = 30  # as long as a worker's lease: what is silent for longer loses jobs, what is not does not
+DOWN_AFTER_S = 30  # as long as a worker's lease: jobs are lost only after that
 
 Part = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """A question that was put to a part, and when (`time.monotonic`)."""
+    """A running probe and its start time (`time.monotonic`)."""
 
     at: float
     answer: Future[Part]
 
 
 class Probes:
-    """Asks every part at once, each in a thread of its own.
+    """Probes all parts in parallel, each in its own thread.
 
     Args:
-        parts: name → a function that looks, and gives `ok`, `detail` and whatever else is to be shown.
+        parts: name → a function that returns `ok`, `detail` and more values to show.
         informational: names of parts on which nothing depends.
     """
 
@@ -65,8 +65,8 @@ class Probes:
         try:
             part = probe()
         except Exception:
-            log.exception("the state of %s cannot be told", name)
-            part = {"ok": False, "detail": "cannot be told; the log has the reason"}
+            log.exception("the probe of %s failed", name)
+            part = {"ok": False, "detail": "unknown: the probe failed; the log has the reason"}
         took_s = time.monotonic() - began
         if part["ok"] and took_s >= SLOW_FROM_S:
             part = {**part, "detail": f"slow: answered after {took_s:.1f} s; {part['detail']}"}
@@ -78,7 +78,7 @@ class Probes:
         return {**part, "informational": True} if name in self.informational else part
 
     def _awaited(self, name: str, for_s: float) -> Part:
-        """The state of a part whose answer is still awaited: as well as it was last, until it counts as down."""
+        """The state of a part whose answer is pending: its last state, until it counts as down."""
         if for_s >= DOWN_AFTER_S:
             return {"ok": False, "detail": f"down: no answer in {for_s:.0f} s"}
         last = self._last.get(name)

@@ -1,7 +1,7 @@
-"""gunicorn's worker process with threads, but one that sleeps while there is nothing to do.
+"""gunicorn's threaded worker, with fewer wake-ups while idle.
 
-gunicorn's own wakes every second to say that it lives and to look for connections to close. Where none are open, this
-one does so every few seconds; whatever comes (a connection, a signal) still wakes it at once.
+gunicorn's own wakes every second for its heartbeat and to close connections. Without open connections, this one wakes
+every few seconds; a connection or a signal still wakes it at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How the console says things: sizes, times, digests, states, and names that evidence chose.
+"""Template tags and filters: sizes, times, digests, states, and untrusted names.
 
 Every value is escaped here or by the template; nothing below marks a caller's text as safe.
 """
@@ -165,7 +165,7 @@ def spoken_duration(seconds: object) -> str:
 
 @register.filter
 def short(identifier: object) -> str:
-    """A long id cut short, a UUID to its first eight digits, for a link whose title tells it whole."""
+    """A long id cut short, a UUID to its first eight digits, for a link whose title has the full id."""
     text = str(identifier)
     if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
         return f"{text[:8]}…"
@@ -195,7 +195,7 @@ def role(user: User | AnonymousUser) -> str:
 
 @register.simple_tag(takes_context=True)
 def waiting_jobs(context: Context) -> str:
-    """How many jobs wait for a person, for the rail: empty when none does. A page that has counted says `waiting`."""
+    """How many jobs wait for a person, for the rail: empty when none does. A page may pass its count as `waiting`."""
     number = context.get("waiting")
     if number is None:
         number = attention.waiting()

@@ -1,1 +1,1 @@
-"""What holds for every request and answer, and the documents of the API."""
+"""Middleware for all requests and responses, and the API schema and docs."""

@@ -1,7 +1,7 @@
-"""`POST /csp-report`: browsers tell here what a page's Content-Security-Policy kept them from doing.
+"""`POST /csp-report`: receives browsers' reports of Content-Security-Policy violations.
 
-Nobody is asked who they are, so a report is worth little: it is bounded, counted by directive, and at most one log line
-every `LOGGED_EVERY_S` tells of one. Whatever comes, the answer is 204, and nothing is stored.
+Reports are unauthenticated, so they are bounded, counted by directive, and logged at most once every `LOGGED_EVERY_S`.
+The response is always 204, and nothing is stored.
 """
 
 from __future__ import annotations
@@ -37,51 +37,53 @@ VIOLATIONS = Counter(
 )
 
 
-class Voice:
-    """Says one line in `LOGGED_EVERY_S`, with how many it kept back before."""
+class RateLimitedLog:
+    """Logs one line per `LOGGED_EVERY_S`, with the number of suppressed ones."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._last_s = float("-inf")
-        self._kept_back = 0
+        self._suppressed = 0
 
-    def say(self, directive: str, blocked: str, page: str) -> None:
-        """Log one violation, or count it among those not told."""
+    def write(self, directive: str, blocked: str, page: str) -> None:
+        """Log one violation, or count it as suppressed."""
         with self._lock:
             now_s = time.monotonic()
             if now_s - self._last_s < LOGGED_EVERY_S:
-                self._kept_back += 1
+                self._suppressed += 1
                 return
-            kept_back, self._kept_back, self._last_s = self._kept_back, 0, now_s
-        log.warning("CSP violation: %s, %s on %s (%d more not told)", directive, blocked, page, kept_back)
+            suppressed, self._suppressed, self._last_s = self._suppressed, 0, now_s
+        log.warning("CSP violation: %s, %s on %s (%d more suppressed)", directive, blocked, page, suppressed)
 
 
-VOICE = Voice()
+VIOLATION_LOG = RateLimitedLog()
 
 
 @csrf_exempt  # browsers send reports by themselves, without a token; nothing is changed by one
 @require_POST
 def csp_report(request: HttpRequest) -> HttpResponse:
-    """Count what the body tells; 204 whatever it was."""
+    """Count the violations in the body; always 204."""
     try:
         body = request.read(MAX_BODY_BYTES + 1)
     except OSError:
         body = b""  # it broke off
     if len(body) <= MAX_BODY_BYTES:
-        for told in _reports(body):
-            directive = _directive(told)
+        for report in _reports(body):
+            directive = _directive(report)
             VIOLATIONS.labels(directive).inc()
-            VOICE.say(directive, _where(told, "blocked-uri", "blockedURL"), _where(told, "document-uri", "documentURL"))
+            VIOLATION_LOG.write(
+                directive, _where(report, "blocked-uri", "blockedURL"), _where(report, "document-uri", "documentURL")
+            )
     return HttpResponse(status=204)
 
 
 def _reports(body: bytes) -> Iterator[dict[str, Any]]:
     """The violations in a body: of report-uri (one object) or of the Reporting API (a list)."""
     try:
-        told = json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
         return
-    for one in (told if isinstance(told, list) else [told])[:MAX_REPORTS]:
+    for one in (parsed if isinstance(parsed, list) else [parsed])[:MAX_REPORTS]:
         report = one.get("csp-report") or one.get("body") if isinstance(one, dict) else None
         if isinstance(report, dict) and _named(
             report, "effective-directive", "effectiveDirective", "violated-directive"

@@ -1,8 +1,7 @@
-"""Under which host names this site answers: those of ORCH_ALLOWED_HOSTS; `/health` and `/ready` from here under any.
+"""Checks the Host header: only ORCH_ALLOWED_HOSTS, except for `/health` and `/ready` from this machine.
 
-A probe on this machine asks `http://127.0.0.1:8012/ready`, a name under which no person comes and which production does
-not list. Neither answer uses the name or tells more under another one, so a caller on this machine may use any. All
-else under a wrong name is refused with 400 and one line in the log: it is the caller's mistake, not a fault of ours.
+A local probe requests `http://127.0.0.1:8012/ready`, a name that production does not list. These responses do not
+depend on the host name, so local callers may use any. Other requests with a wrong name get 400 and one log line.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ SHOWN_CHARACTERS = 100
 
 
 class HostMiddleware:
-    """Stands before everything that asks for the request's host name."""
+    """Runs before everything that reads the request's host name."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What a browser or a proxy may keep of our answers: nothing. The one place that says so.
+"""Forbids browsers and proxies to cache responses.
 
 Most answers name incidents and evidence and depend on who asked. So each one says `no-store`: API, console, admin,
 errors and downloads alike, whoever asked. Static files are served before this middleware is reached; they are the same

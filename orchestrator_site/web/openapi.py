@@ -1,7 +1,7 @@
-"""What the generated OpenAPI schema cannot know by itself: errors, headers of every answer, and the health calls.
+"""Adds to the generated OpenAPI schema: errors, response headers, and the health calls.
 
-Every operation gets the problem document for the statuses it can give, so that a client generated from the schema
-knows the shape of an error too.
+Every operation gets the problem document for its possible error statuses, so that generated clients know the shape of
+errors.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ WITH_ID = (404,)
 CHANGES_STATE = (409,)
 
 
-def describe_the_rest(result: dict[str, Any], generator: SchemaGenerator, **kwargs: Any) -> dict[str, Any]:
+def add_errors_and_health(result: dict[str, Any], generator: SchemaGenerator, **kwargs: Any) -> dict[str, Any]:
     """Add errors and the health calls to a generated schema; a hook of drf-spectacular."""
     del generator, kwargs
     components = result.setdefault("components", {})

@@ -79,7 +79,7 @@ class UploadFormParser(BaseParser):
 
 
 def discard(principal: Principal, upload: quarantine.Upload, reason: str) -> None:
-    """Remove an upload that no job will read, and say so in custody."""
+    """Remove an upload that no job will read, and record that in custody."""
     Path(upload.path).unlink(missing_ok=True)
     chain.record(principal, "upload.discard", "upload", upload.upload_id, digest=upload.sha256, details={"why": reason})
 

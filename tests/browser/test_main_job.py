@@ -109,6 +109,6 @@ def test_an_operator_bundles_verifies_downloads_and_restores_an_incident(
     restore(page)
     assert RestoredIncident.objects.get().incident_id == rows.INCIDENT
     page.get_by_role("link", name="Open the incident").click()
-    expect(page.get_by_role("heading", name="In our database")).to_be_visible()
+    expect(page.get_by_role("heading", name="Restored here")).to_be_visible()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Sign in")

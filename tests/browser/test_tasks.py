@@ -103,4 +103,4 @@ def restore(hand: Hand) -> None:
 
 def newest(hand: Hand) -> Any:
     """The newest bundle in Home's list."""
-    return hand.page.get_by_role("group", name="Last bundles").get_by_role("link", name=rows.INCIDENT).first
+    return hand.page.get_by_role("group", name="Newest bundles").get_by_role("link", name=rows.INCIDENT).first

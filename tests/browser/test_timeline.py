@@ -37,6 +37,6 @@ def test_a_cluster_is_opened_by_keyboard_and_the_page_fits_a_narrow_screen(
     expect(page.locator("#kill-chain")).to_contain_text("700 of 700 events")
     page.get_by_label("Severity", exact=True).select_option("Critical")
     page.get_by_role("button", name="Show events").press("Enter")
-    expect(page.locator("#kill-chain")).to_contain_text("140 of 700 events, 560 left out by the filter")
+    expect(page.locator("#kill-chain")).to_contain_text("140 of 700 events, 560 hidden by the filter")
     page.set_viewport_size({"width": 320, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

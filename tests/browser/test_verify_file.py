@@ -82,20 +82,20 @@ def test_a_copy_matches_byte_for_byte_and_nothing_of_it_is_sent(
     made = bundle("hard")
     verify(made)
     choose(opened, copy_of(made, tmp_path))
-    expect(opened.locator(VERDICT)).to_have_text("Matches the bundle we hold, byte for byte")
+    expect(opened.locator(VERDICT)).to_have_text("Matches a bundle held here, byte for byte")
     said = opened.locator(".verdict").inner_text()
     count = -(-made.size // range_bytes(made.size))
     assert count > 3
-    assert f"all {count} ranges of it are equal" in said
+    assert f"all {count} ranges are equal" in said
     assert "This server last verified that bundle at" in said
     assert made.key_id in said
-    assert "by code that this server sent" in said
-    assert "the signature was not checked" in said
+    assert "using code and digests from this server" in said
+    assert "did not check the signature" in said
     assert made.sha256 in said.replace(" ", "")
     assert sent == []
     expect(opened.locator(".verdict")).to_be_focused()
-    expect(opened.locator("#announce")).to_have_text("Matches the bundle we hold, byte for byte")
-    opened.get_by_role("link", name="the lines of “Verify it yourself”").click()
+    expect(opened.locator("#announce")).to_have_text("Matches a bundle held here, byte for byte")
+    opened.get_by_role("link", name="“Verify it yourself”").click()
     expect(opened.get_by_role("heading", name="Verify it yourself")).to_be_in_viewport()
 
 
@@ -120,7 +120,7 @@ def test_one_flipped_byte_is_found_and_its_range_named(opened: Page, sent: list[
     made = bundle("hard")
     length = range_bytes(made.size)
     choose(opened, copy_of(made, tmp_path, change=2 * length + 17))
-    expect(opened.locator(VERDICT)).to_have_text("Differs from the bundle we hold: do not use")
+    expect(opened.locator(VERDICT)).to_have_text("Differs from the bundle held here: do not use")
     said = opened.locator(".verdict").inner_text()
     assert f"1 of {-(-made.size // length)} ranges: bytes {2 * length:,} to {3 * length - 1:,}" in said
     assert sent == []
@@ -133,7 +133,7 @@ def test_a_file_that_we_do_not_hold_is_neither_good_nor_bad(opened: Page, sent: 
     expect(opened.locator(VERDICT)).to_have_text("Not a bundle that this server holds")
     said = opened.locator(".verdict").inner_text()
     assert "from⟨U+202E⟩elsewhere<b>.tar.zst" in said
-    assert "nothing for or against the file" in said
+    assert "may still be a valid bundle from elsewhere" in said
     assert sent == []
     empty = tmp_path / "empty"
     empty.touch()
@@ -150,7 +150,7 @@ def test_the_right_one_of_many_bundles_of_one_size_is_found(opened: Page, tmp_pa
         )
     monkeypatch.setattr(file_matching, "MOST_COMPARED", 2)
     choose(opened, copy_of(made, tmp_path))
-    expect(opened.locator(VERDICT)).to_have_text("Matches the bundle we hold, byte for byte")
+    expect(opened.locator(VERDICT)).to_have_text("Matches a bundle held here, byte for byte")
     expect(opened.locator(".verdict").get_by_role("link", name="plain")).to_be_visible()
 
 
@@ -180,7 +180,7 @@ def test_a_comparison_shows_progress_and_can_be_cancelled(opened: Page, sent: li
     opened.wait_for_function("from => document.getElementById('work-bar').value > from", arg=first)
     expect(opened.get_by_role("button", name="Cancel")).to_be_focused()
     opened.keyboard.press("Enter")
-    expect(opened.get_by_text("Stopped. Nothing was decided about the file.").last).to_be_visible()
+    expect(opened.get_by_text("Stopped. There is no verdict on the file.").last).to_be_visible()
     assert opened.locator(".verdict").count() == 0
     expect(opened.get_by_label("Bundle file")).to_be_enabled()
     assert sent == []
@@ -277,7 +277,7 @@ def test_without_javascript_a_plain_form_does_it(
     expect(plain.get_by_text("Without JavaScript it is uploaded")).to_be_visible()
     choose(plain, copy_of(made, tmp_path))
     plain.get_by_role("button", name="Upload and verify here").click()
-    expect(plain.get_by_text("Nothing is known about it until that has ended")).to_be_visible()
+    expect(plain.get_by_text("There is no verdict until that has ended")).to_be_visible()
     run_to_its_end(Job.objects.get(job_type="upload_verify"))
     plain.get_by_role("link", name="Refresh").click()
     expect(plain.locator(VERDICT)).to_have_text(re.compile(r"^\s*Verified\s*$"))

@@ -188,7 +188,7 @@ def test_the_job_of_a_missing_upload_fails_with_an_explanation(orch) -> None:
     done = run_to_its_end(job)
     assert (done.status, done.error_code) == ("failed", "upload_gone")
     text = text_of(signed_in("analyst").get(reverse("verify-file-result", args=[job.job_id])))
-    assert "The uploaded file is gone" in text
+    assert "The uploaded file is missing" in text
 
 
 def begun(client: Client, size: int) -> dict[str, str]:
@@ -228,7 +228,7 @@ def test_a_plain_form_is_verified_too(orch, evidence) -> None:
     answer = client.post(reverse("verify-file-send"), {"bundle_file": given})
     assert answer.status_code == 302
     before = text_of(client.get(answer["Location"]))
-    assert "Nothing is known about it until that has ended" in before
+    assert "There is no verdict until that has ended" in before
     assert "hx-get" in before
     assert "<html" not in text_of(client.get(answer["Location"], headers={"HX-Request": "true"}))
     run_to_its_end(Job.objects.get(job_type="upload_verify"))

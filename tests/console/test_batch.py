@@ -84,7 +84,7 @@ def test_a_preview_changes_nothing_and_says_of_each_job_what_will_happen(operato
     text = preview(operator, f"action=free_stuck&{marked(stuck, last)}")
     assert "Goes back to the queue." in text
     assert "Fails as poison: its last attempt is used up." in text
-    assert "Nothing has happened yet." in text
+    assert "Nothing has changed yet." in text
     assert (state(stuck), state(last)) == ("processing", "processing")
     assert not Event.objects.exists()
 
@@ -94,7 +94,7 @@ def test_a_running_job_with_a_valid_lease_is_never_freed_or_retried(operator: Cl
     running = rows.job("processing", lease_s=25)
     text = preview(operator, f"action={action}&{marked(running)}")
     assert "Nothing will change" in text
-    assert "1 will not be touched" in text
+    assert "1 will not change" in text
     assert "lease" in text
     assert fields(text)["job"] == []
     forged = f"{running.job_id}.processing.1"
@@ -171,7 +171,7 @@ def test_all_that_match_the_filter_are_taken_up_to_a_limit(operator: Client) -> 
     other = rows.job(incident_id="other")
     text = preview(operator, "action=cancel&scope=matching&incident_id=many&status=queued")
     assert "100 jobs will change" in text
-    assert "only the first 100 are here" in text
+    assert "only the first 100 are listed" in text
     assert "100 done, 0 refused" in confirm(operator, text)
     assert Job.objects.filter(status="cancelled").count() == 100
     assert state(other) == "queued"
@@ -225,7 +225,7 @@ def test_bundles_are_verified_together_after_a_preview() -> None:
     query = "&".join(f"bundle={bundle.bundle_id}" for bundle in (one, two, lost, at_work))
     text = preview(analyst, query, VERIFY)
     assert "2 bundles will be verified" in text
-    assert "2 will not be touched" in text
+    assert "2 will not be verified" in text
     assert "Its file is lost" in text
     assert "A verification is already running" in text
     assert f"/bundles/{one.bundle_id}/verify" in text

@@ -183,7 +183,7 @@ def test_a_key_that_is_gone_is_not_offered(orch) -> None:
     (orch.trusted / "signer.pem").unlink()
     assert "the trusted keys cannot be read now" in text_of(client.get(page_of(made)))
     (orch.trusted / "other.pem").write_bytes(signer("other").public_pem)
-    assert "not trusted here any more" in text_of(client.get(page_of(made)))
+    assert "no longer trusted here" in text_of(client.get(page_of(made)))
     assert client.get(page_of(made, "bundle-key")).status_code == 410
 
 

@@ -50,8 +50,8 @@ def test_it_states_bundle_digests_signer_checks_custody_and_how_to_check(evidenc
 @pytest.mark.django_db
 def test_it_says_that_it_proves_nothing_by_itself(evidence) -> None:
     text = certificate(bundle("plain"), signed_in("viewer"))
-    assert "not signed and is no evidence by itself" in text
-    assert "what proves is the signature inside the bundle" in text
+    assert "not signed and is not evidence" in text
+    assert "the proof is the signature inside the bundle" in text
     assert "Not verified yet" in text
     assert ">Verified<" not in text
 

@@ -56,16 +56,16 @@ def test_equal_evidence_is_said_in_words(operator: Client, django_assert_max_num
     with django_assert_max_num_queries(MOST_QUERIES):
         text = shown(operator, page_of(a, b))
     assert "Equal evidence" in text
-    assert "the same 2 files with the same bytes" in words(text)
+    assert "the same 2 files, byte for byte" in words(text)
     assert tabs(text) == {"Differs": "0", "Only in A": "0", "Only in B": "0", "Equal": "2"}
-    assert "Not equal evidence" not in text
+    assert "Different evidence" not in text
 
 
 def test_what_differs_stands_first_with_both_digests(operator: Client) -> None:
     a = listing({**SAME, "artifacts/x/changed": "before", "artifacts/x/gone": "g"})
     b = listing({**SAME, "artifacts/x/changed": "after!!", "artifacts/y/new": "n", "artifacts/y/newer": "m"})
     text = shown(operator, page_of(a, b))
-    assert "Not equal evidence" in text
+    assert "Different evidence" in text
     assert "1 file differs, 1 only in A, 2 only in B; 2 are equal. Content digests are not equal." in words(text)
     assert tabs(text) == {"Differs": "1", "Only in A": "1", "Only in B": "2", "Equal": "2"}
     for told in ("before", "after!!"):
@@ -108,7 +108,7 @@ def test_the_two_newest_are_compared_when_none_is_chosen(operator: Client) -> No
 def test_one_bundle_alone_asks_for_another(operator: Client) -> None:
     only = listing(SAME)
     text = shown(operator, page_of())
-    assert "There is one bundle only" in text
+    assert "There is only one bundle" in text
     assert "The same bundle twice" in shown(operator, page_of(only, only))
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("orch")
 
 @pytest.fixture(autouse=True)
 def _voice(monkeypatch: Any) -> None:
-    monkeypatch.setattr(csp_reports, "VOICE", csp_reports.Voice())
+    monkeypatch.setattr(csp_reports, "VIOLATION_LOG", csp_reports.RateLimitedLog())
 
 
 def report(directive: str = "script-src-elem", **fields: Any) -> dict[str, Any]:

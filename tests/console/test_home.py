@@ -1,4 +1,4 @@
-"""What Home puts first: everything that needs a person, for this person, and no more said than is known."""
+"""Home: what needs attention, bounded and in a constant number of queries, and what has failed since the last visit."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_source_that_is_down_needs_attention_until_it_answers(operator: Client
     assert "Source down" in text
     assert "Forensic service" in text
     dependency_status.record("source.artifacts", "Forensic service", ok=True, detail="Answers.")
-    assert "Nothing needs you" in home(operator)
+    assert "Nothing needs attention" in home(operator)
 
 
 def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: Client) -> None:
@@ -124,7 +124,7 @@ def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: C
         worker_restarts.note(reason, "signal SIGKILL", host="host-a")
     assert "in the last 24 hours: 1 ended unasked, 2 gave no sign of life." in home(operator)
     WorkerRestart.objects.update(last_at=timezone.now() - timedelta(hours=25))
-    assert "Nothing needs you" in home(operator)
+    assert "Nothing needs attention" in home(operator)
     assert worker_restarts.forget() == 0
     WorkerRestart.objects.update(hour=1)
     assert worker_restarts.forget() == 2
@@ -153,10 +153,10 @@ def test_a_queued_job_that_no_disk_has_room_for_needs_attention() -> None:
     assert "18.0 GiB" in text
     assert "12.0 GiB" in text
     Job.objects.update(needs_bytes=1 << 30)
-    assert "It waits, and nothing is lost. Make room" not in home(client)
+    assert "It waits, and nothing is lost. Free space" not in home(client)
     rows.worker("host-b/1", room={"bundle_create": 30 << 30})
     Job.objects.update(needs_bytes=18 << 30)
-    assert "It waits, and nothing is lost. Make room" not in home(client), "another host has room"
+    assert "It waits, and nothing is lost. Free space" not in home(client), "another host has room"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_key_that_is_about_to_be_retired_needs_attention(
     settings.ORCH_SIGN_KEY_RETIRE_ON = datetime.now(UTC).date() + timedelta(days=days)
     text = home(operator)
     assert ("Signing key" in text) is (words is not None)
-    assert (words or "Nothing needs you") in text
+    assert (words or "Nothing needs attention") in text
 
 
 def test_a_key_without_a_date_is_not_spoken_of(settings: Any) -> None:
@@ -184,7 +184,7 @@ def test_a_bundle_whose_file_is_gone_needs_attention(operator: Client) -> None:
     Bundle.objects.filter(pk=bundle.pk).update(state="lost")
     text = home(operator)
     assert "File lost" in text
-    assert "has no file any more" in text
+    assert "has lost its file" in text
 
 
 def test_an_estimated_queue_is_said_to_be_about_so_long_everywhere(

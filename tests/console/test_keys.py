@@ -67,7 +67,7 @@ def test_each_key_has_its_state_in_words_and_the_active_one_comes_first(viewer, 
         "Active: signs new bundles",
         "verifies, does not sign",
         "weak: 2048 bits",
-        "what it signed is refused",
+        "its bundles are refused",
         "Not trusted here",
     ):
         assert words in text

@@ -227,9 +227,9 @@ def test_every_list_keeps_its_filter_on_the_next_page_and_in_the_export_link(vie
     ("name", "words"),
     [
         ("jobs", "The first appears here when you bundle an incident."),
-        ("bundles", "Make the first from an incident"),
-        ("incidents", "when it is first bundled"),
-        ("custody", "leaves a line here"),
+        ("bundles", "Bundle an incident, or upload a bundle"),
+        ("incidents", "once it is bundled or restored"),
+        ("custody", "is recorded here"),
         ("workers", "run_orch_worker"),
     ],
 )

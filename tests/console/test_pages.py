@@ -132,15 +132,15 @@ def test_home_names_what_needs_attention_first(operator: Client) -> None:
     text = shown(operator, reverse("home"))
     for words in ("Stuck job", "Forensic answered HTTP 503.", "Not verified", "No live worker", "Free it…"):
         assert words in text
-    assert text.index("Needs attention") < text.index("Running") < text.index("Last bundles")
-    assert "need you" in text
+    assert text.index("Needs attention") < text.index("Running") < text.index("Newest bundles")
+    assert "need attention" in text
 
 
 def test_home_is_calm_when_nothing_needs_a_person(operator: Client) -> None:
     rows.worker()
     rows.verification(rows.bundle())
     text = shown(operator, reverse("home"))
-    assert "Nothing needs you" in text
+    assert "Nothing needs attention" in text
     assert 'hx-trigger="every 2s"' not in text
 
 
@@ -148,7 +148,7 @@ def test_a_failure_that_was_made_good_needs_nobody(operator: Client) -> None:
     rows.worker()
     rows.job("failed", created_at=timezone.now() - timedelta(hours=2))
     rows.job("completed", result={"bundle_id": str(uuid4()), "complete": True})
-    assert "Nothing needs you" in shown(operator, reverse("home"))
+    assert "Nothing needs attention" in shown(operator, reverse("home"))
 
 
 def test_home_polls_only_while_something_runs_or_waits(operator: Client) -> None:
@@ -417,7 +417,7 @@ def test_workers_are_listed_with_the_silent_marked(operator: Client) -> None:
     rows.worker("host-b/7", host="host-b", pid=7, silent_s=45, state="busy")
     text = shown(operator, reverse("workers-page"))
     assert "host-b" in text
-    assert "Silent" in text
+    assert "Not responding" in text
     assert "96.0 MiB" in text
 
 

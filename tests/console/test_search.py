@@ -66,8 +66,8 @@ def test_six_digits_of_an_id_or_digest_are_enough_and_five_are_not(analyst):
     assert find(analyst, "abcdef")["Location"] == page
     assert find(analyst, "FEDCBA9")["Location"] == page
     assert find(analyst, bundle.bundle_id.hex[:8])["Location"] == page
-    assert "Nothing here matches" in told(analyst, "abcde")
-    assert "Nothing here matches" in told(analyst, "abcdee")
+    assert "Nothing matches" in told(analyst, "abcde")
+    assert "Nothing matches" in told(analyst, "abcdee")
 
 
 def test_several_are_listed_by_kind_with_what_matched(analyst):
@@ -156,7 +156,7 @@ def test_someone_without_a_role_finds_nothing():
     nobody = Client()
     nobody.force_login(rows.user("", "nobody"))
     for text in (str(job.job_id), bundle.sha256, "secret.txt", rows.INCIDENT):
-        assert "Nothing here matches" in told(nobody, text)
+        assert "Nothing matches" in told(nobody, text)
 
 
 def test_digits_are_told_from_words():

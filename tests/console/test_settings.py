@@ -81,7 +81,7 @@ def test_every_variable_is_listed_with_where_it_comes_from(operator, settings):
         assert f"  {name}=" in text
     assert "ORCH_WORKER_COUNT=7  [environment]" in text
     assert "ORCH_WEB_THREADS=8  [default]" in text
-    assert "ORCH_SECRET_KEY=made up at start  [default]" in text
+    assert "ORCH_SECRET_KEY=generated at start  [default]" in text
 
 
 def test_a_variable_is_known_for_a_secret_by_its_name():
@@ -94,7 +94,7 @@ def test_a_variable_is_known_for_a_secret_by_its_name():
 def test_a_sound_deployment_says_so_and_which_checks_ran(operator, orch):
     (orch.root / "static" / "admin").mkdir(parents=True)
     page, text = texts(operator)
-    assert "No finding" in page
+    assert "No problems found" in page
     for name in ("signing_key", "verify_keys", "directories", "database_version", "secret_key", "stores_apart"):
         assert name in page
         assert f"  ok       {name}" in text
@@ -103,10 +103,10 @@ def test_a_sound_deployment_says_so_and_which_checks_ran(operator, orch):
 def test_each_finding_says_what_to_do(operator, orch):
     orch.sign_key.chmod(0o644)
     page, text = texts(operator)
-    assert "Needs repair" in page
+    assert "Errors found" in page
     for told in (page, text):
         assert "orch.E002" in told
-        assert "chmod 600 it" in told
+        assert "chmod 600 on it" in told
     assert "  error    signing_key" in text
 
 
@@ -119,7 +119,7 @@ def test_a_check_that_breaks_hides_no_other(operator, monkeypatch):
     others = registry.get_checks(include_deployment_checks=True)
     monkeypatch.setattr(registry, "get_checks", lambda **_: [breaks, *others])
     page, text = texts(operator)
-    assert "The check itself broke (RuntimeError)" in page
+    assert "The check crashed (RuntimeError)" in page
     assert SENTINEL not in page + text
     assert "signing_key" in page
 

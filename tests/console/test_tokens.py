@@ -84,7 +84,7 @@ def test_a_scope_gives_nothing_that_its_user_has_not():
 @pytest.mark.parametrize("wanted", ["operator", "admin", "root"])
 def test_a_scope_above_ones_own_role_is_not_to_be_had(wanted):
     answer = make(client_of(rows.user("analyst")), role=wanted)
-    assert "No token was made" in answer.content.decode()
+    assert "No token was created" in answer.content.decode()
     assert not AuthToken.objects.exists()
 
 
@@ -132,7 +132,7 @@ def test_nobody_sees_or_revokes_the_token_of_another():
     other = client_of(rows.user("admin"))
     assert "mine-alone" not in other.get(reverse("tokens-page")).content.decode()
     answer = other.post(reverse("revoke-token"), {"token": mine.context["made"].key}, follow=True)
-    assert "no such token of yours" in answer.content.decode()
+    assert "You no longer have this token" in answer.content.decode()
     assert call(mine.context["secret"]) == 200
 
 
@@ -140,7 +140,7 @@ def test_a_token_made_before_there_were_names_works_is_listed_and_can_be_revoked
     user = rows.user("analyst")
     old, secret = AuthToken.objects.create(user=user)
     client = client_of(user)
-    assert "without a name" in client.get(reverse("tokens-page")).content.decode()
+    assert "unnamed" in client.get(reverse("tokens-page")).content.decode()
     assert call(secret, "post", "/bundle/create", incident_id=rows.INCIDENT) == 202
     assert TokenDetails.objects.get(token=old).last_used_at is not None
     client.post(reverse("revoke-token"), {"token": old.token_key})
@@ -151,7 +151,7 @@ def test_two_live_tokens_of_one_name_are_refused_so_that_a_form_sent_twice_makes
     client = client_of(rows.user("viewer"))
     make(client)
     answer = make(client)
-    assert "You have a token named nightly already" in answer.content.decode()
+    assert "You already have a token named nightly" in answer.content.decode()
     assert AuthToken.objects.count() == 1
     AuthToken.objects.update(expiry=timezone.now() - timedelta(days=1))
     assert make(client).context["secret"]

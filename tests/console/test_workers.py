@@ -79,7 +79,7 @@ def test_draining_is_confirmed_and_says_what_it_means() -> None:
         str(job.job_id),
         "is finished first",
         "No other worker takes jobs",
-        "stays empty",
+        "not replaced until",
         "orch_workers drain",
     ):
         assert words in text
@@ -103,7 +103,7 @@ def test_asking_twice_is_no_error_and_one_event() -> None:
     workers.drain(SYSTEM, "w")
     assert Worker.objects.get().drain_requested_at == first
     assert Event.objects.filter(action="worker.drain").count() == 1
-    assert "already" in shown(signed_in("operator"), f"{DRAIN}?worker=w")
+    assert "Already requested" in shown(signed_in("operator"), f"{DRAIN}?worker=w")
 
 
 @pytest.mark.django_db

@@ -87,7 +87,7 @@ def test_a_partial_bundle_carries_its_warning_in_the_list_and_on_the_page(operat
             rows.verification(bundle)
         row = row_of(shown(operator, LIST), rows.INCIDENT)
         assert "Partial" in row
-        assert "1 thing missing" in row
+        assert "1 item missing" in row
         page = shown(operator, page_of(rows.INCIDENT))
         assert "The newest bundle is partial" in page
         assert "<script>alert" not in page
@@ -106,7 +106,7 @@ def test_the_list_is_searched_and_paged_by_key(operator: Client, django_assert_m
     assert not found[0] & found[1]
     searched = shown(operator, LIST + "?search=CASE-05")
     assert set(re.findall(r"/console/incidents/(case-\d+)", searched)) == {f"case-05{number}" for number in range(10)}
-    assert "No incident known here matches" in shown(operator, LIST + "?search=nowhere")
+    assert "No incident matches" in shown(operator, LIST + "?search=nowhere")
     assert "&lt;b&gt;" in shown(operator, LIST + "?search=<b>")
 
 
@@ -120,7 +120,7 @@ def test_an_incident_that_nothing_names_is_not_found(operator: Client, incident_
 def test_an_incident_that_only_a_job_names_says_what_to_do_next(operator: Client) -> None:
     rows.job("failed")
     text = shown(operator, page_of(rows.INCIDENT))
-    assert "its timeline appears with its first bundle" in text
+    assert "Its timeline appears with its first bundle" in text
     assert "Compare two bundles" not in text
     assert f"{reverse('new-bundle')}?incident_id={rows.INCIDENT}" in text
     assert "No artifact file of this incident is known here." in text
@@ -230,7 +230,7 @@ def test_what_was_restored_before_timelines_were_read_says_so_and_is_read_by_the
     KeptTimeline.objects.all().delete()
     RestoredIncident.objects.update(alerts_by_severity=None)
     text = shown(operator, page_of(made.incident_id))
-    assert "restored before timelines were read for this page" in text
+    assert "events of this incident have not been read for this page" in text
     restore("one.tar.zst")
     text = shown(operator, page_of(made.incident_id))
     assert "<b>4</b> of 4 events" in text
@@ -263,7 +263,7 @@ def test_a_bundle_that_cannot_be_relied_on_gives_way_to_what_was_restored(
     count = "7" if origin == "bundle" else "5"
     assert f"<b>{count}</b> of {count} events" in texts[""]
     if state == "lost":
-        assert "The file of this bundle is gone" in texts["bundle"]
+        assert "The file of this bundle is missing" in texts["bundle"]
 
 
 def test_restored_artifacts_are_paged_by_key_and_tell_a_file_that_no_bundle_carried(operator: Client) -> None:
@@ -282,7 +282,7 @@ def test_restored_artifacts_are_paged_by_key_and_tell_a_file_that_no_bundle_carr
     following = re.findall(r'href="(\?artifacts=[^"]+)"\s+rel="next"', first)
     second = shown(operator, page_of(rows.INCIDENT) + following[0].split("#")[0])
     assert "2 of 12, as restored here" in second
-    assert "File not carried" in second
+    assert "File missing" in second
     assert "cursor_invalid" in shown(operator, page_of(rows.INCIDENT) + "?artifacts=forged", status=400)
 
 

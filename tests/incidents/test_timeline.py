@@ -120,7 +120,7 @@ def test_zooming_comes_to_an_end_at_the_events_themselves(operator: Client, tmp_
         address = PAGE + href.split("#")[0]
     text = shown(operator, address)
     assert seen[-1].endswith("#events")
-    assert "<b>30</b> of 31 events, 1 left out by the filter" in text
+    assert "<b>30</b> of 31 events, 1 hidden by the filter" in text
 
 
 def test_a_zoomed_page_leads_out_and_back(operator: Client, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_filter_that_cannot_be_read_says_so_and_leaves_nothing_out(operator: C
     query = "?since=yesterday&until=%00&phase=magic&severity=bad"
     text = shown(operator, PAGE + query)
     assert "Write a time like 2026-01-31 12:00, in UTC." in text
-    assert "could not be read" in text
+    assert "was ignored" in text
     assert "<b>10</b> of 10 events" in text
     assert "This is before the start." in shown(operator, PAGE + "?since=2026-01-13&until=2026-01-12")
     assert "cursor_invalid" in shown(operator, PAGE + "?cursor=forged", status=400)
@@ -172,7 +172,7 @@ def test_events_without_phase_or_time_are_counted_and_listed(operator: Client, t
     given = [event(0), event(1, metadata={}), event(2, timestamp="whenever"), event(3, timestamp=None, metadata={})]
     kept(tmp_path / "t", given)
     text = shown(operator, PAGE)
-    assert "<b>4</b> of 4 events; <b>2</b> without a time" in " ".join(text.split())
+    assert "<b>4</b> of 4 events; <b>2</b> without a valid time" in " ".join(text.split())
     assert "Only unassigned, 2 events" in text
     assert "whenever" in text
     assert text.count("no time</span>") == 2
@@ -243,8 +243,8 @@ def test_events_of_one_minute_are_told_apart_though_some_are_of_other_centuries(
     assert sum(int(label.split()[0]) for label in labels(text)) == 50
     assert "← 2 events earlier, 1 Jan 0001 to 1 Jan 1601" in plain
     assert "1 event later, 31 Dec 9999 →" in plain
-    assert "<b>54</b> of 54 events; <b>1</b> without a time" in plain
-    assert "<b>3</b> far from all others" in plain
+    assert "<b>54</b> of 54 events; <b>1</b> without a valid time" in plain
+    assert "<b>3</b> far from the others in time" in plain
     assert "0001-01-01 00:00:00 UTC" in plain
     assert "9999-12-31 23:59:59 UTC" in plain
     seen = {PAGE}
@@ -300,7 +300,7 @@ def test_a_timeline_of_no_and_of_one_event(operator: Client, tmp_path: Path, cou
     kept(tmp_path / "t", timelines.events(count))
     text = shown(operator, PAGE)
     assert len(marks(text)) == count
-    assert ("The timeline holds no events." in text) is (count == 0)
+    assert ("The timeline has no events." in text) is (count == 0)
     assert ("1 of 1 event, oldest first" in text) is (count == 1)
 
 
@@ -368,7 +368,7 @@ def test_a_timeline_too_long_for_a_page_says_how_long_it_is(
     kept(tmp_path / "t", timelines.events(21))
     assert TimelinePoint.objects.count() == 0
     text = shown(operator, PAGE)
-    assert "holds 21 events, more than a page can draw" in " ".join(text.split())
+    assert "has 21 events, more than a page can show" in " ".join(text.split())
 
 
 def test_a_new_timeline_takes_the_place_of_the_one_before_and_an_equal_one_is_not_written_again(
@@ -391,7 +391,7 @@ def test_a_newer_bundle_without_a_timeline_leaves_the_last_one_and_says_so(opera
     kept(tmp_path / "t", None, complete=False, missing=gap)
     Bundle.objects.filter(complete=True).update(created_at="2026-01-01T00:00:00Z")
     text = " ".join(shown(operator, PAGE).split())
-    assert "The newest bundle carries no timeline; this one is from the last that did." in text
+    assert "The newest bundle has no timeline; this one is from the latest bundle that has one." in text
     assert "The newest bundle is partial" in text
     assert "HTTP 503" in text
     assert "<b>10</b> of 10 events" in text
@@ -399,7 +399,7 @@ def test_a_newer_bundle_without_a_timeline_leaves_the_last_one_and_says_so(opera
 
 @pytest.mark.parametrize(
     ("verdict", "words"),
-    [(None, "its file was not checked since it was made"), (True, "Verified"), (False, "failed its last check")],
+    [(None, "not verified since it was made"), (True, "Verified"), (False, "failed its last verification")],
 )
 def test_where_events_come_from_is_said_with_whether_the_file_was_checked(
     operator: Client, tmp_path: Path, verdict: bool | None, words: str

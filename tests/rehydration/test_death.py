@@ -69,7 +69,7 @@ def after_the_files() -> None:
 
 
 def among_the_rows() -> None:
-    pytest.MonkeyPatch().setattr(restoring, "_tell_incident", die)
+    pytest.MonkeyPatch().setattr(restoring, "_update_incident", die)
 
 
 def after_the_commit() -> None:

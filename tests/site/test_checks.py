@@ -82,13 +82,13 @@ def test_a_revocation_that_cannot_be_read(orch):
 
 def test_trusted_keys_without_the_signing_key(orch):
     orch.sign_key.write_bytes(private_pem(3072))
-    assert found() == {"orch.E005": "ORCH_VERIFY_KEY_PATH: does not hold the signing key's public part"}
+    assert found() == {"orch.E005": "ORCH_VERIFY_KEY_PATH: the signing key's public part is missing"}
 
 
 def test_a_signing_key_that_was_revoked(orch):
     (orch.trusted / "revoked").mkdir()
     (orch.trusted / "signer.pem").rename(orch.trusted / "revoked" / "signer.pem")
-    assert found() == {"orch.E005": "ORCH_VERIFY_KEY_PATH: has revoked the signing key"}
+    assert found() == {"orch.E005": "ORCH_VERIFY_KEY_PATH: the signing key is revoked"}
 
 
 def test_directories_that_are_missing_or_take_no_file(orch, settings):
@@ -146,7 +146,7 @@ def test_mutual_tls_without_its_files(orch, settings):
     messages = [one.msg for one in host_checks.client_certificates(None)]
     assert messages == [
         "MTLS_CERT_DIR: ca.pem, server.pem and server.key cannot be used (No such file or directory)",
-        "MTLS_CERT_DIR: no client certificate in clients/, so nobody could connect",
+        "MTLS_CERT_DIR: no client certificate in clients/, so no client can connect",
     ]
 
 

@@ -155,7 +155,7 @@ def test_a_database_is_down_when_it_is_silent_beyond_the_limit_or_refuses(held_u
     until(lambda parts: parts["database"]["ok"], asked_anew.ask)
     monkeypatch.setitem(connection.settings_dict, "PORT", str(free_ports(1)[0]))
     parts = until(lambda parts: not parts["database"]["ok"] and not parts["workers"]["ok"], asked_anew.ask)
-    assert parts["database"] == {"ok": False, "detail": "down: it refuses the connection or cannot be reached"}
+    assert parts["database"] == {"ok": False, "detail": "down: the connection was refused or failed"}
     assert parts["workers"] == {"ok": False, "detail": "not known: the database is down", "live": None}
 
 
@@ -178,7 +178,7 @@ def test_a_core_service_that_is_down_changes_nothing_else(live_server, settings)
     answer = ready(live_server)
     assert answer.status_code == 200
     assert answer.json()["parts"]["core"] == {
-        "ok": False, "detail": "down: it refuses the connection or cannot be reached", "informational": True
+        "ok": False, "detail": "down: the connection was refused or failed", "informational": True
     }  # fmt: skip
     settings.CORE_API_URL = live_server.url  # whose /health answers like a core service's
     assert ready(live_server).json()["parts"]["core"]["ok"] is True

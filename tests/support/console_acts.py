@@ -34,7 +34,7 @@ def open_every_fold(page: Page) -> None:
 
 def change_the_password_wrongly(page: Page) -> None:
     """Give an old password that is none, and a new one that is too short."""
-    page.get_by_label("Password until now").fill("not the password")
+    page.get_by_label("Current password").fill("not the password")
     page.get_by_label("New password", exact=True).fill("short")
     page.get_by_label("New password again").fill("other")
     page.get_by_role("button", name="Change password").click()
@@ -44,14 +44,14 @@ def change_the_password_wrongly(page: Page) -> None:
 def make_a_token(page: Page) -> None:
     """Make a token, whose secret the page then shows."""
     page.get_by_label("Name").fill("nightly verify")
-    page.get_by_role("button", name="Make token").click()
+    page.get_by_role("button", name="Create token").click()
     page.locator(".secret").wait_for()
 
 
 def make_the_same_token_again(page: Page) -> None:
     """Ask for a token of a name that is taken."""
     page.get_by_label("Name").fill("hand-over")
-    page.get_by_role("button", name="Make token").click()
+    page.get_by_role("button", name="Create token").click()
     page.get_by_role("alert").wait_for()
 
 

@@ -214,7 +214,7 @@ CATALOGUE = (
     Shown("jobs-page", "many", "Jobs", scenes.many),
     Shown("jobs-page", "stuck", "Jobs", scenes.stuck, query="status=stuck"),
     Shown("jobs-page", "none stuck", "Jobs", query="status=stuck"),
-    Shown("jobs-page", "cursor forged", "This could not be done", query="cursor=!!", status=400),
+    Shown("jobs-page", "cursor forged", "Request refused", query="cursor=!!", status=400),
     Shown("jobs-page", "hostile", "Jobs", scenes.hostile, hostile=True),
     Shown("job-page", "queued", MADE, scenes.job),
     Shown("job-page", "running", MADE, partial(scenes.job, "processing")),

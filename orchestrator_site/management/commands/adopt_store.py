@@ -17,7 +17,7 @@ from rehydration.models import ArtifactRecord
 
 
 class Command(BaseCommand):
-    """Tells what it would do; does it only with --yes. Exit 0 when the directory is the store afterwards, else 1."""
+    """Reports what it would do; does it only with --yes. Exit 0 when the directory is the store afterwards, else 1."""
 
     help = (
         "Make the directory that OUTPUT_DIR (bundles) or FORENSIC_STORAGE_PATH (artifacts) names on this host the one "
@@ -29,10 +29,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
         parser.add_argument("kind", choices=sorted(store_identity.VARIABLES), help="which store")
-        parser.add_argument("--yes", action="store_true", help="adopt it; without this, only tell")
+        parser.add_argument("--yes", action="store_true", help="adopt it; without this, only report")
 
     def handle(self, *args: object, **options: Any) -> None:
-        """Tell, and adopt.
+        """Report, and adopt with --yes.
 
         Raises:
             CommandError: it was not adopted.

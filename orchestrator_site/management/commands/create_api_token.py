@@ -29,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--days", type=int, default=90, help="days until it expires (default 90)")
 
     def handle(self, *args: object, **options: Any) -> None:
-        """Make the token and tell custody."""
+        """Create the token; custody records it."""
         days: int = options["days"]
         if not 1 <= days <= MAX_DAYS:
             raise CommandError(f"--days must be from 1 to {MAX_DAYS}", returncode=2)

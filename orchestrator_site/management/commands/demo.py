@@ -1,4 +1,4 @@
-"""`manage.py demo`, which `make demo` calls: the main job on every incident at hand, then stop.
+"""`manage.py demo`, which `make demo` calls: the main job on every available incident, then stop.
 
 It runs on sources and workers of its own, on ports that the system chooses, and prints one line an incident. Exit 0
 only when every step of every incident held.
@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("incident", nargs="*", metavar="INCIDENT_ID", help="only these (default: all at hand)")
+        parser.add_argument("incident", nargs="*", metavar="INCIDENT_ID", help="only these (default: all available)")
 
     def handle(self, *args: object, **options: Any) -> None:
         """Prepare, walk, print the table, stop.

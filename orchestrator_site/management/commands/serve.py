@@ -29,7 +29,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve until told to stop.
+        """Serve until a stop signal.
 
         Raises:
             CommandError: the settings are not fit for serving, a port is in use, or gunicorn ended by itself.

@@ -1,4 +1,4 @@
-"""`manage.py unlock_sign_in USER`: let someone sign in again who failed too often, without waiting."""
+"""`manage.py unlock_sign_in USER`: end the lockout after failed sign-ins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("user", help="the user name, as it was typed")
 
     def handle(self, *args: object, **options: Any) -> None:
-        """Unlock and tell."""
+        """Unlock and report."""
         with transaction.atomic():
             forgotten = throttle.unlock(shell(getpass.getuser()), options["user"])
         self.stdout.write("unlocked" if forgotten else "there was no failed sign-in of that name")
