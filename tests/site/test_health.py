@@ -86,12 +86,12 @@ def test_it_tells_a_heartbeat_that_is_too_old_and_keys_and_stores_that_are_gone(
 
 def test_it_tells_migrations_that_are_not_applied(live_server):
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'jobs' AND name = '0100_measures'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'jobs' AND name = '0003_transitions'")
     try:
         database = ready(live_server).json()["parts"]["database"]
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '0100_measures', now())")
+            cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '0003_transitions', now())")
     assert database["ok"] is False
     assert database["detail"].startswith("1 migrations are not applied")
 
