@@ -236,7 +236,7 @@ def _of_freeing(job: Job, *, stuck: bool) -> tuple[str, str]:
 
 def _of_retrying(job: Job, *, stuck: bool) -> tuple[str, str]:
     if job.is_failed or job.is_cancelled:
-        return f"Goes back to the queue with {job.max_retries} new tries.", ""
+        return f"Goes back to the queue with {job.max_retries} new attempts.", ""
     if stuck:
         return "", "It is stuck: free it instead."
     if job.is_processing:

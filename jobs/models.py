@@ -50,7 +50,9 @@ class Job(models.Model):
     error_code = models.TextField(blank=True, default="")
     error_message = models.TextField(blank=True, default="")
     retry_count = models.IntegerField(default=0, help_text="failed attempts since it was last queued by a person")
-    max_retries = models.IntegerField(default=3, help_text="failed attempts after which the job has failed")
+    max_retries = models.IntegerField(
+        default=3, help_text="attempts that a job has before it fails: 3 means three attempts, not three retries"
+    )
     priority = models.IntegerField(default=100, help_text="-1000 to 1000; higher is claimed first")
     run_after = models.DateTimeField()
     lease_token = models.UUIDField(null=True)

@@ -129,7 +129,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_retries",
-                    models.IntegerField(default=3, help_text="failed attempts after which the job has failed"),
+                    models.IntegerField(
+                        default=3,
+                        help_text="attempts that a job has before it fails: 3 means three attempts, not three retries",
+                    ),
                 ),
                 ("priority", models.IntegerField(default=100, help_text="-1000 to 1000; higher is claimed first")),
                 ("run_after", models.DateTimeField()),

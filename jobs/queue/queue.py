@@ -170,7 +170,7 @@ def retry(job_id: UUID) -> Job:
 
 
 def recover_expired(limit: int = 100) -> list[Job]:
-    """Return jobs whose lease has expired to the queue, or fail them as `poison` once their tries are used up."""
+    """Return jobs whose lease has expired to the queue, or fail them as `poison` once their attempts are used up."""
     died = "The worker died, froze or was cut off from the database: its lease expired."
     lives = "The lease expired, although the worker process lives: it was held up for longer than the lease."
     return _recover(None, limit, died, lives)

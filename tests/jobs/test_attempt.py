@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from foundation.principal import SYSTEM, Principal
-from jobs import job_json, services
+from jobs import job_json, services, workers
 from jobs.errors import LeaseLostError, PermanentError, RetryableError, StoppingError
 from jobs.models import Job, Worker
 from jobs.queue import queue, registry
@@ -201,7 +201,7 @@ def test_the_heart_renews_a_lease_and_sees_a_cancel_request_while_the_handler_co
     queue.cancel(job.job_id)
     while not reporter.cancelled:
         time.sleep(0.02)
-    assert [worker.current_job for worker in services.workers(SYSTEM)] == [job.job_id]
+    assert [worker.current_job for worker in workers.page(SYSTEM).items] == [job.job_id]
     heart.rest()
     heart.stop()
     queue.honour_cancel(job)
@@ -210,9 +210,9 @@ def test_the_heart_renews_a_lease_and_sees_a_cancel_request_while_the_handler_co
 def test_a_worker_not_heard_of_is_neither_shown_nor_kept_for_ever():
     registration = WorkerRegistration()
     registration.announce()
-    assert services.live_worker_count() == 1
+    assert len(workers.page(SYSTEM).items) == 1
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
-    assert (services.workers(SYSTEM), services.live_worker_count()) == ([], 0)
+    assert workers.page(SYSTEM).items == []
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(hours=2))
     assert forget_departed() == 1
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import services, workers
 from tests.support.jobs_app.running import ask, done, eventually, now, start, types_known_here
 from tests.support.tcp_proxy import Proxy
 
@@ -44,7 +44,7 @@ def log_says(tmp_path: Path, words: str) -> bool:
 
 def test_an_idle_worker_notices_and_works_again_over_a_new_connection(start_behind, proxy, tmp_path):
     worker = start_behind()
-    eventually(lambda: services.workers(SYSTEM))
+    eventually(lambda: workers.page(SYSTEM).items)
     proxy.swallow()
     job = ask("note", tmp_path)
     eventually(partial(log_says, tmp_path, "the database connection was lost; connecting anew"))

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import services, workers
 from jobs.errors import PermanentError
 from jobs.queue import wakeup
 from rehydration import incident_lock
@@ -74,7 +74,7 @@ def test_every_job_is_done_once_and_no_session_is_left_changed(start_behind, por
 
 def test_a_serving_worker_finds_work_by_looking_cancels_and_gives_back(start_behind, tmp_path):
     worker = start_behind("--concurrency", "2")
-    eventually(lambda: len(services.workers(SYSTEM)) == 2)
+    eventually(lambda: len(workers.page(SYSTEM).items) == 2)
     found = ask("note", tmp_path)
     eventually(partial(done, found))
     cancelled = ask("wait", tmp_path)

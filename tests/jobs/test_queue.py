@@ -150,7 +150,8 @@ def test_stuck_jobs_are_freed_by_name_or_all_at_once_and_custody_knows():
     claimed = [claim() for _ in range(3)]
     for job in claimed[:2]:
         expire(job)
-    assert {job.job_id for job in services.stuck(SYSTEM)} == {job.job_id for job in claimed[:2]}
+    stuck = services.listed(SYSTEM, status=services.STUCK).items
+    assert {job.job_id for job in stuck} == {job.job_id for job in claimed[:2]}
     assert [job.job_id for job in services.free_stuck(SYSTEM, [str(claimed[0].job_id)])] == [claimed[0].job_id]
     assert [job.job_id for job in services.free_stuck(SYSTEM)] == [claimed[1].job_id]
     freed = Event.objects.filter(action="job.free").values_list("object_id", flat=True)

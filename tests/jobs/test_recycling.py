@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import workers
 from jobs.models import Job
 from jobs.worker.recycling import Bounds
 from tests.support.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, types_known_here, workers_of
@@ -99,7 +99,7 @@ def test_each_worker_process_has_a_row_that_says_who_it_is_and_what_it_does(star
     job = ask("wait", tmp_path)
     worker = start("--concurrency", "1")
     eventually((tmp_path / "started.1").exists)
-    (row,) = eventually(lambda: [one for one in services.workers(SYSTEM) if one.current_job])
+    (row,) = eventually(lambda: [one for one in workers.page(SYSTEM).items if one.current_job])
     (child,) = workers_of(worker)
     assert (row.host, row.pid) == (os.uname().nodename, child.pid)
     assert row.version == settings.VERSION

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import services, workers
 from jobs.models import Attempt, Worker
 from jobs.worker import shutdown, supervisor
 from tests.support.jobs_app.running import PATIENCE_S, ask, eventually, now, start, state, types_known_here
@@ -36,7 +36,7 @@ def test_sigterm_gives_the_running_job_back_without_counting_a_failure(start, tm
     job = ask("wait", tmp_path)
     worker = start("--concurrency", "1")
     eventually((tmp_path / "started.1").exists)
-    eventually(lambda: services.workers(SYSTEM))
+    eventually(lambda: workers.page(SYSTEM).items)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=PATIENCE_S) == 0
     given_back = now(job)

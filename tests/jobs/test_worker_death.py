@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import services, workers
 from tests.support.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, state, types_known_here
 
 __all__ = ["start", "types_known_here"]
@@ -46,7 +46,7 @@ def test_children_leave_when_their_supervisor_is_sigkilled(start, tmp_path):
 
 def test_workers_outlive_every_connection_being_cut(start, tmp_path):
     worker = start("--concurrency", "1")
-    eventually(lambda: services.workers(SYSTEM))
+    eventually(lambda: workers.page(SYSTEM).items)
     known = connection.settings_dict
     other = psycopg2.connect(host=known["HOST"], dbname="postgres", user=known["USER"])
     for _ in range(2):

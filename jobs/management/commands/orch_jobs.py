@@ -31,7 +31,7 @@ class Command(BaseCommand):
         listed.add_argument("--incident", default="", dest="incident_id")
         listed.add_argument("--limit", type=int, default=50)
         for name, text in (
-            ("show", "everything about one job"),
+            ("show", "everything about one job; max_retries is the number of attempts it has"),
             ("retry", "queue a failed or cancelled job again"),
             ("cancel", "cancel a queued job, ask a running one to stop"),
         ):
