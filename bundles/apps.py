@@ -27,8 +27,8 @@ class BundlesConfig(AppConfig):
                 handler=create.create,
                 disk_space=bundle_files.room,
                 hindrance=store_identity.any_hindrance,  # what was restored is read from the artifact store
-                again=resubmit.bundle_again,
-                again_needs="bundles.create_bundle",
+                resubmit=resubmit.bundle_again,
+                resubmit_needs="bundles.create_bundle",
             )
         )
         registry.register(
@@ -38,8 +38,8 @@ class BundlesConfig(AppConfig):
                 phases=verify.PHASES,
                 handler=verify.verify,
                 hindrance=store_identity.bundles_hindrance,
-                again=resubmit.verification_again,
-                again_needs="bundles.verify_bundle",
+                resubmit=resubmit.verification_again,
+                resubmit_needs="bundles.verify_bundle",
             )
         )
         registry.register(

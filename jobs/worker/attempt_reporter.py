@@ -78,7 +78,7 @@ class AttemptReporter:
         if self.is_over():
             raise LeaseLostError("The lease is over; this attempt ends here.")
         if self.cancelled:
-            raise CancelledError("Somebody asked for this job to be cancelled.")
+            raise CancelledError("Cancelling this job was requested.")
         if self.stopping.is_set():
             raise StoppingError("The worker is shutting down.")
 

@@ -60,7 +60,7 @@ def test_restarts_are_shown_with_host_reason_and_how_the_last_one_ended() -> Non
     for reason, detail in (("silent", "signal SIGKILL"), ("silent", "signal SIGSEGV"), ("not_up", "exit code 1")):
         worker_restarts.note(RestartReason(reason), detail, host="host-z")
     text = shown(signed_in("viewer"), reverse("workers-page"))
-    for words in ("Gave no sign of life", "host-z", "signal SIGSEGV", "Did not come up in time", "exit code 1"):
+    for words in ("Gave no sign of life", "host-z", "signal SIGSEGV", "Did not start in time", "exit code 1"):
         assert words in text
     assert "signal SIGKILL" not in text
     assert re.search(r'<td class="num">2</td>', text)

@@ -69,9 +69,9 @@ def test_a_verification_is_copied_and_a_restore_becomes_a_preview() -> None:
     bundle = rows.bundle()
     checked = rows.job("completed", job_type="bundle_verify", payload={"bundle_id": str(bundle.bundle_id)}, result={})
     assert Job.objects.get(job_id=duplicate.copy(SYSTEM, checked.job_id).job_id).payload == checked.payload
-    kind = registry.get("rehydrate")
-    assert kind.again is not None
-    assert kind.again_needs == "rehydration.restore_bundle"
+    job_type = registry.get("rehydrate")
+    assert job_type.resubmit is not None
+    assert job_type.resubmit_needs == "rehydration.restore_bundle"
 
 
 def test_a_copy_needs_the_right_to_ask_for_the_work() -> None:

@@ -117,7 +117,7 @@ def test_slots_are_filled_one_after_the_other_and_a_crash_is_counted_with_its_ex
     eventually(lambda: sum(one.count for one in worker_restarts.lately()) == 3)
     (counted,) = worker_restarts.lately()
     assert (counted.reason, counted.last_detail) == (RestartReason.CRASHED, "signal SIGKILL")
-    assert worker_restarts.in_words({counted.reason: counted.count}) == "3 ended unasked"
+    assert worker_restarts.in_words({counted.reason: counted.count}) == "3 ended unexpectedly"
     eventually(lambda: len(workers_of(supervisor)) == 3)
 
 
