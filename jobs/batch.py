@@ -227,7 +227,7 @@ def _if_freed(job: Job, *, stuck: bool) -> tuple[str, str]:
     if not job.is_processing:
         return "", f"It has ended ({job.status}): no worker holds it."
     if not stuck:
-        return "", f"Its lease is valid: worker {job.worker_id} is at work on it."
+        return "", f"Its lease is valid: worker {job.worker_id} is running it."
     if job.cancel_requested:
         return "Ends as cancelled, as was asked.", ""
     if job.retry_count + 1 >= job.max_retries:
@@ -255,5 +255,5 @@ def _if_cancelled(job: Job, *, stuck: bool) -> tuple[str, str]:
     if job.cancel_requested:
         return "", "It was asked to stop already."
     if stuck:
-        return "Is asked to stop; its worker is silent, so it ends when it is freed.", ""
-    return "Is asked to stop at its next safe point; nothing half-made is kept.", ""
+        return "Is asked to stop; as its worker is silent, it ends when it is freed.", ""
+    return "Is asked to stop at its next safe point; nothing incomplete is kept.", ""

@@ -145,7 +145,7 @@ def _row(job: Job) -> dict[str, Any]:
     return {
         "job": job,
         "title": progress_view.title_of(job.job_type),
-        "course": progress_view.course_of(job),
+        "progress": progress_view.view_of(job),
         "stuck": is_stuck(job),
         "ended": job.status in ENDED,
     }
@@ -171,9 +171,9 @@ def _script_query(wanted: Wanted) -> str:
 
 
 def _cells(job: Job) -> tuple[object, ...]:
-    course = progress_view.course_of(job)
+    progress = progress_view.view_of(job)
     return (
         job.job_id, services.STUCK if is_stuck(job) else job.status, job.job_type, job.incident_id, job.priority,
-        job.created_at, job.requested_by, job.started_at, job.completed_at, course.percent, course.phase, job.attempts,
-        job.retry_count, job.worker_id, job.error_code, job.error_message,
+        job.created_at, job.requested_by, job.started_at, job.completed_at, progress.percent, progress.phase,
+        job.attempts, job.retry_count, job.worker_id, job.error_code, job.error_message,
     )  # fmt: skip

@@ -94,7 +94,7 @@ def test_a_running_job_with_a_valid_lease_is_never_freed_or_retried(operator: Cl
     running = rows.job("processing", lease_s=25)
     text = preview(operator, f"action={action}&{marked(running)}")
     assert "Nothing will change" in text
-    assert "1 will not be touched" in text
+    assert "1 will not be changed" in text
     assert "lease" in text
     assert fields(text)["job"] == []
     forged = f"{running.job_id}.processing.1"

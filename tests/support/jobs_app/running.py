@@ -78,7 +78,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def workers_of(supervisor: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The worker processes of a supervisor, which has one more that keeps house."""
+    """The worker processes of a supervisor, without its upkeep process."""
     return [child for child in psutil.Process(supervisor.pid).children() if child.name().startswith("orch-worker")]
 
 
