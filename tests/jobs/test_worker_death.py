@@ -1,4 +1,4 @@
-"""Real worker processes that are killed, frozen, cut off or stubborn: their jobs are done all the same, once."""
+"""Real worker processes that are killed, frozen or cut off: their jobs are still done, once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_children_leave_when_their_supervisor_is_sigkilled(start, tmp_path):
     assert state(job) == "queued"
 
 
-def test_workers_outlive_every_connection_being_cut(start, tmp_path):
+def test_workers_survive_the_loss_of_every_connection(start, tmp_path):
     worker = start("--concurrency", "1")
     eventually(lambda: workers.page(SYSTEM).items)
     known = connection.settings_dict
@@ -69,7 +69,7 @@ def test_a_worker_that_was_frozen_past_its_lease_changes_nothing_when_it_wakes(s
     host = start("--concurrency", "1")
     first = tmp_path / "started.1"
     frozen = int(eventually(lambda: first.exists() and first.read_text()))
-    host.send_signal(signal.SIGSTOP)  # as when a whole machine stands still: nobody replaces the worker
+    host.send_signal(signal.SIGSTOP)  # as when a whole machine freezes: nothing replaces the worker
     os.kill(frozen, signal.SIGSTOP)
     start("--concurrency", "1")
     eventually((tmp_path / "started.2").exists)
