@@ -58,7 +58,7 @@ class Supervisor:
         self._stopping = False
         self._manager = ServiceManager(os.environ)
         self._ready = False
-        self._last_status = ""
+        self._last_summary = ""
         self._watchdog_fed_at = 0.0
 
     def run(self) -> int:
@@ -150,8 +150,8 @@ class Supervisor:
             self._manager.notify(READY="1")
         summary = f"{live} of {len(self._slots)} worker processes live; {crashed} crashed, {recycled} recycled"
         summary += f", {drained} drained" if drained else ""
-        if summary != self._last_status:
-            self._last_status = summary
+        if summary != self._last_summary:
+            self._last_summary = summary
             self._manager.notify(STATUS=summary)
         now = time.monotonic()
         due_s = self._manager.watchdog_s
