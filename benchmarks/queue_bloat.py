@@ -62,7 +62,7 @@ def _churn(lab: Lab, name: str, jobs: int) -> dict[str, Any]:
             mine = {"job_id": job["job_id"], "token": job["lease_token"]}
             for beat in range(BEATS):
                 progress = json.dumps({"phase": "working", "done": beat})
-                cursor.execute(transitions.BEAT, {**mine, "progress": progress, "renew": False, "lease_s": 30})
+                cursor.execute(transitions.HEARTBEAT, {**mine, "progress": progress, "renew": False, "lease_s": 30})
             cursor.execute(transitions.COMPLETE, {**mine, "result": "{}", "progress": None, "idle_ms": "0"})
             if done >= KEPT:
                 cursor.execute(REMOVE)

@@ -28,8 +28,8 @@ class BundlesConfig(AppConfig):
                 handler=create.create,
                 disk_space=bundle_files.room,
                 hindrance=store_identity.any_hindrance,  # restored evidence is read from the artifact store
-                again=services.resubmit_bundle,
-                again_needs="bundles.create_bundle",
+                resubmit=services.resubmit_bundle,
+                resubmit_needs="bundles.create_bundle",
             )
         )
         registry.register(
@@ -39,8 +39,8 @@ class BundlesConfig(AppConfig):
                 phases=verify.PHASES,
                 handler=verify.verify,
                 hindrance=store_identity.bundles_hindrance,
-                again=services.resubmit_verification,
-                again_needs="bundles.verify_bundle",
+                resubmit=services.resubmit_verification,
+                resubmit_needs="bundles.verify_bundle",
             )
         )
         registry.register(

@@ -12,7 +12,7 @@ from bundles.handlers.verify import JOB_TYPE as VERIFY
 from bundles.models import Bundle
 from foundation.errors import AppError
 from foundation.principal import Principal
-from jobs.batch import doing
+from jobs.batch import active_jobs
 
 MOST_AT_ONCE = 100
 
@@ -120,4 +120,4 @@ def ids_of(texts: Iterable[str]) -> list[UUID]:
 def _running_jobs(bundle_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """Bundle id → the active job that verifies it."""
     keys = {f"{VERIFY} {bundle_id}": bundle_id for bundle_id in bundle_ids}
-    return {keys[key]: job_id for key, job_id in doing(keys).items()}
+    return {keys[key]: job_id for key, job_id in active_jobs(keys).items()}

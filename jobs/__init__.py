@@ -1,1 +1,1 @@
-"""Jobs: the durable PostgreSQL queue, its worker, and what people may do with a job."""
+"""Jobs: the durable PostgreSQL queue, its workers, and what people may do with a job."""

@@ -10,7 +10,7 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        """Make the queue's own sweeps known."""
+        """Register the queue's own sweeps."""
         from jobs import worker_registration, worker_restarts
         from jobs.queue import queue_depth, retention
         from jobs.worker import sweeps

@@ -1,7 +1,7 @@
-"""What the queue refuses, and how a handler says why an attempt ended.
+"""The errors of the queue, and those by which a handler ends its attempt.
 
-Every error has a stable `code` and a message for a person. `PermanentError` and `RetryableError` are the two words
-a handler has for failure; the last three are how its context tells it to stop.
+Every error has a stable `code` and a message for a person. A handler raises `PermanentError` or `RetryableError` when
+it fails. Its context raises the last three to stop it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ class JobError(AppError):
 
 
 class JobNotFoundError(JobError):
-    """There is no such job, or none that this principal may know of."""
+    """There is no such job."""
 
     code = "job_not_found"
 
 
 class WorkerNotFoundError(JobError):
-    """There is no such worker, or it has left."""
+    """There is no such live worker."""
 
     code = "worker_not_found"
 
@@ -40,13 +40,13 @@ class IdempotencyKeyReusedError(JobError):
 
 
 class OutcomeUnknownError(JobError):
-    """The answer to a COMMIT was lost and the database has not answered since; nothing may be discarded."""
+    """The answer to a COMMIT was lost and the database does not answer; nothing may be discarded."""
 
     code = "outcome_unknown"
 
 
 class PermanentError(JobError):
-    """Raised by a handler: this job cannot succeed, however often it is tried."""
+    """Raised by a handler: no attempt at this job can succeed."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class PermanentError(JobError):
 class RetryableError(JobError):
     """Raised by a handler: this attempt failed, another may succeed.
 
-    `needs_bytes` tells how much room the next attempt is expected to need on the worker's disk, where that failed it.
+    `needs_bytes` is the disk space that the next attempt is expected to need, when this one failed for lack of it.
     """
 
     def __init__(self, code: str, message: str, *, needs_bytes: int = 0) -> None:
@@ -66,18 +66,18 @@ class RetryableError(JobError):
 
 
 class LeaseLostError(JobError):
-    """This worker's lease is over: whatever it still writes is refused, whatever it made must be discarded."""
+    """This worker's lease is over: its writes are refused, and what it made must be discarded."""
 
     code = "lease_lost"
 
 
 class CancelledError(JobError):
-    """Somebody asked for this job to be cancelled; the handler leaves at once."""
+    """Cancelling was requested; the handler must return at once."""
 
     code = "cancelled"
 
 
 class StoppingError(JobError):
-    """The worker is shutting down; the handler leaves at once and the job goes back to the queue."""
+    """The worker is shutting down; the handler must return at once, and the job goes back to the queue."""
 
     code = "stopping"

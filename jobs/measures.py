@@ -1,7 +1,7 @@
-"""Histograms that only grow, kept in the database: true whichever process or host did the work, and after restarts.
+"""Histograms that only grow, kept in the database: they cover all processes and hosts, and survive restarts.
 
-A value is counted in the transaction of what it measures, so it counts exactly when that happened. Purging old jobs
-or bundles changes nothing here.
+A value is counted in the transaction of the event that it measures, so it counts exactly if that commits. Purging old
+jobs or bundles changes nothing here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class HistogramBucket(models.Model):
     total = models.FloatField(default=0)
 
     class Meta:
-        """One row for each bucket that ever held a value; operators see it as metrics only."""
+        """One row for each bucket that ever held a value; shown only as metrics."""
 
         app_label = "jobs"
         db_table = "orchestrator_measures"
@@ -48,7 +48,7 @@ def observe(name: str, value: float, buckets: Sequence[float]) -> None:
         buckets: the metric's upper bounds, ascending, without infinity.
 
     Raises:
-        ValueError: the value is negative or no number.
+        ValueError: the value is negative, infinite or not a number.
     """
     if not value >= 0 or math.isinf(value):
         raise ValueError(f"{name} cannot be {value}")

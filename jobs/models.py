@@ -1,6 +1,6 @@
-"""The queue's tables. Nothing outside `jobs.queue` changes a job's state; the migrations hold its rules.
+"""The queue's tables. Only `jobs.queue` changes a job's state; the rules are constraints in the migrations.
 
-Texts that may be absent are empty, not NULL; times, tokens and results that may be absent are NULL.
+A missing text is empty, not NULL; a missing time, token or result is NULL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import ModelState
 from django.db.models.functions import Now
 
-from jobs.measures import HistogramBucket  # noqa: F401 # likewise
+from jobs.measures import HistogramBucket  # noqa: F401 # a model of this app, found by this import
 
 JOB_ID_HELP = "stable name of the job in the API, the log and on pages"
 
@@ -46,11 +46,13 @@ class Job(models.Model):
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, help_text="start of the last attempt")
     completed_at = models.DateTimeField(null=True, help_text="when it was completed, failed or cancelled")
-    worker_id = models.TextField(blank=True, default="", help_text="who holds the lease")
+    worker_id = models.TextField(blank=True, default="", help_text="the worker that holds the lease")
     error_code = models.TextField(blank=True, default="")
     error_message = models.TextField(blank=True, default="")
     retry_count = models.IntegerField(default=0, help_text="failed attempts since it was last queued by a person")
-    max_retries = models.IntegerField(default=3, help_text="failed attempts after which the job has failed")
+    max_retries = models.IntegerField(
+        default=3, help_text="attempts that a job has before it fails: 3 means three attempts, not three retries"
+    )
     priority = models.IntegerField(default=100, help_text="-1000 to 1000; higher is claimed first")
     run_after = models.DateTimeField()
     lease_token = models.UUIDField(null=True)
@@ -60,19 +62,17 @@ class Job(models.Model):
     result = models.JSONField(null=True)
     incident_id = models.TextField(blank=True, default="")
     requested_by = models.TextField(blank=True, default="")
-    attempts = models.IntegerField(default=0, help_text="claims in all")
-    active_key = models.TextField(null=True)  # noqa: DJ001 # NULL means "no such key", outside the unique index
+    attempts = models.IntegerField(default=0, help_text="attempts in all: one for each claim")
+    active_key = models.TextField(null=True)  # noqa: DJ001 # NULL keeps it out of the unique index
     order_at = models.DateTimeField(
-        db_default=Now(), editable=False, help_text="created, moved by priority; claims go by it"
+        db_default=Now(), editable=False, help_text="order of claims: creation time, shifted by priority"
     )
-    exclusive_key = models.TextField(null=True, help_text="of jobs with one key, one runs at a time")  # noqa: DJ001 # as above
-    slot = models.SmallIntegerField(null=True, help_text="which of its type's places it takes while it runs")
-    needs_bytes = models.BigIntegerField(
-        db_default=0, default=0, help_text="room on the disk that it is expected to need"
-    )
+    exclusive_key = models.TextField(null=True, help_text="of jobs with the same key, one runs at a time")  # noqa: DJ001 # NULL: no key
+    slot = models.SmallIntegerField(null=True, help_text="which of its type's limited places it takes while it runs")
+    needs_bytes = models.BigIntegerField(db_default=0, default=0, help_text="disk space that it is expected to need")
 
     class Meta:
-        """Table, keyset indexes and what people may do with a job."""
+        """Table, keyset indexes and permissions."""
 
         db_table = "orchestrator_jobs"
         ordering = ("-created_at", "-job_id")
@@ -95,9 +95,9 @@ class Job(models.Model):
 
     @classmethod
     def of_json(cls, text: str) -> Job:
-        """The job in a row that the server gave as JSON, whose keys are the columns.
+        """The job from a row that the server returned as JSON, whose keys are the columns.
 
-        Made as Django makes a model that it unpickles: its constructor takes longer than to read the text.
+        Built the way Django unpickles a model, as the constructor takes longer than parsing the text.
         """
         row = json.loads(text)
         for name, convert in _converted():
@@ -121,33 +121,33 @@ class Job(models.Model):
 
     @property
     def is_completed(self) -> bool:
-        """Whether it has done its work."""
+        """Whether it succeeded."""
         return Status.COMPLETED.value == self.status
 
     @property
     def is_failed(self) -> bool:
-        """Whether it has ended without."""
+        """Whether it failed."""
         return Status.FAILED.value == self.status
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody called it off."""
+        """Whether it was cancelled."""
         return Status.CANCELLED.value == self.status
 
 
 @cache
 def _converted() -> list[tuple[str, Callable[[str], Any]]]:
-    """The columns of a job that JSON has as text, and what makes their values of it."""
-    makers: dict[type[models.Field[Any, Any]], Callable[[str], Any]] = {
+    """The columns of a job that are text in JSON, each with the function that converts it."""
+    converters: dict[type[models.Field[Any, Any]], Callable[[str], Any]] = {
         models.UUIDField: uuid.UUID,
         models.DateTimeField: datetime.fromisoformat,
     }
-    fields = Job._meta.concrete_fields  # noqa: SLF001 # Django's documented API, whatever its name
-    return [(field.attname, makers[type(field)]) for field in fields if type(field) in makers]
+    fields = Job._meta.concrete_fields  # noqa: SLF001 # documented API of Django
+    return [(field.attname, converters[type(field)]) for field in fields if type(field) in converters]
 
 
 class Attempt(models.Model):
-    """One try at a job, from claim to end; kept whatever became of it."""
+    """One attempt at a job, from claim to end; kept however it ended."""
 
     class Outcome(models.TextChoices):
         """How an attempt ended."""
@@ -170,7 +170,7 @@ class Attempt(models.Model):
     error_message = models.TextField(blank=True, default="")
 
     class Meta:
-        """Read with its job: no permission of its own."""
+        """Whoever may see the job may see it: no permission of its own."""
 
         db_table = "orchestrator_job_attempts"
         ordering = ("number",)
@@ -183,7 +183,7 @@ class Attempt(models.Model):
 
 
 class Worker(models.Model):
-    """One worker process. `state` is what it last said of itself; whether it lives is told by `heartbeat_at`."""
+    """One worker process. `state` is what it last reported; `heartbeat_at` shows whether it is alive."""
 
     class State(models.TextChoices):
         """What a worker is doing."""
@@ -204,16 +204,16 @@ class Worker(models.Model):
     jobs_done = models.BigIntegerField(default=0)
     rss_bytes = models.BigIntegerField(default=0)
     room = models.JSONField(
-        default=dict, db_default={}, help_text="free bytes on its host for each type that needs room"
+        default=dict, db_default={}, help_text="free bytes on its host for each type that needs disk space"
     )
     hindrances = models.JSONField(
-        default=dict, db_default={}, help_text="for each type that its host cannot do now, why not"
+        default=dict, db_default={}, help_text="why its host cannot do a job type now, by type"
     )
     drain_requested_at = models.DateTimeField(null=True, help_text="when it was asked to finish its job and leave")
     drain_requested_by = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
-        """Table and rights."""
+        """Table and permissions."""
 
         db_table = "orchestrator_workers"
         ordering = ("host", "pid")
@@ -226,7 +226,7 @@ class Worker(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """What a (principal, operation, key) was first used for, so that the same request gets the same job."""
+    """The job of an idempotency key, so that the same request gets the same job."""
 
     principal = models.TextField()
     operation = models.TextField()
@@ -236,7 +236,7 @@ class IdempotencyKey(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        """One row a key, which is what makes racing requests agree."""
+        """One row for each principal, operation and key: the constraint decides between racing requests."""
 
         db_table = "orchestrator_idempotency"
         default_permissions = ()
@@ -248,7 +248,7 @@ class IdempotencyKey(models.Model):
 
 
 class JobLogLine(models.Model):
-    """One line a handler logged; the last ones of each job are kept."""
+    """One line that a handler logged; the last 500 of each job are kept."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="log", db_index=False)
     at = models.DateTimeField()
@@ -257,7 +257,7 @@ class JobLogLine(models.Model):
     fields = models.JSONField(default=dict)
 
     class Meta:
-        """Read with its job: no permission of its own."""
+        """Whoever may see the job may see it: no permission of its own."""
 
         db_table = "orchestrator_job_log"
         ordering = ("id",)
@@ -265,16 +265,16 @@ class JobLogLine(models.Model):
         indexes = (models.Index(fields=["job", "id"], name="log_of_job"),)
 
     def __str__(self) -> str:
-        """The line as it would stand in a file."""
+        """The line as in a log file."""
         return f"{self.level} {self.message}"
 
 
 class JobTotal(models.Model):
-    """How often a job of a type entered a state. Only grows, whatever is purged; the sum over `shard` counts."""
+    """How often a job of a type entered a state, as the sum over `shard`. Only grows: purging changes nothing."""
 
     job_type = models.TextField()
     status: models.TextField[str, str] = models.TextField(choices=Status.choices)
-    shard = models.SmallIntegerField(default=0, help_text="spreads one count over several rows, against lock waits")
+    shard = models.SmallIntegerField(default=0, help_text="spreads one count over several rows, to avoid lock waits")
     count = models.BigIntegerField(default=0)
 
     class Meta:
@@ -290,13 +290,13 @@ class JobTotal(models.Model):
 
 
 class DepthSample(models.Model):
-    """The longest that the queue was seen to be in one half hour."""
+    """The largest number of queued jobs sampled in one half hour."""
 
     half_hour = models.BigIntegerField(primary_key=True, help_text="half hours since 1970, UTC")
     queued = models.BigIntegerField()
 
     class Meta:
-        """A day of rows; shown as a curve only."""
+        """Rows of one day; shown only as a curve."""
 
         db_table = "orchestrator_queue_depth"
         default_permissions = ()
@@ -309,9 +309,9 @@ class DepthSample(models.Model):
 class RestartReason(models.TextChoices):
     """Why a worker process was replaced; the label completes "worker processes that …"."""
 
-    CRASHED = "crashed", "ended unasked"
+    CRASHED = "crashed", "ended unexpectedly"
     SILENT = "silent", "gave no sign of life"
-    NOT_UP = "not_up", "did not come up in time"
+    NOT_UP = "not_up", "did not start in time"
 
 
 class WorkerRestart(models.Model):
@@ -325,7 +325,7 @@ class WorkerRestart(models.Model):
     last_detail = models.TextField(help_text="of the last one, such as its exit code")
 
     class Meta:
-        """A week of rows; read with the list of workers."""
+        """Rows of one week; shown with the list of workers."""
 
         db_table = "orchestrator_worker_restarts"
         default_permissions = ()

@@ -1,4 +1,4 @@
-"""What people may see of jobs and do to them. Each call checks the principal's right, acts, and tells custody."""
+"""What people may see of jobs and do to them. Each call checks the permission, acts, and records it in custody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from custody import chain
@@ -16,9 +15,8 @@ from foundation.errors import InvalidRequestError
 from foundation.keyset import Page
 from foundation.principal import Principal
 from jobs.errors import JobNotFoundError, StateConflictError
-from jobs.models import Attempt, Job, JobLogLine, Status, Worker
+from jobs.models import Attempt, Job, JobLogLine, Status
 from jobs.queue import queue, queue_depth
-from jobs.worker_registration import live_workers
 
 LIST_ORDER = ("-created_at", "-job_id")
 STUCK = "stuck"
@@ -52,8 +50,8 @@ def page(
 
     Raises:
         AccessDeniedError: the principal may not see jobs.
-        InvalidRequestError: there is no such state.
-        CursorInvalidError: the cursor is not one of this list.
+        InvalidRequestError: the state is unknown.
+        CursorInvalidError: the cursor belongs to another list.
     """
     principal.require("jobs.view_job")
     if status and status not in Status.values:
@@ -81,7 +79,8 @@ def listed(
     wanted = {"job_type": job_type, "incident_id": incident_id}
     if any("\x00" in value for value in wanted.values()):
         return Page(items=[], next="")
-    rows = _stuck().filter(**{name: value for name, value in wanted.items() if value})
+    rows = Job.objects.filter(status__in=[Status.PROCESSING], lease_expires_at__lte=Now())
+    rows = rows.filter(**{name: value for name, value in wanted.items() if value})
     return keyset.page(rows, order=STUCK_ORDER, cursor=cursor, limit=limit)
 
 
@@ -96,7 +95,7 @@ def cancel(principal: Principal, job_id: UUID | str) -> Job:
     principal.require("jobs.cancel_job")
     with transaction.atomic():
         job = queue.cancel(_uuid(job_id))
-        _tell(principal, "job.cancel", job, outcome="requested" if job.cancel_requested else "ok")
+        _record(principal, "job.cancel", job, outcome="requested" if job.cancel_requested else "ok")
     return job
 
 
@@ -111,23 +110,12 @@ def retry(principal: Principal, job_id: UUID | str) -> Job:
     principal.require("jobs.retry_job")
     with transaction.atomic():
         job = queue.retry(_uuid(job_id))
-        _tell(principal, "job.retry", job)
+        _record(principal, "job.retry", job)
     return job
 
 
-def stuck(principal: Principal) -> list[Job]:
-    """The jobs that are processing with an expired lease, longest expired first."""
-    principal.require("jobs.view_job")
-    return list(_stuck().order_by("lease_expires_at"))
-
-
-def stuck_count() -> int:
-    """How many jobs are stuck; for health and metrics."""
-    return _stuck().count()
-
-
 def free_stuck(principal: Principal, job_ids: Iterable[UUID | str] | None = None) -> list[Job]:
-    """Return stuck jobs to the queue, or fail those whose attempts are used up; a running lease is left alone.
+    """Return stuck jobs to the queue, or fail those whose attempts are used up; a job with a valid lease is left alone.
 
     Args:
         principal: who asks.
@@ -144,7 +132,7 @@ def free_stuck(principal: Principal, job_ids: Iterable[UUID | str] | None = None
         if ids and not freed:
             raise StateConflictError("No job was freed: none of those named is processing with an expired lease.")
         for job in freed:
-            _tell(principal, "job.free", job, outcome="ok")
+            _record(principal, "job.free", job, outcome="ok")
     return freed
 
 
@@ -159,38 +147,15 @@ def log_of(job: Job, limit: int = 200) -> list[JobLogLine]:
     return list(newest)[::-1]
 
 
-def workers(principal: Principal) -> list[Worker]:
-    """The workers that live: heard of within two leases and not stopped; `current_job` as the queue has it now."""
-    principal.require("jobs.view_worker")
-    found = list(live_workers())
-    holds = dict(
-        Job.objects.filter(status__in=[Status.PROCESSING], worker_id__in=[worker.worker_id for worker in found])
-        .order_by("started_at")
-        .values_list("worker_id", "job_id")
-    )
-    for worker in found:
-        worker.current_job = holds.get(worker.worker_id)
-    return found
-
-
-def live_worker_count() -> int:
-    """How many workers live; for health and metrics."""
-    return live_workers().count()
-
-
 def counts() -> dict[str, int]:
-    """How many jobs are queued (above `depth.EXACT_UP_TO` an estimate) and how many are processing."""
+    """How many jobs are queued (above `queue_depth.EXACT_UP_TO` an estimate) and how many are processing."""
     with connection.cursor() as cursor:
         cursor.execute(queue_depth.COUNTS_SQL)
         queued, processing = cursor.fetchone()
     return {"queued": int(queued), "processing": int(processing)}
 
 
-def _stuck() -> QuerySet[Job]:
-    return Job.objects.filter(status__in=[Status.PROCESSING], lease_expires_at__lte=Now())
-
-
-def _tell(principal: Principal, action: str, job: Job, outcome: str = "ok") -> None:
+def _record(principal: Principal, action: str, job: Job, outcome: str = "ok") -> None:
     details: dict[str, Any] = {"job_type": job.job_type, "now": str(job.status)}
     chain.record(
         principal, action, "job", str(job.job_id), incident_id=job.incident_id, outcome=outcome, details=details

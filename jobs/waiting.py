@@ -1,4 +1,4 @@
-"""Why a queued job has not been claimed yet, in words for the person who waits for it."""
+"""Why a queued job has not been claimed yet, as a sentence for a person."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ GIB = 1 << 30
 
 
 def reason(job: Job) -> str:
-    """What `job` waits for; empty when it is not queued, or only for those in front of it.
+    """What `job` waits for; empty when it is not queued, or waits only for the jobs in front of it.
 
-    The same rules as in the claim, looked at one by one; between this look and the next claim they may change.
+    The rules are those of the claim, checked one by one. The answer may be out of date by the next claim.
     """
     if job.status != Status.QUEUED:
         return ""
-    for look in (_later, _no_worker, _hindered, _excluded, _no_place, _no_room):
-        if found := look(job):
+    for check in (_not_due, _no_worker, _hindered, _excluded, _limit_reached, _no_disk_space):
+        if found := check(job):
             return found
     return ""
 
 
-def _later(job: Job) -> str:
+def _not_due(job: Job) -> str:
     if Job.objects.filter(job_id=job.job_id, run_after__gt=Now()).exists():
         return f"It is tried again at {job.run_after.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC."
     return ""
@@ -41,10 +41,10 @@ def _no_worker(_job: Job) -> str:
 
 
 def _hindered(job: Job) -> str:
-    told = [worker.hindrances.get(job.job_type) for worker in live_workers().exclude(state=Worker.State.STOPPING)]
-    if not told or not all(told):
+    reasons = [worker.hindrances.get(job.job_type) for worker in live_workers().exclude(state=Worker.State.STOPPING)]
+    if not reasons or not all(reasons):
         return ""
-    return f"No live worker's host can do it now. Nothing is lost; it starts when one can. {told[0]}"
+    return f"No live worker's host can do it now. Nothing is lost; it starts when one can. {reasons[0]}"
 
 
 def _excluded(job: Job) -> str:
@@ -54,7 +54,7 @@ def _excluded(job: Job) -> str:
     return f"Job {other.job_id} has to end first: of its kind, one runs at a time." if other else ""
 
 
-def _no_place(job: Job) -> str:
+def _limit_reached(job: Job) -> str:
     limit = registry.limits().get(job.job_type)
     if limit is None:
         return ""
@@ -62,19 +62,19 @@ def _no_place(job: Job) -> str:
     return f"{running} jobs of its type run already; the limit is {limit}." if running >= limit else ""
 
 
-def _no_room(job: Job) -> str:
+def _no_disk_space(job: Job) -> str:
     if not job.needs_bytes:
         return ""
-    rooms = _rooms(job.job_type)
-    if not rooms or any(free is None or job.needs_bytes <= free for free in rooms.values()):
+    free_bytes = _free_bytes(job.job_type)
+    if not free_bytes or any(free is None or job.needs_bytes <= free for free in free_bytes.values()):
         return ""
-    host, most = max(rooms.items(), key=lambda item: item[1] or 0)
+    host, most = max(free_bytes.items(), key=lambda item: item[1] or 0)
     needed, free = job.needs_bytes / GIB, max(0, most or 0) / GIB
     return f"No worker has room on its disk: it is expected to need {needed:.2f} GiB, and {host} has {free:.2f} GiB."
 
 
-def _rooms(job_type: str) -> dict[str, int | None]:
-    """Each live worker's host, and the bytes that jobs of the type may take there; None where it did not say."""
+def _free_bytes(job_type: str) -> dict[str, int | None]:
+    """The bytes that jobs of the type may take, by the host of each live worker; None where they are unknown."""
     found: dict[str, int | None] = {}
     for worker in live_workers().exclude(state=Worker.State.STOPPING):
         free = worker.room.get(job_type)

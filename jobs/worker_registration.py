@@ -1,4 +1,4 @@
-"""The row that tells people a worker process exists, what it is and that it lives."""
+"""The row of a worker process in the database: that it exists, what it is and when it was last alive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobs.queue import registry
 
 KEPT_AFTER_DEATH = timedelta(hours=1)
 
-# Whoever was asked to finish says so from the same moment on.
+# A worker that was asked to drain shows as stopping from the same statement on.
 BEAT_SQL = """
 UPDATE orchestrator_workers
 SET heartbeat_at = now(), current_job = %(job)s, jobs_done = %(done)s, rss_bytes = %(rss)s, room = %(room)s::jsonb,
@@ -34,7 +34,7 @@ class WorkerRegistration:
     """This process's row in `orchestrator_workers`.
 
     Attributes:
-        drains: whether somebody has asked this worker to finish its job and leave; known from the next beat on.
+        drain_requested: whether a person asked this worker to finish its job and leave, as of the last beat.
     """
 
     def __init__(self) -> None:
@@ -42,14 +42,14 @@ class WorkerRegistration:
         self.worker_id = f"{self.host}:{os.getpid()}:{secrets.token_hex(3)}"
         self.jobs_done = 0
         self.current_job: UUID | None = None
-        self.drains = False
+        self.drain_requested = False
 
     def announce(self) -> None:
-        """Make the row, or renew it."""
+        """Insert the row, or update it."""
         Worker.objects.update_or_create(
             worker_id=self.worker_id,
-            defaults=self._now() | {"state": Worker.State.IDLE},
-            create_defaults=self._now()
+            defaults=self._state_now() | {"state": Worker.State.IDLE},
+            create_defaults=self._state_now()
             | {
                 "host": self.host,
                 "pid": os.getpid(),
@@ -60,8 +60,8 @@ class WorkerRegistration:
         )
 
     def beat(self, *, stopping: bool) -> None:
-        """Tell that this worker lives, and what it does."""
-        leaving = stopping or self.drains
+        """Record that this worker is alive and what it does; inserts the row if it is missing."""
+        leaving = stopping or self.drain_requested
         values = {
             "worker": self.worker_id,
             "job": self.current_job,
@@ -77,17 +77,17 @@ class WorkerRegistration:
         if found is None:
             self.announce()
         else:
-            self.drains = self.drains or bool(found[0])
+            self.drain_requested = self.drain_requested or bool(found[0])
 
     def _state(self) -> Worker.State:
         return Worker.State.BUSY if self.current_job else Worker.State.IDLE
 
     def leave(self) -> None:
-        """Tell that this worker has stopped."""
+        """Record that this worker has stopped."""
         self.current_job = None
-        Worker.objects.filter(worker_id=self.worker_id).update(**self._now(), state=Worker.State.STOPPED)
+        Worker.objects.filter(worker_id=self.worker_id).update(**self._state_now(), state=Worker.State.STOPPED)
 
-    def _now(self) -> dict[str, object]:
+    def _state_now(self) -> dict[str, object]:
         return {
             "heartbeat_at": Now(),
             "current_job": self.current_job,
@@ -103,17 +103,17 @@ def _resident_bytes() -> int:
 
 
 def silent_since() -> timedelta:
-    """How long a worker that lives may be silent before people are told so: one lease."""
+    """How long a live worker may go without a heartbeat before pages show it as silent: one lease."""
     return timedelta(seconds=settings.ORCH_LEASE_SECONDS)
 
 
 def live_workers() -> QuerySet[Worker]:
-    """Workers heard of within two leases that have not signed off."""
+    """Workers with a heartbeat within two leases that have not stopped."""
     silence = timedelta(seconds=2 * settings.ORCH_LEASE_SECONDS)
     return Worker.objects.filter(~Q(state=Worker.State.STOPPED), heartbeat_at__gt=Now() - silence)
 
 
 def forget_departed() -> int:
-    """Remove the rows of workers not heard of for an hour; how many there were."""
+    """Remove the rows of workers without a heartbeat for an hour; returns how many there were."""
     gone, _ = Worker.objects.filter(heartbeat_at__lt=Now() - KEPT_AFTER_DEATH).delete()
     return gone

@@ -1,6 +1,6 @@
-"""Which worker processes had to be replaced, how often and why: counted by host, hour and reason, for people to see.
+"""How often worker processes had to be replaced and why, counted by host, hour and reason.
 
-A process that makes way by itself, or that a person has drained, is no restart.
+A recycled or drained process is not a restart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from jobs.models import RestartReason
 SHOWN_HOURS = 24
 KEPT_HOURS = 7 * 24
 
-
 # Hours are counted from the epoch, by the database's clock.
 NOTE_SQL = """
 INSERT INTO orchestrator_worker_restarts AS known (host, hour, reason, count, last_at, last_detail)
@@ -34,17 +33,17 @@ SELECT host, reason, sum(count)::bigint, max(last_at), (array_agg(last_detail OR
 FROM orchestrator_worker_restarts WHERE last_at > now() - make_interval(hours => %(hours)s)
 GROUP BY host, reason ORDER BY max(last_at) DESC, host, reason
 """
-# One JSON object, for a statement that asks for other numbers too: reason → how many on all hosts.
+# One JSON object, as part of a larger statement: reason → restarts on all hosts.
 SUMS_SQL = f"""
 SELECT COALESCE(json_object_agg(reason, number), '{{}}') FROM (
     SELECT reason, sum(count) AS number FROM orchestrator_worker_restarts
     WHERE last_at > now() - make_interval(hours => {SHOWN_HOURS}) GROUP BY reason) AS lately
-"""  # noqa: S608 # put together from a constant
+"""  # noqa: S608 # built from a constant
 
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """The restarts of one host for one reason within the last day."""
+    """The restarts of one host for one reason in the last day."""
 
     host: str
     reason: RestartReason
@@ -61,7 +60,7 @@ def note(reason: RestartReason, detail: str, host: str | None = None) -> None:
 
 
 def forget() -> int:
-    """Remove counts older than a week; how many rows there were."""
+    """Remove counts older than a week; returns how many rows there were."""
     with connection.cursor() as cursor:
         cursor.execute(FORGET_SQL, {"kept": KEPT_HOURS})
         return int(cursor.rowcount)
@@ -79,7 +78,7 @@ def lately() -> list[Count]:
 
 
 def in_words(sums: Mapping[str, int]) -> str:
-    """How many restarts for each reason, such as `2 gave no sign of life, 1 ended unasked`; empty without any."""
+    """How many restarts for each reason, such as `2 gave no sign of life, 1 ended unexpectedly`; empty without any."""
     return ", ".join(f"{sums[reason]:,} {reason.label}" for reason in RestartReason if sums.get(reason))
 
 

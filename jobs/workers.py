@@ -1,7 +1,7 @@
-"""The workers as people see and steer them: the list, and the wish that one finishes its job and leaves.
+"""What people may see of workers and do to them: the list, and the request that one finishes its job and leaves.
 
-A drain is a durable request on the worker's row. The worker reads it with its heartbeat, claims no more, finishes what
-it has, and leaves; its supervisor keeps the place empty until it is told to fill it (docs/job-lifecycle.md).
+A drain is a durable request on the worker's row. The worker reads it with its heartbeat, claims no more, finishes its
+job and leaves. Its supervisor keeps the slot empty until SIGHUP or a restart (docs/job-lifecycle.md).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ STATES = ("idle", "busy", DRAINING, SILENT, GONE)
 def page(
     principal: Principal, *, host: str = "", state: str = "", cursor: str = "", limit: int = keyset.DEFAULT_LIMIT
 ) -> Page[Worker]:
-    """One page of workers by host and process, those that live unless `state` is `gone`; `current_job` is the queue's.
+    """One page of workers by host and process: live ones, unless `state` is `gone`. `current_job` is the queue's.
 
     Raises:
         AccessDeniedError: the principal may not see workers.
-        InvalidRequestError: there is no such state.
-        CursorInvalidError: the cursor is not one of this list.
+        InvalidRequestError: the state is unknown.
+        CursorInvalidError: the cursor belongs to another list.
     """
     principal.require("jobs.view_worker")
     if state and state not in STATES:
@@ -41,22 +41,22 @@ def page(
         return Page(items=[], next="")
     rows = _in_state(state)
     found = keyset.page(rows.filter(host=host) if host else rows, order=LIST_ORDER, cursor=cursor, limit=limit)
-    holds = dict(
+    jobs_held = dict(
         Job.objects.filter(status__in=[Status.PROCESSING], worker_id__in=[worker.worker_id for worker in found.items])
         .order_by("started_at")
         .values_list("worker_id", "job_id")
     )
     for worker in found.items:
-        worker.current_job = holds.get(worker.worker_id)
+        worker.current_job = jobs_held.get(worker.worker_id)
     return found
 
 
 def get(principal: Principal, worker_id: str) -> Worker:
-    """One worker that lives.
+    """One live worker.
 
     Raises:
         AccessDeniedError: the principal may not see workers.
-        WorkerNotFoundError: there is none of that id, or it has left.
+        WorkerNotFoundError: no live worker has that id.
     """
     principal.require("jobs.view_worker")
     worker = None if "\x00" in worker_id else live_workers().filter(worker_id=worker_id).first()
@@ -68,18 +68,18 @@ def get(principal: Principal, worker_id: str) -> Worker:
 
 
 def others(worker: Worker) -> int:
-    """How many other workers live and take new jobs."""
+    """How many other live workers take new jobs."""
     return live_workers().exclude(state=Worker.State.STOPPING).exclude(worker_id=worker.worker_id).filter(
         drain_requested_at=None
     ).count()  # fmt: skip
 
 
 def drain(principal: Principal, worker_id: str) -> Worker:
-    """Ask a worker to finish its job, claim no other, and leave. Asking twice is no error, and told to custody once.
+    """Ask a worker to finish its job, claim no other, and leave. Asking twice is no error; custody records the first.
 
     Raises:
         AccessDeniedError: the principal may not drain workers.
-        WorkerNotFoundError: there is none of that id, or it has left.
+        WorkerNotFoundError: no live worker has that id.
     """
     principal.require("jobs.drain_worker")
     with transaction.atomic():

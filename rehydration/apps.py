@@ -25,8 +25,8 @@ class RehydrationConfig(AppConfig):
                 phases=handler.PHASES,
                 handler=handler.rehydrate,
                 hindrance=store_identity.any_hindrance,
-                again=again.preview_again,
-                again_needs="rehydration.restore_bundle",
+                resubmit=again.preview_again,
+                resubmit_needs="rehydration.restore_bundle",
             )
         )
         collect.register("restored", RestoredSource)

@@ -103,7 +103,7 @@ def _preview(job: Job) -> dict[str, Any]:
     dry_run = bool(job.payload.get("dry_run"))
     return {
         "job": job,
-        "course": progress_view.course_of(job),
+        "progress": progress_view.view_of(job),
         "ended": job.status in ENDED,
         "dry_run": dry_run,
         "stopped": job.status in {"failed", "cancelled"},

@@ -105,7 +105,7 @@ def _verdict(job: Job) -> dict[str, Any]:
     held = result.get("held")
     return {
         "job": job,
-        "course": progress_view.course_of(job),
+        "progress": progress_view.view_of(job),
         "ended": job.status in ENDED,
         "report": result.get("report"),
         "held": Bundle.objects.filter(bundle_id=held).first() if held else None,

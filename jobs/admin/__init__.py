@@ -1,9 +1,10 @@
-"""Jobs in the stock Django admin: to look, and to free, retry or cancel after a page that shows what will change.
+"""Jobs in the Django admin: view them, and free, retry or cancel them after a page that shows what will change.
 
-Nothing here edits a row. Every action goes through `jobs.services`, which checks the right and tells custody.
+Nothing here edits a row. Every action goes through `jobs.services`, which checks the permission and records it in
+custody.
 """
 
-# ruff: noqa: ARG002 # Django gives these methods their arguments
+# ruff: noqa: ARG002 # Django defines the arguments of these methods
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from jobs.models import Attempt, Job, JobLogLine, Worker
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic in the stubs only
-    """Shows rows; adds, changes and deletes none."""
+    """Shows rows; none can be added, changed or deleted."""
 
     paginator = BoundedPaginator
     show_full_result_count = False
@@ -34,11 +35,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # generic in th
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: a row is not to be edited."""
+        """Never: rows are read-only."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never: what happened is kept."""
+        """Never: the record is kept."""
         return False
 
 
@@ -57,7 +58,7 @@ class AttemptInline(admin.TabularInline):  # type: ignore[type-arg] # generic in
 
 
 class LogInline(admin.TabularInline):  # type: ignore[type-arg] # generic in the stubs only
-    """What one job logged."""
+    """The log lines of one job."""
 
     model = JobLogLine
     fields = ("at", "level", "message", "fields")
@@ -86,7 +87,7 @@ class JobAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
     ) -> tuple[QuerySet[Job], bool]:
-        """Find by whole ids only, which have an index."""
+        """Find by a whole id only, which has an index."""
         term = search_term.strip()
         if not term or "\x00" in term:
             return queryset, False
@@ -101,7 +102,7 @@ class JobAdmin(ReadOnlyAdmin):
         return {
             name: known[name]
             for name, action in ACTIONS.items()
-            if name in known and request.user.has_perm(action.right)
+            if name in known and request.user.has_perm(action.permission)
         }
 
     def get_urls(self) -> list[URLPattern]:
@@ -125,7 +126,7 @@ class JobAdmin(ReadOnlyAdmin):
         return self._preview(request, ACTIONS["cancel"], chosen)
 
     def confirm(self, request: HttpRequest, action: str) -> HttpResponse:
-        """Do what was confirmed, and say what became of each job."""
+        """Take the confirmed action and report what was done and what was refused."""
         for level, line in job_actions.carry_out(request, action):
             messages.add_message(request, level, line)
         return HttpResponseRedirect(reverse("admin:jobs_job_changelist"))
@@ -136,7 +137,7 @@ class JobAdmin(ReadOnlyAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    """Every worker process that was heard of lately."""
+    """Every worker process with a heartbeat in the last hour."""
 
     list_display = ("worker_id", "state", "pid", "version", "started_at", "heartbeat_at", "jobs_done", "current_job")
     list_filter = ("state", "host")

@@ -1,6 +1,6 @@
-"""What the admin may do to jobs: three actions, each with a page that lists what will change before it does."""
+"""The three actions of the admin on jobs, each with a page that first lists what will change."""
 
-# ruff: noqa: ARG002 # Django gives the filters' methods their arguments
+# ruff: noqa: ARG002 # Django defines the arguments of the filters' methods
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jobs.queue import registry
 
 
 class StateFilter(admin.SimpleListFilter):
-    """By state, each with how many there are as far as that is cheap to tell."""
+    """By state, each with its number of jobs, counted up to ten thousand."""
 
     title = "state"
     parameter_name = "status__exact"
@@ -33,7 +33,7 @@ class StateFilter(admin.SimpleListFilter):
         return [(state, f"{Status(state).label} ({number})") for state, number in state_counts().items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
-        """The jobs in the chosen state; a word that is no state finds none."""
+        """The jobs in the chosen state; none for an unknown state."""
         return queryset.filter(status__in=[self.value()]) if self.value() else queryset
 
 
@@ -63,12 +63,12 @@ class StuckFilter(admin.SimpleListFilter):
         return [("yes", "Stuck (lease expired)")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
-        """The stuck jobs when asked for."""
+        """The stuck jobs, when the filter is set."""
         return queryset.filter(ACTIONS["free_stuck"].applies_to) if self.value() == "yes" else queryset
 
 
 def preview(request: HttpRequest, action: Action, chosen: QuerySet[Job], context: dict[str, Any]) -> HttpResponse:
-    """The page that lists what the action would change, and what it would leave alone; changes nothing itself."""
+    """The page that lists what the action would change and what it would leave alone; changes nothing."""
     ids = list(chosen.order_by().values_list("job_id", flat=True)[: MOST_AT_ONCE + 1])
     some = Job.objects.filter(job_id__in=ids[:MOST_AT_ONCE]).order_by("created_at", "job_id")
     changing = list(some.filter(action.applies_to))
@@ -90,18 +90,18 @@ def preview(request: HttpRequest, action: Action, chosen: QuerySet[Job], context
 
 
 def carry_out(request: HttpRequest, name: str) -> list[tuple[int, str]]:
-    """Do the confirmed action to each named job.
+    """Take the confirmed action on each named job.
 
     Args:
         request: a POST with a `job` field for each job.
         name: the action's.
 
     Returns:
-        Lines for the person, each with its message level. A job whose state changed since the preview is named with
-        the reason, and does not keep the others from being done.
+        Lines for the person, each with its message level. A job whose state no longer allows the action is named with
+        the reason; the others are still done.
 
     Raises:
-        BadRequest: not a POST, no such action, or something that is no job id.
+        BadRequest: not a POST, an unknown action, or a malformed job id.
     """
     action = ACTIONS.get(name)
     if action is None or request.method != "POST":

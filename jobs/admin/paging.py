@@ -1,6 +1,6 @@
-"""Paging without `COUNT(*)`: the admin's lists count and lead as far as ten thousand rows, and say so.
+"""Bounded paging: the admin's lists count and show at most ten thousand rows, and say so.
 
-Django pages by OFFSET, which reads every row that it skips; what lies deeper is found by filter and search, which have
+Django pages by OFFSET, which reads every row that it skips. Older rows are found by filter and search, which have
 indexes, or in the console and the API, which page by key.
 """
 
@@ -15,8 +15,8 @@ from jobs.models import Status
 
 COUNT_UP_TO = 10_000
 
-# As many entries of jobs_by_status as the limit for each state, however many rows there are. The order holds the
-# planner to that index: else it would read the whole table for a state without a job, as it cannot estimate it.
+# Reads at most COUNT_UP_TO entries of the index jobs_by_status for each state. The order keeps the planner on that
+# index: otherwise it reads the whole table for a state without jobs, which it cannot estimate.
 COUNTS_SQL = """
 SELECT state.name, (
     SELECT count(*) FROM (
@@ -38,7 +38,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg] # generic in the st
 
 
 def state_counts() -> dict[str, str]:
-    """How many jobs are in each state, in words: exact below ten thousand, else `10,000+`."""
+    """How many jobs are in each state, as text: exact below ten thousand, else `10,000+`."""
     with connection.cursor() as cursor:
         cursor.execute(COUNTS_SQL, [COUNT_UP_TO, list(Status.values)])
         found: dict[str, int] = dict(cursor.fetchall())

@@ -1,4 +1,4 @@
-"""Which jobs wait for a person: stuck ones, and failed ones that nothing has made good since."""
+"""Which jobs need a person: stuck ones, and failed ones without a later job for the same work."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from jobs.models import Job
 
 FAILED_SINCE = timedelta(days=7)
 COUNTED_UP_TO = 100
-LOOKED_AT = 500  # the newest failures; looking further costs every page more than the news is worth
-MAKES_GOOD = ("queued", "processing", "completed")
+CONSIDERED = 500  # the newest failures: every page pays for this query
+SUPERSEDES = ("queued", "processing", "completed")
 
 
 def failed() -> QuerySet[Job]:
-    """Jobs that failed within a week and were not followed by one of the same kind for the same incident.
+    """Jobs that failed within a week and have no later job of the same type for the same incident.
 
-    Of the newest `LOOKED_AT` failures only, so that the cost does not grow with how many were made good.
+    Only the newest `CONSIDERED` failures are checked, so that the cost does not grow with the number of failures.
     """
     followed = Job.objects.filter(
         job_type=OuterRef("job_type"),
         incident_id=OuterRef("incident_id"),
         created_at__gt=OuterRef("created_at"),
-        status__in=MAKES_GOOD,
+        status__in=SUPERSEDES,
     ).exclude(incident_id="")
     newest = Job.objects.filter(status="failed", completed_at__gt=timezone.now() - FAILED_SINCE)
-    looked_at = newest.order_by("-completed_at").values("job_id")[:LOOKED_AT]
-    return Job.objects.filter(~Exists(followed), job_id__in=looked_at).order_by("-completed_at")
+    considered = newest.order_by("-completed_at").values("job_id")[:CONSIDERED]
+    return Job.objects.filter(~Exists(followed), job_id__in=considered).order_by("-completed_at")
 
 
 def stuck() -> QuerySet[Job]:
-    """Jobs in work whose worker has let its lease run out."""
+    """Processing jobs whose lease has expired."""
     return Job.objects.filter(status="processing", lease_expires_at__lte=Now())
 
 
 def waiting() -> int:
-    """How many jobs wait for a person, in one query; of either kind at most `COUNTED_UP_TO` are counted."""
-    # The order makes PostgreSQL walk the index on when jobs failed and stop at the limit, rather than join all first.
+    """How many jobs need a person, in one query; at most `COUNTED_UP_TO` of either kind are counted."""
+    # The order lets PostgreSQL read the index jobs_failed_by_end and stop at the limit, rather than join all first.
     ids = [jobs.values("job_id")[:COUNTED_UP_TO] for jobs in (stuck().order_by("lease_expires_at"), failed())]
     return ids[0].union(ids[1]).count()

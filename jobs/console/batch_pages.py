@@ -22,7 +22,7 @@ ALL_THAT_MATCH = "matching"
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def batch_page(request: HttpRequest) -> HttpResponse:
-    """Preview an action on the marked jobs, or on all that match the filter; POST does it to those that were listed."""
+    """Preview an action on the marked jobs, or on all that match the filter; POST takes it on the listed ones."""
     principal = of_request(request)
     if request.method == "POST":
         action = batch.action_called(request.POST.get("action", ""))
@@ -47,7 +47,7 @@ def batch_page(request: HttpRequest) -> HttpResponse:
 
 
 def _chosen(request: HttpRequest, principal: Principal, wanted: Wanted) -> tuple[list[UUID], bool]:
-    """The jobs that the address names, and whether there are more than one action may take."""
+    """The jobs that the URL selects, and whether there are more than one preview may show."""
     if request.GET.get("scope") == ALL_THAT_MATCH:
         found = services.listed(principal, **wanted, limit=batch.MOST_IN_A_PREVIEW)
         return [job.job_id for job in found.items], bool(found.next)

@@ -1,4 +1,4 @@
-"""Jobs by the beginning of their id, as people copy it from a page; one range of the primary key."""
+"""Finds jobs by the beginning of their id, as one range of the primary key."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The pages of jobs: the list with its export, and one job with its live part.
 
-A page parses its request, asks `jobs.services`, and renders; which state may follow which is decided there.
+A page parses its request, calls `jobs.services` and renders. Which state may follow which is decided there.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STATES = (
     ("cancelled", "Cancelled"),
 )
 DONE_WORDS = {"cancel": "The job was asked to stop.", "retry": "The job is queued again.", "free": "The job is free."}
-ALREADY_ACTIVE = "An equal job is at work already. This is it; no second one was started."
+ALREADY_ACTIVE = "An equal job is queued or running already. This is it; no second one was started."
 COLUMNS = (
     "job_id", "state", "type", "incident_id", "priority", "asked_at", "asked_by", "started_at", "ended_at", "percent",
     "phase", "attempts", "failed_tries", "worker", "error_code", "error_message",
@@ -51,34 +51,34 @@ class Wanted(TypedDict):
 
 
 class FilterForm(forms.Form):
-    """What narrows the list of jobs; every field is optional and lives in the address."""
+    """The filters of the list of jobs; every field is optional and part of the URL."""
 
     type = forms.ChoiceField(required=False)
     incident_id = forms.CharField(label="Incident", required=False, max_length=128)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        kinds = [("", "Any"), *((kind.name, kind.title) for kind in registry.all())]
-        self.fields["type"] = forms.ChoiceField(choices=kinds, required=False)
+        types = [("", "Any"), *((job_type.name, job_type.title) for job_type in registry.all())]
+        self.fields["type"] = forms.ChoiceField(choices=types, required=False)
         self.fields["status"] = forms.ChoiceField(label="State", choices=STATES, required=False)
         self.order_fields(("status", "type", "incident_id"))
 
     @classmethod
     def filters(cls, request: HttpRequest) -> tuple[FilterForm, Wanted]:
-        """The form as the address fills it, and the valid filters by the names that `services.listed` gives them."""
+        """The form as the URL fills it, and the valid filters by their names in `services.listed`."""
         form = cls(request.GET)
         form.is_valid()
-        told = form.cleaned_data
+        valid = form.cleaned_data
         return form, {
-            "status": told.get("status") or "",
-            "job_type": told.get("type") or "",
-            "incident_id": (told.get("incident_id") or "").strip(),
+            "status": valid.get("status") or "",
+            "job_type": valid.get("type") or "",
+            "incident_id": (valid.get("incident_id") or "").strip(),
         }
 
 
 @require_safe
 def jobs_page(request: HttpRequest) -> HttpResponse:
-    """List jobs, newest first, with marks for what a batch action is to touch."""
+    """List jobs, newest first, with checkboxes for batch actions."""
     principal = of_request(request)
     form, wanted = FilterForm.filters(request)
     cursor = request.GET.get("cursor", "")
@@ -92,7 +92,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
         "script_query": _script_query(wanted),
         "is_filtered": any(wanted.values()),
         "only_stuck": wanted["status"] == services.STUCK,
-        "actions": [action for action in batch.ACTIONS.values() if principal.may(action.right)],
+        "actions": [action for action in batch.ACTIONS.values() if principal.may(action.permission)],
         "most": batch.MOST_IN_A_PREVIEW,
         "here": "jobs",
     }
@@ -110,7 +110,7 @@ def jobs_csv(request: HttpRequest) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    """Show one job, whole or only its live part; POST cancels, retries, frees or copies it."""
+    """Show one job, the whole page or only its live part; POST cancels, retries, frees or copies it."""
     principal = of_request(request)
     if request.method == "POST":
         action = request.POST.get("action", "")
@@ -137,7 +137,7 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 
 def is_stuck(job: Job) -> bool:
-    """Whether the job is in work by a worker whose lease has run out."""
+    """Whether the job is processing with an expired lease."""
     return job.is_processing and job.lease_expires_at is not None and job.lease_expires_at < timezone.now()
 
 
@@ -145,7 +145,7 @@ def _row(job: Job) -> dict[str, Any]:
     return {
         "job": job,
         "title": progress_view.title_of(job.job_type),
-        "course": progress_view.course_of(job),
+        "progress": progress_view.view_of(job),
         "stuck": is_stuck(job),
         "ended": job.status in ENDED,
     }
@@ -164,16 +164,16 @@ def _details(job: Job) -> dict[str, Any]:
 
 
 def _script_query(wanted: Wanted) -> str:
-    """The filter as the API takes it; a stuck job is a processing one there."""
+    """The filter as query of the API, where a stuck job is a processing one."""
     in_the_api = "processing" if wanted["status"] == services.STUCK else wanted["status"]
-    told = {"status": in_the_api, "type": wanted["job_type"], "incident_id": wanted["incident_id"]}
-    return urlencode({name: value for name, value in told.items() if value})
+    query = {"status": in_the_api, "type": wanted["job_type"], "incident_id": wanted["incident_id"]}
+    return urlencode({name: value for name, value in query.items() if value})
 
 
 def _cells(job: Job) -> tuple[object, ...]:
-    course = progress_view.course_of(job)
+    progress = progress_view.view_of(job)
     return (
         job.job_id, services.STUCK if is_stuck(job) else job.status, job.job_type, job.incident_id, job.priority,
-        job.created_at, job.requested_by, job.started_at, job.completed_at, course.percent, course.phase, job.attempts,
-        job.retry_count, job.worker_id, job.error_code, job.error_message,
+        job.created_at, job.requested_by, job.started_at, job.completed_at, progress.percent, progress.phase,
+        job.attempts, job.retry_count, job.worker_id, job.error_code, job.error_message,
     )  # fmt: skip

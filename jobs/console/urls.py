@@ -1,4 +1,4 @@
-"""The addresses of the pages about jobs and workers."""
+"""The URLs of the pages about jobs and workers."""
 
 from foundation.console_page import ConsolePage
 from jobs.console import batch_pages, pages, worker_pages

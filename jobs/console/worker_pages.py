@@ -18,7 +18,7 @@ from jobs.models import Worker
 from jobs.worker_registration import silent_since
 
 STATES = (
-    ("", "All that live"),
+    ("", "All live"),
     ("idle", "Idle"),
     ("busy", "Busy"),
     (workers.DRAINING, "Draining"),
@@ -39,23 +39,23 @@ class Wanted(TypedDict):
 
 
 class FilterForm(forms.Form):
-    """What narrows the list of workers."""
+    """The filters of the list of workers."""
 
     state = forms.ChoiceField(choices=STATES, required=False)
     host = forms.CharField(required=False, max_length=255)
 
     @classmethod
     def filters(cls, request: HttpRequest) -> tuple[FilterForm, Wanted]:
-        """The form as the address fills it, and the filters that are valid."""
+        """The form as the URL fills it, and the valid filters."""
         form = cls(request.GET)
         form.is_valid()
-        told = form.cleaned_data
-        return form, {"state": told.get("state") or "", "host": (told.get("host") or "").strip()}
+        valid = form.cleaned_data
+        return form, {"state": valid.get("state") or "", "host": (valid.get("host") or "").strip()}
 
 
 @require_safe
 def workers_page(request: HttpRequest) -> HttpResponse:
-    """List the workers with what each is doing and when it was last heard."""
+    """List the workers with the current job and last heartbeat of each."""
     form, wanted = FilterForm.filters(request)
     cursor = request.GET.get("cursor", "")
     found = workers.page(of_request(request), **wanted, cursor=cursor)
@@ -82,7 +82,7 @@ def workers_csv(request: HttpRequest) -> HttpResponseBase:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def drain_page(request: HttpRequest) -> HttpResponse:
-    """Say what draining a worker means for it and for the queue; POST asks it to finish and leave."""
+    """Show what draining a worker means for it and for the queue; POST asks it to finish and leave."""
     principal = of_request(request)
     principal.require("jobs.drain_worker")
     if request.method == "POST":
@@ -100,7 +100,7 @@ def drain_page(request: HttpRequest) -> HttpResponse:
 
 
 def state_of(worker: Worker) -> str:
-    """What a worker is as people see it: `idle`, `busy`, `draining`, `silent` or `gone`."""
+    """The state of a worker as shown: `idle`, `busy`, `draining`, `silent` or `gone`."""
     silence = timezone.now() - worker.heartbeat_at
     if worker.state == Worker.State.STOPPED or silence > 2 * silent_since():
         return workers.GONE

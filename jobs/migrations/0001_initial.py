@@ -49,13 +49,15 @@ class Migration(migrations.Migration):
                 (
                     "room",
                     models.JSONField(
-                        db_default={}, default=dict, help_text="free bytes on its host for each type that needs room"
+                        db_default={},
+                        default=dict,
+                        help_text="free bytes on its host for each type that needs disk space",
                     ),
                 ),
                 (
                     "hindrances",
                     models.JSONField(
-                        db_default={}, default=dict, help_text="for each type that its host cannot do now, why not"
+                        db_default={}, default=dict, help_text="why its host cannot do a job type now, by type"
                     ),
                 ),
                 (
@@ -120,7 +122,7 @@ class Migration(migrations.Migration):
                     "completed_at",
                     models.DateTimeField(help_text="when it was completed, failed or cancelled", null=True),
                 ),
-                ("worker_id", models.TextField(blank=True, default="", help_text="who holds the lease")),
+                ("worker_id", models.TextField(blank=True, default="", help_text="the worker that holds the lease")),
                 ("error_code", models.TextField(blank=True, default="")),
                 ("error_message", models.TextField(blank=True, default="")),
                 (
@@ -129,7 +131,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_retries",
-                    models.IntegerField(default=3, help_text="failed attempts after which the job has failed"),
+                    models.IntegerField(
+                        default=3,
+                        help_text="attempts that a job has before it fails: 3 means three attempts, not three retries",
+                    ),
                 ),
                 ("priority", models.IntegerField(default=100, help_text="-1000 to 1000; higher is claimed first")),
                 ("run_after", models.DateTimeField()),
@@ -140,26 +145,29 @@ class Migration(migrations.Migration):
                 ("result", models.JSONField(null=True)),
                 ("incident_id", models.TextField(blank=True, default="")),
                 ("requested_by", models.TextField(blank=True, default="")),
-                ("attempts", models.IntegerField(default=0, help_text="claims in all")),
+                ("attempts", models.IntegerField(default=0, help_text="attempts in all: one for each claim")),
                 ("active_key", models.TextField(null=True)),
                 (
                     "order_at",
                     models.DateTimeField(
                         db_default=django.db.models.functions.datetime.Now(),
                         editable=False,
-                        help_text="created, moved by priority; claims go by it",
+                        help_text="order of claims: creation time, shifted by priority",
                     ),
                 ),
-                ("exclusive_key", models.TextField(help_text="of jobs with one key, one runs at a time", null=True)),
+                (
+                    "exclusive_key",
+                    models.TextField(help_text="of jobs with the same key, one runs at a time", null=True),
+                ),
                 (
                     "slot",
-                    models.SmallIntegerField(help_text="which of its type's places it takes while it runs", null=True),
+                    models.SmallIntegerField(
+                        help_text="which of its type's limited places it takes while it runs", null=True
+                    ),
                 ),
                 (
                     "needs_bytes",
-                    models.BigIntegerField(
-                        db_default=0, default=0, help_text="room on the disk that it is expected to need"
-                    ),
+                    models.BigIntegerField(db_default=0, default=0, help_text="disk space that it is expected to need"),
                 ),
             ],
             options={
@@ -199,7 +207,7 @@ class Migration(migrations.Migration):
                 (
                     "shard",
                     models.SmallIntegerField(
-                        default=0, help_text="spreads one count over several rows, against lock waits"
+                        default=0, help_text="spreads one count over several rows, to avoid lock waits"
                     ),
                 ),
                 ("count", models.BigIntegerField(default=0)),
@@ -220,9 +228,9 @@ class Migration(migrations.Migration):
                     "reason",
                     models.TextField(
                         choices=[
-                            ("crashed", "ended unasked"),
+                            ("crashed", "ended unexpectedly"),
                             ("silent", "gave no sign of life"),
-                            ("not_up", "did not come up in time"),
+                            ("not_up", "did not start in time"),
                         ]
                     ),
                 ),

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from jobs.queue import registry
 
-ANSWER_HOLDS_S = 0.5
+ANSWER_KEPT_S = 0.5
 Answer = TypeVar("Answer")
 
 
@@ -22,8 +22,8 @@ class ClaimRequest:
     """A worker's request for a job.
 
     Attributes:
-        worker_id: who will hold the lease; never empty.
-        job_types: the types that it can do.
+        worker_id: the worker that will hold the lease; never empty.
+        job_types: the types that it knows.
         disk_space: returns how many bytes jobs of a type may take on its host's disk; no bound for other types.
         limits: how many jobs of a type may run at once, on all hosts; no bound for other types.
         hindered: returns the types that its host cannot do now.
@@ -36,7 +36,7 @@ class ClaimRequest:
     hindered: Callable[[], Container[str]] = tuple
 
     def parameters(self) -> dict[str, Any]:
-        """The parameters of the statement that claims, as of now."""
+        """The parameters of the claiming statement, as of now."""
         hindered = self.hindered()
         return {
             "worker": self.worker_id,
@@ -48,10 +48,10 @@ class ClaimRequest:
 
 
 def of_this_host(worker_id: str) -> ClaimRequest:
-    """The request of a worker of this process: every type that this host can do, with its free disk space."""
+    """The request of a worker on this host: all registered types, free disk space and hindrances."""
     return ClaimRequest(
         worker_id,
-        tuple(one.name for one in registry.all()),
+        tuple(job_type.name for job_type in registry.all()),
         _cached(registry.disk_space),
         registry.limits(),
         _cached(registry.hindrances),
@@ -59,13 +59,13 @@ def of_this_host(worker_id: str) -> ClaimRequest:
 
 
 def _cached(ask: Callable[[], Answer]) -> Callable[[], Answer]:
-    """`ask`, called again only when its answer is older than half a second: statvfs takes as long as a short job."""
+    """`ask`, whose answer is kept for half a second: statvfs takes as long as a short job."""
     known: list[Answer] = []
     asked_at = -math.inf
 
     def answer() -> Answer:
         nonlocal asked_at
-        if time.monotonic() - asked_at > ANSWER_HOLDS_S:
+        if time.monotonic() - asked_at > ANSWER_KEPT_S:
             known[:] = [ask()]
             asked_at = time.monotonic()
         return known[0]

@@ -1,7 +1,7 @@
-"""What a handler is given: its job, a way to report, and the three reasons to stop.
+"""What a handler gets: its job, a way to report, and the errors that stop it.
 
-A handler calls `progress` or `check` often. Either raises as soon as the attempt must end; a handler lets these
-errors pass. Neither writes in the handler's own transaction, so both may be called inside one.
+A handler calls `progress` or `check` often. Both raise as soon as the attempt must end; a handler does not catch these
+errors. Neither writes in the handler's own transaction, so both may be called inside one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from foundation.principal import Principal
 
 
 class Reporter(Protocol):
-    """Where a context's reports go: the attempt that is under way."""
+    """Receives a context's reports: the running attempt."""
 
     def progress(self, phase: str, done: int, total: int | None, unit: str, note: str) -> None:
-        """Take note of how far the attempt is."""
+        """Record how far the attempt is."""
 
     def check(self) -> None:
         """Raise when the attempt must end."""
 
     def log(self, level: str, message: str, fields: dict[str, Any]) -> None:
-        """Keep one log line."""
+        """Record one log line."""
 
 
 class JobContext:
@@ -30,11 +30,11 @@ class JobContext:
 
     Attributes:
         job_id: the job.
-        attempt: number of this attempt, from 1, over the job's whole life.
-        payload: what was asked for.
+        attempt: number of this attempt, from 1; counts all attempts at the job.
+        payload: the parameters of the work.
         incident_id: the incident it concerns; empty when none.
-        principal: who asked for it, as custody records it; it may do everything, its right was checked at the door.
-        lease_token: names this attempt and no other; part of every file name that the attempt publishes.
+        principal: who asked for it, as custody records it; may do everything here, as the request was checked.
+        lease_token: unique to this attempt; part of every file name that the attempt publishes.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class JobContext:
             done: units done in this phase.
             total: units expected in this phase, when known.
             unit: `bytes` or `records`.
-            note: a few words for a person, such as the file's name.
+            note: a few words for a person, such as a file name.
 
         Raises:
-            CancelledError: somebody asked for the job to be cancelled.
+            CancelledError: cancelling was requested.
             LeaseLostError: the job is no longer this worker's.
             StoppingError: the worker is shutting down.
         """
@@ -77,15 +77,15 @@ class JobContext:
         self._reporter.check()
 
     def check(self) -> None:
-        """Raise as `progress` does when the attempt must end; reports nothing."""
+        """Raise as `progress` does if the attempt must end; reports nothing."""
         self._reporter.check()
 
     def log(self, level: str, message: str, **fields: Any) -> None:
-        """Keep one line in the job's log and write it to the worker's.
+        """Write one line to the job's log and to the worker's.
 
         Args:
             level: `debug`, `info`, `warning` or `error`.
             message: for a person; no secrets.
-            fields: JSON values that belong to it.
+            fields: further JSON values.
         """
         self._reporter.log(level, message, fields)

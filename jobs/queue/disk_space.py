@@ -1,4 +1,4 @@
-"""Room on a disk, as far as jobs may use it: what is free, less a reserve that stays free for everything else."""
+"""The disk space that jobs may take: free bytes, less a reserve for everything else."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.conf import settings
 
 
 def free_bytes(directory: Path) -> int | None:
-    """Bytes that a job may take in the file system of `directory`; negative when the reserve is touched already.
+    """Bytes that a job may take in the file system of `directory`; negative when the reserve is already in use.
 
     Returns:
-        None when it cannot be told; the job then finds out for itself, and says so.
+        None when it is unknown; the job then fails when the disk is full.
     """
     try:
         found = os.statvfs(directory)

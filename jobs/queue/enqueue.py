@@ -1,7 +1,7 @@
-"""Accepting a request for work, once: equal requests that race or repeat get one job.
+"""Accepts a request for work once: equal requests that race or repeat get one job.
 
-Two unique indexes decide, not a look before the write: one on (principal, operation, idempotency key), one on the
-`active_key` of jobs that are queued or processing. Whoever loses on either waits for the winner and takes its job.
+Two unique indexes decide, not a query before the write: one on (principal, operation, idempotency key), one on the
+`active_key` of queued or processing jobs. A request that conflicts with another waits for it and gets its job.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from jobs.queue.job_result import Enqueued
 
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -1000, 1000
 MAX_KEY_CHARS = 200
-# A point of priority is worth so many seconds of age: a job overtakes those that are at most so much older, so that a
-# flood of urgent jobs makes the others wait, but not for ever. 100 points are an hour.
+# Seconds of age that a point of priority is worth: a job overtakes those that are older by at most that much, so that a
+# flood of urgent jobs delays the others, but not for ever. 100 points are an hour.
 POINT_S = 36.0
 
 REMEMBER_KEY = """
@@ -42,8 +42,7 @@ POINT_KEY_AT = """
 UPDATE orchestrator_idempotency SET job_id = %(job_id)s
 WHERE principal = %(requested_by)s AND operation = %(operation)s AND key = %(key)s RETURNING job_id"""
 
-# The row comes as one JSON text, and the workers' notice goes out with it (`wakeup.announce` in words of its own): a
-# request has one statement here.
+# Returns the row as one JSON text and notifies the workers, as `wakeup.announce` does: one statement for a request.
 INSERT_JOB = """
 WITH made AS (
 INSERT INTO orchestrator_jobs
@@ -78,28 +77,28 @@ def enqueue(
     needs_bytes: int = 0,
     run_after: datetime | None = None,
 ) -> Enqueued:
-    """Accept a request for work. The caller has checked the principal's right to it.
+    """Accept a request for work. The caller has checked the principal's permission.
 
     Args:
         job_type: a registered type.
-        payload: what its handler needs, a JSON object.
-        principal: who asks; keys are theirs alone.
-        operation: what they called, such as `bundle.create`; keys of different operations do not meet.
-        incident_id: the incident it concerns, when one.
+        payload: the handler's parameters, a JSON object.
+        principal: who asks; idempotency keys are theirs alone.
+        operation: what they called, such as `bundle.create`; each operation has its own idempotency keys.
+        incident_id: the incident it concerns, if any.
         priority: -1000 to 1000; higher is claimed first, unless the other is older by 36 seconds for each point.
         idempotency_key: the caller's name for this request; the same key with an equal request gets the same job.
-        request_body: what makes requests equal; `payload` when omitted.
-        active_key: at most one queued or processing job has it; a request that meets one gets that job.
-        exclusive_key: of queued jobs that have it, one is claimed at a time.
-        needs_bytes: room on the worker's disk that it is expected to need; not claimed where there is less.
-        run_after: not to be claimed before; now when omitted.
+        request_body: compared to decide whether requests are equal; `payload` when omitted.
+        active_key: at most one queued or processing job has it; a request with the same key gets that job.
+        exclusive_key: of the jobs that have it, one runs at a time.
+        needs_bytes: disk space that it is expected to need on the worker's host; not claimed where there is less.
+        run_after: earliest time of the claim; now when omitted.
 
     Raises:
         InvalidRequestError: something cannot be stored, or the priority is out of range.
-        IdempotencyKeyReusedError: the key was used for a request that differs.
+        IdempotencyKeyReusedError: the key was used for another request.
     """
     registry.get(job_type)
-    _refuse_odd_priority(priority)
+    _refuse_bad_priority(priority)
     if len(idempotency_key) > MAX_KEY_CHARS:
         too_long = f"is longer than {MAX_KEY_CHARS} characters"
         raise InvalidRequestError(f"idempotency_key {too_long}.", {"idempotency_key": too_long})
@@ -117,7 +116,7 @@ def enqueue(
         "request_hash": hashlib.sha256(json.dumps(same, sort_keys=True).encode("ascii")).hexdigest(),
     }  # fmt: skip
     if not idempotency_key:
-        return _insert(values)  # one statement is a transaction
+        return _insert(values)  # one statement needs no transaction around it
     with transaction.atomic(savepoint=False):
         known = _known_key(values)
         if known is None:
@@ -126,7 +125,7 @@ def enqueue(
                 _execute(POINT_KEY_AT, {**values, "job_id": enqueued.job.job_id})
             return enqueued
     request_hash, job = known
-    if request_hash != values["request_hash"]:  # nothing was written; an error within would end a caller's transaction
+    if request_hash != values["request_hash"]:  # outside the block: an error inside would end a caller's transaction
         raise IdempotencyKeyReusedError(
             "This idempotency key was used before for another request; use a new key for a new request."
         )
@@ -134,7 +133,7 @@ def enqueue(
 
 
 def _known_key(values: dict[str, Any]) -> tuple[str, str] | None:
-    """What this key stands for (request hash, job as JSON), or None once the key is ours.
+    """The request hash and the job (as JSON) that the key was used for, or None when it is new and now ours.
 
     Waits for a racing transaction with the same key.
     """
@@ -153,14 +152,14 @@ def _insert(values: dict[str, Any]) -> Enqueued:
             return Enqueued(Job.of_json(made[0][0]), created=True)
         for job in Job.objects.raw(ACTIVE_JOB, values):
             return Enqueued(job, created=False)
-        # The one that was in the way ended between the two statements: the way is free now.
+        # The conflicting job ended between the two statements: insert again.
 
 
 def _execute(sql: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
     return next(iter(prepared_statements.run(sql, values)), None)
 
 
-def _refuse_odd_priority(priority: Any) -> None:
+def _refuse_bad_priority(priority: Any) -> None:
     if isinstance(priority, bool) or not isinstance(priority, int):
         raise InvalidRequestError("priority must be a whole number.", {"priority": "not a whole number"})
     if not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:

@@ -1,4 +1,4 @@
-"""What a request for work gives back, and what a handler returns when its work is done."""
+"""What a request for work returns, and what a handler returns when its attempt succeeds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobs.models import Job
 
 @dataclass(frozen=True)
 class Enqueued:
-    """The job that answers a request, and whether this request made it."""
+    """The job of a request, and whether this request created it."""
 
     job: Job
     created: bool
@@ -23,10 +23,10 @@ class JobResult:
 
     Attributes:
         result: a JSON object, kept in the job's row.
-        register: runs inside the transaction that completes the job, so that the job is completed exactly when what
-            it made is registered. It only writes rows, and may run again when the transaction was rolled back.
-        discard: removes what was published outside the database. Called only when it is certain that the job was
-            not completed by this attempt.
+        register: runs in the transaction that completes the job, so that the job is completed exactly if its output is
+            registered. It only writes rows, and may run again after a rollback.
+        discard: removes what was published outside the database. Called only when it is certain that this attempt did
+            not complete the job.
     """
 
     result: dict[str, Any]

@@ -1,7 +1,7 @@
-"""The queue: claim, renew, finish, give back, cancel, retry and recover jobs, each by one statement of the machine.
+"""The queue: claim, renew, complete, fail, release, cancel, retry and recover jobs, each by one transition.
 
-Whoever loses a race is told: by `LeaseLostError` when a worker writes to a job that is no longer its own, by
-`StateConflictError` when a person asks for what the job's state forbids.
+A worker that writes to a job which is no longer its own gets `LeaseLostError`. A person who asks for what the job's
+state forbids gets `StateConflictError`.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def claim(request: ClaimRequest) -> Job | None:
     """Take the most urgent job that is due, if any.
 
     Returns:
-        The job with its lease token, its attempt counted and opened; `None` when nothing can be claimed now.
+        The job with its lease token and a new attempt; `None` when nothing can be claimed now.
     """
     while True:
         try:
             found = _rows(transitions.CLAIM, **request.parameters())
         except IntegrityError as error:
-            # Another claim took the last place, or a job with the same key, at the same moment: look again.
+            # Another claim took the last place, or a job with the same key, at the same moment: try again.
             if not _was_taken_meanwhile(error):
                 raise
             continue
@@ -56,17 +56,17 @@ def heartbeat(job: Job, progress: dict[str, Any] | None = None, *, renew: bool =
 
     Args:
         job: as `claim` returned it.
-        progress: the new progress, when there is any.
-        renew: whether to renew the lease; progress alone leaves the index on leases untouched.
+        progress: the new progress, if any.
+        renew: whether to renew the lease; storing progress alone does not touch the index on leases.
 
     Returns:
-        The job as it now is; its `cancel_requested` tells whether to stop.
+        The job as it is now; `cancel_requested` is whether to stop.
 
     Raises:
-        LeaseLostError: the lease is over. An expired lease is never renewed, even when nobody has taken the job yet.
+        LeaseLostError: the lease is over. An expired lease is never renewed, even if no other worker has taken the job.
     """
     return _update_owned(
-        transitions.BEAT, job, progress=_stored(progress), renew=renew, lease_s=settings.ORCH_LEASE_SECONDS
+        transitions.HEARTBEAT, job, progress=_stored(progress), renew=renew, lease_s=settings.ORCH_LEASE_SECONDS
     )
 
 
@@ -75,11 +75,11 @@ def report_progress(job: Job, progress: dict[str, Any]) -> Job:
     return heartbeat(job, progress, renew=False)
 
 
-def complete(job: Job, finished: JobResult, progress: dict[str, Any] | None = None) -> None:
+def complete(job: Job, result: JobResult, progress: dict[str, Any] | None = None) -> None:
     """Complete a claimed job and register its result, in one transaction.
 
-    The row is locked from the first statement on: until COMMIT nobody can reclaim the job, even if the lease runs out
-    meanwhile. A lost answer to COMMIT surfaces as Django's OperationalError; `jobs.worker.completion` resolves it.
+    The first statement locks the row: until COMMIT no other connection can recover the job, even if the lease expires
+    meanwhile. A lost answer to COMMIT raises Django's OperationalError; `jobs.worker.completion` handles it.
 
     Raises:
         LeaseLostError: the lease is over; nothing was written.
@@ -89,15 +89,15 @@ def complete(job: Job, finished: JobResult, progress: dict[str, Any] | None = No
     values = {
         "job_id": job.job_id,
         "token": job.lease_token,
-        "result": _stored(finished.result),
+        "result": _stored(result.result),
         "progress": _stored(progress),
-        "freed": _freed(job),
+        "freed": _notify_if_others_wait(job),
         "idle_ms": idle_ms,
     }
     with transaction.atomic():
         _raise_if_lease_lost(job, prepared_statements.run(transitions.COMPLETE, values))
-        if finished.register is not None:
-            finished.register()
+        if result.register is not None:
+            result.register()
 
 
 def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0) -> Job:
@@ -107,8 +107,8 @@ def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_by
         job: as `claim` returned it.
         code: stable and documented.
         message: for a person; no secrets.
-        permanent: no other attempt can help.
-        needs_bytes: the room that the next attempt is expected to need, when it failed for want of room.
+        permanent: whether no other attempt can succeed.
+        needs_bytes: disk space that the next attempt is expected to need, when this one failed for lack of it.
 
     Raises:
         LeaseLostError: the lease is over.
@@ -116,12 +116,12 @@ def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_by
     return _update_owned(
         transitions.FAIL, job, code=storable_text(code, limit=100) or "internal_error", message=storable_text(message),
         permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
-        freed=_freed(job), channel=wakeup.channel(),
+        freed=_notify_if_others_wait(job), channel=wakeup.channel(),
     )  # fmt: skip
 
 
 def release(job: Job, reason: str = "the worker is shutting down") -> Job:
-    """Give a claimed job back unharmed; the attempt does not count as a failed one.
+    """Return a claimed job to the queue; the attempt does not count as failed.
 
     Raises:
         LeaseLostError: the lease is over.
@@ -135,13 +135,13 @@ def honour_cancel(job: Job) -> Job:
     """End a claimed job whose cancelling was requested.
 
     Raises:
-        LeaseLostError: the lease is over, or nobody asked.
+        LeaseLostError: the lease is over, or cancelling was not requested.
     """
-    return _update_owned(transitions.HONOUR_CANCEL, job, freed=_freed(job))
+    return _update_owned(transitions.HONOUR_CANCEL, job, freed=_notify_if_others_wait(job))
 
 
 def cancel(job_id: UUID) -> Job:
-    """Cancel a queued job at once; ask for a processing one to be cancelled. Asking twice is no error.
+    """Cancel a queued job at once; request it for a processing one. A second request is no error.
 
     Raises:
         JobNotFoundError: there is no such job.
@@ -170,14 +170,14 @@ def retry(job_id: UUID) -> Job:
 
 
 def recover_expired(limit: int = 100) -> list[Job]:
-    """Return jobs whose lease has expired to the queue, or fail them as `poison` once their tries are used up."""
+    """Return jobs whose lease has expired to the queue, or fail them as `poison` once their attempts are used up."""
     died = "The worker died, froze or was cut off from the database: its lease expired."
     lives = "The lease expired, although the worker process lives: it was held up for longer than the lease."
     return _recover(None, limit, died, lives)
 
 
 def next_expiry_s() -> float | None:
-    """In how many seconds the first lease of a running job expires, when none is renewed; None when nothing runs."""
+    """Seconds until the first lease of a running job expires if none is renewed; None when no job runs."""
     with connection.cursor() as cursor:
         cursor.execute(transitions.NEXT_EXPIRY)
         found = cursor.fetchone()[0]
@@ -185,7 +185,7 @@ def next_expiry_s() -> float | None:
 
 
 def free_stuck(job_ids: Iterable[UUID] | None = None) -> list[Job]:
-    """As `recover_expired`, for the given jobs (`None`: all); a job whose lease still runs is left alone."""
+    """As `recover_expired`, for the given jobs (`None`: all); a job with a valid lease is left alone."""
     ids = None if job_ids is None else list(job_ids)
     freed = "Freed by a person: the worker's lease had expired."
     return _recover(ids, 10_000, freed, freed)
@@ -201,7 +201,7 @@ def _recover(ids: list[UUID] | None, limit: int, died: str, lives: str) -> list[
 
 
 def _rows(sql: str, /, **params: Any) -> list[Job]:
-    # Rows come as JSON texts: the driver takes longer to describe thirty columns than the server to find a row.
+    # Rows come as JSON texts: decoding thirty columns takes the driver longer than the server needs to find the row.
     return [Job.of_json(row[0]) for row in prepared_statements.run(sql, params)]
 
 
@@ -216,8 +216,8 @@ def _raise_if_lease_lost(job: Job, rows: Sequence[Any]) -> None:
         raise LeaseLostError(f"The lease on job {job.job_id} is over; this worker may not write to it any more.")
 
 
-def _freed(job: Job) -> str:
-    """Where to tell that another job may start, when this one ends; empty when it held nothing that others wait for."""
+def _notify_if_others_wait(job: Job) -> str:
+    """The channel to notify when this job ends, so that another may start; empty if none can wait for its end."""
     return "" if job.slot is None and job.exclusive_key is None else wakeup.channel()
 
 
@@ -226,13 +226,13 @@ def _stored(value: dict[str, Any] | None) -> str | None:
 
 
 def _was_taken_meanwhile(error: IntegrityError) -> bool:
-    """Whether another claim won the race for the same place or key, and all is as before in this session."""
-    broken = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
-    return broken in TAKEN_MEANWHILE and not connection.in_atomic_block
+    """Whether another claim won the race for the same place or key, and this session can try again."""
+    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    return constraint in TAKEN_MEANWHILE and not connection.in_atomic_block
 
 
-def _refuse(job_id: UUID, done: str) -> NoReturn:
+def _refuse(job_id: UUID, participle: str) -> NoReturn:
     state = Job.objects.filter(job_id=job_id).values_list("status", flat=True).first()
     if state is None:
         raise JobNotFoundError("There is no such job.")
-    raise StateConflictError(f"The job is {state} and cannot be {done}.")
+    raise StateConflictError(f"The job is {state} and cannot be {participle}.")

@@ -1,4 +1,4 @@
-"""How long the queue is and was: counted as far as that is cheap, sampled by the supervisors' sweeps every few minutes.
+"""The number of queued jobs, now and over the last day: counted up to a limit, sampled by the sweeps every 5 minutes.
 
 Neither costs more with a million jobs than with a thousand.
 """
@@ -17,16 +17,16 @@ BUCKET_S = 1800
 BUCKETS = 48
 EXACT_UP_TO = 20_000
 
-# Reads the partial index jobs_to_claim only. Its number of entries, as the last vacuum or analyze found it, is the
-# estimate; these come after each change of one or two percent (migration 0002).
+# Reads only the partial index jobs_to_claim. The estimate is its number of entries at the last vacuum or analyze, which
+# run after each change of one or two percent (migration 0002).
 QUEUED_SQL = f"""
 SELECT CASE WHEN counted > {EXACT_UP_TO} THEN GREATEST(counted, (
            SELECT reltuples::bigint FROM pg_class WHERE oid = 'jobs_to_claim'::regclass)) ELSE counted END
 FROM (SELECT count(*) AS counted FROM (
     SELECT FROM orchestrator_jobs WHERE status IN ('queued') LIMIT {EXACT_UP_TO} + 1) AS queued) AS bounded
-"""  # noqa: S608 # put together from a constant
+"""  # noqa: S608 # built from a constant
 
-# Half hours are counted from the epoch, by the database's clock. Several hosts sample: the highest counts.
+# Half hours are counted from the epoch, by the database's clock. Several hosts sample; the largest sample is kept.
 SAMPLE_SQL = """
 INSERT INTO orchestrator_queue_depth AS known (half_hour, queued)
 VALUES (floor(extract(epoch FROM now()) / %(bucket_s)s), %(queued)s)
@@ -40,12 +40,12 @@ LAST_DAY_SQL = """
 SELECT floor(extract(epoch FROM now()) / %(bucket_s)s)::bigint - half_hour, queued FROM orchestrator_queue_depth
 """
 
-COUNTS_SQL = f"SELECT ({QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WHERE status IN ('processing'))"  # noqa: S608 # put together from constants
+COUNTS_SQL = f"SELECT ({QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WHERE status IN ('processing'))"  # noqa: S608 # built from constants
 HOME_SQL = f"""
 {COUNTS_SQL},
     (SELECT COALESCE(json_agg(json_build_array(ago, queued)), '[]') FROM ({LAST_DAY_SQL}) AS day (ago, queued)),
     ({worker_restarts.SUMS_SQL})
-"""  # noqa: S608 # likewise
+"""  # noqa: S608 # built from constants
 
 
 class _Cursor(Protocol):
@@ -55,7 +55,7 @@ class _Cursor(Protocol):
 
 
 def queued(cursor: _Cursor) -> int:
-    """How many jobs are queued: exact up to `EXACT_UP_TO`, above that an estimate, which is never less.
+    """How many jobs are queued: exact up to `EXACT_UP_TO`; above that an estimate, never below the limit.
 
     Args:
         cursor: of any connection to the database.
@@ -65,7 +65,7 @@ def queued(cursor: _Cursor) -> int:
 
 
 def sample() -> int:
-    """Note how long the queue is now; returns how many samples older than a day were removed."""
+    """Store the number of queued jobs; returns how many samples older than a day were removed."""
     with connection.cursor() as cursor:
         cursor.execute(SAMPLE_SQL, {"bucket_s": BUCKET_S, "queued": queued(cursor)})
         cursor.execute(FORGET_SQL, {"bucket_s": BUCKET_S, "buckets": BUCKETS})
@@ -73,9 +73,9 @@ def sample() -> int:
 
 
 def queued_over_a_day(queued_now: int) -> list[int | None]:
-    """The number of queued jobs each half hour of the last day, oldest first, ending with `queued_now`.
+    """The number of queued jobs for each half hour of the last day, oldest first, ending with `queued_now`.
 
-    Where no worker ran that could look, the sample before goes on; before the first sample there is None.
+    A half hour without a sample has the value before it; before the first sample it is None.
     """
     with connection.cursor() as cursor:
         cursor.execute(LAST_DAY_SQL, {"bucket_s": BUCKET_S})
@@ -85,13 +85,13 @@ def queued_over_a_day(queued_now: int) -> list[int | None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Numbers:
-    """What Home counts, in one query.
+    """The numbers of the Home page, from one query.
 
     Attributes:
-        queued: jobs that wait.
-        processing: jobs that run, stuck ones included.
-        over_a_day: as `queued_over_a_day` gives it.
-        restarts: worker processes replaced within a day, by reason (`jobs.worker_restarts`).
+        queued: queued jobs.
+        processing: processing jobs, stuck ones included.
+        over_a_day: as from `queued_over_a_day`.
+        restarts: worker processes replaced in the last day, by reason (`jobs.worker_restarts`).
     """
 
     queued: int
@@ -101,7 +101,7 @@ class Numbers:
 
 
 def now_and_over_a_day() -> Numbers:
-    """The numbers of Home."""
+    """Query the numbers of the Home page."""
     with connection.cursor() as cursor:
         cursor.execute(HOME_SQL, {"bucket_s": BUCKET_S})
         queued_now, processing, samples, restarted = cursor.fetchone()
@@ -110,7 +110,7 @@ def now_and_over_a_day() -> Numbers:
 
 
 def curve(seen: dict[int, int], queued_now: int) -> list[int | None]:
-    """The samples, told by how many half hours ago, as `queued_over_a_day` gives them."""
+    """The samples, given by how many half hours ago they were taken, in the form of `queued_over_a_day`."""
     depths: list[int | None] = []
     for ago in range(BUCKETS, 0, -1):
         depths.append(seen.get(ago, depths[-1] if depths else None))
@@ -118,12 +118,12 @@ def curve(seen: dict[int, int], queued_now: int) -> list[int | None]:
 
 
 def in_words(number: int) -> str:
-    """A number of queued jobs as people read it: where it is an estimate, it says so."""
+    """A number of queued jobs as text; an estimate is marked as one."""
     return f"about {number:,}" if number > EXACT_UP_TO else f"{number:,}"
 
 
 def day_in_words(depths: Sequence[int | None]) -> str:
-    """The curve of `queued_over_a_day` as a sentence; where nothing was measured, it says so."""
+    """The curve of `queued_over_a_day` as a sentence, which also names hours without samples."""
     known = [number for number in depths if number is not None]
     now, most = in_words(known[-1]), in_words(max(known))
     missing = len(depths) - len(known)

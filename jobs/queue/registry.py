@@ -1,4 +1,4 @@
-"""Which kinds of job exist. Apps register theirs from `AppConfig.ready`; the queue itself knows none."""
+"""Registry of job types. Apps register theirs in `AppConfig.ready`; the queue itself has none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from foundation.errors import InvalidRequestError
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
-if TYPE_CHECKING:  # what makes a request imports this registry
+if TYPE_CHECKING:  # modules that enqueue import this one
     from foundation.principal import Principal
     from jobs.models import Job
     from jobs.queue.job_result import Enqueued
@@ -20,18 +20,18 @@ if TYPE_CHECKING:  # what makes a request imports this registry
 
 @dataclass(frozen=True, kw_only=True)
 class JobType:
-    """One kind of job.
+    """One job type.
 
     Attributes:
         name: stable, as stored in `job_type`.
         title: for a person, such as "Create bundle".
         phases: the phases its progress goes through, in order.
-        disk_space: returns the bytes its jobs may take on this host, None when unknown; no bound unless given.
-        hindrance: tells in words why this host cannot do its jobs now, nothing when it can; it can unless given.
-        handler: does the work of one attempt. It runs in a worker process, outside any transaction, and must bear
-            being run again after an attempt that ended anywhere.
-        again: asks for the same work once more, with every check of a first request; None when it cannot be copied.
-        again_needs: the permission that `again` demands.
+        handler: does the work of one attempt. It runs in a worker process, outside any transaction, and must be able
+            to run again after an attempt that ended at any point.
+        disk_space: returns the bytes that its jobs may take on this host, None when unknown; `None`: no bound.
+        hindrance: returns why this host cannot do its jobs now, as a sentence, empty when it can; `None`: it can.
+        resubmit: asks for the work of a job again, with every check of a first request; None: it cannot be copied.
+        resubmit_needs: the permission that `resubmit` checks.
     """
 
     name: str
@@ -40,20 +40,20 @@ class JobType:
     handler: Callable[[JobContext], JobResult]
     disk_space: Callable[[], int | None] | None = None
     hindrance: Callable[[], str] | None = None
-    again: Callable[[Principal, Job], Enqueued] | None = None
-    again_needs: str = ""
+    resubmit: Callable[[Principal, Job], Enqueued] | None = None
+    resubmit_needs: str = ""
 
 
 _types: dict[str, JobType] = {}
 
 
 def register(job_type: JobType) -> None:
-    """Make `job_type` known; the same name again takes the place of the one before."""
+    """Add `job_type`; the same name again replaces the earlier one."""
     _types[job_type.name] = job_type
 
 
 def unregister(name: str) -> None:
-    """Forget a job type; its jobs stay queued until some worker knows it again."""
+    """Remove a job type; its jobs stay queued until a worker knows it again."""
     _types.pop(name, None)
 
 
@@ -70,17 +70,17 @@ def get(name: str) -> JobType:
 
 
 def disk_space() -> dict[str, int]:
-    """For each type that needs disk_space on a disk, how many bytes its jobs may take on this host now."""
-    told = {job_type.name: job_type.disk_space() for job_type in all() if job_type.disk_space is not None}
-    return {name: free for name, free in told.items() if free is not None}
+    """How many bytes jobs may take on this host now, for each type that needs disk space and where that is known."""
+    found = {job_type.name: job_type.disk_space() for job_type in all() if job_type.disk_space is not None}
+    return {name: free for name, free in found.items() if free is not None}
 
 
 def hindrances() -> dict[str, str]:
-    """For each type that this host cannot do now, why not, in words."""
-    # Types share their looks; each is done once.
-    asked = {look: look() for look in {job_type.hindrance for job_type in all()} if look is not None}
-    told = {job_type.name: asked[job_type.hindrance] for job_type in all() if job_type.hindrance is not None}
-    return {name: words for name, words in told.items() if words}
+    """Why this host cannot do a job type now, as a sentence, for each type that it cannot do."""
+    # Types share their checks; each runs once.
+    found = {check: check() for check in {job_type.hindrance for job_type in all()} if check is not None}
+    by_type = {job_type.name: found[job_type.hindrance] for job_type in all() if job_type.hindrance is not None}
+    return {name: reason for name, reason in by_type.items() if reason}
 
 
 def limits() -> dict[str, int]:
@@ -89,5 +89,5 @@ def limits() -> dict[str, int]:
 
 
 def all() -> tuple[JobType, ...]:  # noqa: A001 # read as registry.all()
-    """Every known job type, by name."""
+    """Every registered job type, sorted by name."""
     return tuple(_types[name] for name in sorted(_types))

@@ -1,14 +1,14 @@
 """The state machine, as SQL: every change of a job's state is one statement in this file, and nowhere else.
 
-Each names in its WHERE who may make the change and from which state, so that of two connections that race one wins and
-the other finds no row. The database's clock decides leases and backoff. `jobs.queue.queue` runs them;
-docs/job-lifecycle.md is the map.
+Each WHERE says who may make the change and from which state, so that of two racing connections one wins and the other
+finds no row. The database's clock decides leases and backoff. `jobs.queue.queue` runs them; docs/job-lifecycle.md
+explains them.
 """
-# ruff: noqa: S608 # statements are put together from constants of this file; every value is a parameter
+# ruff: noqa: S608 # statements are built from constants of this file; every value is a parameter
 
-# Whoever holds the token of a lease that still runs. An expired lease is over even while nobody has taken the job:
-# a worker that was frozen past it must not be able to finish, whatever the moment it wakes.
-# IS TRUE keeps the planner from the index on states, where it would walk over what jobs that ran lately left behind.
+# Only the holder of the token of a valid lease. An expired lease is over even if no other worker has taken the job: a
+# worker that was frozen past it must not be able to complete the job, whenever it wakes.
+# IS TRUE keeps the planner off the index on states, where it would read the dead rows of recently run jobs.
 MINE = """job_id = %(job_id)s AND lease_token = %(token)s AND (status = 'processing') IS TRUE
     AND lease_expires_at > clock_timestamp()"""
 UNLEASED = "lease_token = NULL, lease_expires_at = NULL, worker_id = '', slot = NULL"
@@ -19,15 +19,16 @@ CLOSE_ATTEMPT = """closed AS (
     SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message}
     FROM {of} WHERE attempt.job_id = {of}.job_id AND attempt.number = {of}.attempts)"""
 
-# A job that held a place of its type, or a key, lets another one start: idle workers are told with the transition.
+# The end of a job with a place of its type, or a key, lets another job start: the transition notifies idle workers.
 FREED = "CASE WHEN %(freed)s::text <> '' THEN pg_notify(%(freed)s, '') END"
 
-# NO KEY, here and in RECOVER: it keeps out every other change of the row, but not those who only refer to it. A request
-# that names the job in its idempotency key checks that at COMMIT, and could not end while we wait for what it holds.
+# FOR NO KEY UPDATE, here and in RECOVER, blocks every other change of the row, but not the foreign key checks of rows
+# that refer to it. A request whose idempotency key names the job makes that check at COMMIT; FOR UPDATE could deadlock
+# with it.
 #
-# Walks the partial index jobs_to_claim (order_at, job_id WHERE queued) and stops at the first row that is due, of a
+# Reads the partial index jobs_to_claim (order_at, job_id WHERE queued) and stops at the first row that is due, of a
 # known type with a place left, fits on this host's disk, excludes no running job and is not locked by another claim.
-# CASE keeps the look for a running job with the same key from becoming a join, which would not walk the index.
+# CASE keeps the subquery for a running job with the same key from becoming a join, which would not use the index.
 CLAIM = """
 WITH next AS (
     SELECT job_id, job_type FROM orchestrator_jobs job
@@ -56,15 +57,15 @@ opened AS (
     SELECT job_id, attempts, worker_id, lease_token, started_at, 'running', '', '' FROM moved)
 SELECT to_json(moved)::text FROM moved"""
 
-BEAT = f"""
+HEARTBEAT = f"""
 UPDATE orchestrator_jobs
 SET progress = {PROGRESS},
     lease_expires_at = CASE WHEN %(renew)s THEN clock_timestamp() + make_interval(secs => %(lease_s)s)
                             ELSE lease_expires_at END
 WHERE {MINE} RETURNING to_json(orchestrator_jobs)::text"""
 
-# A worker that is frozen inside the completing transaction holds the row's lock, so that nobody can recover the job.
-# Its supervisor kills it, and keepalives end the session of a host that is gone; the server's limit is for the rest.
+# A worker that is frozen inside the completing transaction holds the row's lock, which prevents recovery. Its
+# supervisor kills it, and keepalives end the session of a lost host; the server's idle limit covers other cases.
 COMPLETE = f"""
 WITH done AS (
     UPDATE orchestrator_jobs
@@ -74,8 +75,8 @@ WITH done AS (
 {CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")}
 SELECT set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true), {FREED} FROM done"""
 
-# The jitter (half to one and a half times the delay) keeps jobs that failed together from coming back together. The
-# notice says when the job is due again.
+# The jitter (half to one and a half times the delay) spreads jobs that failed together. The payload of the notice is
+# the number of seconds until the job is due again.
 FAIL = f"""
 WITH moved AS (
     UPDATE orchestrator_jobs
@@ -122,8 +123,8 @@ SET status = 'queued', retry_count = 0, run_after = clock_timestamp(), completed
     error_code = '', error_message = '', progress = '{}'
 WHERE job_id = %(job_id)s AND status IN ('failed', 'cancelled') RETURNING to_json(orchestrator_jobs)::text"""
 
-# Walks jobs_leased. SKIP LOCKED passes over a job whose worker is just writing to it, completing it above all.
-# The reason says what is known: a worker that was heard of within a lease has not died.
+# Reads the index jobs_leased. SKIP LOCKED skips a job whose worker is writing to it, above all completing it.
+# The reason depends on the worker: one with a heartbeat within a lease has not died.
 RECOVER = f"""
 WITH expired AS (
     SELECT job_id, CASE WHEN EXISTS (

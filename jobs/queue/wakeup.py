@@ -1,7 +1,7 @@
-"""Telling idle workers that there is work: NOTIFY here, LISTEN in `jobs.worker.listener`.
+"""Notifies idle workers of new work: NOTIFY here, LISTEN in `jobs.worker.listener`.
 
-A lost notice costs only time: every worker also looks by itself now and then. Behind a proxy that pools transactions
-nobody can listen, so there nobody notifies either, and workers look about once a second.
+A lost notice costs only time, as every worker also polls. Behind a proxy that pools transactions LISTEN does not work:
+nothing is notified, and workers poll about once a second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CHANNEL = "orchestrator_jobs"
 
 
 def channel() -> str:
-    """Where workers listen for notices; empty where nobody can."""
+    """The channel on which workers listen; empty behind a pooling proxy."""
     return "" if settings.ORCH_DB_POOLED else CHANNEL
 
 
@@ -25,7 +25,7 @@ def announce() -> None:
 
 
 def due_in_s(payload: str) -> float:
-    """In how many seconds the work of a notice is due; 0 for now. The payload is that number, or empty."""
+    """Seconds until the work of a notice is due, from its payload, which is that number or empty; 0 for now."""
     try:
         return max(0.0, float(payload))
     except ValueError:

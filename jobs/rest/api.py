@@ -1,4 +1,4 @@
-"""The jobs API: look at jobs, cancel one, retry one. Each method parses, calls one service, translates the answer."""
+"""The API of jobs: list, get, cancel, retry. Each method parses, calls one service and translates the answer."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class JobRetryView(APIView):
 
 
 def principal_of(request: Request) -> Principal:
-    """Who asks; the authenticator has put it on the request, and no view is reached without."""
+    """Who makes the request, as set by the authenticator; no view is reached without one."""
     principal = getattr(request, "principal", None)
     if not isinstance(principal, Principal):
         raise TypeError("no authenticator has set the principal")
@@ -108,12 +108,12 @@ def principal_of(request: Request) -> Principal:
 
 
 def accepted(enqueued: Enqueued, **fields: str) -> Response:
-    """The answer to a request for work: 202 for a new job, 200 for one that was there, its address in Location."""
+    """The answer to a request for work: 202 for a new job, 200 for an existing one, its URL in Location."""
     return accepted_job(enqueued.job, created=enqueued.created, **fields)
 
 
 def accepted_job(job: Job, *, created: bool, **fields: str) -> Response:
-    """As `accepted`, with `fields` after id and state."""
+    """As `accepted`, for a job; `fields` follow id and state."""
     return Response(
         {"job_id": str(job.job_id), "status": str(job.status), **fields},
         status=202 if created else 200,

@@ -1,4 +1,4 @@
-"""What the jobs API answers, for the OpenAPI schema. `jobs.job_json` makes the answers; a test compares the two."""
+"""The answers of the jobs API for the OpenAPI schema. `jobs.job_json` makes the answers; a test compares both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jobs.models import Status
             "done": {"type": "integer"},
             "total": {"type": ["integer", "null"]},
             "unit": {"type": "string", "enum": ["bytes", "records"]},
-            "share": {"type": "number", "description": "of the phase that is done, 0 to 1; never falls in an attempt"},
+            "share": {"type": "number", "description": "done part of the phase, 0 to 1; never falls within an attempt"},
             "rate": {"type": ["number", "null"], "description": "units a second"},
             "updated_at": {"type": "string", "format": "date-time"},
             "note": {"type": "string"},
@@ -30,7 +30,7 @@ class ProgressField(serializers.JSONField):
     """How far a job has come within its phase."""
 
 
-@extend_schema_field({"type": ["object", "null"], "description": "What came of it; its fields depend on job_type."})
+@extend_schema_field({"type": ["object", "null"], "description": "Its fields depend on job_type."})
 class ResultField(serializers.JSONField):
     """A job's result."""
 
@@ -46,9 +46,9 @@ class JobShape(serializers.Serializer[Any]):
     requested_by = serializers.CharField()
     progress = ProgressField()
     phases = serializers.ListField(child=serializers.CharField())
-    attempts = serializers.IntegerField(help_text="tries in all")
-    retry_count = serializers.IntegerField(help_text="failed tries since a person last queued it")
-    max_retries = serializers.IntegerField(help_text="failed tries after which it has failed")
+    attempts = serializers.IntegerField(help_text="attempts in all")
+    retry_count = serializers.IntegerField(help_text="failed attempts since a person last queued it")
+    max_retries = serializers.IntegerField(help_text="attempts before it fails: 3 means three attempts in all")
     cancel_requested = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     run_after = serializers.DateTimeField()

@@ -1,4 +1,4 @@
-"""The fields that every request for work has, whichever app takes it."""
+"""The fields of every request for work, in all apps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def priority_field() -> StrictIntegerField:
 
 
 def idempotency_key_field() -> StrictTextField:
-    """The caller's own name for this request, so that repeating it does nothing twice."""
+    """The caller's name for this request; repeating the request with it creates no second job."""
     return StrictTextField(
         required=False,
         pattern=r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?",

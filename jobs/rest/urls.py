@@ -1,4 +1,4 @@
-"""The addresses of the API of jobs."""
+"""The URLs of the API of jobs."""
 
 from django.urls import path
 

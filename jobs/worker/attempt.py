@@ -1,7 +1,7 @@
-"""One attempt, from claim to end: runs the handler and turns whatever it does into one transition.
+"""One attempt at a claimed job: runs its handler and ends the attempt by one transition.
 
-Guarantees that an attempt ends in exactly one of: completed, failed, cancelled, released, or nothing at all when the
-lease is over, in which case whoever recovers the job writes the end.
+The attempt ends as completed, failed, cancelled or released. When its lease is over it changes nothing; the job is
+then recovered, which ends the attempt as lost.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from jobs.worker.completion import answer_was_lost, complete_with_recovery
 
 log = logger("jobs")
 
-HANDLER_ANSWER_S = 600.0  # a handler may ask for much; should the lease be over, it waits no longer
+HANDLER_ANSWER_S = 600.0  # how long a handler's statement may take; no longer than the lease
 
 
 def perform(job: Job, reporter: AttemptReporter, *, rest: Callable[[], None] = lambda: None) -> None:
@@ -41,14 +41,32 @@ def perform(job: Job, reporter: AttemptReporter, *, rest: Callable[[], None] = l
 
     Args:
         job: as `queue.claim` returned it.
-        reporter: reports its progress; renewing its lease already when a thread does that.
-        rest: called once the handler has returned: stops the heartbeat, so that nothing else writes to the job.
+        reporter: reports its progress; where a heartbeat thread renews the lease, it does so already.
+        rest: called once the handler has returned; stops the heartbeat, so that nothing else writes to the job.
     """
     with during(job_id=job.job_id, attempt=job.attempts):
         _perform(job, reporter, rest)
 
 
 def _perform(job: Job, reporter: AttemptReporter, rest: Callable[[], None]) -> None:
+    try:
+        _complete(job, reporter, _run(job, reporter, rest))
+    except LeaseLostError:
+        log.warning("the lease was lost; this attempt changes nothing")
+    except OutcomeUnknownError as error:
+        log.error(str(error))  # noqa: TRY400 # the message says it all
+    except (PermanentError, RetryableError) as error:
+        _fail(job, reporter, error)
+    except CancelledError:
+        _end(reporter, lambda: queue.honour_cancel(job))
+    except StoppingError:
+        _end(reporter, lambda: queue.release(job))
+    except Exception as error:  # whatever a handler raises ends its attempt, not the worker
+        log.exception("the handler failed")
+        _fail(job, reporter, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
+
+
+def _run(job: Job, reporter: AttemptReporter, rest: Callable[[], None]) -> JobResult:
     context = JobContext(
         job_id=job.job_id,
         attempt=job.attempts,
@@ -59,31 +77,21 @@ def _perform(job: Job, reporter: AttemptReporter, rest: Callable[[], None]) -> N
         reporter=reporter,
     )
     try:
-        try:
-            with db_session.answers_within(HANDLER_ANSWER_S, over=reporter.is_over):
-                finished = registry.get(job.job_type).handler(context)
-        finally:
-            rest()
-        _complete(job, reporter, finished)
-    except LeaseLostError:
-        log.warning("the lease was lost; this attempt changes nothing")
-    except OutcomeUnknownError as error:
-        log.error(str(error))  # noqa: TRY400 # the message says it all
-    except CancelledError:
-        _end(reporter, lambda: queue.honour_cancel(job))
-    except StoppingError:
-        _end(reporter, lambda: queue.release(job))
-    except (PermanentError, RetryableError) as error:
-        _fail(job, reporter, error)
-    except Exception as error:  # whatever a handler raises ends its attempt, not the worker
-        log.exception("the handler failed")
-        _fail(job, reporter, RetryableError("internal_error", f"{type(error).__name__}: {error}"))
+        with db_session.answers_within(HANDLER_ANSWER_S, over=reporter.is_over):
+            return registry.get(job.job_type).handler(context)
+    finally:
+        rest()
 
 
-def _complete(job: Job, reporter: AttemptReporter, finished: JobResult) -> None:
-    _quietly(reporter.store_log)
-    progress = reporter.tracker.take() if reporter.tracker.pending else None
-    complete_with_recovery(job, finished, progress)
+def _token(job: Job) -> UUID:
+    if job.lease_token is None:
+        raise LeaseLostError("The job is not claimed.")
+    return job.lease_token
+
+
+def _complete(job: Job, reporter: AttemptReporter, result: JobResult) -> None:
+    _store_log(reporter)
+    complete_with_recovery(job, result, reporter.take_progress())
 
 
 def _fail(job: Job, reporter: AttemptReporter, error: PermanentError | RetryableError) -> None:
@@ -94,14 +102,14 @@ def _fail(job: Job, reporter: AttemptReporter, error: PermanentError | Retryable
 
 
 def _end(reporter: AttemptReporter, transition: Callable[[], Job]) -> None:
-    """Make the closing transition, again and again while the database is away and the lease may still run."""
-    _quietly(reporter.store_log)
+    """Make the closing transition; try again while the database is away and the lease may still be valid."""
+    _store_log(reporter)
     give_up_at = time.monotonic() + settings.ORCH_LEASE_SECONDS
     while True:
         try:
             transition()
             return
-        except LeaseLostError:  # also after an answer that was lost: then the transition has been made
+        except LeaseLostError:  # also after a lost answer: the transition has then been made
             return
         except Error as error:
             if not answer_was_lost(error) or connection.in_atomic_block or time.monotonic() > give_up_at:
@@ -110,18 +118,12 @@ def _end(reporter: AttemptReporter, transition: Callable[[], Job]) -> None:
             time.sleep(0.5)
 
 
-def _quietly(store: Callable[[], None]) -> None:
-    """Log lines are worth an attempt, not the job."""
+def _store_log(reporter: AttemptReporter) -> None:
+    """Store the remaining log lines; a lost connection costs the lines, not the attempt."""
     try:
-        store()
+        reporter.store_log()
     except Error as error:
         if not answer_was_lost(error):
             raise
         if not connection.in_atomic_block:
             connection.close()
-
-
-def _token(job: Job) -> UUID:
-    if job.lease_token is None:
-        raise LeaseLostError("The job is not claimed.")
-    return job.lease_token

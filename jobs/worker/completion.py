@@ -1,7 +1,7 @@
-"""Completing a job when the answer to COMMIT may be lost.
+"""Completes a job although the answer to COMMIT may be lost.
 
-Guarantees: what an attempt published is discarded only when it is certain that the attempt did not complete the job,
-and kept for the sweep when nothing is certain.
+What an attempt published is discarded only when it is certain that the attempt did not complete the job. When nothing
+is certain it is kept; the sweep decides later.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ log = logger("jobs")
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.5
-LEAST_CLAIM_S = 5.0
+SHORTEST_CLAIM_WAIT_S = 5.0
 OUTCOME = "SELECT outcome FROM orchestrator_job_attempts WHERE job_id = %s AND number = %s FOR UPDATE"
 
 
 def complete_with_recovery(
-    job: Job, finished: JobResult, progress: dict[str, Any] | None, *, patience_s: float = PATIENCE_S
+    job: Job, result: JobResult, progress: dict[str, Any] | None, *, patience_s: float = PATIENCE_S
 ) -> None:
-    """Complete `job`; when the connection breaks meanwhile, find out on a new one what became of it.
+    """Complete `job`; when the connection breaks meanwhile, ask on a new one whether it was completed.
 
     Args:
         job: as `queue.claim` returned it.
-        finished: what the handler made.
-        progress: its last progress.
+        result: what the handler returned.
+        progress: its last progress, if that is not stored yet.
         patience_s: how long to wait for a database that does not answer.
 
     Raises:
-        LeaseLostError: the lease was over; `finished.discard` has run.
-        OutcomeUnknownError: the database stayed away; nothing was discarded.
-        Exception: what `finished.register` raised; `finished.discard` has run.
+        LeaseLostError: the lease was over; `result.discard` has run.
+        OutcomeUnknownError: the database did not answer in time; nothing was discarded.
+        Exception: what `result.register` raised; `result.discard` has run.
     """
     give_up_at = time.monotonic() + patience_s
     committing = True
@@ -49,15 +49,15 @@ def complete_with_recovery(
         try:
             if committing:
                 with db_session.answers_within(db_session.STATEMENT_S):  # a large record may take long
-                    queue.complete(job, finished, progress)
+                    queue.complete(job, result, progress)
                 return
             if _completed(job):
                 return
             committing = True
         except Exception as error:
-            if not answer_was_lost(error):  # rolled back, or refused by the guard: certainly not completed
-                if finished.discard is not None:
-                    finished.discard()
+            if not answer_was_lost(error):  # rolled back, or refused: certainly not completed
+                if result.discard is not None:
+                    result.discard()
                 raise
             log.warning("completing was interrupted; asking what became of it", error=str(error).strip())
             _forget_connection()
@@ -68,16 +68,15 @@ def complete_with_recovery(
 
 
 def claim_answer_s() -> float:
-    """How long to wait for a claim, in seconds: an answer with half the lease gone is hardly worth waiting for."""
-    return max(LEAST_CLAIM_S, settings.ORCH_LEASE_SECONDS / 2)
+    """How long to wait for the answer to a claim, in seconds; after half the lease it is hardly worth having."""
+    return max(SHORTEST_CLAIM_WAIT_S, settings.ORCH_LEASE_SECONDS / 2)
 
 
 def _completed(job: Job) -> bool:
     """Whether this claim's attempt completed its job.
 
-    Locking the attempt's row waits until a transaction of ours that the server still runs has ended either way. The
-    lock ends with its statement: were it held in a transaction, a worker frozen there would keep everyone from
-    recovering anything.
+    Locking the attempt's row waits until our old transaction, which the server may still run, has ended either way. The
+    lock is released with its statement: held in a transaction, it would let a frozen worker block all recovery.
     """
     with connection.cursor() as cursor:
         cursor.execute(OUTCOME, [job.job_id, job.attempts])

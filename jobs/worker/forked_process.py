@@ -1,7 +1,7 @@
-"""A process that is forked from this one, which has loaded everything: it starts at once and shares that memory.
+"""A child process that is forked after the product is loaded: it starts at once and shares that memory.
 
 Only a process without other threads may fork: a lock that another thread holds at that moment would stay locked in the
-child for ever. The supervisor has none.
+child for ever. The supervisor has one thread.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-OURS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-LOOK_S = 0.02
-_KERNELS_NAME_CHARS = 15
+HANDLED_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+POLL_S = 0.02
+_MAX_NAME_CHARS = 15  # of a process, in the kernel
 
 
 class Forked:
@@ -29,20 +29,20 @@ class Forked:
         run: what it does; returns its exit code.
 
     Attributes:
-        pid: its number.
+        pid: its process id.
     """
 
     def __init__(self, name: str, run: Callable[[], int]) -> None:
         if threading.active_count() > 1:
             raise RuntimeError("a process with threads must not fork")
         self._code: int | None = None
-        before = set(signal.pthread_sigmask(signal.SIG_BLOCK, OURS))  # none may meet the parent's handlers in the child
+        before = set(signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS))  # until the child resets its handlers
         try:
             sys.stdout.flush()
             sys.stderr.flush()
             self.pid = os.fork()
             if not self.pid:
-                _be_the_child(name, run, before)
+                _run_child(name, run, before)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -58,39 +58,39 @@ class Forked:
         """`poll`, for at most `timeout` seconds."""
         give_up_at = time.monotonic() + timeout
         while self.poll() is None and time.monotonic() < give_up_at:
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
         return self._code
 
     def terminate(self) -> None:
-        """Ask it to leave."""
+        """Send SIGTERM."""
         self._send(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """Send SIGKILL."""
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        if self.poll() is None:  # until it is waited for, its number is no other's
+        if self.poll() is None:  # until it is waited for, no other process has its id
             os.kill(self.pid, number)
 
 
-def _be_the_child(name: str, run: Callable[[], int], mask: set[int | signal.Signals]) -> None:
-    """Run as a process of its own; never returns."""
+def _run_child(name: str, run: Callable[[], int], mask: set[int | signal.Signals]) -> None:
+    """Run `run` in the child and exit with its code; never returns."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in OURS:
+        for number in HANDLED_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with contextlib.suppress(OSError):
-            Path("/proc/self/comm").write_text(name[:_KERNELS_NAME_CHARS])
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
+            Path("/proc/self/comm").write_text(name[:_MAX_NAME_CHARS])
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
         code = run()
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
-    except BaseException:  # noqa: BLE001 # nothing of the parent's stack may run in the child
+    except BaseException:  # noqa: BLE001 # the child must not return into the parent's stack
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):

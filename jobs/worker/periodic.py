@@ -1,4 +1,4 @@
-"""A thread that does one thing again and again, whatever goes wrong."""
+"""A thread that repeats one task, also after failures."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ log = logger("jobs")
 class Periodic(threading.Thread):
     """Calls `action` at once and then about every `every_s` seconds, until the process ends or `stop`.
 
-    Its database connection is closed while it rests: one that nobody uses for minutes is one that a restart of the
-    database, or a firewall, has cut meanwhile.
+    Its database connection is closed between calls: a restart of the database or a firewall may cut one that is idle
+    for minutes.
 
     Args:
         name: for the log.
-        every_s: the rest between two calls, in seconds.
+        every_s: the pause between two calls, in seconds.
         action: what to do.
-        statement_s: how long each of its statements may take; so long does a half-dead connection hold it up.
+        statement_s: how long each of its statements may take, in seconds; a half-dead connection delays it as long.
     """
 
     def __init__(self, name: str, every_s: float, action: Callable[[], object], *, statement_s: int) -> None:
@@ -32,19 +32,19 @@ class Periodic(threading.Thread):
         self._statement_s = statement_s
         self._every_s = every_s
         self._action = action
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """End after the call that is under way, if any; does not wait for it."""
-        self._over.set()
+        """End after the current call, if any; does not wait for it."""
+        self._stopped.set()
 
     def run(self) -> None:
-        """Act, rest, act; a failure is logged and tried again after the next rest."""
+        """Call, pause, call; after a failure, log it and try again after the pause."""
         db_session.limit_statements(self._statement_s)
-        while not self._over.is_set():
+        while not self._stopped.is_set():
             try:
                 self._action()
             except Exception as error:  # noqa: BLE001 # the database may be away; it is tried again
                 log.warning("will try again", task=self.name, error=db_session.one_line(error))
             connection.close()
-            self._over.wait(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 # spreads load, guards nothing
+            self._stopped.wait(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 # spreads load, guards nothing

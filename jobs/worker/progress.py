@@ -1,6 +1,6 @@
 """How far an attempt is: never backwards, with a rate, ready to be stored.
 
-The tracker belongs to the handler's thread; `take` may be called from the thread that stores.
+The tracker belongs to the handler's thread; the thread that stores may call `take`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ProgressTracker:
         self._samples: deque[tuple[float, int]] = deque(maxlen=RATE_SAMPLES)
 
     def update(self, phase: str, done: int, total: int | None, unit: str, note: str) -> None:
-        """Take note of progress; an earlier phase, or less done in the same one, changes nothing.
+        """Record progress; an earlier phase, or less done in the same one, changes nothing.
 
         Raises:
             ValueError: the job type has no such phase.
@@ -51,7 +51,7 @@ class ProgressTracker:
 
     @property
     def pending(self) -> bool:
-        """Whether there is progress that `take` has not handed out."""
+        """Whether there is progress that `take` has not returned."""
         return self._pending
 
     def take(self) -> dict[str, Any]:
@@ -60,12 +60,12 @@ class ProgressTracker:
         return self._current
 
     def _share(self, phase: str, done: int, total: int | None) -> float:
-        """The share of the phase that is done, from 0 to 1: a total that grows makes it wait, never go back."""
+        """The share of the phase that is done, from 0 to 1; it stays where it is while a total grows."""
         before = self._current.get("share", 0.0) if self._current.get("phase") == phase else 0.0
         return max(float(before), round(min(1.0, done / total), 4) if total else 0.0)
 
     def _rate(self, done: int) -> float | None:
-        """Units a second over the last ten seconds or so; None until there is something to tell it from."""
+        """Units a second over about the last ten seconds; None until two samples lie half a second apart."""
         now = time.monotonic()
         if not self._samples or now - self._samples[-1][0] >= RATE_SPACING_S:
             self._samples.append((now, done))

@@ -1,7 +1,7 @@
-"""What the supervisor tells systemd: ready, alive, doing what, stopping. Nothing at all where systemd does not ask.
+"""Notifies systemd that the supervisor is ready, alive or stopping, and of its status. Does nothing without systemd.
 
 The protocol is one datagram of `NAME=value` lines to the socket that NOTIFY_SOCKET names; see sd_notify(3) and
-sd_watchdog_enabled(3). Telling never fails the caller: a service manager that is gone is no reason to stop working.
+sd_watchdog_enabled(3). A failed notification is logged, never raised: work goes on without a service manager.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class ServiceManager:
-    """The line to the service manager that started this process.
+    """The service manager that started this process.
 
     Args:
-        environ: where the manager left its address; `os.environ` in the product.
+        environ: holds its address; `os.environ` in the product.
 
     Attributes:
-        watchdog_s: the longest time between two liveness of life that it allows; `None` when it wants none.
+        watchdog_s: the longest time between two watchdog notifications, in seconds; `None` without a watchdog.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         address = environ.get("NOTIFY_SOCKET", "")
-        # An abstract socket's name begins with a NUL, which the environment cannot hold: `@` stands for it.
+        # An abstract socket's name begins with a NUL, which the environment cannot hold: `@` replaces it.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self.watchdog_s = _watchdog_s(environ) if address else None
 
-    def tell(self, **fields: str) -> None:
-        """Send one message, such as `tell(READY="1")`."""
+    def notify(self, **fields: str) -> None:
+        """Send one message, such as `notify(READY="1")`."""
         if not self._address:
             return
         message = "\n".join(f"{name}={value}" for name, value in fields.items())
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-                line.settimeout(0)  # a manager that does not read must not hold us up
-                line.sendto(message.encode(), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
+                connection.settimeout(0)  # a manager that does not read must not block us
+                connection.sendto(message.encode(), self._address)
         except OSError as error:
             log.warning("the service manager was not told", told=message, error=str(error))
 

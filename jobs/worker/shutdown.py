@@ -1,7 +1,7 @@
-"""Leaving in time: SIGTERM, SIGINT or the supervisor's death become one event that everything waits on.
+"""Shutdown in time: SIGTERM, SIGINT or the supervisor's death set one event that everything waits on.
 
-A thread watches, not a Python signal handler: it also runs while the handler is busy inside a C library. When the
-handler does not leave by itself, the thread gives the job back and ends the process.
+A thread watches for them, not a Python signal handler: it also runs while a job's handler is busy inside a C library.
+When that handler does not return in time, the thread releases the job and ends the process.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """One process's wish to stop.
+    """The request that one process stops.
 
     Attributes:
-        event: set once it is wished.
+        event: set once it is requested.
         fileno: readable from then on, for `select` and `poll`.
     """
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self.fileno, self._told = os.pipe2(os.O_CLOEXEC)
+        self.fileno, self._writable = os.pipe2(os.O_CLOEXEC)
 
-    def ask(self) -> None:
-        """Wish to stop; again is no harm."""
+    def request(self) -> None:
+        """Request it; a second call changes nothing."""
         if not self.event.is_set():
             self.event.set()
-            os.write(self._told, b".")
+            os.write(self._writable, b".")
 
     def on_signals(self) -> int:
-        """Let the signals write to a pipe, from C; returns its reading end. Only in the main thread."""
+        """Let SIGTERM and SIGINT write to a pipe, from C; returns its reading end. Only in the main thread."""
         return pipe_of(*SIGNALS)
 
 
@@ -49,29 +49,29 @@ def pipe_of(*numbers: signal.Signals) -> int:
     return readable
 
 
-def watch(stop: Stop, signals: int, *, life: int | None = None, leave: Callable[[], None] | None = None) -> None:
+def watch(stop: Stop, signals: int, *, parent_pipe: int | None = None, leave: Callable[[], None] | None = None) -> None:
     """Start the thread that watches for signals and for the supervisor's death.
 
     Args:
-        stop: what to ask.
+        stop: requested when one of them comes.
         signals: from `Stop.on_signals`.
-        life: reading end of a pipe that only the supervisor can write to, if there is one.
-        leave: called when the process is still there some seconds after; it must end it.
+        parent_pipe: reading end of a pipe that closes when the supervisor dies, if there is a supervisor.
+        leave: called when the process still runs `GRACE_S` seconds later; must end it.
     """
 
     def wait() -> None:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
-        if life is not None:
-            poll.register(life, 0)  # only whether the other end is gone; what is in it is for the worker
+        if parent_pipe is not None:
+            poll.register(parent_pipe, 0)  # reports only that the other end is closed
         while not _asked_to_stop(poll, signals):
             pass
-        stop.ask()
+        stop.request()
         time.sleep(GRACE_S)
         if leave is not None:
             leave()
 
-    threading.Thread(target=wait, name="stopping", daemon=True).start()
+    threading.Thread(target=wait, name="shutdown", daemon=True).start()
 
 
 def _asked_to_stop(poll: select.poll, signals: int) -> bool:

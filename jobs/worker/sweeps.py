@@ -1,4 +1,4 @@
-"""Work that keeps the house clean: apps register theirs, the workers' upkeep runs all at start and now and then."""
+"""Registry of periodic clean-up tasks: apps register theirs; the upkeep process runs all of them every 5 minutes."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ _sweeps: dict[str, Callable[[], int]] = {}
 
 
 def register(name: str, sweep: Callable[[], int]) -> None:
-    """Make a sweep known; the same name again takes the place of the one before.
+    """Add a sweep; the same name again replaces the earlier one.
 
     Args:
         name: for the log.
-        sweep: removes what is no longer wanted and returns how much it removed. Several hosts may run it at once.
+        sweep: removes what is no longer needed and returns how much it removed. Several hosts may run it at once.
     """
     _sweeps[name] = sweep
 
 
 def run_all() -> dict[str, int]:
-    """Run every sweep; one that fails is logged and keeps none of the others from running.
+    """Run every sweep; a failed one is logged, and the others still run.
 
-    A connection that breaks is replaced and the sweep tried once more; a database that stays away ends the run, with
-    one line.
+    When the connection breaks, the sweep is tried once more on a new one; when the database stays away, the run ends
+    with one log line.
+
+    Returns:
+        How many things each sweep removed, by its name.
     """
     removed: dict[str, int] = {}
     for name, sweep in _sweeps.items():
         try:
             removed[name] = _twice(name, sweep)
-        except Exception as error:  # a sweep is tried again later; the worker lives on
-            if _is_cut_off(error):
+        except Exception as error:  # a sweep is tried again later; the process goes on
+            if _connection_failed(error):
                 log.warning("the database is away; sweeping goes on later", error=db_session.one_line(error))
                 break
             log.exception("the sweep failed", sweep=name)
@@ -49,13 +52,13 @@ def _twice(name: str, sweep: Callable[[], int]) -> int:
     try:
         return sweep()
     except Exception as error:
-        if not _is_cut_off(error):
+        if not _connection_failed(error):
             raise
         log.info("the database connection was lost; connecting anew", sweep=name)
         connection.close()
         return sweep()
 
 
-def _is_cut_off(error: Exception) -> bool:
-    """Whether it was the connection that failed, not the statement."""
+def _connection_failed(error: Exception) -> bool:
+    """Whether the connection failed, not the statement."""
     return answer_was_lost(error) and not connection.in_atomic_block and not connection.is_usable()

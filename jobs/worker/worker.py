@@ -1,7 +1,7 @@
 """A worker process: claims jobs and performs them, one at a time, until it is asked to stop.
 
-It outlives its database: while that is away it waits, with growing pauses, and goes on. `run_one` and `drain` do the
-same without a thread, for a shell or a test.
+While the database is away it waits, with growing pauses, and then goes on. `run_one` and `drain` perform jobs without
+a thread, for a shell or a test.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from jobs.worker_registration import WorkerRegistration
 log = logger("jobs")
 
 POLL_S = 1.0
-POLL_BESIDE_NOTICES_S = 20.0  # catches what no notice told, such as room on the disk
+POLL_BESIDE_NOTICES_S = 20.0  # finds jobs that no notice announces, such as after disk space became free
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 
@@ -42,28 +42,28 @@ class Worker:
     """One worker process.
 
     Args:
-        wake: reading end of a pipe on which new work is announced; `None` means polling alone.
-        life: reading end of a pipe that only the supervisor can write to: closed, it means that it has died.
-        liveness: tells whether notices arrive; without it none do.
-        bounds: how much this process may do before it makes way; `None` means that nobody would take its place.
+        wake: reading end of a pipe on which new work is announced; `None`: it only polls.
+        parent_pipe: reading end of a pipe that closes when the supervisor dies; `None` without a supervisor.
+        liveness: holds whether notices arrive; `None`: none do.
+        bounds: how much this process may do before it is replaced; `None`: no process would replace it.
 
     Attributes:
-        makes_way: whether it left because a bound was reached.
-        drained: whether it left because somebody had asked for that (`jobs.workers.drain`).
+        recycled: whether it left because a bound was reached.
+        drained: whether it left because a person drained it (`jobs.workers.drain`).
     """
 
     def __init__(
         self,
         *,
         wake: int | None = None,
-        life: int | None = None,
+        parent_pipe: int | None = None,
         liveness: Liveness | None = None,
         bounds: Bounds | None = None,
     ) -> None:
-        self.makes_way = False
+        self.recycled = False
         self.drained = False
         self._wake = wake
-        self._life = life
+        self._parent_pipe = parent_pipe
         self._liveness = liveness
         self._bounds = bounds
         self._stop = Stop()
@@ -82,7 +82,7 @@ class Worker:
 
     def _run(self, *, most: int | None, until_idle: bool) -> None:
         db_session.prepare()
-        watch(self._stop, self._stop.on_signals(), life=self._life, leave=self._leave_now)
+        watch(self._stop, self._stop.on_signals(), parent_pipe=self._parent_pipe, leave=self._exit_now)
         self._heartbeat.start()
         pause_s = FIRST_PAUSE_S
         while not self._is_over(most, self._registration.jobs_done):
@@ -99,10 +99,10 @@ class Worker:
                 self._lose_connection(error, pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         self._heartbeat.stop()
-        self._depart()
+        self._sign_off()
 
     def _lose_connection(self, error: Error, pause_s: float) -> None:
-        """Wait a moment before the next one; that a connection was cut is worth a line, an outage a warning."""
+        """Wait before the next connection; a cut connection is logged as information, an outage as a warning."""
         if pause_s == FIRST_PAUSE_S:
             log.info("the database connection was lost; connecting anew", error=db_session.one_line(error))
         elif pause_s == 2 * FIRST_PAUSE_S:
@@ -111,20 +111,20 @@ class Worker:
         self._sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 # spreads load, guards nothing
 
     def _is_over(self, most: int | None, done: int) -> bool:
-        if self._registration.drains and not self.drained:
+        if self._registration.drain_requested and not self.drained:
             self.drained = True
             log.info("this worker process was asked to finish, and leaves")
         return self.drained or self._stop.event.is_set() or (most is not None and done >= most)
 
     def _bound_is_reached(self, done: int) -> bool:
-        reason = self._bounds.reached(done) if self._bounds is not None and not self.makes_way else ""
+        reason = self._bounds.reached(done) if self._bounds is not None and not self.recycled else ""
         if reason:
-            self.makes_way = True
+            self.recycled = True
             log.info("this worker process makes way for a fresh one", reason=reason)
-        return self.makes_way
+        return self.recycled
 
     def _work(self) -> bool:
-        """Claim a job and perform it; whether there was one."""
+        """Claim a job and perform it; returns whether there was one."""
         with db_session.answers_within(claim_answer_s()):
             job = queue.claim(self._claim_request)
         if job is None:
@@ -142,28 +142,29 @@ class Worker:
         return True
 
     def _idle(self) -> None:
-        """Wait until there may be work, telling now and then that this worker lives."""
-        told = self._liveness is not None and self._liveness.notices_arrive
-        poll_s = (POLL_BESIDE_NOTICES_S if told else POLL_S) * random.uniform(0.7, 1.3)  # noqa: S311 # as above
-        look_at = time.monotonic() + poll_s
-        while not self._registration.drains:
+        """Wait until there may be work; keeps this worker's row up to date meanwhile."""
+        notified = self._liveness is not None and self._liveness.notices_arrive
+        poll_s = (POLL_BESIDE_NOTICES_S if notified else POLL_S) * random.uniform(0.7, 1.3)  # noqa: S311 # spreads load
+        claim_at = time.monotonic() + poll_s
+        while not self._registration.drain_requested:
             with db_session.answers_within(claim_answer_s()):
-                present_s = self._heartbeat.present()
-            left_s = look_at - time.monotonic()
-            if self._registration.drains or self._sleep(max(0.0, min(left_s, present_s))) or left_s <= present_s:
+                update_due_s = self._heartbeat.update_registration()
+            left_s = claim_at - time.monotonic()
+            wait_s = max(0.0, min(left_s, update_due_s))
+            if self._registration.drain_requested or self._sleep(wait_s) or left_s <= update_due_s:
                 return
 
     def _sleep(self, seconds: float) -> bool:
-        """Wait for work, for the wish to stop, or for `seconds`; whether something came."""
+        """Wait for work, for the request to stop, or for `seconds`; returns whether something came."""
         watched = [self._stop.fileno] if self._wake is None else [self._stop.fileno, self._wake]
         readable, _, _ = select.select(watched, [], [], seconds)
         if self._wake in readable and self._wake is not None:
-            with contextlib.suppress(BlockingIOError):  # another worker was quicker
+            with contextlib.suppress(BlockingIOError):  # another worker has taken the byte
                 os.read(self._wake, 1)  # one notice wakes one worker
         return bool(readable)
 
-    def _leave_now(self) -> None:
-        """End the process although the handler has not come back: give its job back, write nothing more."""
+    def _exit_now(self) -> None:
+        """End the process although its handler has not returned: release its job, write nothing more."""
         job = self._job
         if job is not None:
             db_session.limit_statements(1)
@@ -171,10 +172,10 @@ class Worker:
                 queue.release(job, "the worker was shut down while its handler was busy")
             except (LeaseLostError, OperationalError, InterfaceError) as error:
                 log.warning("the job could not be given back", job_id=str(job.job_id), error=db_session.one_line(error))
-        self._depart()
+        self._sign_off()
         os._exit(0)
 
-    def _depart(self) -> None:
+    def _sign_off(self) -> None:
         try:
             self._registration.leave()
         except (OperationalError, InterfaceError) as error:
@@ -196,7 +197,7 @@ def run_one(worker_id: str = "test") -> Job | None:
 
 
 def drain(worker_id: str = "test") -> int:
-    """Perform jobs in this thread until nothing can be claimed now; how many there were."""
+    """Perform jobs in this thread until nothing can be claimed now; returns how many there were."""
     done = 0
     while run_one(worker_id) is not None:
         done += 1

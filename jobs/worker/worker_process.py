@@ -1,4 +1,4 @@
-"""What a supervisor's child processes do: work, or keep house. Each runs right after a fork."""
+"""The main functions of a supervisor's child processes: a worker, and the upkeep. Each runs right after the fork."""
 
 from __future__ import annotations
 
@@ -13,59 +13,67 @@ from jobs.worker.worker import Worker
 
 
 def work(
-    liveness: Liveness, slot: int, *, wake: int, life: int, up: int, close: Sequence[int], until_idle: bool
+    liveness: Liveness, slot: int, *, wake: int, parent_pipe: int, started: int, close: Sequence[int], until_idle: bool
 ) -> int:
-    """Do jobs.
+    """Claim jobs and perform them.
 
     Args:
-        liveness: where to give liveness of life.
-        slot: which place this is.
+        liveness: where to give signs of life.
+        slot: number of this process's worker slot.
         wake: reading end of the pipe on which new work is announced.
-        life: reading end of a pipe that only the supervisor can write to; closed, it means that it has died.
-        up: an eventfd that tells the supervisor of the first sign of life.
-        close: what is the supervisor's alone, or the upkeep's.
+        parent_pipe: reading end of a pipe that closes when the supervisor dies.
+        started: an eventfd that reports the first sign of life to the supervisor.
+        close: file descriptors that only the supervisor or the upkeep uses.
         until_idle: whether to leave when nothing can be claimed, rather than when asked to.
 
     Returns:
-        The exit code: `EXIT_CODE` when this process makes way for a fresh one, `DRAINED_EXIT_CODE` when it was asked
-        to finish and leave, else 0.
+        The exit code: `EXIT_CODE` when this process is to be replaced by a fresh one, `DRAINED_EXIT_CODE` when it was
+        drained, else 0.
     """
-    _after_fork(liveness, slot, up, close)
-    worker = Worker(wake=wake, life=life, liveness=liveness, bounds=bounds_from_settings())
+    _after_fork(liveness, slot, started, close)
+    worker = Worker(wake=wake, parent_pipe=parent_pipe, liveness=liveness, bounds=bounds_from_settings())
     if until_idle:
         worker.drain()
     else:
         worker.serve()
     if worker.drained:
         return DRAINED_EXIT_CODE
-    return EXIT_CODE if worker.makes_way else 0
+    return EXIT_CODE if worker.recycled else 0
 
 
 def run_upkeep(
-    liveness: Liveness, slot: int, *, wake: int, restarts: int, readers: int, life: int, up: int, close: Sequence[int]
+    liveness: Liveness,
+    slot: int,
+    *,
+    wake: int,
+    restarts: int,
+    readers: int,
+    parent_pipe: int,
+    started: int,
+    close: Sequence[int],
 ) -> int:
-    """Listen for new work, recover, sweep.
+    """Listen for new work, recover, sweep, count restarts.
 
     Args:
-        liveness: where to give liveness of life, and where to say whether notices arrive.
-        slot: which place this is.
+        liveness: where to give signs of life and to record whether notices arrive.
+        slot: number of this process's worker slot.
         wake: writing end of the pipe on which new work is announced.
-        restarts: reading end of the pipe from which the supervisor's restarts come.
+        restarts: reading end of the pipe to which the supervisor writes restarts.
         readers: how many workers read from `wake`.
-        life: as for `work`.
-        up: likewise.
-        close: what is the supervisor's alone.
+        parent_pipe: as for `work`.
+        started: as for `work`.
+        close: file descriptors that only the supervisor uses.
     """
-    _after_fork(liveness, slot, up, close)
-    Upkeep(liveness, wake=wake, restarts=restarts, readers=readers, life=life).run()
+    _after_fork(liveness, slot, started, close)
+    Upkeep(liveness, wake=wake, restarts=restarts, readers=readers, parent_pipe=parent_pipe).run()
     return 0
 
 
-def _after_fork(liveness: Liveness, slot: int, up: int, close: Sequence[int]) -> None:
+def _after_fork(liveness: Liveness, slot: int, started: int, close: Sequence[int]) -> None:
     for number in close:
         os.close(number)
-    for name in sd_notify.VARIABLES:  # the service manager hears of the supervisor only
+    for name in sd_notify.VARIABLES:  # only the supervisor notifies the service manager
         os.environ.pop(name, None)
-    liveness.give(slot)
-    os.eventfd_write(up, 1)
+    liveness.give_sign(slot)
+    os.eventfd_write(started, 1)
     LivenessThread(liveness, slot).start()

@@ -127,4 +127,4 @@ def _counted(number: int) -> str:
 
 
 def _named(job: Job) -> dict[str, Any]:
-    return {"job": job, "title": progress_view.title_of(job.job_type), "course": progress_view.course_of(job)}
+    return {"job": job, "title": progress_view.title_of(job.job_type), "progress": progress_view.view_of(job)}

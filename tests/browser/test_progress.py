@@ -145,7 +145,7 @@ def follow(page: Page, job: Job, *, until: Callable[[], bool]) -> int:
             break
         # The first poll that begins from here on must show what the database held before.
         page.wait_for_function("(begun) => window.shown > begun", arg=begun)
-        told = progress_view.course_of(stored)
+        told = progress_view.view_of(stored)
         sample = samples(page)[-1]
         assert sample.percent >= (told.percent or 0)
         if sample.phase.startswith("packing") and told.phase == "packing":

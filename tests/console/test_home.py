@@ -122,7 +122,7 @@ def test_a_source_that_is_down_needs_attention_until_it_answers(operator: Client
 def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: Client) -> None:
     for reason in (RestartReason.SILENT, RestartReason.SILENT, RestartReason.CRASHED):
         worker_restarts.note(reason, "signal SIGKILL", host="host-a")
-    assert "in the last 24 hours: 1 ended unasked, 2 gave no sign of life." in home(operator)
+    assert "in the last 24 hours: 1 ended unexpectedly, 2 gave no sign of life." in home(operator)
     WorkerRestart.objects.update(last_at=timezone.now() - timedelta(hours=25))
     assert "Nothing needs attention" in home(operator)
     assert worker_restarts.forget() == 0
@@ -217,7 +217,7 @@ def test_the_curve_shows_nothing_where_nothing_was_measured(operator: Client) ->
 
 
 def test_the_badge_looks_at_a_bounded_number_of_failures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "LOOKED_AT", 3)
+    monkeypatch.setattr(attention, "CONSIDERED", 3)
     for at in range(5):
         failed(f"case-{at}", timedelta(hours=at))
     assert attention.waiting() == 3

@@ -60,7 +60,7 @@ def test_restarts_are_shown_with_host_reason_and_how_the_last_one_ended() -> Non
     for reason, detail in (("silent", "signal SIGKILL"), ("silent", "signal SIGSEGV"), ("not_up", "exit code 1")):
         worker_restarts.note(RestartReason(reason), detail, host="host-z")
     text = shown(signed_in("viewer"), reverse("workers-page"))
-    for words in ("Gave no sign of life", "host-z", "signal SIGSEGV", "Did not come up in time", "exit code 1"):
+    for words in ("Gave no sign of life", "host-z", "signal SIGSEGV", "Did not start in time", "exit code 1"):
         assert words in text
     assert "signal SIGKILL" not in text
     assert re.search(r'<td class="num">2</td>', text)
@@ -134,10 +134,10 @@ def test_a_worker_learns_of_the_request_with_its_heartbeat_and_takes_no_new_jobs
     presence = WorkerRegistration()
     presence.announce()
     presence.beat(stopping=False)
-    before = presence.drains
+    before = presence.drain_requested
     workers.drain(SYSTEM, presence.worker_id)
     presence.beat(stopping=False)
-    assert (before, presence.drains) == (False, True)
+    assert (before, presence.drain_requested) == (False, True)
     assert Worker.objects.get().state == Worker.State.STOPPING
 
 
@@ -165,20 +165,20 @@ def test_the_place_of_a_drained_worker_stays_empty_until_it_is_told_to_be_filled
         def kill(self) -> None:
             pytest.fail("it has left by itself")
 
-    def look_after(seat: WorkerSlot) -> None:
+    def check(slot: WorkerSlot) -> None:
         now = time.monotonic()
-        assert seat.look(now) is None, "that is no restart"
-        if seat.may_start(now):
-            started.append(seat.number)
-            seat.start(Gone, now)
+        assert slot.check(now) is None, "that is no restart"
+        if slot.may_start(now):
+            started.append(slot.number)
+            slot.start(Gone, now)
 
-    seat = WorkerSlot(0, Liveness(1), drain=False)
+    slot = WorkerSlot(0, Liveness(1), drain=False)
     for _ in range(3):
-        look_after(seat)
+        check(slot)
     assert started == [0]
-    assert (seat.drained, seat.crashed, seat.done) == (True, 0, False)
-    seat.fill()
-    look_after(seat)
+    assert (slot.drained, slot.crashed, slot.done) == (True, 0, False)
+    slot.fill()
+    check(slot)
     assert started == [0, 0]
 
 

@@ -1,4 +1,4 @@
-"""Jobs in the Django admin: all can be looked at, nothing edited, and each action shows first what it will do."""
+"""Jobs in the Django admin: all can be viewed, none edited, and each action first shows what it will do."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def _type() -> Iterator[None]:
     registry.unregister("t")
 
 
-def signed_in(*rights: str) -> Client:
+def signed_in(*permissions: str) -> Client:
     user = User.objects.create_user("olga", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=rights, content_type__app_label="jobs"))
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions, content_type__app_label="jobs"))
     client = Client()
     client.force_login(user)
     return client
@@ -81,7 +81,7 @@ def test_the_list_filters_by_state_type_and_stuck_without_counting_the_table(ope
         assert {job for job in (stuck, running) if str(job.job_id) in page} == shown
 
 
-def test_each_state_is_shown_with_its_number_and_a_word_that_is_none_finds_nothing(operator, monkeypatch):
+def test_each_state_is_shown_with_its_number_and_an_unknown_state_finds_nothing(operator, monkeypatch):
     jobs = [stuck_job(), running_job()]
     page = operator.get(LIST).content.decode()
     assert "Processing (2)" in page
@@ -91,7 +91,7 @@ def test_each_state_is_shown_with_its_number_and_a_word_that_is_none_finds_nothi
     assert "Processing (2+)" in operator.get(LIST).content.decode()
 
 
-def test_a_list_leads_only_as_far_as_is_cheap_to_page_and_says_so(operator, monkeypatch):
+def test_a_list_ends_at_its_bound_and_says_so(operator, monkeypatch):
     running_job()
     newest = [running_job() for _ in range(2)]
     assert "only the newest are listed" not in operator.get(LIST).content.decode()
@@ -117,7 +117,7 @@ def test_a_job_is_shown_with_its_attempts_and_no_field_to_edit(operator):
     assert 'name="_save"' not in page
 
 
-def test_nobody_not_even_a_superuser_adds_changes_or_deletes_a_row():
+def test_not_even_a_superuser_can_add_change_or_delete_a_row():
     User.objects.create_superuser("root")
     client = Client()
     client.force_login(User.objects.get(username="root"))
@@ -181,12 +181,12 @@ def test_a_job_that_another_connection_holds_with_a_running_lease_is_neither_fre
     assert not Event.objects.exists()
 
 
-def test_each_action_is_told_to_custody(operator):
+def test_each_action_is_recorded_in_custody(operator):
     job = queue.enqueue("t", {}, principal=SYSTEM, operation="test").job
     for action in ("cancel", "retry", "cancel"):
         operator.post(f"{LIST}{action}/confirm/", {"job": [str(job.job_id)]})
-    told = Event.objects.order_by("sequence").values_list("actor", "action", "object_id")
-    assert list(told) == [("olga", f"job.{action}", str(job.job_id)) for action in ("cancel", "retry", "cancel")]
+    events = Event.objects.order_by("sequence").values_list("actor", "action", "object_id")
+    assert list(events) == [("olga", f"job.{action}", str(job.job_id)) for action in ("cancel", "retry", "cancel")]
 
 
 def test_cancel_and_retry_go_through_their_confirmations(operator):
@@ -198,7 +198,7 @@ def test_cancel_and_retry_go_through_their_confirmations(operator):
         assert state(job) == wanted
 
 
-def test_who_may_only_look_is_offered_no_action_and_refused_one():
+def test_a_viewer_is_offered_no_action_and_refused_one():
     viewer = signed_in("view_job")
     job = stuck_job()
     assert "Free stuck" not in viewer.get(LIST).content.decode()
@@ -213,7 +213,7 @@ def test_a_forged_confirmation_is_a_bad_request(operator, action, job):
     assert operator.get(f"{LIST}retry/confirm/").status_code == 400
 
 
-def test_workers_can_be_looked_at(operator):
+def test_workers_are_listed(operator):
     from jobs.worker_registration import WorkerRegistration
 
     registration = WorkerRegistration()

@@ -1,4 +1,4 @@
-"""One attempt in this process: what a handler may do, and what becomes of its job."""
+"""One attempt in this process: what a handler may do, and how its job ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from foundation.principal import SYSTEM, Principal
-from jobs import job_json, services
+from jobs import job_json, services, workers
 from jobs.errors import LeaseLostError, PermanentError, RetryableError, StoppingError
 from jobs.models import Job, Worker
 from jobs.queue import queue, registry
@@ -81,7 +81,7 @@ def test_a_handler_gets_its_job_and_its_result_is_kept(handle):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
-def test_what_a_handler_raises_decides_what_becomes_of_its_job(handle, error, state, code):
+def test_what_a_handler_raises_decides_the_state_of_its_job(handle, error, state, code):
     def handler(context: JobContext) -> JobResult:
         raise error
 
@@ -108,7 +108,7 @@ def test_a_connection_that_breaks_while_an_attempt_is_closed_costs_no_attempt(ha
 
     def broken_once(*arguments, **more):
         calls.append(1)
-        if len(calls) == 1:  # as psycopg2 tells of a session that a stopping server has ended
+        if len(calls) == 1:  # psycopg2's error for a session that a stopping server has ended
             raise DatabaseError("server closed the connection unexpectedly")
         return whole(*arguments, **more)
 
@@ -118,7 +118,7 @@ def test_a_connection_that_breaks_while_an_attempt_is_closed_costs_no_attempt(ha
     assert [attempt.outcome for attempt in services.attempts_of(Job.objects.get())] == ["failed"]
 
 
-def test_a_handler_whose_job_was_taken_away_is_stopped_and_publishes_nothing(handle):
+def test_a_handler_whose_lease_is_over_is_stopped_and_publishes_nothing(handle):
     seen: list[str] = []
 
     def handler(context: JobContext) -> JobResult:
@@ -146,7 +146,7 @@ def test_log_lines_are_kept_per_job_up_to_a_bound(handle):
     assert (lines[-2].message, lines[-2].fields) == ("line 599", {"number": 599, "odd": "%00"})
 
 
-def test_progress_never_goes_backwards_and_unknown_phases_are_a_mistake():
+def test_progress_never_goes_backwards_and_an_unknown_phase_is_an_error():
     tracker = ProgressTracker(("fetching", "packing"))
     for phase, done, total in (("fetching", 9, 10), ("packing", 4, None), ("fetching", 10, 10), ("packing", 2, 3)):
         tracker.update(phase, done, total, "bytes", "")
@@ -175,7 +175,7 @@ def test_progress_is_stored_at_most_twice_a_second(handle):
     assert 1 <= len(writes) <= 3
 
 
-def test_drain_does_all_that_is_due(handle):
+def test_drain_performs_every_job_that_is_due(handle):
     for _ in range(5):
         handle(lambda _: JobResult({}))
     assert drain() == 5
@@ -183,41 +183,39 @@ def test_drain_does_all_that_is_due(handle):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_heart_renews_a_lease_and_sees_a_cancel_request_while_the_handler_computes(handle, settings):
+def test_the_heartbeat_thread_renews_a_lease_and_finds_a_cancel_request(handle, settings):
     settings.ORCH_LEASE_SECONDS, settings.ORCH_HEARTBEAT_SECONDS = 2, 1
     handle(lambda _: JobResult({}))
     registration, stopping = WorkerRegistration(), threading.Event()
     job = queue.claim(ClaimRequest(registration.worker_id, ("t",)))
     assert job is not None
-    heart, reporter = (
-        HeartbeatThread(registration, stopping),
-        AttemptReporter(job, ("packing",), stopping=stopping, direct=False),
-    )
-    heart.watch(reporter)
-    heart.start()
+    reporter = AttemptReporter(job, ("packing",), stopping=stopping, direct=False)
+    thread = HeartbeatThread(registration, stopping)
+    thread.watch(reporter)
+    thread.start()
     assert job.lease_expires_at is not None
     while not Job.objects.filter(job_id=job.job_id, lease_expires_at__gt=job.lease_expires_at).exists():
         time.sleep(0.02)
     queue.cancel(job.job_id)
     while not reporter.cancelled:
         time.sleep(0.02)
-    assert [worker.current_job for worker in services.workers(SYSTEM)] == [job.job_id]
-    heart.rest()
-    heart.stop()
+    assert [worker.current_job for worker in workers.page(SYSTEM).items] == [job.job_id]
+    thread.rest()
+    thread.stop()
     queue.honour_cancel(job)
 
 
-def test_a_worker_not_heard_of_is_neither_shown_nor_kept_for_ever():
+def test_a_worker_without_a_heartbeat_is_not_listed_and_later_removed():
     registration = WorkerRegistration()
     registration.announce()
-    assert services.live_worker_count() == 1
+    assert len(workers.page(SYSTEM).items) == 1
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
-    assert (services.workers(SYSTEM), services.live_worker_count()) == ([], 0)
+    assert workers.page(SYSTEM).items == []
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(hours=2))
     assert forget_departed() == 1
 
 
-def test_a_sweep_that_fails_keeps_no_other_from_running(monkeypatch):
+def test_a_failed_sweep_does_not_stop_the_others(monkeypatch):
     monkeypatch.setattr(sweeps, "_sweeps", {})
 
     def broken() -> int:

@@ -62,13 +62,13 @@ def test_a_job_is_shown_with_its_history(job):
     assert json.loads(out.getvalue())["history"][0]["error_code"] == "broken"
 
 
-def test_what_the_queue_refuses_is_one_line_with_its_code(job):
+def test_a_refusal_of_the_queue_is_one_line_with_its_code(job):
     with pytest.raises(CommandError, match=r"cannot be retried\. \(state_conflict\)"):
         orch_jobs("retry", str(job.job_id))
     with pytest.raises(CommandError, match="job_not_found"):
         orch_jobs("show", "nonsense")
 
 
-def test_a_worker_with_no_process_is_refused():
+def test_a_concurrency_of_zero_is_refused():
     with pytest.raises(CommandError, match="--concurrency"):
         call_command("run_orch_worker", "--concurrency", "0")

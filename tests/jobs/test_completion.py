@@ -1,4 +1,4 @@
-"""A COMMIT whose answer is lost: nothing is discarded unless it is certain that nothing was committed."""
+"""A COMMIT whose answer is lost: output is discarded only when it is certain that nothing was committed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Cutter:
-    """A proxy in front of PostgreSQL that can cut a connection just before or just after a COMMIT is done."""
+    """A proxy in front of PostgreSQL that can cut a connection just before or just after a COMMIT."""
 
     def __init__(self, directory: Path, server: str) -> None:
         self.cut = ""
@@ -53,27 +53,27 @@ class Cutter:
                     continue
                 server = socket.socket(socket.AF_UNIX)
                 server.connect(self._server)
-                threading.Thread(target=self._talk, args=(client, server), daemon=True).start()
+                threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
 
-    def _talk(self, client: socket.socket, server: socket.socket) -> None:
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
         with client, server, contextlib.suppress(OSError):
-            back = threading.Thread(target=self._answer, args=(client, server), daemon=True)
+            back = threading.Thread(target=self._return, args=(client, server), daemon=True)
             self._silent = False
             back.start()
-            while question := client.recv(65536):
-                if self.cut and b"COMMIT" in question:
+            while request := client.recv(65536):
+                if self.cut and b"COMMIT" in request:
                     if self.cut == "after":
                         self._silent = True
-                        server.sendall(question)
+                        server.sendall(request)
                         self._answered = threading.Event()
                         self._answered.wait(10)
                     self.cut = ""
                     client.shutdown(socket.SHUT_RDWR)
                     break
-                server.sendall(question)
+                server.sendall(request)
             server.shutdown(socket.SHUT_RDWR)
 
-    def _answer(self, client: socket.socket, server: socket.socket) -> None:
+    def _return(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while answer := server.recv(65536):
                 if self._silent:
@@ -148,7 +148,7 @@ def test_a_job_that_was_lost_while_the_connection_was_cut_discards_the_file(cutt
     assert not Event.objects.exists()
 
 
-def test_a_worker_that_freezes_while_it_asks_what_became_of_its_commit_keeps_nobody_from_recovering(cutter, job):
+def test_a_worker_that_freezes_while_it_checks_its_commit_does_not_block_recovery(cutter, job):
     recovered: list[Job] = []
     discarded: list[str] = []
 
@@ -184,13 +184,13 @@ def test_while_the_database_stays_away_nothing_is_discarded(cutter, job):
     assert Job.objects.get(job_id=job.job_id).status == "processing"
 
 
-def test_a_registration_that_fails_discards_the_file_and_says_so(job):
+def test_a_registration_that_fails_discards_the_file_and_raises(job):
     discarded: list[str] = []
 
     def refuse() -> None:
-        raise ValueError("no room in the table")
+        raise ValueError("the table is full")
 
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="the table is full"):
         complete_with_recovery(job, JobResult({}, refuse, lambda: discarded.append("file")), None)
     assert discarded == ["file"]
     queue.release(job)
@@ -214,11 +214,11 @@ def test_a_session_that_the_server_ended_during_registration_is_tried_again(job)
     assert (len(calls), discarded, Event.objects.count()) == (2, [], 1)
 
 
-def test_a_registration_that_is_silent_for_long_is_not_cut_off(job, settings):
-    settings.ORCH_LEASE_SECONDS = 1  # a third of it was the server's limit once
+def test_a_slow_registration_is_not_cut_off(job, settings):
+    settings.ORCH_LEASE_SECONDS = 1  # the server's idle limit must not depend on it
 
     def slow() -> None:
-        time.sleep(1)  # as long as it takes to make a large record's statement
+        time.sleep(1)  # as long as preparing a large record takes
         assert not Event.objects.exists()
 
     complete_with_recovery(job, JobResult({}, slow), None)
@@ -229,9 +229,9 @@ def test_a_registration_that_is_silent_for_long_is_not_cut_off(job, settings):
 @pytest.mark.parametrize(
     ("heard_of_s", "state", "reason"),
     [(0, "busy", "held up"), (3600, "busy", "died, froze"), (0, "stopped", "died, froze"), (None, "", "died, froze")],
-    ids=["a worker that lives", "a silent worker", "a worker that left", "a worker nobody knows"],
+    ids=["a live worker", "a silent worker", "a stopped worker", "an unknown worker"],
 )
-def test_the_reason_of_an_expired_lease_is_what_is_known_of_its_worker(job, heard_of_s, state, reason):
+def test_the_reason_of_an_expired_lease_depends_on_the_state_of_its_worker(job, heard_of_s, state, reason):
     if heard_of_s is not None:
         now = timezone.now()
         Worker.objects.create(
@@ -245,7 +245,7 @@ def test_the_reason_of_an_expired_lease_is_what_is_known_of_its_worker(job, hear
     assert attempt.error_message == recovered.error_message
 
 
-def test_a_worker_that_freezes_while_it_completes_is_ended_by_the_server_at_last(job):
+def test_the_server_ends_the_session_of_a_worker_that_freezes_while_it_completes(job):
     limits: list[str] = []
 
     def look() -> None:

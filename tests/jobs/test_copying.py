@@ -1,4 +1,4 @@
-"""A copy of a job: the same work asked for once more, by the same service, with all its checks."""
+"""A copy of a job: a new request for the same work, by the same service, with all its checks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_page_of_an_ended_job_makes_a_copy_and_goes_to_it() -> None:
     ]
 
 
-def test_a_second_copy_while_the_first_is_at_work_is_the_first() -> None:
+def test_a_second_copy_while_the_first_is_active_is_the_first() -> None:
     analyst = signed_in("analyst")
     job = rows.job("completed", result={"bundle_id": str(uuid4()), "complete": True})
     address = reverse("job-page", args=[job.job_id])
@@ -69,12 +69,12 @@ def test_a_verification_is_copied_and_a_restore_becomes_a_preview() -> None:
     bundle = rows.bundle()
     checked = rows.job("completed", job_type="bundle_verify", payload={"bundle_id": str(bundle.bundle_id)}, result={})
     assert Job.objects.get(job_id=duplicate.copy(SYSTEM, checked.job_id).job_id).payload == checked.payload
-    kind = registry.get("rehydrate")
-    assert kind.again is not None
-    assert kind.again_needs == "rehydration.restore_bundle"
+    job_type = registry.get("rehydrate")
+    assert job_type.resubmit is not None
+    assert job_type.resubmit_needs == "rehydration.restore_bundle"
 
 
-def test_a_copy_needs_the_right_to_ask_for_the_work() -> None:
+def test_a_copy_needs_the_permission_for_the_work() -> None:
     job = rows.job("failed")
     viewer = signed_in("viewer")
     address = reverse("job-page", args=[job.job_id])
@@ -84,7 +84,7 @@ def test_a_copy_needs_the_right_to_ask_for_the_work() -> None:
 
 
 @pytest.mark.usefixtures("_plain_type")
-def test_a_type_that_cannot_be_asked_for_again_says_so() -> None:
+def test_a_type_that_cannot_be_copied_says_so() -> None:
     job = rows.job("completed", job_type="plain")
     assert not duplicate.can_copy(SYSTEM, job)
     with pytest.raises(StateConflictError, match="cannot be copied"):

@@ -1,4 +1,4 @@
-"""How long the queue is and was: exact while that is cheap, an estimate above, and a sampled day."""
+"""The number of queued jobs: exact up to a limit, an estimate above it, and sampled over a day."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ask(number: int) -> None:
         queue.enqueue("t", {}, principal=SYSTEM, operation="test")
 
 
-def test_the_sweeps_note_the_longest_queue_of_the_half_hour():
+def test_the_sweeps_store_the_longest_queue_of_the_half_hour():
     ask(3)
     sweeps.run_all()
     queue.claim(ClaimRequest("worker", ("t",)))
@@ -40,26 +40,26 @@ def test_the_sweeps_note_the_longest_queue_of_the_half_hour():
     assert services.counts() == {"queued": 2, "processing": 1}
 
 
-def test_a_day_is_told_oldest_first_and_a_gap_goes_on_as_before():
+def test_a_day_is_listed_oldest_first_and_a_gap_has_the_value_before_it():
     ask(1)
     queue_depth.sample()
     now = DepthSample.objects.get().half_hour
     DepthSample.objects.bulk_create(
         DepthSample(half_hour=now - ago, queued=queued) for ago, queued in ((60, 99), (48, 7), (46, 5), (2, 4))
     )
-    told = queue_depth.queued_over_a_day(queued_now=8)
-    assert told == [7, 7] + [5] * 44 + [4, 4, 8]
+    depths = queue_depth.queued_over_a_day(queued_now=8)
+    assert depths == [7, 7] + [5] * 44 + [4, 4, 8]
     assert queue_depth.sample() == 1
-    assert queue_depth.queued_over_a_day(queued_now=8) == told
+    assert queue_depth.queued_over_a_day(queued_now=8) == depths
 
 
-def test_before_the_first_sample_nothing_is_told_of_the_queue():
-    told = queue_depth.queued_over_a_day(queued_now=2)
-    assert told == [None] * 48 + [2]
-    assert queue_depth.day_in_words(told) == "Queued now: 2. Nothing was measured in the 24 hours before."
+def test_before_the_first_sample_there_is_no_depth():
+    depths = queue_depth.queued_over_a_day(queued_now=2)
+    assert depths == [None] * 48 + [2]
+    assert queue_depth.day_in_words(depths) == "Queued now: 2. Nothing was measured in the 24 hours before."
 
 
-def test_the_curve_in_words_says_since_when_it_was_measured_and_what_is_an_estimate():
+def test_the_sentence_names_the_measured_hours_and_marks_estimates():
     assert queue_depth.day_in_words([None] * 44 + [7] * 4 + [2]) == (
         "Queued jobs over the last 2 h: at most 7, now 2. Nothing was measured before."
     )
@@ -71,16 +71,16 @@ def test_the_curve_in_words_says_since_when_it_was_measured_and_what_is_an_estim
     assert queue_depth.in_words(queue_depth.EXACT_UP_TO + 1) == "about 20,001"
 
 
-def test_above_the_limit_the_database_estimates_and_never_tells_less_than_was_counted(monkeypatch):
+def test_above_the_limit_the_database_estimates_and_never_less_than_was_counted(monkeypatch):
     ask(5)
     monkeypatch.setattr(queue_depth, "COUNTS_SQL", queue_depth.COUNTS_SQL.replace(str(queue_depth.EXACT_UP_TO), "2"))
-    assert services.counts()["queued"] == 3  # never analyzed: nothing is estimated, three were counted
+    assert services.counts()["queued"] == 3  # not analyzed yet, so there is no estimate; three were counted
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE orchestrator_jobs")
     assert services.counts()["queued"] == 5
 
 
-def test_a_deep_page_enters_the_index_where_the_page_before_ended():
+def test_a_deep_page_starts_in_the_index_where_the_page_before_ended():
     ask(3)
     page = keyset.page(Job.objects.all(), order=services.LIST_ORDER, limit=1)
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""What stands in a job's log and in a worker's: which job it was, bounded lines, and never a secret."""
+"""The log of a job and of a worker: they name the job, lines are bounded, and no secret appears."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobs.queue.job_result import JobResult
 from jobs.worker.job_log import MOST_FIELDS_CHARS, MOST_MESSAGE_CHARS, line_of
 from jobs.worker.worker import run_one
 
-SECRET = "hunter2-S3CRET"  # the very thing that must not appear
+SECRET = "hunter2-S3CRET"  # must not appear anywhere
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_credentials_are_cut_out_of_texts(said, kept):
         "bypass=on keyboard=us",
     ],
 )
-def test_what_is_no_secret_is_left_alone(said):
+def test_text_without_a_secret_is_unchanged(said):
     assert redact_text(said) == said
 
 
-def test_fields_are_redacted_by_name_and_by_shape_however_deep():
+def test_fields_are_redacted_by_name_and_by_pattern_at_any_depth():
     fields = {
         "headers": {"Authorization": SECRET, "Accept": "json"}, "urls": [f"http://a:{SECRET}@h/"],
         "db_password": SECRET, "raw": SECRET.join(["token=", ""]).encode(), "count": 3, "none": None,
@@ -71,7 +71,7 @@ def test_fields_are_redacted_by_name_and_by_shape_however_deep():
     assert kept["urls"] == ["http://[redacted]@h/"]
 
 
-def test_a_line_is_of_bounded_size_whatever_is_in_it():
+def test_a_line_has_a_bounded_size():
     line = line_of("loud", "m" * 10**6, {"many": ["x" * 100] * 10**4, "odd": "\x00"})
     assert line.level == "info"
     assert len(line.message) == MOST_MESSAGE_CHARS

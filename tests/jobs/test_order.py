@@ -1,4 +1,4 @@
-"""Which queued job is claimed next, and which waits: ageing, exclusion, limits, room; and what people are told."""
+"""Which queued job is claimed next, and which waits: ageing, exclusion, limits, disk space; and what pages say."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def claim(**more: Any) -> Job | None:
 
 
 def age(job: Job, seconds: float) -> None:
-    """Let the job have been asked for so much earlier."""
+    """Make the job older by `seconds`."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE orchestrator_jobs SET created_at = created_at - make_interval(secs => %(s)s),"
@@ -56,7 +56,7 @@ def age(job: Job, seconds: float) -> None:
 
 
 @pytest.mark.django_db
-def test_a_flood_of_urgent_jobs_makes_a_lesser_one_wait_but_not_for_ever():
+def test_a_flood_of_urgent_jobs_delays_a_less_urgent_one_but_not_for_ever():
     lesser = ask(priority=100)
     age(lesser, POINT_S * 100 + 60)
     urgent = [ask(priority=200) for _ in range(3)]
@@ -78,12 +78,12 @@ def test_claims_go_by_priority_and_age_where_a_point_is_worth_36_seconds(asked):
     ranks = {job.job_id: rank for job, rank in jobs}
     order = [ranks[job.job_id] for job in found if job is not None]
     assert len(order) == len(jobs)
-    # Asked for one after the other, within a few seconds of each other.
+    # The jobs were created within a few seconds of each other.
     assert all(later <= earlier + 5 for earlier, later in itertools.pairwise(order))
 
 
 @pytest.mark.django_db
-def test_of_jobs_with_one_key_one_runs_at_a_time_and_the_others_let_pass_who_comes_behind_them():
+def test_of_jobs_with_the_same_key_one_runs_at_a_time_and_later_jobs_pass_the_others():
     first, second, free = ask(exclusive_key="restore i-1"), ask(exclusive_key="restore i-1"), ask()
     assert claim() == first
     assert claim() == free
@@ -122,7 +122,7 @@ def test_no_more_jobs_of_a_type_run_than_its_limit_and_other_types_go_on():
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("bound", ["limit", "key"])
-def test_claims_that_race_keep_the_bound_and_none_of_them_fails(bound):
+def test_racing_claims_keep_the_bound_and_none_fails(bound):
     for _ in range(8):
         ask(**({"exclusive_key": "k"} if bound == "key" else {}))
     together = threading.Barrier(4)
@@ -161,18 +161,18 @@ def test_a_job_is_claimed_only_where_it_is_expected_to_fit():
 
 
 @pytest.mark.django_db
-def test_an_attempt_that_failed_for_want_of_room_tells_what_the_next_one_needs():
+def test_an_attempt_that_failed_for_lack_of_disk_space_sets_what_the_next_one_needs():
     ask(needs_bytes=5)
     job = claim()
     assert job is not None
-    assert queue.fail(job, "storage_full", "No room.", needs_bytes=700).needs_bytes == 700
+    assert queue.fail(job, "storage_full", "No space.", needs_bytes=700).needs_bytes == 700
     Job.objects.update(run_after=timezone.now() - timedelta(seconds=1))
     assert claim(disk_space=lambda: {"t": 699}) is None
     assert claim(disk_space=lambda: {"t": 700}) is not None
 
 
 @pytest.mark.django_db
-def test_a_worker_asks_its_job_types_for_room_and_tells_it_in_its_row():
+def test_a_worker_asks_its_job_types_for_disk_space_and_writes_it_to_its_row():
     registry.register(
         registry.JobType(name="t", title="t", phases=("one",), handler=lambda _: JobResult({}), disk_space=lambda: 5)
     )
@@ -187,7 +187,7 @@ def test_a_worker_asks_its_job_types_for_room_and_tells_it_in_its_row():
     assert next(iter(live_workers())).room["t"] == 5
 
 
-def test_a_worker_asks_the_disk_again_once_what_it_knows_is_half_a_second_old(monkeypatch):
+def test_the_free_disk_space_is_kept_for_half_a_second(monkeypatch):
     at, free = [100.0], [5]
     monkeypatch.setattr("jobs.queue.claim_request.time.monotonic", lambda: at[0])
     registry.register(
@@ -215,7 +215,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> WorkerRegistration:
 
 
 @pytest.mark.django_db
-def test_what_a_job_waits_for_is_told_in_words(worker, settings):
+def test_the_reason_why_a_job_waits_is_a_sentence(worker, settings):
     settings.ORCH_JOB_LIMITS = {"other": 1}
     assert waiting.reason(ask()) == ""
     assert "3.00 GiB" in waiting.reason(large := ask(needs_bytes=12 * GIB))

@@ -1,4 +1,4 @@
-"""Workers behind a proxy that pools transactions: no session of their own, no notices, every job done all the same."""
+"""Workers behind a proxy that pools transactions: no session state, no notices, and every job is done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import services, workers
 from jobs.errors import PermanentError
 from jobs.queue import wakeup
 from rehydration import incident_lock
@@ -42,14 +42,14 @@ def start_behind(start, port) -> Callable[..., subprocess.Popen[bytes]]:
 
 
 def sessions(port: int) -> list[dict[str, str]]:
-    """What each of the proxy's sessions on the server has been set to, as seen through the proxy."""
+    """The settings of each of the proxy's sessions on the server, read through the proxy."""
     known = connection.settings_dict
     found = []
     held = []
     for _ in range(SERVERS):  # an open transaction keeps its session, so that the next one gets another
-        line = psycopg2.connect(host="127.0.0.1", port=port, dbname=known["NAME"], user=known["USER"])
-        held.append(line)
-        with line.cursor() as cursor:
+        other = psycopg2.connect(host="127.0.0.1", port=port, dbname=known["NAME"], user=known["USER"])
+        held.append(other)
+        with other.cursor() as cursor:
             cursor.execute("SELECT name, setting FROM pg_settings WHERE source = 'session'")
             settings_of = dict(cursor.fetchall())
             cursor.execute("SELECT count(*) FROM pg_listening_channels()")
@@ -57,8 +57,8 @@ def sessions(port: int) -> list[dict[str, str]]:
             cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
             settings_of["locks"] = str(cursor.fetchone()[0])  # type: ignore[index]
             found.append(settings_of)
-    for line in held:
-        line.close()
+    for other in held:
+        other.close()
     return found
 
 
@@ -72,9 +72,9 @@ def test_every_job_is_done_once_and_no_session_is_left_changed(start_behind, por
         assert not session.keys() & {"statement_timeout", "client_connection_check_interval", "lock_timeout"}
 
 
-def test_a_serving_worker_finds_work_by_looking_cancels_and_gives_back(start_behind, tmp_path):
+def test_a_serving_worker_finds_work_by_polling_cancels_and_releases(start_behind, tmp_path):
     worker = start_behind("--concurrency", "2")
-    eventually(lambda: len(services.workers(SYSTEM)) == 2)
+    eventually(lambda: len(workers.page(SYSTEM).items) == 2)
     found = ask("note", tmp_path)
     eventually(partial(done, found))
     cancelled = ask("wait", tmp_path)
@@ -100,13 +100,13 @@ def test_the_setting_turns_off_notices_and_cursors_that_outlive_a_transaction(se
 def server_side_cursors_are_off(**variables: str) -> str:
     code = "from orchestrator_site import settings as s; print(s.DATABASES['default']['DISABLE_SERVER_SIDE_CURSORS'])"
     environment = {**os.environ, "DB_HOST": "unused", **variables}
-    told = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-c", code], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True
     )
-    return told.stdout.strip()
+    return run.stdout.strip()
 
 
-def test_what_needs_a_lock_of_the_session_is_refused_rather_than_done_unlocked(settings):
+def test_work_that_needs_a_session_lock_is_refused(settings):
     settings.ORCH_DB_POOLED = True
     with pytest.raises(PermanentError, match="direct connection"):
         incident_lock.acquire("incident-1", lambda: None)

@@ -1,4 +1,4 @@
-"""However often a handler reports and logs, the database is written to at most twice a second."""
+"""The database is written to at most twice a second, however often a handler reports and logs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 REPORTS = 10_000
 
-# Counts statements, not rows: what each of them costs is a commit.
+# Counts statements, not rows: each statement costs a commit.
 COUNTING = """
 CREATE TABLE writes_seen (what text);
 CREATE FUNCTION write_seen() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -43,23 +43,21 @@ DROP TABLE writes_seen;
 
 @pytest.fixture
 def reporter(settings) -> Iterator[AttemptReporter]:
-    """The life liveness of a claimed job, beating in a thread of their own as in a worker."""
+    """The reporter of a claimed job, with a heartbeat thread as in a worker."""
     settings.ORCH_HEARTBEAT_SECONDS = 1  # so that renewals fall among the reports
     registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     queue.enqueue("t", {}, principal=SYSTEM, operation="test")
     registration, stopping = WorkerRegistration(), threading.Event()
     job = queue.claim(ClaimRequest(registration.worker_id, ("t",)))
     assert job is not None
-    made, heart = (
-        AttemptReporter(job, ("one",), stopping=stopping, direct=False),
-        HeartbeatThread(registration, stopping),
-    )
+    made = AttemptReporter(job, ("one",), stopping=stopping, direct=False)
+    thread = HeartbeatThread(registration, stopping)
     with connection.cursor() as cursor:
         cursor.execute(COUNTING)
-    heart.watch(made)
-    heart.start()
+    thread.watch(made)
+    thread.start()
     yield made
-    heart.stop()
+    thread.stop()
     with connection.cursor() as cursor:
         cursor.execute(NOT_COUNTING)
     registry.unregister("t")
@@ -72,7 +70,7 @@ def writes_to(table: str) -> int:
 
 
 def test_ten_thousand_reports_a_second_cost_two_writes_a_second(reporter, caplog):
-    caplog.set_level(logging.ERROR, "jobs")  # the worker's own log has every line
+    caplog.set_level(logging.ERROR, "jobs")  # the worker's log has every line
     began = time.monotonic()
     for number in range(REPORTS):
         reporter.progress("one", number + 1, REPORTS, "bytes", "")
@@ -80,13 +78,13 @@ def test_ten_thousand_reports_a_second_cost_two_writes_a_second(reporter, caplog
         reporter.check()
     eventually(lambda: Job.objects.get(job_id=reporter.job.job_id).progress.get("done") == REPORTS)
     eventually(lambda: JobLogLine.objects.filter(job_id=reporter.job.job_id, message=f"line {REPORTS - 1}").exists())
-    allowed = 2 * (time.monotonic() - began) + 1  # one at each end of the time
+    allowed = 2 * (time.monotonic() - began) + 1  # one more, at the end
     assert 1 <= writes_to("orchestrator_jobs") <= allowed
     assert 1 <= writes_to("orchestrator_job_log") <= allowed
     eventually(lambda: JobLogLine.objects.filter(job_id=reporter.job.job_id).count() == 500)
 
 
-def test_what_is_stored_tells_phase_bytes_done_and_expected_and_the_rate(reporter):
+def test_the_stored_progress_has_phase_done_total_unit_note_and_rate(reporter):
     done = iter(range(1000, 10**9, 1000))
 
     def stored_after_one_more_report() -> dict[str, Any]:
@@ -94,7 +92,7 @@ def test_what_is_stored_tells_phase_bytes_done_and_expected_and_the_rate(reporte
         found: dict[str, Any] = Job.objects.get(job_id=reporter.job.job_id).progress
         return found
 
-    eventually(lambda: stored_after_one_more_report().get("rate"))  # there is none before half a second
+    eventually(lambda: stored_after_one_more_report().get("rate"))  # None in the first half second
     stored = Job.objects.get(job_id=reporter.job.job_id).progress
     assert {name: stored[name] for name in ("phase", "total", "unit", "note")} == {
         "phase": "one", "total": 10**9, "unit": "bytes", "note": "alerts.json",

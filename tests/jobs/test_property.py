@@ -1,4 +1,4 @@
-"""Whatever workers, people and deaths do in whatever order: one outcome, attempts within the limit, nothing skipped."""
+"""Any order of actions by workers and people and of deaths: one outcome, bounded attempts, only legal moves."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ LEGAL = {
 }  # fmt: skip
 
 
-class World:
-    """One job, every claim that was ever handed out, and what each of them registered."""
+class Trace:
+    """One job, all claims of it so far, and which of them registered a result."""
 
     def __init__(self) -> None:
         self.job_id = queue.enqueue("t", {}, principal=SYSTEM, operation="test").job.job_id
@@ -41,7 +41,7 @@ class World:
 
     def step(self, name: str, which: int) -> None:
         job = self.claims[which % len(self.claims)] if self.claims else None
-        person: dict[str, Any] = {
+        without_claim: dict[str, Any] = {
             "ask to cancel": lambda: queue.cancel(self.job_id),
             "retry": lambda: queue.retry(self.job_id),
             "recover": queue.recover_expired,
@@ -49,8 +49,8 @@ class World:
             "lease runs out": lambda: self.shift("lease_expires_at", "processing"),
             "time passes": lambda: self.shift("run_after", "queued"),
         }
-        if name in person:
-            person[name]()
+        if name in without_claim:
+            without_claim[name]()
         elif job is not None:
             {
                 "heartbeat": lambda: queue.heartbeat(job, {"phase": "one"}),
@@ -90,13 +90,13 @@ class World:
 def test_no_order_of_events_gives_two_outcomes_or_too_many_attempts(steps):
     registry.register(registry.JobType(name="t", title="T", phases=("one",), handler=lambda _: JobResult({})))
     with transaction.atomic():
-        world = World()
+        trace = Trace()
         for name, which in steps:
-            before = world.now()
+            before = trace.now()
             try:
-                world.step(name, which)
+                trace.step(name, which)
             except JobError:
-                assert world.now().status == before.status
-            world.check(before)
+                assert trace.now().status == before.status
+            trace.check(before)
         transaction.set_rollback(True)
     registry.unregister("t")

@@ -144,20 +144,21 @@ def test_a_running_lease_is_neither_recovered_nor_freed():
     queue.heartbeat(job)
 
 
-def test_stuck_jobs_are_freed_by_name_or_all_at_once_and_custody_knows():
+def test_stuck_jobs_are_freed_by_id_or_all_at_once_and_custody_records_it():
     for _ in range(3):
         ask()
     claimed = [claim() for _ in range(3)]
     for job in claimed[:2]:
         expire(job)
-    assert {job.job_id for job in services.stuck(SYSTEM)} == {job.job_id for job in claimed[:2]}
+    stuck = services.listed(SYSTEM, status=services.STUCK).items
+    assert {job.job_id for job in stuck} == {job.job_id for job in claimed[:2]}
     assert [job.job_id for job in services.free_stuck(SYSTEM, [str(claimed[0].job_id)])] == [claimed[0].job_id]
     assert [job.job_id for job in services.free_stuck(SYSTEM)] == [claimed[1].job_id]
     freed = Event.objects.filter(action="job.free").values_list("object_id", flat=True)
     assert set(freed) == {str(job.job_id) for job in claimed[:2]}
 
 
-@pytest.mark.parametrize("reclaimed", [False, True], ids=["nobody took it", "another took it"])
+@pytest.mark.parametrize("reclaimed", [False, True], ids=["not claimed again", "claimed again"])
 def test_a_worker_whose_lease_is_over_can_write_nothing(reclaimed):
     ask()
     old = claim()
@@ -180,7 +181,7 @@ def test_a_worker_whose_lease_is_over_can_write_nothing(reclaimed):
     assert state(old) == "processing"
 
 
-def test_a_release_costs_no_try_and_can_be_claimed_at_once():
+def test_a_released_attempt_does_not_count_and_the_job_can_be_claimed_at_once():
     ask()
     for number in range(1, 6):
         job = claim()
@@ -217,7 +218,7 @@ def test_cancelling_a_queued_job_is_immediate_and_a_running_one_is_asked():
     assert queue.honour_cancel(running).status == "cancelled"
 
 
-def test_a_worker_cannot_cancel_what_nobody_asked_to_cancel():
+def test_a_worker_cannot_cancel_a_job_without_a_request():
     ask()
     with pytest.raises(LeaseLostError):
         queue.honour_cancel(claim())
@@ -277,7 +278,7 @@ def test_a_retry_is_refused_while_an_equal_job_is_active():
         services.retry(SYSTEM, job.job_id)
 
 
-def test_what_does_not_exist_is_not_found():
+def test_an_unknown_job_is_not_found():
     for unknown in (uuid.uuid4(), "no uuid", "\x00"):
         for act in (services.get, services.cancel, services.retry):
             with pytest.raises(JobNotFoundError):
@@ -299,7 +300,7 @@ def test_nobody_without_the_right_may_see_or_change_a_job():
     ("rule", "values"),
     [
         ("", {"status": "done"}),  # the trigger's: there is no such move
-        ("", {"lease_token": A_TOKEN}),  # likewise: a token comes and goes with a move alone
+        ("", {"lease_token": A_TOKEN}),  # the trigger's: a token changes only with a move
         ("job_lease_exactly_while_processing", {"lease_expires_at": LONG_AGO}),
         ("job_lease_exactly_while_processing", {"worker_id": "w"}),
         ("job_lease_exactly_while_processing", {"status": "processing", "attempts": 1}),
@@ -327,7 +328,7 @@ def test_the_database_refuses_a_queued_job_that_breaks_a_rule_and_names_it(rule,
     assert rule_of(refused.value) == rule
 
 
-def test_the_database_refuses_a_new_job_in_a_state_that_is_none():
+def test_the_database_refuses_a_new_job_in_an_unknown_state():
     with pytest.raises(IntegrityError) as refused, transaction.atomic():
         Job.objects.create(job_type="t", status="done", created_at=LONG_AGO, run_after=LONG_AGO)
     assert rule_of(refused.value) == "job_status_known"
@@ -337,7 +338,7 @@ def test_the_database_refuses_a_new_job_in_a_state_that_is_none():
     ("rule", "values"),
     [
         ("job_lease_exactly_while_processing", {"status": "queued"}),
-        ("", {"lease_token": A_TOKEN}),  # the trigger's: a lease changes hands with a move alone
+        ("", {"lease_token": A_TOKEN}),  # the trigger's: a token changes only with a move
         ("", {"lease_token": None}),
         ("job_retries_within_limit", {"retry_count": -1}),
         ("job_active_has_a_try_left", {"retry_count": 3, "attempts": 3}),
@@ -403,7 +404,7 @@ def test_the_database_itself_refuses_to_reopen_a_completed_job():
     ],
     ids=repr,
 )  # fmt: skip
-def test_what_cannot_be_stored_is_refused_as_a_request(bad):
+def test_a_request_that_cannot_be_stored_is_refused(bad):
     asked = {"job_type": "t", "payload": {}, "principal": SYSTEM, "operation": "test", **bad}
     with pytest.raises(InvalidRequestError):
         queue.enqueue(**asked)
@@ -438,7 +439,7 @@ def test_totals_of_a_change_that_was_rolled_back_do_not_count():
     assert not JobTotal.objects.exists()
 
 
-def test_the_list_is_paged_by_what_comes_after_and_filtered():
+def test_the_list_is_paged_by_key_and_filtered():
     jobs = [ask(incident_id=f"incident-{number % 2}") for number in range(5)]
     queue.cancel(jobs[0].job_id)
     first = services.page(SYSTEM, limit=3)

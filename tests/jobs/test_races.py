@@ -1,4 +1,4 @@
-"""Real connections that race: of any two that want the same thing, one gets it and the other is told."""
+"""Racing connections: of two that want the same thing, one gets it and the other gets an error or the same job."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ask(**more: Any) -> Job:
 
 
 def at_once(*calls: Callable[[], T]) -> list[T | JobError]:
-    """What each call returned or was refused with, all started together on connections of their own."""
+    """The result or error of each call; all start together, each on its own connection."""
     together = threading.Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T | JobError:
@@ -70,7 +70,7 @@ def test_fifty_equal_requests_at_once_give_one_job():
     assert len({answer.job.job_id for answer in made}) == Job.objects.count() == 1
 
 
-def test_fifty_requests_for_the_same_active_key_with_keys_of_their_own_give_one_job():
+def test_fifty_requests_with_the_same_active_key_and_different_keys_give_one_job():
     answers = at_once(*[enqueue(idempotency_key=f"k{n}", active_key="incident-1") for n in range(50)])
     made = [answer for answer in answers if isinstance(answer, Enqueued)]
     assert sum(answer.created for answer in made) == 1
@@ -85,9 +85,9 @@ def test_of_two_different_requests_with_one_key_one_is_refused():
     assert Job.objects.count() == 1
 
 
-def test_keys_of_different_people_and_operations_do_not_meet():
-    somebody = Principal(name="somebody", authenticated_by="session")
-    for more in ({}, {"operation": "other"}, {"principal": somebody}):
+def test_keys_of_different_people_and_operations_are_independent():
+    other = Principal(name="other", authenticated_by="session")
+    for more in ({}, {"operation": "other"}, {"principal": other}):
         assert enqueue(idempotency_key="k", **more)().created
 
 
@@ -143,7 +143,7 @@ def test_of_a_cancel_and_a_claim_at_once_either_wins_and_the_end_is_legal():
         at_once(partial(queue.cancel, job.job_id), partial(queue.claim, ClaimRequest("worker", ("t",))))
         now = Job.objects.get(job_id=job.job_id)
         legal = {("cancelled", False, 0), ("processing", True, 1)}
-        # SKIP LOCKED may pass over a job that is being cancelled, never the other way round.
+        # SKIP LOCKED may skip a job that is being cancelled; a cancel waits for the claim.
         assert (now.status, now.cancel_requested, now.attempts) in legal
         Job.objects.filter(job_id=job.job_id).delete()
 
@@ -176,7 +176,7 @@ def test_of_twenty_retries_at_once_one_wins():
     assert sum(isinstance(answer, StateConflictError) for answer in answers) == 19
 
 
-def test_nobody_can_take_a_job_whose_completing_transaction_is_still_open():
+def test_a_job_whose_completing_transaction_is_open_cannot_be_claimed():
     ask()
     job = queue.claim(ClaimRequest("worker", ("t",)))
     assert job is not None

@@ -1,4 +1,4 @@
-"""Worker processes that make way for fresh ones, and the stacks they show when asked."""
+"""Worker processes that are replaced by fresh ones, and the stacks that they write on request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import workers
 from jobs.models import Job
 from jobs.worker.recycling import Bounds
 from tests.support.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, types_known_here, workers_of
@@ -26,7 +26,7 @@ def pids_of(jobs: list[Job]) -> Counter[int]:
     return Counter(now(job).result["pid"] for job in jobs)  # type: ignore[index]
 
 
-def test_no_bound_no_recycling_and_none_before_the_first_job():
+def test_without_a_bound_or_before_the_first_job_there_is_no_recycling():
     assert Bounds(jobs=0, memory_bytes=0).reached(10**9) == ""
     assert Bounds(jobs=1, memory_bytes=1).reached(0) == ""
     assert Bounds(jobs=2, memory_bytes=0).reached(1) == ""
@@ -34,7 +34,7 @@ def test_no_bound_no_recycling_and_none_before_the_first_job():
     assert "MiB" in Bounds(jobs=0, memory_bytes=1).reached(1)
 
 
-def test_the_memory_is_looked_at_once_a_second_and_the_number_of_jobs_each_time(monkeypatch):
+def test_the_memory_is_checked_once_a_second_and_the_number_of_jobs_each_time(monkeypatch):
     at = [100.0]
     monkeypatch.setattr("jobs.worker.recycling.time.monotonic", lambda: at[0])
     bounds = Bounds(jobs=9, memory_bytes=2**50)
@@ -58,7 +58,7 @@ def test_a_process_that_has_done_enough_is_replaced_without_counting_as_a_crash(
     assert "ended unasked" not in log
 
 
-def test_a_serving_supervisor_fills_the_seat_of_a_recycled_process(start, tmp_path):
+def test_a_serving_supervisor_fills_the_slot_of_a_recycled_process(start, tmp_path):
     worker = start("--concurrency", "1", ORCH_WORKER_RECYCLE_JOBS="1")
     jobs = []
     for _ in range(2):
@@ -73,7 +73,7 @@ def stacks_in(log: Path) -> int:
     return log.read_text().count("(most recent call first)")
 
 
-def test_sigquit_shows_all_stacks_of_supervisor_and_child_and_work_goes_on(start, tmp_path):
+def test_sigquit_writes_all_stacks_of_supervisor_and_child_and_work_goes_on(start, tmp_path):
     log = tmp_path / "worker.log"
     job = ask("wait", tmp_path)
     worker = start("--concurrency", "1")
@@ -95,11 +95,11 @@ def test_sigquit_shows_all_stacks_of_supervisor_and_child_and_work_goes_on(start
     assert now(job).attempts == 1
 
 
-def test_each_worker_process_has_a_row_that_says_who_it_is_and_what_it_does(start, tmp_path):
+def test_each_worker_process_has_a_row_with_its_identity_and_current_job(start, tmp_path):
     job = ask("wait", tmp_path)
     worker = start("--concurrency", "1")
     eventually((tmp_path / "started.1").exists)
-    (row,) = eventually(lambda: [one for one in services.workers(SYSTEM) if one.current_job])
+    (row,) = eventually(lambda: [one for one in workers.page(SYSTEM).items if one.current_job])
     (child,) = workers_of(worker)
     assert (row.host, row.pid) == (os.uname().nodename, child.pid)
     assert row.version == settings.VERSION

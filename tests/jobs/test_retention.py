@@ -1,4 +1,4 @@
-"""Old jobs go in batches, with all that is theirs; totals stay, and a repeated request is answered for 30 days."""
+"""Old jobs are removed in batches with all their rows; totals stay; a repeated request is answered for 30 days."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _type() -> Iterator[None]:
 
 
 def ended(state: str, *, days_ago: float, key: str = "") -> Job:
-    """A job that went through the queue to its end, and then grew old."""
+    """A job that ended in `state` so many days ago."""
     job = queue.enqueue("t", {}, principal=SYSTEM, operation="test", idempotency_key=key).job
     if state == "cancelled":
         queue.cancel(job.job_id)
@@ -64,7 +64,7 @@ def totals() -> dict[str, int]:
     return found
 
 
-def test_the_sweep_removes_each_state_after_its_own_time_and_all_that_was_the_jobs(settings):
+def test_the_sweep_removes_each_state_after_its_own_time_with_attempts_and_log(settings):
     settings.ORCH_KEEP_DAYS = {"completed": 10, "failed": 20, "cancelled": 0}
     ended("completed", days_ago=11)
     ended("failed", days_ago=21)
@@ -88,7 +88,7 @@ def test_jobs_that_have_not_ended_are_never_removed_however_old():
         retention.purge(SYSTEM, "processing", 1)
 
 
-def test_a_job_asked_for_long_ago_that_ended_lately_is_kept():
+def test_an_old_job_that_ended_recently_is_kept():
     job = ended("completed", days_ago=400)
     Job.objects.update(completed_at=timezone.now())
     assert retention.purge(SYSTEM, "completed", 1) == 0
@@ -113,7 +113,7 @@ def test_batches_are_small_and_a_sweep_is_bounded(monkeypatch):
     assert [json.loads(event.details)["jobs"] for event in Event.objects.order_by("sequence")] == [2, 2, 1]
 
 
-def test_each_batch_is_a_line_in_custody_that_names_who_and_how_many():
+def test_each_batch_is_a_custody_event_with_actor_and_number():
     ended("failed", days_ago=300)
     assert retention.sweep() == 1
     event = Event.objects.get()
@@ -122,14 +122,14 @@ def test_each_batch_is_a_line_in_custody_that_names_who_and_how_many():
     assert (details["state"], details["jobs"], details["older_than_days"]) == ("failed", 1, 180)
 
 
-def test_a_batch_that_cannot_be_told_to_custody_is_not_removed(monkeypatch):
+def test_a_batch_that_cannot_be_recorded_in_custody_is_not_removed(monkeypatch):
     job = ended("failed", days_ago=300)
 
     def full(*_: object, **__: object) -> None:
-        raise OSError("no room")
+        raise OSError("no space")
 
     monkeypatch.setattr(chain, "record", full)
-    with pytest.raises(OSError, match="no room"):
+    with pytest.raises(OSError, match="no space"):
         retention.sweep()
     assert kept() == {job.job_id}
 
@@ -142,14 +142,14 @@ def test_a_repeated_request_is_answered_for_thirty_days_though_its_job_is_kept_f
     assert (again.created, again.job.job_id) == (False, job.job_id)
 
 
-def test_after_thirty_days_key_and_job_go_and_the_same_request_is_a_new_one(settings):
+def test_after_thirty_days_key_and_job_are_removed_and_the_same_request_is_new(settings):
     settings.ORCH_KEEP_DAYS = {"completed": 1, "failed": 1, "cancelled": 1}
     ended("completed", days_ago=31, key="k")
     assert retention.sweep() == 2
     assert queue.enqueue("t", {}, principal=SYSTEM, operation="test", idempotency_key="k").created
 
 
-def test_an_old_key_goes_though_its_job_is_kept_for_ever_and_a_young_one_stays(settings):
+def test_an_old_key_is_removed_though_its_job_is_kept_for_ever(settings):
     settings.ORCH_KEEP_DAYS = {"completed": 0, "failed": 0, "cancelled": 0}
     jobs = [ended("completed", days_ago=31, key="old"), ended("completed", days_ago=29, key="young")]
     assert retention.sweep() == 1
@@ -157,7 +157,7 @@ def test_an_old_key_goes_though_its_job_is_kept_for_ever_and_a_young_one_stays(s
     assert kept() == {job.job_id for job in jobs}
 
 
-def test_a_job_that_another_connection_is_just_retrying_is_passed_over():
+def test_a_job_that_another_connection_is_retrying_is_skipped():
     job, other = ended("failed", days_ago=300), ended("failed", days_ago=301)
     retried, purged = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""What keeps house for long: a database that was restarted meanwhile costs it one line, not a traceback a task."""
+"""Sweeps and periodic tasks: a restarted database costs one log line, not a traceback for each task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ask() -> int:
 
 
 def cut_own_connection() -> None:
-    """As a restart of the server leaves it: open on this side, gone on the other."""
+    """Leave the connection as a restart of the server does: open on this side, closed on the other."""
     known = connection.settings_dict
     other = psycopg2.connect(host=known["HOST"], dbname=known["NAME"], user=known["USER"])
     connection.ensure_connection()
@@ -34,7 +34,7 @@ def cut_own_connection() -> None:
 
 @pytest.fixture
 def only(monkeypatch, caplog):
-    """No sweeps but those that a test registers; the log from here on."""
+    """Only the sweeps that a test registers, and the log from here on."""
     monkeypatch.setattr(sweeps, "_sweeps", {})
     caplog.set_level(logging.INFO, "jobs")
     return sweeps.register
@@ -45,13 +45,13 @@ def test_sweeps_on_a_connection_that_was_cut_connect_anew_with_one_line(only, ca
         only(name, ask)
     cut_own_connection()
     assert sweeps.run_all() == {"one": 1, "two": 1, "three": 1, "four": 1}
-    said = [record.getMessage() for record in caplog.records if "connect" in record.getMessage()]
-    assert len(said) == 1
-    assert "connecting anew" in said[0]
+    lines = [record.getMessage() for record in caplog.records if "connect" in record.getMessage()]
+    assert len(lines) == 1
+    assert "connecting anew" in lines[0]
     assert "Traceback" not in caplog.text
 
 
-def test_a_database_that_stays_away_ends_the_sweeping_with_one_warning_and_the_rest_comes_later(only, caplog):
+def test_a_database_that_stays_away_ends_the_run_with_one_warning(only, caplog):
     def away() -> int:
         connection.close()
         raise OperationalError("connection refused\n\tIs the server running?")
@@ -94,5 +94,5 @@ def test_a_periodic_task_keeps_no_connection_while_it_rests():
     assert seen[:2] == [None, None]
 
 
-def test_when_nothing_runs_no_lease_expires_next():
+def test_without_a_running_job_no_lease_expires_next():
     assert queue.next_expiry_s() is None

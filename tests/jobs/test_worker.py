@@ -1,4 +1,4 @@
-"""Real worker processes against a real PostgreSQL: what they do when all goes well, and how they leave."""
+"""Real worker processes against a real PostgreSQL: normal work and shutdown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import services, workers
 from jobs.models import Attempt, Worker
 from jobs.worker import shutdown, supervisor
 from tests.support.jobs_app.running import PATIENCE_S, ask, eventually, now, start, state, types_known_here
@@ -32,11 +32,11 @@ def test_once_does_one_job_and_exits(start, tmp_path):
     assert services.counts() == {"queued": 1, "processing": 0}
 
 
-def test_sigterm_gives_the_running_job_back_without_counting_a_failure(start, tmp_path):
+def test_sigterm_releases_the_running_job_without_counting_a_failure(start, tmp_path):
     job = ask("wait", tmp_path)
     worker = start("--concurrency", "1")
     eventually((tmp_path / "started.1").exists)
-    eventually(lambda: services.workers(SYSTEM))
+    eventually(lambda: workers.page(SYSTEM).items)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=PATIENCE_S) == 0
     given_back = now(job)
@@ -54,7 +54,7 @@ def test_a_running_job_is_cancelled_at_its_next_check(start, tmp_path):
     assert services.attempts_of(job)[0].outcome == Attempt.Outcome.CANCELLED
 
 
-def test_sigterm_ends_even_a_handler_that_never_asks_and_gives_its_job_back(start, tmp_path):
+def test_a_signal_ends_even_a_handler_that_never_checks_and_releases_its_job(start, tmp_path):
     job = ask("ignore", tmp_path)
     worker = start("--concurrency", "1")
     eventually((tmp_path / "started.1").exists)
@@ -63,5 +63,5 @@ def test_sigterm_ends_even_a_handler_that_never_asks_and_gives_its_job_back(star
     assert (now(job).status, now(job).retry_count) == ("queued", 0)
 
 
-def test_the_times_allowed_for_leaving_add_up_to_less_than_ten_seconds():
+def test_the_times_allowed_for_shutdown_add_up_to_less_than_ten_seconds():
     assert shutdown.GRACE_S + 1 < supervisor.CHILDREN_MAY_TAKE_S < 10

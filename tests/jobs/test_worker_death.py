@@ -1,4 +1,4 @@
-"""Real worker processes that are killed, frozen, cut off or stubborn: their jobs are done all the same, once."""
+"""Real worker processes that are killed, frozen or cut off: their jobs are still done, once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from foundation.principal import SYSTEM
-from jobs import services
+from jobs import services, workers
 from tests.support.jobs_app.running import PATIENCE_S, ask, done, eventually, now, start, state, types_known_here
 
 __all__ = ["start", "types_known_here"]
@@ -44,9 +44,9 @@ def test_children_leave_when_their_supervisor_is_sigkilled(start, tmp_path):
     assert state(job) == "queued"
 
 
-def test_workers_outlive_every_connection_being_cut(start, tmp_path):
+def test_workers_survive_the_loss_of_every_connection(start, tmp_path):
     worker = start("--concurrency", "1")
-    eventually(lambda: services.workers(SYSTEM))
+    eventually(lambda: workers.page(SYSTEM).items)
     known = connection.settings_dict
     other = psycopg2.connect(host=known["HOST"], dbname="postgres", user=known["USER"])
     for _ in range(2):
@@ -69,7 +69,7 @@ def test_a_worker_that_was_frozen_past_its_lease_changes_nothing_when_it_wakes(s
     host = start("--concurrency", "1")
     first = tmp_path / "started.1"
     frozen = int(eventually(lambda: first.exists() and first.read_text()))
-    host.send_signal(signal.SIGSTOP)  # as when a whole machine stands still: nobody replaces the worker
+    host.send_signal(signal.SIGSTOP)  # as when a whole machine freezes: nothing replaces the worker
     os.kill(frozen, signal.SIGSTOP)
     start("--concurrency", "1")
     eventually((tmp_path / "started.2").exists)

@@ -91,7 +91,9 @@ def test_it_tells_migrations_that_are_not_applied(live_server):
         database = ready(live_server).json()["parts"]["database"]
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '0003_transitions', now())")
+            cursor.execute(
+                "INSERT INTO django_migrations (app, name, applied) VALUES ('jobs', '0003_transitions', now())"
+            )
     assert database["ok"] is False
     assert database["detail"].startswith("1 migrations are not applied")
 

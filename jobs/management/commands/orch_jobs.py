@@ -1,4 +1,4 @@
-"""`manage.py orch_jobs list|show|retry|cancel|free|purge`: look at jobs and act on them, by the same rules."""
+"""`manage.py orch_jobs list|show|retry|cancel|free|purge`: jobs at a shell, by the rules of the console."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.queue import retention
 
 
 class Command(BaseCommand):
-    """Exit 0 when done, 1 when the queue refused it."""
+    """Exit code 0 when done, 1 when the queue refused it."""
 
     help = "List, show, retry, cancel, free or purge jobs."
 
@@ -31,13 +31,13 @@ class Command(BaseCommand):
         listed.add_argument("--incident", default="", dest="incident_id")
         listed.add_argument("--limit", type=int, default=50)
         for name, text in (
-            ("show", "everything about one job"),
+            ("show", "everything about one job; max_retries is the number of attempts it has"),
             ("retry", "queue a failed or cancelled job again"),
             ("cancel", "cancel a queued job, ask a running one to stop"),
         ):
             what.add_parser(name, help=text).add_argument("job_id")
         freed = what.add_parser("free", help="free stuck jobs: processing, lease expired")
-        freed.add_argument("job_id", nargs="*", help="which; all stuck ones when none is named")
+        freed.add_argument("job_id", nargs="*", help="which jobs; all stuck ones if none is named")
         purged = what.add_parser("purge", help="remove jobs that ended long ago, by default as the settings say")
         purged.add_argument("--older-than-days", type=int, dest="days", help="days since their end, at least 1")
         purged.add_argument(
@@ -77,8 +77,8 @@ class Command(BaseCommand):
             else:
                 number = retention.would_purge(state, days) if dry_run else retention.purge(who, state, days)
             if options["json"]:
-                told = {"status": state, "older_than_days": days or None, "jobs": number, "dry_run": dry_run}
-                self.stdout.write(json.dumps(told))
+                line = {"status": state, "older_than_days": days or None, "jobs": number, "dry_run": dry_run}
+                self.stdout.write(json.dumps(line))
             else:
                 age = f"ended over {days} days ago" if days else "kept for ever"
                 self.stdout.write(f"{state} ({age}): {number} {'would be removed' if dry_run else 'removed'}")

@@ -1,4 +1,4 @@
-"""`manage.py orch_workers list|drain`: look at the workers, and ask one to finish its job and leave."""
+"""`manage.py orch_workers list|drain`: list the workers, or ask one to finish its job and leave."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jobs.models import Worker
 
 
 class Command(BaseCommand):
-    """Exit 0 when done, 1 when it was refused."""
+    """Exit code 0 when done, 1 when it was refused."""
 
     help = "List live workers, or drain one: it finishes its job, claims no other, and leaves."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the subcommands."""
         what = parser.add_subparsers(dest="what", required=True)
-        what.add_parser("list", help="the workers that live")
+        what.add_parser("list", help="the live workers")
         what.add_parser("drain", help="ask one to finish and leave").add_argument("worker_id")
 
     def handle(self, *args: object, **options: Any) -> None:
