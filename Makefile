@@ -38,8 +38,13 @@ format: $(VENV)/.test-ready ## Rewrite code and templates in the house style
 # What `check` lints: files that differ from this commit, and new ones.
 SINCE ?= HEAD
 CHANGED = $(sort $(shell git diff --name-only --diff-filter=d $(SINCE) -- $(1); git ls-files --others --exclude-standard -- $(1)))
-# Tests of every app without a browser, without worker processes that are killed, each file in seconds.
-CHECKED := tests/foundation tests/custody tests/rest tests/docs
+# Quick tests of every app: no browser, no killed processes, no million rows.
+CHECKED := tests/foundation tests/custody tests/docs tests/rest/test_access.py tests/rest/test_calls.py \
+  tests/rest/test_refusals.py tests/jobs/test_queue.py tests/jobs/test_order.py tests/jobs/test_attempt.py \
+  tests/bundles/test_services.py tests/bundles/test_verifying.py tests/bundles/test_storage.py tests/format/test_manifest.py \
+  tests/format/test_members.py tests/format/test_signatures.py tests/format/test_vectors.py tests/rehydration/test_restore.py \
+  tests/incidents/test_known.py tests/site/test_checks.py tests/site/test_settings_documented.py \
+  tests/site/test_settings_environment.py tests/console/test_help.py tests/console/test_home.py
 
 check: $(VENV)/.test-ready ## Lint of what changed (SINCE=commit, default HEAD) and the quick tests: a minute or two
 	$(BIN)/ruff check .
