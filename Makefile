@@ -78,11 +78,14 @@ screens: $(VENV)/.test-ready ## Pictures of every page into docs/screens, light 
 bench: $(VENV)/.test-ready var/bench-venv/.ready ## Measurements, as ratios against named peers
 	$(BIN)/python -m benchmarks
 
-# Where they do not all install, one by one, so that one peer hinders no other; the output names it.
+# Where they do not all install, one by one, so that one peer hinders no other; the output names it. Then without hashes,
+# which pip takes from no file for a package with extras.
+PEERS := $(shell grep -v '^[#-]' requirements-bench.in)
+PEER_PINS = $(foreach peer,$(PEERS),$(peer)==$(shell sed -n 's/^$(firstword $(subst [, ,$(peer)))==\([^ ]*\).*/\1/p' requirements-bench.txt))
 var/bench-venv/.ready: requirements-bench.txt $(VENV)/.run-ready
 	@PYTHON=$(BIN)/python sh deploy/setup-python.sh var/bench-venv requirements-bench.txt || \
-	  grep -v '^[#-]' requirements-bench.in | xargs -n 1 var/bench-venv/bin/python -m pip install \
-	    --quiet --disable-pip-version-check --require-hashes -c requirements-bench.txt || true
+	  for peer in $(PEER_PINS); do var/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	    "$$peer" || true; done
 	@touch $@
 
 fuzz: $(VENV)/.test-ready ## Mutants of good bundles against the reader: five minutes, on all cores
