@@ -5,10 +5,10 @@ A `Draft` keeps each layer separate (fields, signature, members, frames), so tha
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import struct
+import zlib
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
@@ -156,7 +156,7 @@ class Draft:
     def pack(self) -> bytes:
         """The whole bundle."""
         if self.shape == "gzip":
-            return gzip.compress(self.tar(), 6, mtime=0)
+            return zlib.compress(self.tar(), 6, 31)  # gzip.compress names another system from Python 3.13 on
         frames = self.frames()
         table = b"" if self.shape == "legacy" else seek_table([(len(one), size) for one, size in frames])
         return b"".join(one for one, _ in frames) + table

@@ -6,6 +6,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from bundles.format.version import PRODUCT_VERSION
 from orchestrator_site.configuration import env
 from orchestrator_site.operations import embedded_postgres
 
@@ -26,7 +27,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 # Settings that the other apps read, named after their environment variables.
-VERSION = "1.0.0"
+VERSION = PRODUCT_VERSION
 VAR_DIR = ENV.var_dir
 OUTPUT_DIR = ENV.output_dir
 FORENSIC_STORAGE_PATH = ENV.forensic_storage_path

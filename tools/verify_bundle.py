@@ -5,24 +5,12 @@ Usage: verify_bundle.py PATH [--key PEM_OR_DIR]… [--json]
 Exit 0 verified; 1 not verified; 2 could not be checked. Without --key, ORCH_VERIFY_KEY_PATH names the keys to trust.
 """
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bundles.format.cli import cli
-
-
-def main() -> int:
-    """Parse, verify, report."""
-    parser = argparse.ArgumentParser(description="Verify a bundle: signature, every file and chunk, nothing extra.")
-    cli.add_verify_options(parser)
-    parser.parse_args()
-    default = os.environ.get("ORCH_VERIFY_KEY_PATH", "")
-    return cli.main(["verify", *sys.argv[1:]], default_keys=[Path(default)] if default else [])
-
+from bundles.format.cli.verifier import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -35,6 +35,8 @@ from bundles.format.writing.pipes import STANDARD_STREAM, stream_bundle
 from bundles.format.writing.publish import publish
 from bundles.format.writing.writer import SUFFIXES, WrittenBundle, write_bundle
 
+COMMAND = "ransomeye-bundle"  # its name where the package is installed; see pyproject.toml
+
 
 def main(arguments: Sequence[str] | None = None, *, default_keys: Sequence[Path] = ()) -> int:
     """Run one command.
@@ -71,7 +73,8 @@ def add_verify_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bundles.format", description=__doc__)
+    installed = Path(sys.argv[0]).name == COMMAND
+    parser = argparse.ArgumentParser(prog=COMMAND if installed else "python -m bundles.format", description=__doc__)
     actions = parser.add_subparsers(dest="command", required=True)
     create = actions.add_parser("create", help="bundle a folder")
     create.add_argument("folder", type=Path, metavar="FOLDER")

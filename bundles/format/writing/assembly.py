@@ -24,10 +24,11 @@ from bundles.format.model.manifest import Chunk, FileEntry, Manifest
 from bundles.format.model.signing import SigningKey, timestamp
 from bundles.format.model.timeline_incident import TimelineIncident
 from bundles.format.reading import canonical_manifest, tarheader
+from bundles.format.version import PRODUCT_VERSION
 from bundles.format.writing.packing import FRAME_BYTES, GzipPacker, Packer, ZstdPacker, write_all
 from bundles.format.writing.payload import Payload, PayloadHasher, expect_end, open_payload, read_into
 
-GENERATOR = "ransomeye-orchestrator 1.0.0"
+GENERATOR = f"ransomeye-orchestrator {PRODUCT_VERSION}"
 
 
 def available_compression() -> str:
