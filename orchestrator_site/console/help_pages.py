@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from orchestrator_site.console import glossary
-from orchestrator_site.errors import error_codes
+from orchestrator_site.errors import catalogue
 
 
 @require_safe
@@ -20,4 +20,4 @@ def help_page(request: HttpRequest) -> HttpResponse:
 @require_safe
 def errors_page(request: HttpRequest) -> HttpResponse:
     """Every error code, each with its own anchor."""
-    return render(request, "help/errors.html", {"codes": error_codes.everything().items()})
+    return render(request, "help/errors.html", {"codes": catalogue.by_code().items()})

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from bundles.format.model.errors import FormatError
 from foundation.errors import AppError
 from foundation.principal import of_request
-from orchestrator_site.errors import problems
+from orchestrator_site.errors import catalogue
 
 View = Callable[..., HttpResponseBase]
 
@@ -68,7 +68,7 @@ def refusal(request: HttpRequest, error: Exception) -> HttpResponse:
     """The page for one of our errors: message, code, and the same HTTP status as in the API."""
     code = str(getattr(error, "code", "error"))
     context = {"message": str(error), "code": code}
-    return render(request, "refusal.html", context, status=problems.status_of(code))
+    return render(request, "refusal.html", context, status=catalogue.status_of(code))
 
 
 def _length(request: HttpRequest) -> int:

@@ -22,50 +22,12 @@ from bundles.format.model.errors import FormatError
 from foundation import request_id
 from foundation.disk import is_disk_full
 from foundation.errors import AppError
+from orchestrator_site.errors import catalogue
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 FIRST_SEGMENTS = frozenset({"bundle", "bundles", "docs", "health", "incidents", "jobs", "ready", "rehydrate", "schema"})
-
-# code → (HTTP status, what it means in a few words). docs/api.md explains each; an unlisted code of ours is a 400.
-PROBLEMS: dict[str, tuple[int, str]] = {
-    "invalid_request": (400, "The request is not valid"),
-    "incident_id_invalid": (400, "The incident id is not valid"),
-    "bundle_path_invalid": (400, "The bundle path is not valid"),
-    "cursor_invalid": (400, "The cursor is not valid"),
-    "plan_digest_required": (400, "A plan digest is required"),
-    "not_authenticated": (401, "Sign-in is required"),
-    "permission_denied": (403, "Not allowed"),
-    "csrf_failed": (403, "The request did not come from our own pages"),
-    "cross_site_refused": (403, "Requests from other sites are refused"),
-    "signature_required": (403, "The signature must be verified"),
-    "not_found": (404, "Not found"),
-    "job_not_found": (404, "No such job"),
-    "bundle_not_found": (404, "No such bundle"),
-    "worker_not_found": (404, "No such worker"),
-    "incident_not_found": (404, "No such incident"),
-    "file_not_found": (404, "No such file in the bundle"),
-    "upload_not_found": (404, "No such upload"),
-    "method_not_allowed": (405, "This method is not allowed here"),
-    "state_conflict": (409, "The job's state forbids this"),
-    "idempotency_key_reused": (409, "The idempotency key belongs to another request"),
-    "plan_changed": (409, "The restore plan has changed"),
-    "upload_offset": (409, "The upload continues at another offset"),
-    "bundle_unavailable": (410, "The bundle's file is missing"),
-    "length_required": (411, "Content-Length is required"),
-    "precondition_failed": (412, "The file has changed"),
-    "body_too_large": (413, "The body is too large"),
-    "upload_too_large": (413, "The upload is too large"),
-    "file_too_large": (413, "The file is too large to be opened on its own"),
-    "unsupported_media_type": (415, "This media type is not supported"),
-    "range_not_satisfiable": (416, "The range lies outside the file"),
-    "internal_error": (500, "Something failed on our side"),
-    "outcome_unknown": (503, "The outcome is not known yet"),
-    "database_unavailable": (503, "The database cannot be reached"),
-    "store_mismatch": (503, "This host does not have the registered store"),
-    "storage_full": (507, "The storage is full"),
-}
 
 _OF_THE_FRAMEWORK: tuple[tuple[type[Exception], str], ...] = (
     (exceptions.ValidationError, "invalid_request"),
@@ -83,16 +45,6 @@ _OF_THE_FRAMEWORK: tuple[tuple[type[Exception], str], ...] = (
 _OF_PAGES = {400: "invalid_request", 403: "permission_denied", 404: "not_found", 405: "method_not_allowed"}
 
 
-def status_of(code: str) -> int:
-    """The HTTP status for one of our codes; 400 for a code that the table does not name."""
-    return PROBLEMS.get(code, (400, ""))[0]
-
-
-def title_of(code: str) -> str:
-    """What one of our codes means, in a few words."""
-    return PROBLEMS[code][1] if code in PROBLEMS else code
-
-
 def problem(
     code: str,
     detail: str,
@@ -108,10 +60,10 @@ def problem(
         errors: for each wrong field, what is wrong with it.
         headers: more headers of the answer.
     """
-    number = status_of(code)
+    number = catalogue.status_of(code)
     body: dict[str, Any] = {
         "type": f"urn:ransomeye:problem:{code}",
-        "title": PROBLEMS[code][1] if code in PROBLEMS else HTTPStatus(number).phrase,
+        "title": catalogue.title_of(code) if code in catalogue.OF_REQUESTS else HTTPStatus(number).phrase,
         "status": number,
         "detail": detail,
         "code": code,
@@ -135,15 +87,15 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
     del context
     if isinstance(error, AppError):
         wrong = {name: [text] for name, text in error.fields.items()}
-        return problem(error.code, str(error) or title_of(error.code), errors=wrong, headers=error.headers)
+        return problem(error.code, str(error) or catalogue.title_of(error.code), errors=wrong, headers=error.headers)
     if isinstance(error, FormatError):
-        return problem(error.code, str(error) or title_of(error.code))
+        return problem(error.code, str(error) or catalogue.title_of(error.code))
     for kind, code in _OF_THE_FRAMEWORK:
         if isinstance(error, kind):
             return _of_framework(error, code)
     if isinstance(error, exceptions.APIException):
         code = str(error.default_code)
-        return problem(code if code in PROBLEMS else "invalid_request", str(error.detail))
+        return problem(code if code in catalogue.OF_REQUESTS else "invalid_request", str(error.detail))
     if isinstance(error, OperationalError | InterfaceError):
         log.error("the database cannot be reached: %s", error)
         return problem("database_unavailable", "Try again in a moment.", headers={"Retry-After": "5"})
@@ -171,7 +123,7 @@ class ProblemsMiddleware:
             return response
         code = _OF_PAGES.get(response.status_code, "internal_error")
         headers = {name: response[name] for name in ("Allow",) if name in response}
-        answer = problem(code, f"{PROBLEMS[code][1]}.", headers=headers)
+        answer = problem(code, f"{catalogue.title_of(code)}.", headers=headers)
         # Django's marker that this response was logged; without it Django logs it again.
         answer._has_been_logged = getattr(response, "_has_been_logged", False)  # type: ignore[attr-defined] # noqa: SLF001
         return answer
@@ -184,12 +136,12 @@ def is_api(request: HttpRequest) -> bool:
 
 def _of_framework(error: Exception, code: str) -> HttpResponse:
     if isinstance(error, Http404 | DjangoPermissionDenied):
-        return problem(code, PROBLEMS[code][1] + ".")
+        return problem(code, catalogue.title_of(code) + ".")
     assert isinstance(error, exceptions.APIException)  # noqa: S101 # the table pairs nothing else with these codes
     if isinstance(error, exceptions.ValidationError):
         return problem(code, "Some fields are wrong; see errors.", errors=_messages(error.detail))
     given = error.get_codes()
-    if isinstance(given, str) and given in PROBLEMS:
+    if isinstance(given, str) and given in catalogue.OF_REQUESTS:
         code = given
     headers: dict[str, str] = {}
     challenge = getattr(error, "auth_header", None)

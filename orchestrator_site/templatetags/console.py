@@ -24,7 +24,7 @@ from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts.roles import permissions_of
 from orchestrator_site.configuration.env import ROLES
-from orchestrator_site.errors.advice import Advice, advice_for
+from orchestrator_site.errors.catalogue import Advice, advice_for
 
 register = template.Library()
 

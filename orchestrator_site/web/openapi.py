@@ -11,7 +11,8 @@ from typing import Any
 from django.conf import settings
 from drf_spectacular.generators import SchemaGenerator
 
-from orchestrator_site.errors.problems import MEDIA_TYPE, PROBLEMS
+from orchestrator_site.errors.catalogue import OF_REQUESTS
+from orchestrator_site.errors.problems import MEDIA_TYPE
 
 PROBLEM: dict[str, Any] = {
     "type": "object",
@@ -22,7 +23,7 @@ PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "code": {"type": "string", "enum": sorted(PROBLEMS)},
+        "code": {"type": "string", "enum": sorted(OF_REQUESTS)},
         "request_id": {"type": "string", "format": "uuid"},
         "errors": {
             "type": "object",
@@ -95,9 +96,9 @@ def _describe(address: str, method: str, operation: dict[str, Any]) -> None:
 
 
 def _problem(number: int) -> dict[str, Any]:
-    codes = [code for code, (code_status, _) in PROBLEMS.items() if number == code_status]
+    codes = [entry for entry in OF_REQUESTS.values() if number == entry.status]
     return {
-        "description": "; ".join(f"`{code}`: {PROBLEMS[code][1]}" for code in codes),
+        "description": "; ".join(f"`{entry.code}`: {entry.title}" for entry in codes),
         "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 

@@ -13,8 +13,7 @@ from django.urls import reverse
 
 from jobs.models import Status
 from orchestrator_site.console import glossary
-from orchestrator_site.errors import error_codes
-from orchestrator_site.errors.problems import PROBLEMS
+from orchestrator_site.errors import catalogue
 from orchestrator_site.templatetags.console import STATE_ICONS
 from tests.docs.test_structure import PRODUCT, name_of
 from tests.support import console_rows as rows
@@ -69,14 +68,14 @@ def codes_in_the_source() -> dict[str, str]:
 def test_every_code_that_the_program_can_give_is_explained():
     named = codes_in_the_source()
     assert {"storage_full", "source_invalid", "truncated", "permission_denied", "poison", "stalled"} <= named.keys()
-    forgotten = {code: where for code, where in named.items() if code not in error_codes.everything()}
+    forgotten = {code: where for code, where in named.items() if code not in catalogue.by_code()}
     assert forgotten.keys() - BASES == set(), forgotten
 
 
 def test_each_code_has_an_anchor_with_the_three_answers(viewer):
     text = shown(viewer, "errors-page")
-    codes = error_codes.everything()
-    assert PROBLEMS.keys() <= codes.keys()
+    codes = catalogue.by_code()
+    assert catalogue.OF_REQUESTS.keys() <= codes.keys()
     for code, meanings in codes.items():
         assert text.count(f'id="{code}"') == 1
         for meaning in meanings:
