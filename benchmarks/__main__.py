@@ -39,12 +39,11 @@ def main() -> int:
         results[name] = PARTS[name](options.work, options.scale, options.rounds)
     if options.docs and "bundle" in results:
         document.draw(results["bundle"], bundle_part.summary(results["bundle"]), Path("docs/performance.md"))
-    if options.docs and "queue" in results:
-        document.draw_queue(queue_report.lines(results["queue"]), Path("docs/performance.md"))
-    if options.docs and "pages" in results:
-        document.draw_pages(pages_part.lines(results["pages"]), Path("docs/performance.md"))
-    if options.docs and "idle" in results:
-        document.draw_idle(idle_part.lines(results["idle"]), Path("docs/performance.md"))
+    drawn = {
+        "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines, "idle": idle_part.lines
+    }  # fmt: skip
+    for name in drawn.keys() & results.keys() if options.docs else ():
+        document.draw_lines(name, drawn[name](results[name]), Path("docs/performance.md"))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(results, indent=2) + "\n")
     print(f"\nwritten to {options.json}")

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
-QUEUE_BEGIN, QUEUE_END = "<!-- queue measured: begin -->\n", "<!-- queue measured: end -->\n"
-IDLE_BEGIN, IDLE_END = "<!-- idle measured: begin -->\n", "<!-- idle measured: end -->\n"
-PAGES_BEGIN, PAGES_END = "<!-- pages measured: begin -->\n", "<!-- pages measured: end -->\n"
 
 
 def draw(report: dict[str, Any], summary: list[str], document: Path) -> None:
@@ -22,34 +19,16 @@ def draw(report: dict[str, Any], summary: list[str], document: Path) -> None:
     _put(_table(report, summary), BEGIN, END, document)
 
 
-def draw_queue(lines: list[str], document: Path) -> None:
-    """Put the queue part's figures between their marks.
+def draw_lines(part: str, lines: list[str], document: Path) -> None:
+    """Put the figures of another part between its marks.
 
     Args:
-        lines: as `queue_report.lines` makes them.
+        part: `queue`, `incidents`, `pages` or `idle`.
+        lines: as the part makes them.
         document: a Markdown file that has both marks.
     """
-    _put("\n".join(lines) + "\n", QUEUE_BEGIN, QUEUE_END, document)
-
-
-def draw_pages(lines: list[str], document: Path) -> None:
-    """Put the figures of the console's pages between their marks.
-
-    Args:
-        lines: as `pages_part.lines` makes them.
-        document: a Markdown file that has both marks.
-    """
-    _put("\n".join(lines) + "\n", PAGES_BEGIN, PAGES_END, document)
-
-
-def draw_idle(lines: list[str], document: Path) -> None:
-    """Put the figures of an idle system between their marks.
-
-    Args:
-        lines: as `idle_part.lines` makes them.
-        document: a Markdown file that has both marks.
-    """
-    _put("\n".join(lines) + "\n", IDLE_BEGIN, IDLE_END, document)
+    begin, end = f"<!-- {part} measured: begin -->\n", f"<!-- {part} measured: end -->\n"
+    _put("\n".join(lines) + "\n", begin, end, document)
 
 
 def _put(text: str, begin: str, end: str, document: Path) -> None:

@@ -25,6 +25,7 @@ from bundles.models import Bundle, Manifest, Verification
 from bundles.storage import bundle_files
 from custody import chain
 from foundation import keyset
+from foundation.instant import rfc3339
 from foundation.keyset import Page
 from foundation.principal import Principal
 from jobs.models import Job
@@ -301,7 +302,7 @@ def as_dict(bundle: Bundle) -> dict[str, Any]:
         "path": str(bundle_files.output_dir() / bundle.name),
         "incident_id": bundle.incident_id,
         "size": bundle.size,
-        "created_at": _time(bundle.created_at),
+        "created_at": rfc3339(bundle.created_at),
         "name": bundle.name,
         "sha256": bundle.sha256,
         "content_digest": bundle.content_digest,
@@ -317,13 +318,9 @@ def as_dict(bundle: Bundle) -> dict[str, Any]:
         "state": bundle.state,
         "created_by": bundle.created_by,
         "job_id": str(bundle.job_id) if bundle.job_id else None,
-        "verified_at": _time(bundle.verified_at) if bundle.verified_at else None,
+        "verified_at": rfc3339(bundle.verified_at) if bundle.verified_at else None,
         "verified_ok": bundle.verified_ok,
     }
-
-
-def _time(moment: Any) -> str:
-    return str(moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
 
 
 def _find(bundle_id: UUID | str) -> Bundle:

@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection, transaction
 
 from custody.models import Event
+from foundation.instant import rfc3339
 from foundation.principal import Principal
 
 GENESIS = "0" * 64
@@ -131,7 +131,7 @@ def export(events: Iterable[Event]) -> Iterator[dict[str, Any]]:
 
 def exported_fields(event: Event) -> dict[str, Any]:
     """The hashed fields of a stored event."""
-    return {**{name: getattr(event, name) for name in HASHED_FIELDS}, "at": _timestamp(event.at)}
+    return {**{name: getattr(event, name) for name in HASHED_FIELDS}, "at": rfc3339(event.at)}
 
 
 def verify() -> ChainReport:
@@ -165,10 +165,6 @@ def verify_exported(events: Iterable[Mapping[str, Any]]) -> ChainReport:
             )
         sequence, previous, at, count = sequence + 1, str(event["hash"]), str(event["at"]), count + 1
     return ChainReport(intact=True, events=count, last_sequence=sequence, last_hash=previous, last_at=at)
-
-
-def _timestamp(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _storable(text: str) -> str:

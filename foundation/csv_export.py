@@ -7,7 +7,6 @@ lines is shown by its number, ⟨U+202E⟩. Rows are streamed and bounded; a lis
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,7 +14,9 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
-INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # Unicode's general categories
+from foundation.instant import rfc3339
+from foundation.invisible import is_invisible
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # full-width ones count in some locales # noqa: RUF001
 MOST_ROWS = 100_000
 MOST_CELL_CHARS = 32_000  # a spreadsheet's cell holds 32,767
@@ -31,20 +32,20 @@ def cell(value: object) -> str | int | float:
     if isinstance(value, int | float):
         return value
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return rfc3339(value)
     text = str(value)
     cut = text if len(text) <= MOST_CELL_CHARS else text[: MOST_CELL_CHARS - 1] + "…"
     if cut.isprintable():  # nothing invisible in it, as nearly always; a hundred thousand rows are soon sent
         return f"'{cut}" if cut.lstrip().startswith(FORMULA_STARTS) else cut
     shown = "".join(marked(character) for character in cut)
     # The original's start counts: a spreadsheet may drop what is invisible, and blanks, before it looks.
-    bare = "".join(character for character in cut[:50] if not _is_invisible(character)).lstrip()
+    bare = "".join(character for character in cut[:50] if not is_invisible(character)).lstrip()
     return f"'{shown}" if text.startswith(FORMULA_STARTS) or bare.startswith(FORMULA_STARTS) else shown
 
 
 def marked(character: str) -> str:
     """A character that hides, reorders or breaks lines as its number; any other as it is."""
-    return f"⟨U+{ord(character):04X}⟩" if _is_invisible(character) else character
+    return f"⟨U+{ord(character):04X}⟩" if is_invisible(character) else character
 
 
 def download(
@@ -79,10 +80,6 @@ def _pieces(columns: Sequence[str], rows: Iterable[Sequence[object]], most: int)
                 return
             lines.append(line.writerow([cell(value) for value in row]))
         yield "".join(lines)
-
-
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in INVISIBLE
 
 
 class _Line:

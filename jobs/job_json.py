@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from foundation.errors import InvalidRequestError
+from foundation.instant import rfc3339
 from jobs.models import Attempt, Job, JobLogLine
 from jobs.queue import registry
 
@@ -63,4 +64,4 @@ def phases_of(job_type: str) -> tuple[str, ...]:
 
 def timestamp(at: datetime | None) -> str | None:
     """`at` in UTC as RFC 3339, or `None`."""
-    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if at is None else rfc3339(at)

@@ -27,6 +27,7 @@ from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.store import NotPlainError, StoredReader, open_beneath
 from bundles.sources.trace import Tally
 from bundles.storage import store_identity
+from foundation.instant import rfc3339
 from jobs.errors import PermanentError
 from rehydration import incident_lock
 from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent, TimelineHeader
@@ -176,7 +177,7 @@ def _left_out(incident: RestoredIncident) -> list[dict[str, str]]:
 
 
 def _provenance(incident_id: str, members: dict[str, Path], counts: dict[str, int]) -> dict[str, Any]:
-    fetched_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    fetched_at = rfc3339(datetime.now(UTC))
     names = {"timeline": "events", "alerts": "alerts", "artifacts": "artifacts"}
     made = {}
     for member, path in members.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 from bundles.sources.collect import Check, Progress
 from bundles.sources.faults import Source
+from foundation.instant import rfc3339
 from jobs.errors import PermanentError, RetryableError
 
 
@@ -71,7 +72,7 @@ class Trace:
         """The source's entry in the manifest."""
         return {
             "url": self._url,
-            "fetched_at": self._fetched_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "fetched_at": rfc3339(self._fetched_at),
             "record_count": self.records,
             "sha256": self._hash.hexdigest(),
         }

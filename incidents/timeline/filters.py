@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from bundles.timelines.reading import CRITICAL, HIGH, LOW, MEDIUM, PHASES, SEVERITIES, UNASSIGNED
 from bundles.timelines.times import EPOCH, UNDATED, read
+from foundation.instant import rfc3339
 
 NO_PHASE = "unassigned"
 SEVERITY_CHOICES = (
@@ -159,7 +160,7 @@ def iso_of(at_us: int | None) -> str:
         moment = EPOCH + timedelta(microseconds=at_us)
     except OverflowError:
         return ""
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return rfc3339(moment)
 
 
 def typed_of(at_us: int | None, *, end: bool = False) -> str:

@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from bundles.format.model.errors import STEPS
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
+from foundation.invisible import is_invisible
 from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts.roles import permissions_of
@@ -29,7 +30,6 @@ from orchestrator_site.errors.catalogue import Advice, advice_for
 register = template.Library()
 
 NOTHING = "\N{EN DASH}"
-INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 STATE_ICONS = {
     "verified": "check", "ok": "check", "running": "run", "queued": "clock", "needs": "alert", "stuck": "alert",
     "partial": "half", "failed": "cross", "unsafe": "cross", "unknown": "half", "cancelled": "dash",
@@ -60,14 +60,14 @@ def visible(text: object) -> SafeString:
     escaped and isolated from the direction of the text around it (Unicode UAX 9, `<bdi>`).
     """
     plain = str(text)
-    if plain.isprintable():  # nothing of INVISIBLE is in it: most names, and a page may show hundreds
+    if plain.isprintable():  # nothing invisible is in it: most names, and a page may show hundreds
         return format_html("<bdi>{}</bdi>", plain)
     parts = [_marked(character) for character in plain]
     return format_html("<bdi>{}</bdi>", mark_safe("".join(parts)))  # noqa: S308 # each part is escaped by _marked
 
 
 def _marked(character: str) -> str:
-    if unicodedata.category(character) not in INVISIBLE:
+    if not is_invisible(character):
         return escape(character)
     number = f"U+{ord(character):04X}"
     return f'<span class="sign" title="{unicodedata.name(character, "control character")}">⟨{number}⟩</span>'
