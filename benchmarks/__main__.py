@@ -40,7 +40,8 @@ def main() -> int:
     if options.docs and "bundle" in results:
         document.draw(results["bundle"], bundle_part.summary(results["bundle"]), Path("docs/performance.md"))
     drawn = {
-        "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines, "idle": idle_part.lines
+        "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines,
+        "idle": idle_part.lines,
     }  # fmt: skip
     for name in drawn.keys() & results.keys() if options.docs else ():
         document.draw_lines(name, drawn[name](results[name]), Path("docs/performance.md"))

@@ -15,7 +15,7 @@ class RehydrationConfig(AppConfig):
         from bundles.storage import store_identity
         from jobs.queue import registry
         from jobs.worker import sweeps
-        from rehydration import again, handler, staging
+        from rehydration import handler, services, staging
         from rehydration.restored_source import RestoredSource
 
         registry.register(
@@ -25,7 +25,7 @@ class RehydrationConfig(AppConfig):
                 phases=handler.PHASES,
                 handler=handler.rehydrate,
                 hindrance=store_identity.any_hindrance,
-                resubmit=again.preview_again,
+                resubmit=services.resubmit,
                 resubmit_needs="rehydration.restore_bundle",
             )
         )

@@ -20,6 +20,7 @@ from custody import chain
 from foundation.principal import Principal
 from jobs.models import Job
 from jobs.queue import queue
+from jobs.queue.job_result import Enqueued
 from rehydration import bundle_paths
 from rehydration.errors import RestoreRequestError, SignatureRequiredError
 
@@ -105,6 +106,18 @@ def request_restore(
     # A job that was there already may stand for a request that named the bundle otherwise.
     path = enqueued.job.payload["bundle_path"]
     return RestoreRequested(job=enqueued.job, created=enqueued.created, bundle_path=path)
+
+
+def resubmit(principal: Principal, job: Job) -> Enqueued:
+    """Preview the bundle of an earlier preview or restore once more: a person confirms each restore."""
+    requested = request_restore(
+        principal,
+        bundle_path=job.payload["bundle_path"],
+        verify_signature=job.payload.get("verify_signature", True),
+        dry_run=True,
+        priority=job.priority,
+    )
+    return Enqueued(requested.job, requested.created)
 
 
 def _bundle(principal: Principal, bundle_path: str, bundle_id: str) -> tuple[str, Bundle | None]:
