@@ -56,8 +56,9 @@ class Children:
         """Start `manage.py <arguments>`, its output going to `<name>.log`; it is to run until it is stopped."""
         path = self._log_dir / f"{name}.log"
         with path.open("ab") as log:
+            begins_at = log.tell()  # before the child, which shares the file's position, has written anything
             process = self._popen(arguments, log.fileno())
-            self._started.append(Child(name, process, path, log.tell(), may_end=False))
+            self._started.append(Child(name, process, path, begins_at, may_end=False))
 
     def start_on_screen(self, name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start `manage.py <arguments>`, which says what it does to whoever looks at us, and ends by itself."""

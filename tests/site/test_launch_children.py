@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_a_child_that_died_is_named_with_what_it_said_in_this_run(started: Child
     fault = until(started.fault)
     assert fault.startswith("web ended by itself (exit code 3); the end of ")
     assert fault.splitlines()[1:] == ["begins dies", "and this is why"]
+    assert started.last_line("web") == "and this is why"
+
+
+def test_what_a_child_wrote_before_its_start_returned_is_not_lost(
+    started: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popen = started._popen
+
+    def slow(*given: Any) -> Any:
+        process = popen(*given)
+        process.wait(PATIENCE_S)
+        return process
+
+    monkeypatch.setattr(started, "_popen", slow)
+    started.start("web", ["dies"])
     assert started.last_line("web") == "and this is why"
 
 

@@ -9,6 +9,7 @@ import psutil
 import pytest
 import requests
 
+from orchestrator_site.operations.health import REFUSED
 from tests.support.site_deployment import Served, environment, free_ports, manage, sample
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,7 +75,7 @@ def test_without_a_database_it_starts_stays_alive_and_says_so(orch):
         assert requests.get(served.url("/health"), timeout=240).status_code == 200
         answer = requests.get(served.url("/ready"), timeout=240)
         assert answer.status_code == 503
-        assert answer.json()["parts"]["database"]["detail"].startswith("down: it refuses the connection")
+        assert answer.json()["parts"]["database"]["detail"].startswith(REFUSED)
         scrape = served.metrics().text
         assert sample(scrape, "orch_database_up") == 0
         assert "orch_jobs_queued" not in scrape
