@@ -141,7 +141,7 @@ class _Site:
         made = [self.call("POST", "/bundle/create", {"incident_id": one})["job_id"] for one in ids]
         checks = [self._when_done(job)["bundle_id"] for job in made]
         jobs = [self.call("POST", f"/bundles/{bundle}/verify", {})["job_id"] for bundle in checks]
-        if not all(self._when_done(job)["verified"] for job in jobs):
+        if not all(self._when_done(job)["report"]["verified"] for job in jobs):
             raise RuntimeError("a bundle is not verified")
         return time.perf_counter() - begun
 
