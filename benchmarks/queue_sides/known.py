@@ -73,7 +73,7 @@ PEERS = (
         "pgqueuer_side",
         "SELECT count(*) FROM pgqueuer",
         "pgqueuer",
-        settings="asyncpg on uvloop, batch_size=1, pgq autovac, durable; row on a second connection",
+        settings="asyncpg on uvloop, batch_size=1, pgq autovac, durable; row by a pool",
     ),
     Side(
         "django-tasks-db",

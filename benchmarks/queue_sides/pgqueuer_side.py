@@ -49,7 +49,10 @@ async def main(what: str, number: int) -> None:
 
 
 async def _work(pgq: PgQueuer) -> None:
-    rows = await _connect()  # of its own, so that the row does not wait for the queue's statements
+    # Connections of their own, so that a row waits neither for the queue's statements nor for another row.
+    rows = await asyncpg.create_pool(
+        host=os.environ["DB_HOST"], database=os.environ["DB_NAME"], user=os.environ["DB_USER"], min_size=2, max_size=4
+    )
 
     @pgq.entrypoint("noop")
     async def noop(job: Job) -> None:
