@@ -12,7 +12,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 import psutil
 
 from benchmarks.queue_sides.known import ROOT
+from benchmarks.surroundings import clean_environment, free_ports
 
 PORTS = ("ORCH_API_PORT", "ORCH_METRICS_PORT", "KILLCHAIN_API_PORT", "FORENSIC_API_PORT", "DB_API_PORT")
 UP_WITHIN_S, LEAVES_WITHIN_S = 600.0, 60.0
@@ -93,12 +93,8 @@ def lines(report: dict[str, Any]) -> list[str]:
 @contextlib.contextmanager
 def _running(directory: Path) -> Iterator[psutil.Process]:
     """The system, up and with its main job done."""
-    with contextlib.ExitStack() as taken:
-        held = [taken.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in PORTS]
-        ports = {name: str(one.getsockname()[1]) for name, one in zip(PORTS, held, strict=True)}
-    ours = ("ORCH_", "DB_", "KILLCHAIN_", "FORENSIC_", "OUTPUT_DIR", "DJANGO_", "MTLS_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment |= {"ORCH_PROFILE": "development", "ORCH_VAR_DIR": str(directory), **ports}
+    ports = dict(zip(PORTS, map(str, free_ports(len(PORTS))), strict=True))
+    environment = clean_environment() | {"ORCH_PROFILE": "development", "ORCH_VAR_DIR": str(directory), **ports}
     said = directory / "said.log"
     with said.open("wb") as out:
         started = subprocess.Popen(

@@ -6,7 +6,6 @@ their own search does not decide.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import sys
@@ -15,6 +14,7 @@ from typing import BinaryIO
 
 from bundles.samples.folder import Folders
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
+from soak.deployment import write_incident
 
 ALERTS, EVENTS, FILES, FILE_BYTES = 200, 100, 5, 20_000
 
@@ -27,22 +27,7 @@ def make(folder: Path, number: int) -> str:
         number: which; two numbers give different evidence.
     """
     incident_id, dice = f"bench-{number:05}", random.Random(number)
-    records = []
-    for place in range(FILES):
-        artifact_id, name, content = f"{incident_id}.{place}", f"file-{place}.bin", dice.randbytes(FILE_BYTES)
-        file = folder / incident_id / "artifacts" / artifact_id / name
-        file.parent.mkdir(parents=True)
-        file.write_bytes(content)
-        records.append(
-            {
-                "artifact_id": artifact_id,
-                "incident_id": incident_id,
-                "name": name,
-                "filepath": f"artifacts/{artifact_id}/{name}",
-                "size": len(content),
-                "sha256": hashlib.sha256(content).hexdigest(),
-            }
-        )
+    files = [(f"file-{place}.bin", dice.randbytes(FILE_BYTES)) for place in range(FILES)]
     events = [
         {
             "timestamp": f"2026-01-01T00:{at // 60:02}:{at % 60:02}Z",
@@ -63,9 +48,7 @@ def make(folder: Path, number: int) -> str:
         }
         for at in range(ALERTS)
     ]
-    timeline = {"incident_id": incident_id, "events": events, "entities": {}, "event_count": len(events)}
-    for stem, value in (("timeline", timeline), ("alerts", alerts), ("artifacts", records)):
-        (folder / incident_id / f"{stem}.json").write_text(json.dumps(value), encoding="utf-8")
+    write_incident(folder, incident_id, files, events=events, alerts=alerts)
     return incident_id
 
 

@@ -12,7 +12,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 
 from benchmarks import incident_sources
 from benchmarks.queue_sides.known import ROOT
+from benchmarks.surroundings import clean_environment, free_ports
 from orchestrator_site.operations import embedded_postgres
 from soak.deployment import addresses
 
@@ -161,10 +161,8 @@ class _Site:
 @contextlib.contextmanager
 def _deployment(root: Path, ports: dict[str, int]) -> Iterator[_Site]:
     """Web server and workers on a fresh database, ready."""
-    api, metrics = _free_port(), _free_port()
-    ours = ("ORCH_", "DB_", "KILLCHAIN_", "FORENSIC_", "OUTPUT_DIR", "DJANGO_", "MTLS_", "CORE_API")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment |= {
+    api, metrics = free_ports(2)
+    environment = clean_environment() | {
         "ORCH_PROFILE": "development",
         "ORCH_ANONYMOUS_API_ROLE": "operator",
         "ORCH_VAR_DIR": str(root),
@@ -233,8 +231,3 @@ def _shell(root: Path, ids: list[str], ports: dict[str, int]) -> float:
     if len(list(out.glob("*.tar.zst"))) != len(ids):
         raise RuntimeError("the script did not make every bundle")
     return took_s
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])

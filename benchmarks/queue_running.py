@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 from benchmarks.queue_lab import Lab
 from benchmarks.queue_sides import trace
 from benchmarks.queue_sides.known import ROOT, Side
+from benchmarks.surroundings import clean_environment
 
 STOP_S = 15
 LOG, LOG_CHARS = "side.log", 2_000
@@ -20,9 +20,11 @@ LOG, LOG_CHARS = "side.log", 2_000
 
 def environment(lab: Lab, database: str, trace_file: Path | None = None) -> dict[str, str]:
     """The variables of a side's program; what the machine has set for the product is left out."""
-    ours = ("DB_", "ORCH_", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "CORE_API", "MTLS_", "DJANGO_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    kept |= {"ORCH_PROFILE": "development", "ORCH_VAR_DIR": str(lab.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = clean_environment() | {
+        "ORCH_PROFILE": "development",
+        "ORCH_VAR_DIR": str(lab.folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     if trace_file is not None:
         kept[trace.VARIABLE] = str(trace_file)
     return kept | lab.environment(database)

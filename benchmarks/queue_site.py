@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from http import HTTPStatus
 from benchmarks import queue_running
 from benchmarks.queue_lab import Lab
 from benchmarks.queue_sides.known import OURS, ROOT
+from benchmarks.surroundings import free_ports
 
 PATIENCE_S = 60.0
 CLIENTS = 16
@@ -83,7 +83,7 @@ class Site:
 def served(lab: Lab, database: str) -> Iterator[Site]:
     """The web server on `database`, stopped at the end."""
     prepared = queue_running.run(lab, OURS, database, "prepare")
-    ports = _free_ports(2)
+    ports = free_ports(2)
     environ = {
         **queue_running.environment(lab, database),
         "ORCH_API_PORT": str(ports[0]),
@@ -127,13 +127,3 @@ def _hold(connection: http.client.HTTPConnection, wanted: HTTPStatus) -> None:
     body = answer.read()
     if answer.status != wanted:
         raise RuntimeError(f"answered {answer.status}: {body[:300]!r}")
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

@@ -10,13 +10,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from orchestrator_site.operations import embedded_postgres
 
 DATABASE = "soak"
+EVENTS = [{"timestamp": f"2026-01-01T00:00:0{n}Z", "source": "b", "target": "a", "n": n} for n in (2, 1)]
+ALERTS = [{"id": f"alert-{n}", "timestamp": f"2026-01-01T00:00:0{n}Z", "severity": "high"} for n in range(3)]
 OWN_VARIABLES = ("DB_", "ORCH_", "OUTPUT_DIR", "FORENSIC_", "KILLCHAIN_", "CORE_API", "MTLS_")
 
 
@@ -72,13 +75,22 @@ def addresses(ports: dict[str, int]) -> dict[str, str]:
     }
 
 
-def write_incident(folder: Path, incident_id: str, files: Sequence[tuple[str, bytes]]) -> None:
+def write_incident(
+    folder: Path,
+    incident_id: str,
+    files: Sequence[tuple[str, bytes]],
+    *,
+    events: Sequence[Mapping[str, Any]] = EVENTS,
+    alerts: Sequence[Mapping[str, Any]] = ALERTS,
+) -> None:
     """Write a small incident below `folder`, in the layout of the sample services.
 
     Args:
         folder: holds one folder an incident.
         incident_id: of the new incident.
         files: name and content of each artifact.
+        events: of its timeline.
+        alerts: its alerts.
     """
     records = []
     for number, (name, content) in enumerate(files):
@@ -96,8 +108,6 @@ def write_incident(folder: Path, incident_id: str, files: Sequence[tuple[str, by
                 "sha256": hashlib.sha256(content).hexdigest(),
             }
         )
-    events = [{"timestamp": f"2026-01-01T00:00:0{n}Z", "source": "b", "target": "a", "n": n} for n in (2, 1)]
     timeline = {"incident_id": incident_id, "events": events, "entities": {}, "event_count": len(events)}
-    alerts = [{"id": f"alert-{n}", "timestamp": f"2026-01-01T00:00:0{n}Z", "severity": "high"} for n in range(3)]
     for stem, value in (("timeline", timeline), ("alerts", alerts), ("artifacts", records)):
         (folder / incident_id / f"{stem}.json").write_text(json.dumps(value), encoding="utf-8")

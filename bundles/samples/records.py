@@ -10,6 +10,7 @@ from typing import Any
 
 from bundles.samples import scenario
 from bundles.samples.scenario import INCIDENT_ID, STEPS, Step
+from foundation.instant import rfc3339
 
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "incident-123.corp.example.com")
 STATES = ("open", "open", "open", "acknowledged", "resolved", "false_positive")
@@ -52,7 +53,7 @@ def alert(sighting: Sighting, random: Random) -> dict[str, Any]:
     created = sighting.at + timedelta(milliseconds=random.randint(120, 2400))
     return {
         "id": sighting.alert_id,
-        "timestamp": _time(sighting.at),
+        "timestamp": rfc3339(sighting.at),
         "alert_type": step.alert_type,
         "severity": step.severity,
         "source": scenario.ADDRESSES.get(source, source),
@@ -69,8 +70,8 @@ def alert(sighting: Sighting, random: Random) -> dict[str, Any]:
             "User": random.choice(["ana.torres", "svc-backup", "adm-jensen", "SYSTEM"]),
         },
         "status": random.choice(STATES),
-        "created_at": _time(created),
-        "updated_at": _time(created + timedelta(seconds=random.randint(0, 7200))),
+        "created_at": rfc3339(created),
+        "updated_at": rfc3339(created + timedelta(seconds=random.randint(0, 7200))),
         "correlation_id": INCIDENT_ID,
         "killchain_phase": step.tactic,
         "mitre_technique": step.technique,
@@ -109,7 +110,7 @@ def artifact(name: str, kind: str, host: str, original_path: str, *, size: int, 
         "size": size,
         "sha256": sha256,
         "source_host": host,
-        "collected_at": _time(collected),
+        "collected_at": rfc3339(collected),
         "collected_by": "forensic-agent",
     }
 
@@ -118,7 +119,7 @@ def _event(sighting: Sighting, number: int) -> dict[str, Any]:
     step = sighting.step
     matches = [{"rule": step.alert_type, "field": "CommandLine", "value": step.command}]
     return {
-        "timestamp": _time(sighting.at),
+        "timestamp": rfc3339(sighting.at),
         "source": step.hosts[0],
         "target": step.hosts[1],
         "alert_type": step.alert_type,
@@ -166,7 +167,3 @@ def _correlations(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         pair["event_count"] += 1
         pair["last_seen"] = event["timestamp"]
     return list(found.values())
-
-
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -22,7 +22,7 @@ from bundles.storage import store_identity
 from orchestrator_site.accounts import mtls
 from orchestrator_site.configuration import checks
 from orchestrator_site.configuration.checks import TAG
-from orchestrator_site.operations.probe_connection import DatabaseError, quick_cursor
+from orchestrator_site.operations.probe_connection import GIVE_UP_S, DatabaseError, quick_cursor
 
 OLDEST_POSTGRESQL = 140000  # server_version_num
 
@@ -159,16 +159,28 @@ def known_stores(
     if not databases:
         return []
     try:
-        with quick_cursor() as cursor:
-            cursor.execute(store_identity.KNOWN_SQL)
-            known = store_identity.known_of(cursor.fetchall())
+        problems = wrong_stores()
     except DatabaseError:
         return []  # reported by `database_version`, or there is no table yet
-    # A missing directory is reported by `directories`.
-    present = [kind for kind in store_identity.VARIABLES if store_identity.root(kind).is_dir()]
-    problems = {kind: store_identity.difference(kind, known.get(kind)) for kind in present}
     return [
         Error(problem, hint=f"{store_identity.what_to_do(kind)}.", id=checks.WRONG_STORE)
         for kind, problem in problems.items()
-        if problem
     ]
+
+
+def wrong_stores(give_up_s: int = GIVE_UP_S) -> dict[str, str]:
+    """The directories that are not the stores registered in the database: kind → what differs, in words.
+
+    A missing directory is not among them: it is a fault of its own.
+
+    Args:
+        give_up_s: how long to wait for the database, in seconds.
+
+    Raises:
+        DatabaseError: it gives no answer.
+    """
+    with quick_cursor(give_up_s) as cursor:
+        cursor.execute(store_identity.KNOWN_SQL)
+        known = store_identity.known_of(cursor.fetchall())
+    present = [kind for kind in store_identity.VARIABLES if store_identity.root(kind).is_dir()]
+    return {kind: words for kind in present if (words := store_identity.difference(kind, known.get(kind)))}

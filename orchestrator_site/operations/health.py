@@ -83,13 +83,9 @@ def storage() -> Part:
 def known_stores() -> Part:
     """Both stores are those that the database knows; a part of its own, as it takes as long as the database."""
     try:
-        with quick_cursor(DOWN_AFTER_S) as cursor:
-            cursor.execute(store_identity.KNOWN_SQL)
-            known = store_identity.known_of(cursor.fetchall())
+        wrong = host_checks.wrong_stores(DOWN_AFTER_S)  # a missing directory is reported by `storage`
     except DatabaseError:
         return {"ok": False, "detail": "not known: the database is down"}
-    there = [kind for kind in store_identity.VARIABLES if store_identity.root(kind).is_dir()]  # else `storage` says so
-    wrong = [kind for kind in there if store_identity.difference(kind, known.get(kind))]
     if wrong:
         return {"ok": False, "detail": f"store_mismatch, not the store that the database knows: {', '.join(wrong)}"}
     return {"ok": True, "detail": "those that the database knows"}
