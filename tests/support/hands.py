@@ -18,6 +18,8 @@ FOCUS = """
 (element) => {
   const style = getComputedStyle(element), box = element.getBoundingClientRect();
   return {
+    attached: element.isConnected,
+    focused: element === document.activeElement,
     outlined: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2,
     inSight: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
   };
@@ -87,12 +89,22 @@ class Keyboard:
     def _reach(self, target: Locator) -> None:
         expect(target).to_be_visible()
         for _ in range(MOST_TABS):
-            if target.evaluate("(element) => element === document.activeElement"):
+            if focus_of(target)["focused"]:
                 break
             self.page.keyboard.press("Tab")
         else:
             raise AssertionError(f"{MOST_TABS} presses of Tab did not reach {target}")
-        assert target.evaluate(FOCUS) == {"outlined": True, "inSight": True}
+        focus = focus_of(target)
+        assert focus["outlined"], focus
+        assert focus["inSight"], focus
+
+
+def focus_of(target: Locator) -> dict[str, bool]:
+    """How `target` holds the focus; an element that a live update has just replaced is looked up again."""
+    give_up_at = time.monotonic() + PATIENCE_MS / 1000
+    while not (focus := dict(target.evaluate(FOCUS)))["attached"]:
+        assert time.monotonic() < give_up_at, f"{target} was replaced each time it was read"
+    return focus
 
 
 class WithoutScript(Mouse):
