@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
+
+
+@SearchVectorField.register_lookup
+class HasWords(models.Lookup):
+    """`terms__has_words`: the words match a query written as by `bundles.timelines.terms`."""
+
+    lookup_name = "has_words"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """The column against the query."""
+        column, of_column = self.process_lhs(compiler, connection)
+        return f"{column} @@ %s::tsquery", (*of_column, self.rhs)
 
 
 class Bundle(models.Model):
@@ -181,29 +198,30 @@ class Verification(models.Model):
 
 
 class KeptTimeline(models.Model):
-    """The timeline of an incident as its page shows it: from its newest bundle with a timeline, or as restored here.
+    """The indexed records of an incident: of its newest bundle with data, or as restored here.
 
     Derived from the evidence and can be rebuilt at any time, so `bundle_id` is not a foreign key.
     """
 
     class Origin(models.TextChoices):
-        """Where the events come from."""
+        """Where the records come from."""
 
         BUNDLE = "bundle", "A bundle"
         RESTORED = "restored", "What was restored here"
 
     incident_id = models.TextField()
     origin = models.TextField(choices=Origin.choices)
-    bundle_id = models.UUIDField(null=True, help_text="the newest bundle that carries this timeline")
-    sha256 = models.CharField(max_length=64, blank=True, help_text="of timeline.json in that bundle")
+    bundle_id = models.UUIDField(null=True, help_text="the newest bundle that carries these records")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="over the digests of that bundle's data members")
     read_at = models.DateTimeField()
-    events = models.BigIntegerField(help_text="in the evidence")
-    kept = models.BigIntegerField(default=0, help_text="in the table below: all, or none of a timeline too long for it")
+    events = models.BigIntegerField(null=True, help_text="in the evidence; null if the bundle has no timeline")
+    kept = models.BigIntegerField(default=0, help_text="indexed records: all, or none if there are too many")
     dated = models.BigIntegerField(default=0, help_text="of those, with a time that can be read")
     first_us = models.BigIntegerField(null=True, help_text="earliest time, microseconds since 1970, UTC")
     last_us = models.BigIntegerField(null=True, help_text="latest time")
-    main_first_us = models.BigIntegerField(null=True, help_text="earliest time but for a few events far away")
-    main_last_us = models.BigIntegerField(null=True, help_text="latest time but for a few events far away")
+    main_first_us = models.BigIntegerField(null=True, help_text="earliest time but for a few records far away")
+    main_last_us = models.BigIntegerField(null=True, help_text="latest time but for a few records far away")
+    facts = models.JSONField(default=dict, help_text="see bundles.timelines.facts")
 
     class Meta:
         """Visible to everyone who may see bundles."""
@@ -214,35 +232,72 @@ class KeptTimeline(models.Model):
 
     def __str__(self) -> str:
         """The incident and the origin."""
-        return f"timeline of {self.incident_id} ({self.origin})"
+        return f"records of {self.incident_id} ({self.origin})"
 
 
-class TimelinePoint(models.Model):
-    """An event of a stored timeline; see `bundles.timelines.reading.Point` for the columns."""
+class IndexedRecord(models.Model):
+    """An event, alert or artifact of an incident; see `bundles.timelines.reading.Point` for the columns."""
 
-    timeline = models.ForeignKey(KeptTimeline, on_delete=models.CASCADE, related_name="points", db_index=False)
-    position = models.BigIntegerField(help_text="place in the timeline as it was served, from 0")
+    pk = models.CompositePrimaryKey("timeline_id", "kind", "position")
+    timeline = models.ForeignKey(KeptTimeline, on_delete=models.CASCADE, related_name="records", db_index=False)
+    kind = models.TextField(help_text="event, alert or artifact")
+    position = models.BigIntegerField(help_text="place among its kind in the evidence, from 0")
     at_us = models.BigIntegerField()
     time = models.TextField(blank=True)
     phase = models.TextField(blank=True)
     severity = models.SmallIntegerField()
-    kind = models.TextField(blank=True)
+    rated = models.TextField(blank=True)
+    what = models.TextField(blank=True)
     technique = models.TextField(blank=True)
+    hosts = ArrayField(models.TextField())
+    accounts = ArrayField(models.TextField())
     source = models.TextField(blank=True)
     target = models.TextField(blank=True)
-    words = models.TextField(blank=True)
+    record = models.TextField(help_text="canonical JSON, cut at a limit")
+    terms = SearchVectorField()
 
     class Meta:
-        """Ordered by time; the index serves the drawing and the paged table."""
+        """Ordered by time; one index serves the paged lists, the other the search."""
 
-        db_table = "orchestrator_timeline_points"
+        db_table = "orchestrator_indexed_records"
         default_permissions = ()
-        ordering = ("at_us", "position")
-        indexes = (models.Index(fields=["timeline", "at_us", "position"], name="timeline_point_order"),)
+        ordering = ("at_us", "kind", "position")
+        indexes = (
+            models.Index(fields=["timeline", "at_us", "kind", "position"], name="record_order"),
+            GinIndex(fields=["terms"], name="record_terms"),
+        )
 
     def __str__(self) -> str:
-        """The event's position and timeline."""
-        return f"event {self.position} of timeline {self.timeline_id}"
+        """The record's kind, position and timeline."""
+        return f"{self.kind} {self.position} of timeline {self.timeline_id}"
+
+
+class RecordCount(models.Model):
+    """How many records of one kind, phase and severity an interval of an incident's time has.
+
+    The intervals are equal parts of the time from `main_first_us` to `main_last_us`; see `bundles.timelines.facts`.
+    They let the page draw a million records without reading them.
+    """
+
+    pk = models.CompositePrimaryKey("timeline_id", "bucket", "kind", "phase", "severity")
+    timeline = models.ForeignKey(KeptTimeline, on_delete=models.CASCADE, related_name="counts", db_index=False)
+    bucket = models.IntegerField(help_text="the interval, from 0; negative outside, see bundles.timelines.facts")
+    kind = models.TextField()
+    phase = models.TextField(blank=True)
+    severity = models.SmallIntegerField()
+    records = models.BigIntegerField()
+    first_us = models.BigIntegerField()
+    last_us = models.BigIntegerField()
+
+    class Meta:
+        """A few thousand rows an incident."""
+
+        db_table = "orchestrator_record_counts"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The interval and its number."""
+        return f"{self.records} {self.kind}s in interval {self.bucket} of timeline {self.timeline_id}"
 
 
 class Store(models.Model):

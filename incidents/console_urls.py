@@ -1,10 +1,16 @@
 """The addresses of the pages about incidents."""
 
 from foundation.console_page import ConsolePage
-from incidents import pages
+from incidents import pages, record_pages
 
 PAGES = (
     ConsolePage("console/incidents", pages.incidents_page, "incidents-page"),
     ConsolePage("console/incidents/<str:incident_id>", pages.incident_page, "incident-page"),
+    ConsolePage(
+        "console/incidents/<str:incident_id>/records/<str:kind>/<int:position>",
+        record_pages.record_page,
+        "incident-record",
+    ),
+    ConsolePage("console/incidents/<str:incident_id>/attack-layer.json", record_pages.attack_layer, "attack-layer"),
     ConsolePage("console/incidents.csv", pages.incidents_csv, "incidents-csv"),
 )

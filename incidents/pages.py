@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_safe
 
-from bundles import services as bundle_services
 from bundles.errors import BundleNotFoundError
-from bundles.models import TimelinePoint
-from bundles.timelines.reading import SEVERITIES
-from bundles.timelines.times import UNDATED
+from bundles.models import KeptTimeline
+from bundles.timelines.reading import ALERT, ARTIFACT, EVENT
 from custody import exports
 from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
-from incidents import services, summary
+from incidents import attack, columns, facts_view, record_rows, services, summary
 from incidents.known import IncidentSummary
 from incidents.summary import IncidentView
-from incidents.timeline import drawing, event_query
-from incidents.timeline.filters import Filter, FilterForm, iso_of, moment_at, phase_words, typed_of
+from incidents.timeline import drawing, record_query
+from incidents.timeline.filters import EVERYTHING, KINDS, Filter, FilterForm, moment_at, typed_of
 from jobs import services as job_services
 from jobs.console import progress_view
 
@@ -32,6 +29,7 @@ COLUMNS = (
     "last_bundle_verified_at", "restored_at", "alerts", "events_restored", "artifacts",
 )  # fmt: skip
 ZOOM_OUT = 3
+THINGS = {EVENT: "event", ALERT: "alert", ARTIFACT: "artifact", EVERYTHING: "record"}
 
 
 @require_safe
@@ -65,13 +63,13 @@ def _cells(incident: IncidentSummary) -> tuple[object, ...]:
 def incident_page(request: HttpRequest, incident_id: str) -> HttpResponse:
     """Show what is known of one incident: timeline, alerts, artifacts, bundles, jobs and custody."""
     principal = of_request(request)
-    bundles = bundle_services.page(principal, incident_id=incident_id, limit=LISTED)
-    view = summary.incident_view(principal, incident_id, bundles=bundles, asked=request.GET.get("origin", ""))
+    view = services.view(principal, incident_id, request.GET.get("origin", ""))
     context: dict[str, Any] = {
         "incident": view,
+        "changed": facts_view.changed(*view.bundles[:2]) if len(view.bundles) > 1 else None,
         "artifacts": _artifacts(view, request.GET.get("artifacts", "")),
         "here": "incidents",
-        **_timeline(request, view),
+        **_records(request, view),
     }
     if principal.may("jobs.view_job"):
         jobs = job_services.page(principal, incident_id=incident_id, limit=LISTED)
@@ -90,85 +88,83 @@ def _artifacts(view: IncidentView, place: str) -> dict[str, Any] | None:
         return None
 
 
-def _timeline(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
-    """The drawing, its totals and the table below it, all through one filter; nothing where there is no timeline."""
+def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
+    """The facts, the drawing, its totals and the list below it; nothing where no record is indexed."""
     kept = view.kept
     if kept is None or not kept.kept:
         return {}
     form = FilterForm(request.GET)
-    wanted = form.filter()
-    gathered = event_query.gather(kept, wanted)
+    wanted, kind = form.filter(), form.kind_of_list()
+    gathered = record_query.gather(kept, wanted)
+    listed = gathered.of_kind(kind)
+    total = _total(kept, kind)
     cursor = request.GET.get("cursor", "")
-    page = event_query.events_page(kept, wanted, cursor)
+    page = record_query.records_page(kept, wanted, kind, cursor)
     return {
         "form": form,
         "wanted": wanted,
+        "kind": kind,
+        "kinds": _kinds(gathered, wanted, view, kind),
         "since": typed_of(wanted.since_us),
         "until": typed_of(wanted.until_us, end=True),
-        "gathered": gathered,
-        "hidden": kept.kept - gathered.events,
-        "phases": [_phase_row(lane, wanted, view.origin) for lane in gathered.lanes],
-        "severities": event_query.severity_rows(gathered.severities),
-        "drawing": drawing.draw(gathered, wanted, view.origin) if gathered.events > gathered.undated else None,
+        "span": [typed_of(end_us) for end_us in (kept.main_first_us, kept.main_last_us)],
+        "of_kind": listed,
+        "total": total,
+        "things": THINGS[kind],
+        "hidden": total - listed.records,
+        "lanes": [_lane_row(lane, wanted, view.origin) for lane in gathered.lanes],
+        "drawing": (drawing.draw(gathered, wanted, view.origin, kind) if gathered.records > gathered.undated else None),
         "key": drawing.legend(),
-        "from": moment_at(kept.first_us) if kept.first_us is not None else None,
-        "to": moment_at(kept.last_us) if kept.last_us is not None else None,
-        "listed": [_event_row(point) for point in page.items],
+        "facts": facts_view.of(view),
+        "attack": attack.matrix(view, wanted),
+        "listed": [record_rows.row_of(record, view) for record in page.items],
+        "columns": columns.shown((), kind),
         "next": page.next,
         "cursor": cursor,
-        **_ways_out(wanted, view, gathered),
+        **_ways_out(wanted, view, gathered, kind),
     }
 
 
-def _event_row(point: TimelinePoint) -> dict[str, Any]:
-    at = "" if point.at_us == UNDATED else _shown(moment_at(point.at_us))
+def _total(kept: KeptTimeline, kind: str) -> int:
+    """How many records of a kind are indexed."""
+    counted = kept.facts["severities"]
+    return kept.kept if kind == EVERYTHING else sum(counted.get(kind, {}).values())
+
+
+def _kinds(gathered: record_query.Gathered, wanted: Filter, view: IncidentView, kind: str) -> list[dict[str, Any]]:
+    """The lists of records, each with its number and address."""
+    return [
+        {
+            "name": name,
+            "records": gathered.of_kind(one).records,
+            "href": wanted.query(view.origin, one) + "#records",
+            "is_current": one == kind,
+        }
+        for one, name in KINDS.items()
+    ]
+
+
+def _lane_row(lane: record_query.Lane, wanted: Filter, origin: str) -> dict[str, Any]:
+    phase = {"phase": lane.phase} if lane.kind == EVENT else {}
     return {
-        "point": point,
-        "at": at,
-        "iso": iso_of(point.at_us) if at else "",
-        "recorded_time": drawing.marked(point.time),
-        "has_text_beside": not _is_same(at, point.time),
-        "phase": phase_words(point.phase),
-        "severity": SEVERITIES[point.severity],
-        "shape": drawing.shape_of(point.severity),
-        "kind": point.kind.replace("_", " "),
-    }
-
-
-def _shown(at: datetime) -> str:
-    """To the millisecond, or to the microsecond where the event has them."""
-    return at.replace(tzinfo=None).isoformat(" ", "microseconds" if at.microsecond % 1000 else "milliseconds")
-
-
-def _is_same(at: str, original: str) -> bool:
-    """Whether the original text is the shown time in the same figures, which need not stand twice."""
-    figures, in_utc, rest = original.partition("Z")
-    if not in_utc:
-        figures, in_utc, rest = original.partition("+00:00")
-    whole = figures.replace("T", " ") + ("" if "." in figures else ".")
-    return bool(in_utc) and not rest and whole.rstrip("0") == at.rstrip("0")
-
-
-def _phase_row(lane: event_query.Lane, wanted: Filter, origin: str) -> dict[str, Any]:
-    return {
-        "name": phase_words(lane.phase),
-        "href": wanted.query(origin, phase=lane.phase) + "#kill-chain",
-        "events": lane.events,
+        "name": drawing.lane_words(lane),
+        "href": wanted.query(origin, lane.kind, **phase) + "#kill-chain",
+        "records": lane.records,
         "undated": lane.undated,
-        "severities": event_query.severity_rows(lane.severities),
+        "severities": record_query.severity_rows(lane.severities),
         "first": moment_at(lane.first_us) if lane.first_us is not None else None,
         "last": moment_at(lane.last_us) if lane.last_us is not None else None,
     }
 
 
-def _ways_out(wanted: Filter, view: IncidentView, gathered: event_query.Gathered) -> dict[str, str]:
+def _ways_out(wanted: Filter, view: IncidentView, gathered: record_query.Gathered, kind: str) -> dict[str, str]:
     """Links that widen the filter: zoom out by three, all phases, everything."""
     kept = view.kept
     if kept is None or not wanted.is_set:
         return {}
-    ways = {"back_to_all": Filter().query(view.origin) + "#kill-chain"}
+    ways = {"back_to_all": Filter().query(view.origin, kind) + "#kill-chain"}
     if wanted.phase is not None:
-        ways["all_phases"] = wanted.query(view.origin, phase=None) + "#kill-chain"
+        ways["all_phases"] = wanted.query(view.origin, kind, phase=None) + "#kill-chain"
     if wanted.has_times and kept.first_us is not None and kept.last_us is not None:
         start, end = gathered.axis.start_us, max(gathered.axis.end_us, gathered.axis.start_us)
         span = max(end - start, 1_000_000)
@@ -176,5 +172,5 @@ def _ways_out(wanted: Filter, view: IncidentView, gathered: event_query.Gathered
         until = min(end + span * (ZOOM_OUT - 1) // 2, kept.last_us)
         covers = (since, until) == (kept.first_us, kept.last_us)
         times: dict[str, int | None] = {"since_us": None if covers else since, "until_us": None if covers else until}
-        ways["zoom_out"] = wanted.query(view.origin, **times) + "#kill-chain"
+        ways["zoom_out"] = wanted.query(view.origin, kind, **times) + "#kill-chain"
     return ways

@@ -15,7 +15,8 @@ from django.db.models.functions import JSONObject
 from bundles.format.model.paths import valid_incident_id
 from bundles.manifest_files import artifacts_of
 from bundles.models import Bundle, KeptTimeline
-from bundles.timelines.reading import SEVERITIES
+from bundles.timelines.reading import ALERT
+from bundles.timelines.severities import SEVERITIES
 from foundation import keyset
 from foundation.principal import Principal
 from incidents.errors import IncidentNotFoundError
@@ -91,10 +92,10 @@ class IncidentView:
     @property
     def alerts_by_severity(self) -> list[tuple[str, int]] | None:
         """Alerts by severity, the worst first; None when they were not counted."""
-        if self.origin == RESTORED:
-            counted = self.restored.alerts_by_severity if self.restored else None
+        if self.kept is not None and self.kept.kept:
+            counted = self.kept.facts["severities"].get(ALERT, {})
         else:
-            counted = (self.bundle.counts or {}).get("alerts") if self.bundle else None
+            counted = (self.bundle.counts or {}).get("alerts") if self.bundle and self.origin != RESTORED else None
         return (
             None if counted is None else [(name, counted[name]) for name in reversed(SEVERITIES) if counted.get(name)]
         )

@@ -29,7 +29,6 @@ class RestoredIncident(models.Model):
     events = models.BigIntegerField(default=0)
     alerts = models.BigIntegerField(default=0)
     artifacts = models.BigIntegerField(default=0)
-    alerts_by_severity = models.JSONField(null=True, help_text="null until a restore has counted them")
 
     class Meta:
         """Table and rights."""

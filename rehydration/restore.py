@@ -14,18 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count
 from django.db.models.functions import Now
 
 from bundles.format.model import paths
 from bundles.models import KeptTimeline
-from bundles.timelines.reading import SEVERITIES, severity_of
-from bundles.timelines.timeline_store import keep_restored
+from bundles.timelines.reading import ALERT, ARTIFACT, EVENT
+from bundles.timelines.record_index import keep_restored
 from jobs.errors import RetryableError
 from rehydration import artifacts
 from rehydration.batches import HasRecord, batches
 from rehydration.matching import CONFLICT, EQUAL, NEW
-from rehydration.models import Alert, RestoredIncident, TimelineEvent
+from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent
 from rehydration.plan import Plan, matcher_of_alerts, matcher_of_artifacts
 from rehydration.records import Contents
 
@@ -116,7 +115,7 @@ def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
             raise RetryableError("target_changed", f"The database changed while the restore ran (table {table}).")
     _complete_records(incident_id, contents, plan)
     _update_incident(plan, contents, origin, added)
-    _keep_timeline(incident_id, changed=bool(added["events"]))
+    _index_records(incident_id, changed=any(added[table] for table in ("events", "alerts", "artifacts")))
 
 
 @dataclass(frozen=True)
@@ -208,8 +207,6 @@ def _update_incident(plan: Plan, contents: Contents, origin: Origin, added: dict
     row.events += added["events"]
     row.alerts += added["alerts"]
     row.artifacts += added["artifacts"]
-    if added["alerts"] or row.alerts_by_severity is None:
-        row.alerts_by_severity = _alerts_by_severity(manifest.incident_id)
     row.save()
 
 
@@ -221,23 +218,20 @@ def _left_out(plan: Plan) -> dict[str, int]:
     return {source: count for source, count in found.items() if count}
 
 
-def _alerts_by_severity(incident_id: str) -> dict[str, int]:
-    rows = Alert.objects.filter(incident_id=incident_id).order_by().values_list("severity").annotate(Count("pk"))
-    counted: Counter[str] = Counter()
-    for severity, alerts in rows:
-        counted[SEVERITIES[severity_of(severity)]] += alerts
-    return dict(counted)
-
-
-def _keep_timeline(incident_id: str, *, changed: bool) -> None:
-    """Make the events that are here now the timeline that the incident's page draws."""
+def _index_records(incident_id: str, *, changed: bool) -> None:
+    """Index the records that are here now for the incident's page and the search."""
     known = KeptTimeline.objects.filter(incident_id=incident_id, origin=KeptTimeline.Origin.RESTORED)
     if not changed and known.exists():
         return
-    events = TimelineEvent.objects.filter(incident_id=incident_id).order_by("position", "id")
-    if changed or events.exists():
-        records = events.values_list("record", flat=True).iterator(chunk_size=2000)
-        keep_restored(incident_id, records, events.count())
+    rows = {
+        EVENT: TimelineEvent.objects.filter(incident_id=incident_id).order_by("position", "id"),
+        ALERT: Alert.objects.filter(incident_id=incident_id),
+        ARTIFACT: ArtifactRecord.objects.filter(incident_id=incident_id),
+    }
+    counts = {kind: found.count() for kind, found in rows.items()}
+    if changed or any(counts.values()):
+        lines = {kind: found.values_list("record", flat=True).iterator(chunk_size=2000) for kind, found in rows.items()}
+        keep_restored(incident_id, lines, counts)
 
 
 def _subject(gap: dict[str, str]) -> tuple[str | None, str | None]:

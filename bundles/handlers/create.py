@@ -29,7 +29,7 @@ from bundles.keys import trusted_keys
 from bundles.models import Bundle, Manifest
 from bundles.sources import collect
 from bundles.storage import bundle_files, store_identity
-from bundles.timelines import timeline_store
+from bundles.timelines import record_index
 from custody import chain
 from jobs.errors import PermanentError, RetryableError
 from jobs.queue.context import JobContext
@@ -76,7 +76,7 @@ def create(ctx: JobContext) -> JobResult:
         )
         ctx.log("info", "packed and signed", files=len(written.manifest.files), size=written.size, key_id=key.key_id)
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
-        prepared = timeline_store.prepare(evidence.members, hashes, staging / "timeline.points", ctx.check)
+        prepared = record_index.prepare(evidence.members, hashes, staging / "records.rows", ctx.check)
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)
@@ -132,7 +132,7 @@ class _PublishedBundle:
     signer: str
     staging: Path
     started: float
-    prepared: timeline_store.Prepared
+    prepared: record_index.Prepared
 
     def result(self) -> dict[str, Any]:
         """The job's result."""
@@ -176,7 +176,7 @@ class _PublishedBundle:
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
         index.add(bundle.bundle_id, manifest.files)
-        timeline_store.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
+        record_index.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
         file_matching.store_digests(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
         chain.record(

@@ -22,7 +22,7 @@ from bundles.handlers.errors import job_error
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, KeptTimeline, Verification
 from bundles.storage import bundle_files, store_identity
-from bundles.timelines import timeline_store
+from bundles.timelines import record_index
 from custody import chain
 from jobs.errors import PermanentError
 from jobs.queue.context import JobContext
@@ -108,7 +108,7 @@ def verify(ctx: JobContext) -> JobResult:
     )
 
 
-def _read_records(ctx: JobContext, path: Path) -> timeline_store.Prepared | None:
+def _read_records(ctx: JobContext, path: Path) -> record_index.Prepared | None:
     """Read the records of a verified bundle whose records were not counted yet; errors do not affect the verdict."""
     try:
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
@@ -122,18 +122,18 @@ def _read_records(ctx: JobContext, path: Path) -> timeline_store.Prepared | None
                     raise
                 continue
             members[member], hashes[member] = into / member, matched.entry.sha256
-        return timeline_store.prepare(members, hashes, staging / "timeline.points", ctx.check)
+        return record_index.prepare(members, hashes, staging / "records.rows", ctx.check)
     except (FormatError, BundleError, OSError) as error:
         ctx.log("warning", "the records could not be read for the incident's page", error=str(error))
         _clean_up(ctx)
         return None
 
 
-def _save_records(bundle: Bundle, prepared: timeline_store.Prepared) -> None:
+def _save_records(bundle: Bundle, prepared: record_index.Prepared) -> None:
     Bundle.objects.filter(bundle_id=bundle.bundle_id).update(counts=prepared.counts)
     known = KeptTimeline.objects.filter(incident_id=bundle.incident_id, origin=KeptTimeline.Origin.BUNDLE)
     if not known.exists():
-        timeline_store.keep_bundled(bundle.incident_id, bundle.bundle_id, prepared)
+        record_index.keep_bundled(bundle.incident_id, bundle.bundle_id, prepared)
 
 
 def _clean_up(ctx: JobContext) -> None:

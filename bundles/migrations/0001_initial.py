@@ -2,6 +2,9 @@
 
 import uuid
 
+import django.contrib.postgres.fields
+import django.contrib.postgres.indexes
+import django.contrib.postgres.search
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -103,15 +106,21 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("incident_id", models.TextField()),
                 ("origin", models.TextField(choices=[("bundle", "A bundle"), ("restored", "What was restored here")])),
-                ("bundle_id", models.UUIDField(help_text="the newest bundle that carries this timeline", null=True)),
-                ("sha256", models.CharField(blank=True, help_text="of timeline.json in that bundle", max_length=64)),
+                ("bundle_id", models.UUIDField(help_text="the newest bundle that carries these records", null=True)),
+                (
+                    "sha256",
+                    models.CharField(
+                        blank=True, help_text="over the digests of that bundle's data members", max_length=64
+                    ),
+                ),
                 ("read_at", models.DateTimeField()),
-                ("events", models.BigIntegerField(help_text="in the evidence")),
+                (
+                    "events",
+                    models.BigIntegerField(help_text="in the evidence; null if the bundle has no timeline", null=True),
+                ),
                 (
                     "kept",
-                    models.BigIntegerField(
-                        default=0, help_text="in the table below: all, or none of a timeline too long for it"
-                    ),
+                    models.BigIntegerField(default=0, help_text="indexed records: all, or none if there are too many"),
                 ),
                 ("dated", models.BigIntegerField(default=0, help_text="of those, with a time that can be read")),
                 (
@@ -121,15 +130,100 @@ class Migration(migrations.Migration):
                 ("last_us", models.BigIntegerField(help_text="latest time", null=True)),
                 (
                     "main_first_us",
-                    models.BigIntegerField(help_text="earliest time but for a few events far away", null=True),
+                    models.BigIntegerField(help_text="earliest time but for a few records far away", null=True),
                 ),
                 (
                     "main_last_us",
-                    models.BigIntegerField(help_text="latest time but for a few events far away", null=True),
+                    models.BigIntegerField(help_text="latest time but for a few records far away", null=True),
                 ),
+                ("facts", models.JSONField(default=dict, help_text="see bundles.timelines.facts")),
             ],
             options={
                 "db_table": "orchestrator_timelines",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="IndexedRecord",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "timeline_id", "kind", "position", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "timeline",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="records",
+                        to="bundles.kepttimeline",
+                    ),
+                ),
+                ("kind", models.TextField(help_text="event, alert or artifact")),
+                ("position", models.BigIntegerField(help_text="place among its kind in the evidence, from 0")),
+                ("at_us", models.BigIntegerField()),
+                ("time", models.TextField(blank=True)),
+                ("phase", models.TextField(blank=True)),
+                ("severity", models.SmallIntegerField()),
+                ("rated", models.TextField(blank=True)),
+                ("what", models.TextField(blank=True)),
+                ("technique", models.TextField(blank=True)),
+                ("hosts", django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
+                ("accounts", django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
+                ("source", models.TextField(blank=True)),
+                ("target", models.TextField(blank=True)),
+                ("record", models.TextField(help_text="canonical JSON, cut at a limit")),
+                ("terms", django.contrib.postgres.search.SearchVectorField()),
+            ],
+            options={
+                "db_table": "orchestrator_indexed_records",
+                "ordering": ("at_us", "kind", "position"),
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="RecordCount",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "timeline_id",
+                        "bucket",
+                        "kind",
+                        "phase",
+                        "severity",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "timeline",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="counts",
+                        to="bundles.kepttimeline",
+                    ),
+                ),
+                (
+                    "bucket",
+                    models.IntegerField(
+                        help_text="the interval, from 0; negative outside, see bundles.timelines.facts"
+                    ),
+                ),
+                ("kind", models.TextField()),
+                ("phase", models.TextField(blank=True)),
+                ("severity", models.SmallIntegerField()),
+                ("records", models.BigIntegerField()),
+                ("first_us", models.BigIntegerField()),
+                ("last_us", models.BigIntegerField()),
+            ],
+            options={
+                "db_table": "orchestrator_record_counts",
                 "default_permissions": (),
             },
         ),
@@ -143,27 +237,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "orchestrator_stores",
-                "default_permissions": (),
-            },
-        ),
-        migrations.CreateModel(
-            name="TimelinePoint",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("position", models.BigIntegerField(help_text="place in the timeline as it was served, from 0")),
-                ("at_us", models.BigIntegerField()),
-                ("time", models.TextField(blank=True)),
-                ("phase", models.TextField(blank=True)),
-                ("severity", models.SmallIntegerField()),
-                ("kind", models.TextField(blank=True)),
-                ("technique", models.TextField(blank=True)),
-                ("source", models.TextField(blank=True)),
-                ("target", models.TextField(blank=True)),
-                ("words", models.TextField(blank=True)),
-            ],
-            options={
-                "db_table": "orchestrator_timeline_points",
-                "ordering": ("at_us", "position"),
                 "default_permissions": (),
             },
         ),
@@ -293,16 +366,6 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("incident_id", "origin"), name="timeline_of_incident"),
         ),
         migrations.AddField(
-            model_name="timelinepoint",
-            name="timeline",
-            field=models.ForeignKey(
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="points",
-                to="bundles.kepttimeline",
-            ),
-        ),
-        migrations.AddField(
             model_name="verification",
             name="bundle",
             field=models.ForeignKey(
@@ -324,8 +387,12 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["sha256"], name="bundled_artifact_by_digest"),
         ),
         migrations.AddIndex(
-            model_name="timelinepoint",
-            index=models.Index(fields=["timeline", "at_us", "position"], name="timeline_point_order"),
+            model_name="indexedrecord",
+            index=models.Index(fields=["timeline", "at_us", "kind", "position"], name="record_order"),
+        ),
+        migrations.AddIndex(
+            model_name="indexedrecord",
+            index=django.contrib.postgres.indexes.GinIndex(fields=["terms"], name="record_terms"),
         ),
         migrations.AddIndex(
             model_name="verification",

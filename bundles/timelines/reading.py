@@ -1,17 +1,21 @@
-"""Reads the phase, severity, time and description of an event.
+"""Reads what the console shows and searches of a record: an event, an alert or an artifact.
 
-Everything comes from the event's own fields. An event without a known phase or severity stays unassigned or unrated;
-nothing is guessed from other fields, and no event is left out.
+Everything comes from the record's own fields. A record without a known phase or severity stays unassigned or unrated;
+nothing is guessed from other fields, and no record is left out.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from bundles.format.model.canonical import canonical_json
+from bundles.timelines import severities, terms
 from bundles.timelines.times import UNDATED, read
+
+EVENT, ALERT, ARTIFACT = "event", "alert", "artifact"
 
 # MITRE ATT&CK's tactics in order, with the steps of the Lockheed Martin kill chain that ATT&CK does not have inserted.
 PHASES = (
@@ -32,80 +36,151 @@ PHASE_FIELDS = (
     "tactic", "killchain_phase", "kill_chain_phase", "mitre_tactic", "phase", "tactics", "kill_chain_phases",
 )  # fmt: skip
 
-UNRATED, INFO, LOW, MEDIUM, HIGH, CRITICAL = range(6)
-SEVERITIES = ("unrated", "info", "low", "medium", "high", "critical")
-OTHER_SEVERITY_NAMES = {"informational": INFO, "information": INFO, "moderate": MEDIUM}
-
 # If an event has several of these, the first with a time zone counts, else the first that can be read. The time at
 # which a collector received it (`@timestamp`) is used last.
 TIME_FIELDS = ("UtcTime", "datetime", "timestamp", "eventTime", "EventTime", "@timestamp")
 IN_UTC_BY_NAME = "UtcTime"
+COLLECTED_FIELDS = ("collected_at", *TIME_FIELDS)  # of an artifact
+
+# The fields that name a machine or an account, in a record or in a part of it that keeps the source's own fields.
+PARTS = (
+    "raw_data", "metadata", "EventData", "System", "Event", "event_data", "winlog", "host", "user", "agent", "source",
+    "destination", "process", "_source", "data",
+)  # fmt: skip
+HOST_FIELDS = frozenset({
+    "host", "hostname", "host_name", "computer", "computer_name", "computername", "source_host", "target_host",
+    "workstationname", "agent_name", "device_name", "devicename", "endpoint", "fqdn", "destinationhostname",
+    "sourcehostname",
+})  # fmt: skip
+NAME_IN_PART = {"host": "host", "agent": "host", "user": "user"}  # as in {"host": {"name": "DC01"}}
+ACCOUNT_FIELDS = frozenset({
+    "user", "username", "user_name", "account", "account_name", "accountname", "targetusername", "subjectusername",
+    "src_user", "dst_user", "sourceuser", "destinationuser", "samaccountname", "userprincipalname", "upn", "actor",
+})  # fmt: skip
+NOBODY = frozenset({"", "-", "n/a", "none", "null", "unknown", "(null)", "*", "any"})
+MOST_NAMES = 8  # hosts or accounts of one record
+DEEPEST_PART = 3
 
 LISTED_CHARS = 200
-WORDS_CHARS = 1800
+RECORD_CHARS = 32_768
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One event for the drawing and the table; texts are shortened, the full event is in the evidence.
+    """One record for the drawing, the lists and the search; texts are shortened, the full record is in the evidence.
 
     Attributes:
         at_us: microseconds since 1970 in UTC; `UNDATED` if its time cannot be read.
-        time: the time as written in the event; if several times differ, all with their names, the used one first.
+        time: the time as written in the record; if several times differ, all with their names, the used one first.
         phase: one of `PHASES`, or `UNASSIGNED`.
         severity: 0 (unrated) to 5 (critical).
-        kind: the type of alert, or the title.
+        rated: the severity as the source writes it.
+        what: the title, the type of alert, or the name of the artifact.
         technique: ATT&CK technique, id and name.
+        hosts: the machines that it names, in lower case, without addresses.
+        accounts: the accounts that it names, in lower case.
         source: the source host or address.
         target: the target host or address.
-        words: search text in lower case: the fields above, and the file and channel of the event.
+        record: its canonical JSON, cut at `RECORD_CHARS`.
+        terms: its words as a `tsvector`.
     """
 
     at_us: int
     time: str
     phase: str
     severity: int
-    kind: str
+    rated: str
+    what: str
     technique: str
+    hosts: list[str]
+    accounts: list[str]
     source: str
     target: str
-    words: str
+    record: str
+    terms: str
 
 
-def point_of(event: dict[str, Any]) -> Point:
-    """Read one event."""
-    metadata = event.get("metadata")
+def point_of(record: dict[str, Any], line: str, kind: str = EVENT) -> Point:
+    """Read one record.
+
+    Args:
+        record: the record.
+        line: its canonical JSON.
+        kind: `EVENT`, `ALERT` or `ARTIFACT`.
+    """
+    metadata = record.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
-    kind = listed(event.get("alert_type") or event.get("title") or event.get("type"))
-    technique = _technique(event, metadata)
-    source, target = listed(event.get("source")), listed(event.get("target"))
-    stated = _stated_phase(event, metadata)
-    at_us, time = time_of(event)
-    words = (kind, technique, source, target, event.get("title"), stated, metadata.get("file"), metadata.get("channel"))
+    named = ("name", "title") if kind == ARTIFACT else ("title", "alert_type", "type", "name", "description")
+    if kind == EVENT:
+        named = ("alert_type", *named)
+    at_us, time = time_of(record, COLLECTED_FIELDS if kind == ARTIFACT else TIME_FIELDS)
+    rated = severities.read(record)
+    hosts, accounts = names_in(record)
     return Point(
         at_us=at_us,
         time=time,
-        phase=_phase(stated),
-        severity=severity_of(event.get("severity")),
-        kind=kind,
-        technique=technique,
-        source=source,
-        target=target,
-        words=" ".join(listed(word) for word in words if word).lower()[:WORDS_CHARS],
+        phase=_phase(_stated_phase(record, metadata)),
+        severity=rated.rank,
+        rated=rated.text,
+        what=listed(next((record[name] for name in named if record.get(name)), None)),
+        technique=_technique(record, metadata),
+        hosts=hosts,
+        accounts=accounts,
+        source=listed(record.get("source_host" if kind == ARTIFACT else "source")),
+        target=listed(record.get("target")),
+        record=line[:RECORD_CHARS],
+        terms=terms.terms_of(record),
     )
 
 
-def severity_of(value: Any) -> int:
-    """The severity named in a record; `UNRATED` if it is not known."""
-    if not isinstance(value, str):
-        return UNRATED
-    word = value.strip().lower()
-    return SEVERITIES.index(word) if word in SEVERITIES else OTHER_SEVERITY_NAMES.get(word, UNRATED)
+def names_in(record: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The hosts and the accounts that a record names in fields known to hold them, in lower case, at most eight each.
+
+    An address is not a host, and the name of a machine's own account (`HOST$`) stays an account.
+    """
+    hosts: dict[str, None] = {}
+    accounts: dict[str, None] = {}
+    for end in (record.get("source"), record.get("target")):
+        if isinstance(end, str):
+            _add(hosts, end, is_host=True)
+    pending: list[tuple[str, dict[str, Any], int]] = [("", record, 0)]
+    while pending:
+        part_name, part, depth = pending.pop()
+        for name, value in part.items():
+            lower = name.lower()
+            if isinstance(value, dict):
+                if name in PARTS and depth < DEEPEST_PART:
+                    pending.append((lower, value, depth + 1))
+            elif isinstance(value, str):
+                if lower == "name":
+                    lower = NAME_IN_PART.get(part_name, "")
+                if lower in HOST_FIELDS:
+                    _add(hosts, value, is_host=True)
+                elif lower in ACCOUNT_FIELDS:
+                    _add(accounts, value)
+    return list(hosts)[:MOST_NAMES], list(accounts)[:MOST_NAMES]
 
 
-def time_of(event: dict[str, Any]) -> tuple[int, str]:
-    """The `at_us` and `time` of the event's `Point`."""
-    fields = [_TimeField(name, event[name]) for name in TIME_FIELDS if name in event]
+def _add(names: dict[str, None], value: str, *, is_host: bool = False) -> None:
+    name = listed(value.strip()).lower()
+    if name not in NOBODY and not (is_host and is_address(name)):
+        names[name] = None
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IPv4 or IPv6 address."""
+    if not text or not (text[0].isdigit() or ":" in text):
+        return False
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> tuple[int, str]:
+    """The `at_us` and `time` of the record's `Point`, from the fields of these names."""
+    fields = [_TimeField(name, record[name]) for name in names if name in record]
     fields = [one for one in fields if not one.is_empty] or fields[:1]
     if not fields:
         return UNDATED, ""

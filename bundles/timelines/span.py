@@ -1,24 +1,24 @@
-"""The span of a timeline's drawing, without a few distant events that would compress the rest.
+"""The span of an incident's drawing, without a few distant records that would compress the rest.
 
-One event dated 1601 or 9999 would compress all others into a single mark. If at least three quarters of the events form
-a group, each less than a year from the next, and all would fall into one mark, the span is that of the group. Otherwise
-it is the whole time.
+One event dated 1601 or 9999 would compress all others into a single bucket. If at least three quarters of the records
+form a group, each less than a year from the next, and all would fall into one bucket, the span is that of the group.
+Otherwise it is the whole time.
 """
 
 from __future__ import annotations
 
 from django.db import connection
 
-MARKS = 34  # side by side in a lane
+MARKS = 34  # buckets side by side: each wide enough for a finger
 YEAR_US = 365 * 86_400 * 10**6
 
 _LARGEST_GROUP = """
 SELECT count(*) AS events, min(at_us), max(at_us)
 FROM (
-    SELECT at_us, count(*) FILTER (WHERE is_far) OVER (ORDER BY at_us, position) AS group_number
+    SELECT at_us, count(*) FILTER (WHERE is_far) OVER (ORDER BY at_us, kind, position) AS group_number
     FROM (
-        SELECT at_us, position, at_us - lag(at_us) OVER (ORDER BY at_us, position) > %(year)s AS is_far
-        FROM orchestrator_timeline_points
+        SELECT at_us, kind, position, at_us - lag(at_us) OVER (ORDER BY at_us, kind, position) > %(year)s AS is_far
+        FROM orchestrator_indexed_records
         WHERE timeline_id = %(timeline)s AND at_us BETWEEN %(first)s AND %(last)s
     ) AS with_distance
 ) AS grouped

@@ -1,7 +1,9 @@
-"""The kill chain as shapes on a plane: numbers in, coordinates and sentences out; the template writes the SVG.
+"""An incident's records as histograms on one axis of time: numbers in, coordinates and sentences out.
 
-One lane a phase, time from left to right. A mark's shape is the worst severity of its events and its area their number;
-no mark relies on colour alone, and each is a link with a description.
+One lane for each phase of events, one for alerts, one for artifacts. A bar is the records of a lane in a bucket of
+time, stacked by severity with the worst at the bottom. Each severity has its own filling and its own place in the
+stack, and a bar with a critical record carries a diamond, so nothing relies on colour. Each bar is a link with a
+description; the template writes the SVG.
 """
 
 from __future__ import annotations
@@ -11,43 +13,60 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
-
-from bundles.timelines.reading import MEDIUM, SEVERITIES
+from bundles.timelines.reading import ALERT, ARTIFACT, EVENT
+from bundles.timelines.severities import CRITICAL, MEDIUM, SEVERITIES
 from bundles.timelines.span import MARKS
-from incidents.timeline.event_query import Axis, Cluster, Gathered, bucket_range, severity_rows
-from incidents.timeline.filters import NO_PHASE, Filter, iso_of, moment_at, phase_words
+from incidents.timeline.filters import Filter, moment_at, phase_words
+from incidents.timeline.record_query import Axis, Cluster, Gathered, Lane, bucket_range, severity_rows
 
-LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1004, 24, 36
+LEFT, RIGHT, TOP, LANE_HEIGHT = 168, 1004, 44, 46
 BUCKET_WIDTH = (RIGHT - LEFT) / MARKS
-SMALLEST, LARGEST = 4.6, 12.5
+BAR_WIDTH = BUCKET_WIDTH - 4
+SMALLEST, LARGEST, THINNEST = 5, 32, 3
 TICKS = 5
 EDGE_HEIGHT = 26
-SHAPES = {
-    "critical": '<path class="mark critical" d="M{x} {top}l{d} {d}l-{d} {d}l-{d} -{d}z"/>',
-    "high": '<rect class="mark" x="{left}" y="{up}" width="{w}" height="{w}" rx="1.5"/>',
-    "medium": '<circle class="mark" cx="{x}" cy="{y}" r="{r}"/>',
-    "low": '<circle class="mark hollow" cx="{x}" cy="{y}" r="{r}"/>',
-}
+KINDS = {EVENT: "event", ALERT: "alert", ARTIFACT: "artifact"}
+LANE_NAMES = {ALERT: "all alerts", ARTIFACT: "artifacts"}
 
 
-MARK = (
-    '<a href="{href}" aria-label="{label}"><title>{label}</title>'
-    '<rect class="hit" x="{hit_x}" y="{hit_y}" width="24" height="24"/>{shape}</a>'
-)
+@dataclass(frozen=True)
+class Segment:
+    """The part of a bar that stands for one severity."""
+
+    severity: str
+    y: str
+    height: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The records of one lane in one bucket: a link with a description, its parts from the bottom up.
+
+    Attributes:
+        x: left edge.
+        hit_x: left edge of the area that can be clicked; it is as wide as a bucket and as high as a lane.
+        diamond: the points of the diamond on top; empty without a critical record.
+    """
+
+    href: str
+    label: str
+    x: str
+    hit_x: str
+    hit_y: int
+    segments: list[Segment]
+    diamond: str
 
 
 @dataclass(frozen=True)
 class LaneShape:
-    """One lane: its line, its name and count, the address that shows it alone, its marks."""
+    """One lane: its base line, its name and count, the address that shows it alone, its bars."""
 
     y: int
     text_y: int
     name: str
-    events: int
+    words: str
     href: str
-    marks: list[SafeString]
+    bars: list[Bar]
 
 
 @dataclass(frozen=True)
@@ -61,7 +80,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Edge:
-    """What lies beside the axis, said at its end; the link shows those events alone."""
+    """What lies beside the axis, written at its end; the link shows those records alone."""
 
     x: int
     anchor: str
@@ -71,7 +90,10 @@ class Edge:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The whole picture, `width` by `height` in its own units."""
+    """The whole picture, `width` by `height` in its own units; `bar` and `bucket` are widths.
+
+    `start` and `end` are the times at `left` and `right`; `zoom` is the address to which `from` and `to` are added.
+    """
 
     width: int
     height: int
@@ -83,36 +105,59 @@ class Drawing:
     ticks: list[Tick]
     edges: list[Edge]
     edges_y: int
+    start_us: int
+    end_us: int
+    zoom: str
+    bar: str = f"{BAR_WIDTH:.1f}"
+    bucket: str = f"{BUCKET_WIDTH:.1f}"
+    lane_height: int = LANE_HEIGHT
+    marks: int = MARKS
 
 
-def draw(gathered: Gathered, wanted: Filter, origin: str) -> Drawing:
-    """Lay out what was gathered; links keep the filter and the origin of the events."""
-    most = max((cluster.events for lane in gathered.lanes for cluster in lane.clusters), default=1)
-    links = _Links(gathered, wanted, wanted.query(origin, phase=None, since_us=None, until_us=None))
-    edges = list(_edges(gathered, wanted, origin))
+def draw(gathered: Gathered, wanted: Filter, origin: str, kind: str) -> Drawing:
+    """Lay out what was gathered; links keep the filter, the origin and the kind that is listed."""
+    axis = gathered.axis
+    most = max((cluster.records for lane in gathered.lanes for cluster in lane.clusters), default=1)
+    edges = list(_edges(gathered, wanted, origin, kind))
     lanes = []
     for place, lane in enumerate(gathered.lanes):
         y = TOP + place * LANE_HEIGHT
-        marks = [_mark(cluster, y, most, links.to(cluster)) for cluster in lane.clusters]
-        href = wanted.query(origin, phase=lane.phase) + "#kill-chain"
-        lanes.append(LaneShape(y, y + 4, phase_words(lane.phase), lane.events, href, marks))
-    height = TOP + len(lanes) * LANE_HEIGHT
-    axis, drawn = gathered.axis, gathered.events - gathered.undated - gathered.beside
-    label = f"Kill chain, {drawn:,} events in {len(lanes)} phases, {_day(axis.start_us)} to {_day(axis.end_us)}"
+        bars = [
+            _bar(lane, cluster, y, most, _address(lane, cluster, axis, wanted, origin)) for cluster in lane.clusters
+        ]
+        lanes.append(
+            LaneShape(y, y - 12, lane_words(lane), records_words(lane), _lane_address(lane, wanted, origin), bars)
+        )
+    height = TOP + len(lanes) * LANE_HEIGHT - LANE_HEIGHT + 18
+    drawn = gathered.records - gathered.undated - gathered.beside
+    label = f"Kill chain, {drawn:,} records in {len(lanes)} lanes, {_day(axis.start_us)} to {_day(axis.end_us)}"
     edges_y = height + (EDGE_HEIGHT if edges else 0)
-    ticks = list(_ticks(axis))
-    return Drawing(RIGHT + 16, edges_y + 10, LEFT, RIGHT, height, label, lanes, ticks, edges, edges_y)
+    zoom = wanted.query(origin, kind, since_us=None, until_us=None)
+    return Drawing(
+        RIGHT + 16, edges_y + 10, LEFT, RIGHT, height, label, lanes, list(_ticks(axis)), edges, edges_y, axis.start_us,
+        axis.end_us, zoom,
+    )  # fmt: skip
 
 
-def sentence(cluster: Cluster) -> str:
-    """What a cluster stands for, in words."""
-    events = f"{cluster.events:,} event{'' if cluster.events == 1 else 's'}"
+def lane_words(lane: Lane) -> str:
+    """The name of a lane."""
+    return phase_words(lane.phase) if lane.kind == EVENT else LANE_NAMES[lane.kind]
+
+
+def records_words(lane: Lane | Cluster, kind: str = "") -> str:
+    """How many records, with their kind."""
+    name = KINDS[lane.kind if isinstance(lane, Lane) else kind]
+    return f"{lane.records:,} {name}{'' if lane.records == 1 else 's'}"
+
+
+def sentence(lane: Lane, cluster: Cluster) -> str:
+    """What a bar stands for, in words."""
     when = _minute(moment_at(cluster.first_us))
     if (until := _minute(moment_at(cluster.last_us))) != when:
         when = f"{when} to {until}"
     rated = ", ".join(f"{count:,} {name}" for name, count in severity_rows(cluster.severities))
-    kind = marked(cluster.kind.replace("_", " "))
-    return f"{events}, {phase_words(cluster.phase)}, {when} UTC: {rated}" + (f"; mostly {kind}" if kind else "")
+    phase = f"{phase_words(lane.phase)}, " if lane.kind == EVENT else ""
+    return f"{records_words(cluster, lane.kind)}, {phase}{when} UTC" + (f": {rated}" if lane.kind != ARTIFACT else "")
 
 
 def marked(text: str) -> str:
@@ -122,50 +167,66 @@ def marked(text: str) -> str:
     return "".join(one if one.isprintable() else f"⟨U+{ord(one):04X}⟩" for one in text)
 
 
-def _mark(cluster: Cluster, y: int, most: int, href: str) -> SafeString:
-    """A cluster as a link: its shape, and around it a target that is large enough for a finger."""
-    x = LEFT + (cluster.bucket + 0.5) * BUCKET_WIDTH
-    radius = SMALLEST + (LARGEST - SMALLEST) * math.sqrt((cluster.events - 1) / max(1, most - 1))
-    shape = format_html(SHAPES[shape_of(cluster.worst)], **_measures(x, y, radius))
-    return format_html(MARK, href=href, label=sentence(cluster), hit_x=f"{x - 12:.1f}", hit_y=y - 12, shape=shape)
+def shape_of(severity: int) -> str:
+    """The shape that stands for a severity in lists and in the key."""
+    return SEVERITIES[severity] if severity >= MEDIUM else "low"
 
 
-def _measures(x: float, y: int, radius: float) -> dict[str, str]:
-    """Every number that a shape may need."""
-    square, diamond = radius * 0.9, radius * 1.2
-    numbers = {"x": x, "y": y, "r": radius, "d": diamond, "top": y - diamond, "w": 2 * square}
-    numbers |= {"left": x - square, "up": y - square}
-    return {name: f"{number:.1f}" for name, number in numbers.items()}
+def legend() -> list[tuple[str, str]]:
+    """Shape and words of the key."""
+    return [("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low, info, unrated")]
 
 
-@dataclass(frozen=True)
-class _Links:
-    """Where marks lead: the filter and origin stay, phase and time become the cluster's."""
-
-    gathered: Gathered
-    wanted: Filter
-    stays: str
-
-    def to(self, cluster: Cluster) -> str:
-        """Zoom to the cluster's stretch of the axis; to its own events' times where that would show the same again."""
-        start, end = bucket_range(self.gathered, cluster.bucket)
-        if (start, end) == (self.wanted.since_us, self.wanted.until_us) or end - start < MARKS:
-            start, end = cluster.first_us, cluster.last_us
-        target = "events" if cluster.first_us == cluster.last_us else "kill-chain"
-        joint = "&" if self.stays != "?" else ""
-        phase = cluster.phase or NO_PHASE
-        return f"{self.stays}{joint}phase={phase}&since={iso_of(start)}&until={iso_of(end)}#{target}"
+def _bar(lane: Lane, cluster: Cluster, y: int, most: int, href: str) -> Bar:
+    """A cluster as a bar; its height grows with the square root of its number, so that a single record is visible."""
+    height = SMALLEST + (LARGEST - SMALLEST) * math.sqrt((cluster.records - 1) / max(1, most - 1))
+    left = LEFT + cluster.bucket * BUCKET_WIDTH
+    segments, top = _segments(cluster, y, height)
+    diamond = ""
+    if cluster.worst == CRITICAL:
+        middle = left + BUCKET_WIDTH / 2
+        diamond = f"M{middle:.1f} {top - 9:.1f}l4 4l-4 4l-4 -4z"
+    label = sentence(lane, cluster)
+    return Bar(href, label, f"{left + 2:.1f}", f"{left:.1f}", y - LANE_HEIGHT + 4, segments, diamond)
 
 
-def _edges(gathered: Gathered, wanted: Filter, origin: str) -> Iterator[Edge]:
+def _segments(cluster: Cluster, y: int, height: float) -> tuple[list[Segment], float]:
+    """The parts of a bar, the worst at the bottom, each at least `THINNEST` high; and where its top is."""
+    heights = {
+        severity: max(THINNEST, height * records / cluster.records) for severity, records in cluster.severities.items()
+    }
+    segments = []
+    bottom = float(y)
+    for severity in sorted(heights, reverse=True):
+        bottom -= heights[severity]
+        segments.append(Segment(SEVERITIES[severity], f"{bottom:.1f}", f"{heights[severity]:.1f}"))
+    return segments, bottom
+
+
+def _address(lane: Lane, cluster: Cluster, axis: Axis, wanted: Filter, origin: str) -> str:
+    """The filter of a bar's records: its bucket's time, or their own times where that would show the same again."""
+    start, end = bucket_range(axis, cluster.bucket)
+    if (start, end) == (wanted.since_us, wanted.until_us) or end - start < MARKS:
+        start, end = cluster.first_us, cluster.last_us
+    target = "records" if cluster.first_us == cluster.last_us else "kill-chain"
+    phase = {"phase": lane.phase} if lane.kind == EVENT else {}
+    return wanted.query(origin, lane.kind, since_us=start, until_us=end, **phase) + f"#{target}"
+
+
+def _lane_address(lane: Lane, wanted: Filter, origin: str) -> str:
+    phase = {"phase": lane.phase} if lane.kind == EVENT else {}
+    return wanted.query(origin, lane.kind, **phase) + "#kill-chain"
+
+
+def _edges(gathered: Gathered, wanted: Filter, origin: str, kind: str) -> Iterator[Edge]:
     for clusters, is_earlier in ((gathered.earlier, True), (gathered.later, False)):
         if not clusters:
             continue
         first, last = min(one.first_us for one in clusters), max(one.last_us for one in clusters)
-        events = sum(one.events for one in clusters)
+        records = sum(one.records for one in clusters)
         days = _day(first) if _day(first) == _day(last) else f"{_day(first)} to {_day(last)}"
-        text = f"{events:,} event{'' if events == 1 else 's'} {'earlier' if is_earlier else 'later'}, {days}"
-        href = wanted.query(origin, since_us=first, until_us=last) + "#kill-chain"
+        text = f"{records:,} record{'' if records == 1 else 's'} {'earlier' if is_earlier else 'later'}, {days}"
+        href = wanted.query(origin, kind, since_us=first, until_us=last) + "#kill-chain"
         yield Edge(LEFT, "start", f"← {text}", href) if is_earlier else Edge(RIGHT, "end", f"{text} →", href)
 
 
@@ -184,14 +245,9 @@ def _ticks(axis: Axis) -> Iterator[Tick]:
 
 
 def _exact(at: datetime, unit: str) -> str:
-    """Short enough for five side by side; a single moment is written in full."""
-    day = f"{at.day} {at:%b} {at.year:04}"
-    forms = {
-        "day": day,
-        "minute": f"{day} {at:%H:%M}",
-        "second": f"{day} {at:%H:%M:%S}",
-        "microsecond": f"{at:%H:%M:%S.%f}",
-    }
+    """ISO form, short enough for five side by side; a single moment is written in full."""
+    day = at.date().isoformat()
+    forms = {"day": day, "minute": f"{day} {at:%H:%M}", "second": f"{at:%H:%M:%S}", "microsecond": f"{at:%H:%M:%S.%f}"}
     return forms.get(unit, f"{day} {at:%H:%M:%S.%f}")
 
 
@@ -201,13 +257,3 @@ def _day(at_us: int) -> str:
 
 def _minute(at: datetime) -> str:
     return _exact(at, "minute")
-
-
-def shape_of(severity: int) -> str:
-    """The shape that stands for a severity."""
-    return SEVERITIES[severity] if severity >= MEDIUM else "low"
-
-
-def legend() -> list[tuple[str, str]]:
-    """Shape and words of the key."""
-    return [("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low, info, unrated")]

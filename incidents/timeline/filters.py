@@ -1,4 +1,4 @@
-"""The timeline filter: phase, severity, time and text, from the query string."""
+"""The filter of an incident's records: kind, phase, severity, technique, host, account, time and text."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from urllib.parse import urlencode
 from django import forms
 from django.db.models import Q
 
-from bundles.timelines.reading import CRITICAL, HIGH, LOW, MEDIUM, PHASES, SEVERITIES, UNASSIGNED
+from bundles.timelines.reading import ALERT, ARTIFACT, EVENT, PHASES, UNASSIGNED
+from bundles.timelines.severities import CRITICAL, HIGH, LOW, MEDIUM, SEVERITIES
+from bundles.timelines.terms import exact_query_of, query_of
 from bundles.timelines.times import EPOCH, UNDATED, read
 from foundation.instant import rfc3339
 
 NO_PHASE = "unassigned"
+EVERYTHING = "all"
+KINDS = {EVENT: "Events", ALERT: "Alerts", ARTIFACT: "Artifacts", EVERYTHING: "All in one list"}
 SEVERITY_CHOICES = (
     ("", "Any"),
     ("high+", "High or worse"),
@@ -23,6 +27,7 @@ SEVERITY_CHOICES = (
     *((name, name.capitalize()) for name in reversed(SEVERITIES)),
 )
 AT_LEAST = {"high+": HIGH, "medium+": MEDIUM, "low+": LOW}
+NAME_CHARS = 200
 
 
 def phase_words(phase: str) -> str:
@@ -37,13 +42,19 @@ class Filter:
     Attributes:
         phase: one of `PHASES`, `UNASSIGNED` for what has none, None for all.
         severity: one of `SEVERITY_CHOICES`.
+        technique: the id of an ATT&CK technique, such as `T1021.002`.
+        host: a host that the record names.
+        account: an account that the record names.
         since_us: from this microsecond on, itself included.
         until_us: up to this microsecond, itself included.
-        text: to be found among an event's words, whatever its case.
+        text: words that the record contains; see `bundles.timelines.terms.query_of`.
     """
 
     phase: str | None = None
     severity: str = ""
+    technique: str = ""
+    host: str = ""
+    account: str = ""
     since_us: int | None = None
     until_us: int | None = None
     text: str = ""
@@ -55,8 +66,13 @@ class Filter:
 
     @property
     def has_times(self) -> bool:
-        """Whether time is narrowed, so that events without a time are left out."""
+        """Whether time is narrowed, so that records without a time are left out."""
         return self.since_us is not None or self.until_us is not None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the stored counts can answer it: only phase, severity and time are narrowed."""
+        return not (self.technique or self.host or self.account or self.text)
 
     @property
     def severities(self) -> tuple[int, int] | None:
@@ -68,30 +84,55 @@ class Filter:
         return SEVERITIES.index(self.severity), SEVERITIES.index(self.severity)
 
     def condition(self) -> Q:
-        """The same for the database."""
+        """The filter for indexed records.
+
+        Host and account also ask for their words, which the full-text index answers.
+        """
+        wanted = self.untimed() & self.timed()
+        if self.technique:
+            wanted &= Q(technique=self.technique) | Q(technique__startswith=f"{self.technique} ")
+        for column, name in (("hosts", self.host), ("accounts", self.account)):
+            if name:
+                wanted &= Q(**{f"{column}__contains": [name.lower()]})
+                if words := exact_query_of(name):
+                    wanted &= Q(terms__has_words=words)
+        if self.text:
+            words = query_of(self.text)
+            wanted &= Q(terms__has_words=words) if words else Q(pk__in=[])
+        return wanted
+
+    def untimed(self) -> Q:
+        """Phase and severity, which the stored counts have as well."""
         wanted = Q()
         if self.phase is not None:
             wanted &= Q(phase=self.phase)
         if self.severities is not None:
             wanted &= Q(severity__range=self.severities)
+        return wanted
+
+    def timed(self) -> Q:
+        """The time alone; records without a time are left out when it is narrowed."""
+        wanted = Q()
         if self.since_us is not None:
             wanted &= Q(at_us__gte=self.since_us)
         if self.has_times:
             wanted &= Q(at_us__lte=UNDATED - 1 if self.until_us is None else self.until_us)
-        if self.text:
-            wanted &= Q(words__contains=self.text.lower())
         return wanted
 
-    def query(self, origin: str = "", **changes: Any) -> str:
-        """The address's query for this filter with some of it changed; empty when nothing is asked."""
+    def query(self, origin: str = "", kind: str = "", **changes: Any) -> str:
+        """The address's query for this filter with some of it changed; `?` when nothing is asked."""
         other = replace(self, **changes)
         parameters = {
             "origin": origin,
+            "kind": "" if kind == EVENT else kind,
+            "text": other.text,
             "phase": "" if other.phase is None else other.phase or NO_PHASE,
             "severity": other.severity,
-            "since": iso_of(other.since_us),
-            "until": iso_of(other.until_us),
-            "text": other.text,
+            "technique": other.technique,
+            "host": other.host,
+            "account": other.account,
+            "from": iso_of(other.since_us),
+            "to": iso_of(other.until_us),
         }
         return "?" + urlencode({name: value for name, value in parameters.items() if value})
 
@@ -99,29 +140,34 @@ class Filter:
 class FilterForm(forms.Form):
     """The filter as a form; an invalid value gets an error and does not filter."""
 
+    kind = forms.ChoiceField(required=False, choices=list(KINDS.items()))
+    text = forms.CharField(required=False, max_length=NAME_CHARS)
     phase = forms.ChoiceField(
         required=False,
         choices=[("", "All"), *((name, phase_words(name).capitalize()) for name in PHASES), (NO_PHASE, "Unassigned")],
     )
     severity = forms.ChoiceField(required=False, choices=SEVERITY_CHOICES)
-    since = forms.CharField(required=False, max_length=40)
-    until = forms.CharField(required=False, max_length=40)
-    text = forms.CharField(required=False, max_length=200)
+    technique = forms.RegexField(r"^[Tt]\d{4}(\.\d{3})?$", required=False)
+    host = forms.CharField(required=False, max_length=NAME_CHARS)
+    account = forms.CharField(required=False, max_length=NAME_CHARS)
 
-    def clean_since(self) -> int | None:
-        """The first microsecond."""
-        return _microseconds(self.cleaned_data["since"])
-
-    def clean_until(self) -> int | None:
-        """The last microsecond."""
-        return _microseconds(self.cleaned_data["until"], end=True)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Add the two fields whose names are words of Python."""
+        super().__init__(*args, **kwargs)
+        self.fields["from"] = forms.CharField(required=False, max_length=40)
+        self.fields["to"] = forms.CharField(required=False, max_length=40)
 
     def clean(self) -> dict[str, Any]:
-        """Refuse a time that ends before it begins."""
+        """Read the times; refuse a time that ends before it begins."""
         found: dict[str, Any] = super().clean() or {}
-        since, until = found.get("since"), found.get("until")
+        for name, end in (("from", False), ("to", True)):
+            try:
+                found[name] = _microseconds(found.get(name) or "", end=end)
+            except forms.ValidationError as error:
+                self.add_error(name, error)
+        since, until = found.get("from"), found.get("to")
         if since is not None and until is not None and since > until:
-            self.add_error("until", "This is before the start.")
+            self.add_error("to", "This is before the start.")
         return found
 
     def filter(self) -> Filter:
@@ -132,10 +178,18 @@ class FilterForm(forms.Form):
         return Filter(
             phase=UNASSIGNED if phase == NO_PHASE else phase,
             severity=given.get("severity", ""),
-            since_us=given.get("since"),
-            until_us=given.get("until"),
+            technique=given.get("technique", "").upper(),
+            host=given.get("host", "").strip(),
+            account=given.get("account", "").strip(),
+            since_us=given.get("from"),
+            until_us=given.get("to"),
             text=given.get("text", "").strip(),
         )
+
+    def kind_of_list(self) -> str:
+        """Which kind of record is listed; events unless another was asked for."""
+        self.is_valid()
+        return self.cleaned_data.get("kind") or EVENT
 
 
 def _microseconds(text: str, *, end: bool = False) -> int | None:

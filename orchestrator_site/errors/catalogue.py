@@ -184,6 +184,13 @@ ENTRIES = (
         "Check the id. An incident is known here once it is bundled or restored.",
     ),
     _request(
+        "record_not_found",
+        404,
+        "No such record",
+        "the incident has no event, alert or artifact at this position, or its records are not indexed",
+        "Open the record from the incident's page, which lists its records.",
+    ),
+    _request(
         "file_not_found",
         404,
         "No such file in the bundle",

@@ -25,7 +25,6 @@ class Migration(migrations.Migration):
                 ("events", models.BigIntegerField(default=0)),
                 ("alerts", models.BigIntegerField(default=0)),
                 ("artifacts", models.BigIntegerField(default=0)),
-                ("alerts_by_severity", models.JSONField(help_text="null until a restore has counted them", null=True)),
             ],
             options={
                 "db_table": "orchestrator_restored_incidents",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bundles.timelines.reading import SEVERITIES, point_of, severity_of
+from bundles.format.model.canonical import canonical_json
+from bundles.timelines.reading import point_of
 from tests.support.timeline_rows import event
 
 
@@ -27,11 +28,5 @@ from tests.support.timeline_rows import event
     ],
 )
 def test_a_phase_is_what_the_evidence_names_and_nothing_is_guessed(fields: dict[str, Any], phase: str) -> None:
-    assert point_of(event(**fields)).phase == phase
-
-
-def test_an_unknown_severity_is_unrated() -> None:
-    stated = ["critical", " HIGH ", "Moderate", "informational", "boom", None, 3]
-    assert [SEVERITIES[severity_of(one)] for one in stated] == [
-        "critical", "high", "medium", "info", "unrated", "unrated", "unrated",
-    ]  # fmt: skip
+    record = event(**fields)
+    assert point_of(record, canonical_json(record).decode()).phase == phase

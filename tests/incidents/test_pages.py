@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ from django.utils.timezone import now
 
 from bundles.models import Bundle, KeptTimeline, Manifest
 from bundles.services import request_verification
-from bundles.timelines.timeline_store import keep_restored
+from bundles.timelines.record_index import keep_restored
 from foundation.principal import SYSTEM
 from jobs.worker.worker import run_one
 from orchestrator_site.templatetags.console import NOTHING
@@ -175,9 +176,10 @@ def test_a_bundle_whose_timeline_is_not_kept_is_read_when_it_is_verified(
 def test_a_bundles_job_keeps_its_timeline_with_its_row(operator: Client, sources: Any) -> None:
     made = main_job.bundle()
     timeline = KeptTimeline.objects.get()
-    assert (timeline.bundle_id, timeline.events, timeline.kept, timeline.dated) == (made.bundle_id, 3, 3, 3)
+    assert (timeline.bundle_id, timeline.events, timeline.kept, timeline.dated) == (made.bundle_id, 3, 15, 15)
     files = {entry["path"]: entry for entry in manifest_files(made)}
-    assert timeline.sha256 == files["timeline.json"]["sha256"]
+    members = "".join(files[f"{name}.json"]["sha256"] for name in ("timeline", "alerts", "artifacts"))
+    assert timeline.sha256 == hashlib.sha256(members.encode()).hexdigest()
     text = shown(operator, page_of(main_job.INCIDENT))
     assert "<b>3</b> of 3 events" in text
     assert "artifact" in words(text)
@@ -228,7 +230,6 @@ def test_what_was_restored_before_timelines_were_read_says_so_and_is_read_by_the
     made.bundle(orch, "one.tar.zst")
     restore("one.tar.zst")
     KeptTimeline.objects.all().delete()
-    RestoredIncident.objects.update(alerts_by_severity=None)
     text = shown(operator, page_of(made.incident_id))
     assert "events of this incident have not been read for this page" in text
     restore("one.tar.zst")
@@ -249,7 +250,7 @@ def test_a_bundle_that_cannot_be_relied_on_gives_way_to_what_was_restored(
         incident_id=rows.INCIDENT, restored_at=now(), restored_by="x", bundle_sha256="", content_digest=rows.sha("c"),
         signature_checked=False, has_alerts=True, has_artifacts=True, events=5,
     )  # fmt: skip
-    keep_restored(rows.INCIDENT, ['{"severity":"low"}'] * 5, 5)
+    keep_restored(rows.INCIDENT, {"event": ['{"severity":"low"}'] * 5}, {"event": 5})
     if verdict is not None:
         rows.verification(bundle, ok=verdict)
     Bundle.objects.update(state=state)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, Manifest
-from bundles.timelines.timeline_store import keep_restored
+from bundles.timelines.record_index import keep_restored
 from custody import chain
 from custody.pages import CHAIN_CHECKED
 from foundation.principal import SYSTEM
@@ -71,9 +71,12 @@ def both_origins() -> Arguments:
     RestoredIncident.objects.create(
         incident_id=rows.INCIDENT, restored_at=timezone.now(), restored_by="operator", bundle_sha256=rows.sha("file"),
         content_digest=rows.sha("content"), signature_checked=True, has_alerts=True, has_artifacts=True, events=300,
-        alerts=sum(ALERTS.values()), artifacts=2, alerts_by_severity=ALERTS,
+        alerts=sum(ALERTS.values()), artifacts=2,
     )  # fmt: skip
-    keep_restored(rows.INCIDENT, records, len(records))
+    alerts = [
+        json.dumps({"id": f"{name}-{n}", "severity": name}) for name, count in ALERTS.items() for n in range(count)
+    ]
+    keep_restored(rows.INCIDENT, {"event": records, "alert": alerts}, {"event": 300, "alert": len(alerts)})
     for number in range(2):
         artifact(f"restored-{number}.evtx", f"r-{number}", incident_id=rows.INCIDENT)
     return timeline(40)

@@ -13,7 +13,7 @@ from django.db import transaction
 from bundles.format.model import paths
 from bundles.format.model.records import canonical_record, write_timeline
 from bundles.models import Bundle, KeptTimeline, Manifest
-from bundles.timelines import timeline_store
+from bundles.timelines import record_index
 from tests.support import console_rows as rows
 
 BEGAN = datetime(2026, 1, 12, 8, 0, tzinfo=UTC)
@@ -106,7 +106,7 @@ def kept(
     scratch = folder / "points"
     scratch.unlink(missing_ok=True)
     content = members[paths.TIMELINE].read_bytes() if given is not None else b""
-    prepared = timeline_store.prepare(members, {paths.TIMELINE: rows.sha(content.hex())}, scratch)
+    prepared = record_index.prepare(members, {paths.TIMELINE: rows.sha(content.hex())}, scratch)
     bundle = rows.bundle(incident_id, counts=prepared.counts, **fields)
     listed = [
         {"artifact_id": f"a-{at}", "path": f"artifacts/a-{at}/{name}", "size": 10 + at, "sha256": rows.sha(name)}
@@ -114,7 +114,7 @@ def kept(
     ]
     Manifest.objects.create(bundle=bundle, raw=json.dumps({"files": listed}).encode())
     with transaction.atomic():
-        timeline_store.keep_bundled(incident_id, bundle.bundle_id, prepared)
+        record_index.keep_bundled(incident_id, bundle.bundle_id, prepared)
     return bundle
 
 

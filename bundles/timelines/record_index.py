@@ -1,0 +1,190 @@
+"""Indexes the records of an incident in a table, per incident and origin; replaced when the evidence changes.
+
+The index serves the incident's page and the search. Everything in it is derived from the evidence and can be rebuilt at
+any time. A new index replaces the previous one in the caller's transaction, so a page never sees half of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models.functions import Now
+
+from bundles.format.model import paths
+from bundles.format.model.records import iter_array, parse_record, read_timeline
+from bundles.models import KeptTimeline
+from bundles.timelines import facts
+from bundles.timelines.reading import ALERT, ARTIFACT, EVENT, Point, point_of
+from bundles.timelines.severities import SEVERITIES
+from bundles.timelines.span import main_stretch
+from bundles.timelines.times import UNDATED
+
+MOST_RECORDS = 2_000_000  # of an incident; a longer one is not indexed
+CHECK_EVERY = 1000
+BATCH = 2000
+MEMBERS = {EVENT: paths.TIMELINE, ALERT: paths.ALERTS, ARTIFACT: paths.ARTIFACTS}
+
+_COPY = """
+COPY orchestrator_indexed_records (timeline_id, kind, position, at_us, time, phase, severity, rated, what, technique,
+    hosts, accounts, source, target, record, terms) FROM STDIN"""
+_QUOTED = str.maketrans({"\\": r"\\", '"': r"\""})
+_ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A bundle's records, read before the transaction that stores them.
+
+    Attributes:
+        rows: the scratch file with one row of the table per line; must exist until the rows are stored.
+        records: number of rows; 0 if there are more than `MOST_RECORDS`.
+        sha256: over the SHA-256 digests of the data members that were read; empty if there were none.
+        counts: `events`, `alerts` (by severity) and `artifacts`; None for each that the bundle does not have.
+    """
+
+    rows: Path
+    records: int
+    sha256: str
+    counts: dict[str, Any]
+
+
+def prepare(
+    members: dict[str, Path], sha256_of: dict[str, str], scratch: Path, check: Callable[[], None] = lambda: None
+) -> Prepared:
+    """Read a bundle's data members.
+
+    Args:
+        members: `timeline.json`, `alerts.json`, `artifacts.json` → the file, if the bundle has it.
+        sha256_of: member → its SHA-256 (hex).
+        scratch: the new file for the rows.
+        check: called often; raises to stop the work.
+
+    Raises:
+        RecordError: a member is malformed.
+    """
+    counted: dict[str, Counter[str]] = {}
+    written = 0
+    with scratch.open("x", encoding="utf-8", newline="\n") as out:
+        for kind, member in MEMBERS.items():
+            if member not in members:
+                continue
+            found = counted[kind] = Counter()
+            for position, (record, line) in enumerate(_records(kind, members[member])):
+                if position % CHECK_EVERY == 0:
+                    check()
+                point = point_of(record, line.decode("ascii"), kind)
+                found[SEVERITIES[point.severity]] += 1
+                written += 1
+                if written <= MOST_RECORDS:
+                    out.write(_row(kind, position, point))
+    digests = "".join(sha256_of.get(MEMBERS[kind], "") for kind in counted)
+    events, alerts, artifacts = (counted.get(kind) for kind in (EVENT, ALERT, ARTIFACT))
+    return Prepared(
+        rows=scratch,
+        records=written if written <= MOST_RECORDS else 0,
+        sha256=hashlib.sha256(digests.encode()).hexdigest() if digests else "",
+        counts={
+            "events": None if events is None else events.total(),
+            "alerts": None if alerts is None else dict(alerts),
+            "artifacts": None if artifacts is None else artifacts.total(),
+        },
+    )
+
+
+def keep_bundled(incident_id: str, bundle_id: UUID, prepared: Prepared) -> None:
+    """Store a bundle's records as those of its incident.
+
+    A bundle without a timeline does not replace one that has it; a bundle without data members changes nothing.
+    """
+    if not prepared.sha256:
+        return
+    _lock(incident_id, KeptTimeline.Origin.BUNDLE)
+    kept = KeptTimeline.objects.filter(incident_id=incident_id, origin=KeptTimeline.Origin.BUNDLE).first()
+    if kept is not None and kept.events is not None and prepared.counts["events"] is None:
+        return
+    if kept is not None and kept.sha256 == prepared.sha256:
+        KeptTimeline.objects.filter(pk=kept.pk).update(bundle_id=bundle_id)
+        return
+    with prepared.rows.open(encoding="utf-8", newline="\n") as rows:
+        _replace(
+            incident_id,
+            KeptTimeline.Origin.BUNDLE,
+            rows if prepared.records else (),
+            prepared.counts["events"],
+            bundle_id=bundle_id,
+            sha256=prepared.sha256,
+        )
+
+
+def keep_restored(incident_id: str, records: Mapping[str, Iterable[str]], counts: Mapping[str, int]) -> None:
+    """Store what was restored as the records of its incident.
+
+    Args:
+        incident_id: the incident.
+        records: kind → the canonical JSON of each record, in order.
+        counts: kind → their number.
+    """
+    _lock(incident_id, KeptTimeline.Origin.RESTORED)
+    few = sum(counts.values()) <= MOST_RECORDS
+    rows = (
+        _row(kind, position, point_of(parse_record(line), line, kind))
+        for kind, lines in records.items()
+        for position, line in enumerate(lines)
+    )
+    _replace(incident_id, KeptTimeline.Origin.RESTORED, rows if few else (), counts.get(EVENT, 0))
+
+
+def _lock(incident_id: str, origin: str) -> None:
+    """Lock this index against other writers until the caller's transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"timeline {origin} {incident_id}"])
+
+
+def _replace(incident_id: str, origin: str, rows: Iterable[str], events: int | None, **about: Any) -> None:
+    KeptTimeline.objects.filter(incident_id=incident_id, origin=origin).delete()
+    kept = KeptTimeline.objects.create(incident_id=incident_id, origin=origin, events=events, read_at=Now(), **about)
+    with connection.cursor() as cursor:
+        left = iter(rows)
+        # In batches: the rows may come from a query of this connection, which can run none during a COPY.
+        while batch := list(islice(left, BATCH)):
+            lead = f"{kept.pk}\t"
+            cursor.copy_expert(_COPY, io.BytesIO("".join(lead + row for row in batch).encode("utf-8")))
+        cursor.execute(
+            "SELECT count(*), count(*) FILTER (WHERE at_us < %(undated)s), min(at_us), max(at_us) FILTER"
+            " (WHERE at_us < %(undated)s) FROM orchestrator_indexed_records WHERE timeline_id = %(pk)s",
+            {"undated": UNDATED, "pk": kept.pk},
+        )
+        records, dated, first, last = cursor.fetchone()
+    stretch = {}
+    if dated:
+        start, end = main_stretch(kept.pk, dated, first, last)
+        stretch = {"dated": dated, "first_us": first, "last_us": last, "main_first_us": start, "main_last_us": end}
+    KeptTimeline.objects.filter(pk=kept.pk).update(kept=records, **stretch)
+    if records:
+        facts.keep(kept.pk)
+
+
+def _records(kind: str, path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    return read_timeline(path).events if kind == EVENT else iter_array(path)
+
+
+def _row(kind: str, position: int, point: Point) -> str:
+    """One row in COPY's text format, without the column of the incident."""
+    texts = (point.time, point.phase, str(point.severity), point.rated, point.what, point.technique)
+    after = (_array(point.hosts), _array(point.accounts), point.source, point.target, point.record, point.terms)
+    columns = (kind, str(position), str(point.at_us), *texts, *after)
+    return "\t".join(column.translate(_ESCAPED) for column in columns) + "\n"
+
+
+def _array(names: list[str]) -> str:
+    """Texts as a PostgreSQL array literal."""
+    return "{" + ",".join('"' + name.translate(_QUOTED) + '"' for name in names) + "}"

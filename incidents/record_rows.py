@@ -1,0 +1,87 @@
+"""One record of an incident as a row of a list and as a page of its own."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from bundles.models import IndexedRecord
+from bundles.timelines.reading import RECORD_CHARS, is_address
+from bundles.timelines.severities import SEVERITIES
+from bundles.timelines.times import UNDATED
+from foundation.json_text import indented
+from incidents.summary import IncidentView
+from incidents.timeline import drawing
+from incidents.timeline.filters import EVERYTHING, Filter, iso_of, moment_at, phase_words
+
+AROUND_US = 5 * 60 * 10**6
+HASH = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})(?![0-9a-zA-Z])")
+ADDRESS = re.compile(r"(?<![0-9A-Za-z.:])(?:[0-9a-fA-F]*:[0-9a-fA-F:.]+|\d{1,3}(?:\.\d{1,3}){3})(?![0-9A-Za-z])")
+MOST_PIVOTS = 12
+
+
+def row_of(record: IndexedRecord, view: IncidentView) -> dict[str, Any]:
+    """A record for the list: the row itself, and its time, phase and severity in words."""
+    at = "" if record.at_us == UNDATED else shown(moment_at(record.at_us))
+    return {
+        "record": record,
+        "at": at,
+        "iso": iso_of(record.at_us) if at else "",
+        "recorded_time": drawing.marked(record.time),
+        "has_text_beside": not _is_same(at, record.time),
+        "phase": phase_words(record.phase),
+        "severity": SEVERITIES[record.severity],
+        "rated": record.rated if record.rated.strip().lower() != SEVERITIES[record.severity] else "",
+        "shape": drawing.shape_of(record.severity),
+        "what": record.what.replace("_", " "),
+        "origin": view.origin if view.other_origin else "",
+    }
+
+
+def detail_of(record: IndexedRecord, view: IncidentView) -> dict[str, Any]:
+    """A record for its own page: the row, its full text, the records around it, and what to follow from it."""
+    whole = len(record.record) < RECORD_CHARS
+    around = ""
+    if record.at_us != UNDATED:
+        near = Filter(since_us=record.at_us - AROUND_US, until_us=record.at_us + AROUND_US)
+        around = near.query(view.origin, EVERYTHING) + "#records"
+    return {
+        **row_of(record, view),
+        "whole": whole,
+        "text": indented(record.record) if whole else record.record,
+        "around": around,
+        "pivots": pivots_of(record, view.origin),
+    }
+
+
+def pivots_of(record: IndexedRecord, origin: str) -> list[dict[str, str]]:
+    """Hosts, accounts, addresses and hashes of a record, each with the address of all records that name it."""
+    found: dict[tuple[str, str], str] = {}
+    for host in record.hosts:
+        found["Host", host] = Filter(host=host).query(origin, EVERYTHING)
+    for account in record.accounts:
+        found["Account", account] = Filter(account=account).query(origin, EVERYTHING)
+    for address in (match.strip(".:") for match in ADDRESS.findall(record.record)):
+        if is_address(address):
+            found["Address", address] = Filter(text=address).query(origin, EVERYTHING)
+    for digest in HASH.findall(record.record):
+        found["Hash", digest.lower()] = Filter(text=digest.lower()).query(origin, EVERYTHING)
+    return [
+        {"kind": kind, "name": name, "href": f"{href}#records"}
+        for (kind, name), href in list(found.items())[:MOST_PIVOTS]
+    ]
+
+
+def shown(at: datetime) -> str:
+    """To the millisecond, or to the microsecond where the record has them."""
+    return at.replace(tzinfo=None).isoformat(" ", "microseconds" if at.microsecond % 1000 else "milliseconds")
+
+
+def _is_same(at: str, original: str) -> bool:
+    """Whether the original text is the shown time in the same figures, which need not be shown twice."""
+    figures, in_utc, rest = original.partition("Z")
+    if not in_utc:
+        figures, in_utc, rest = original.partition("+00:00")
+    whole = figures.replace("T", " ") + ("" if "." in figures else ".")
+    return bool(in_utc) and not rest and whole.rstrip("0") == at.rstrip("0")
