@@ -7,7 +7,7 @@ any time. A new index replaces the previous one in the caller's transaction, so 
 from __future__ import annotations
 
 import hashlib
-import io
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,14 +30,21 @@ from bundles.timelines.times import UNDATED
 
 MOST_RECORDS = 2_000_000  # of an incident; a longer one is not indexed
 CHECK_EVERY = 1000
-BATCH = 2000
+BATCH = 1000
 MEMBERS = {EVENT: paths.TIMELINE, ALERT: paths.ALERTS, ARTIFACT: paths.ARTIFACTS}
 
-_COPY = """
-COPY orchestrator_indexed_records (timeline_id, kind, position, at_us, time, phase, severity, rated, what, technique,
-    hosts, accounts, source, target, record, terms) FROM STDIN"""
+# Not COPY: a worker's connection waits by a callback, which rules it out.
+_INSERT = """
+INSERT INTO orchestrator_indexed_records (timeline_id, kind, position, at_us, time, phase, severity, rated, what,
+    technique, hosts, accounts, source, target, record, terms)
+SELECT %s, kind, position, at_us, time, phase, severity, rated, what, technique, hosts::text[], accounts::text[],
+    source, target, record, terms::tsvector
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::text[],
+    %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+    AS row (kind, position, at_us, time, phase, severity, rated, what, technique, hosts, accounts, source, target,
+        record, terms)"""
 _QUOTED = str.maketrans({"\\": r"\\", '"': r"\""})
-_ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +52,7 @@ class Prepared:
     """A bundle's records, read before the transaction that stores them.
 
     Attributes:
-        rows: the scratch file with one row of the table per line; must exist until the rows are stored.
+        rows: the scratch file with one row of the table per line, as a JSON array; must exist until the rows are stored.
         records: number of rows; 0 if there are more than `MOST_RECORDS`.
         sha256: over the SHA-256 digests of the data members that were read; empty if there were none.
         counts: `events`, `alerts` (by severity) and `artifacts`; None for each that the bundle does not have.
@@ -73,7 +80,7 @@ def prepare(
     """
     counted: dict[str, Counter[str]] = {}
     written = 0
-    with scratch.open("x", encoding="utf-8", newline="\n") as out:
+    with scratch.open("x", encoding="ascii") as out:
         for kind, member in MEMBERS.items():
             if member not in members:
                 continue
@@ -85,7 +92,7 @@ def prepare(
                 found[SEVERITIES[point.severity]] += 1
                 written += 1
                 if written <= MOST_RECORDS:
-                    out.write(_row(kind, position, point))
+                    out.write(json.dumps(_row(kind, position, point)) + "\n")
     digests = "".join(sha256_of.get(MEMBERS[kind], "") for kind in counted)
     events, alerts, artifacts = (counted.get(kind) for kind in (EVENT, ALERT, ARTIFACT))
     return Prepared(
@@ -114,11 +121,11 @@ def keep_bundled(incident_id: str, bundle_id: UUID, prepared: Prepared) -> None:
     if kept is not None and kept.sha256 == prepared.sha256:
         KeptTimeline.objects.filter(pk=kept.pk).update(bundle_id=bundle_id)
         return
-    with prepared.rows.open(encoding="utf-8", newline="\n") as rows:
+    with prepared.rows.open(encoding="ascii") as lines:
         _replace(
             incident_id,
             KeptTimeline.Origin.BUNDLE,
-            rows if prepared.records else (),
+            (json.loads(line) for line in lines) if prepared.records else (),
             prepared.counts["events"],
             bundle_id=bundle_id,
             sha256=prepared.sha256,
@@ -149,15 +156,13 @@ def _lock(incident_id: str, origin: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"timeline {origin} {incident_id}"])
 
 
-def _replace(incident_id: str, origin: str, rows: Iterable[str], events: int | None, **about: Any) -> None:
+def _replace(incident_id: str, origin: str, rows: Iterable[Row], events: int | None, **about: Any) -> None:
     KeptTimeline.objects.filter(incident_id=incident_id, origin=origin).delete()
     kept = KeptTimeline.objects.create(incident_id=incident_id, origin=origin, events=events, read_at=Now(), **about)
     with connection.cursor() as cursor:
         left = iter(rows)
-        # In batches: the rows may come from a query of this connection, which can run none during a COPY.
         while batch := list(islice(left, BATCH)):
-            lead = f"{kept.pk}\t"
-            cursor.copy_expert(_COPY, io.BytesIO("".join(lead + row for row in batch).encode("utf-8")))
+            cursor.execute(_INSERT, [kept.pk, *map(list, zip(*batch, strict=True))])
         cursor.execute(
             "SELECT count(*), count(*) FILTER (WHERE at_us < %(undated)s), min(at_us), max(at_us) FILTER"
             " (WHERE at_us < %(undated)s) FROM orchestrator_indexed_records WHERE timeline_id = %(pk)s",
@@ -177,12 +182,12 @@ def _records(kind: str, path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
     return read_timeline(path).events if kind == EVENT else iter_array(path)
 
 
-def _row(kind: str, position: int, point: Point) -> str:
-    """One row in COPY's text format, without the column of the incident."""
-    texts = (point.time, point.phase, str(point.severity), point.rated, point.what, point.technique)
-    after = (_array(point.hosts), _array(point.accounts), point.source, point.target, point.record, point.terms)
-    columns = (kind, str(position), str(point.at_us), *texts, *after)
-    return "\t".join(column.translate(_ESCAPED) for column in columns) + "\n"
+def _row(kind: str, position: int, point: Point) -> Row:
+    """The columns of one row, in the order of `_INSERT`."""
+    named = (point.technique, _array(point.hosts), _array(point.accounts))
+    rated = (point.severity, point.rated, point.what)
+    rest = (point.source, point.target, point.record, point.terms)
+    return (kind, position, point.at_us, point.time, point.phase, *rated, *named, *rest)
 
 
 def _array(names: list[str]) -> str:

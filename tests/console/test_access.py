@@ -31,6 +31,8 @@ def console_addresses() -> dict[str, str]:
     """Every page of the console with some address of it."""
     some: dict[str, dict[str, Any]] = {
         "incident-page": {"incident_id": "x"},
+        "incident-record": {"incident_id": "x", "kind": "event", "position": 0},
+        "attack-layer": {"incident_id": "x"},
         "compare-bundles": {"incident_id": "x"},
         "bundle-page": {"bundle_id": uuid4()},
         "job-page": {"job_id": uuid4()},

@@ -36,6 +36,7 @@ NO_PAGE = {
     "bundle-key": "is a download",
     "public-key": "is a download",
     "settings-text": "is plain text",
+    "attack-layer": "is a download",
     "incidents-csv": "is CSV",
     "bundles-csv": "is CSV",
     "jobs-csv": "is CSV",
@@ -107,7 +108,7 @@ CHANGED = partial(scenes.restore, "failed", dry_run=False, error_code="plan_chan
 
 FEW_EVENTS = partial(evidence.timeline, 40)
 MANY_EVENTS = partial(evidence.timeline, 3_700)
-ZOOMED = "since=2026-01-12+09%3A00&until=2026-01-12+10%3A00&severity=high%2B"
+ZOOMED = "from=2026-01-12+09%3A00&to=2026-01-12+10%3A00&severity=high%2B"
 DRAINED = "worker=host-a%2F42"
 RETIRED = {"ORCH_SIGN_KEY_RETIRE_ON": date(2026, 1, 1)}
 NOWHERE = {"OUTPUT_DIR": Path("/nowhere")}
@@ -145,14 +146,19 @@ CATALOGUE = (
     Shown("incident-page", "3,700 events", rows.INCIDENT, MANY_EVENTS),
     Shown("incident-page", "zoomed", rows.INCIDENT, MANY_EVENTS, query=ZOOMED),
     Shown("incident-page", "filtered to nothing", rows.INCIDENT, FEW_EVENTS, query="text=nowhere"),
-    Shown("incident-page", "filter wrong", rows.INCIDENT, FEW_EVENTS, query="since=yesterday"),
+    Shown("incident-page", "filter wrong", rows.INCIDENT, FEW_EVENTS, query="from=yesterday"),
     Shown("incident-page", "partial", rows.INCIDENT, evidence.partial_timeline),
     Shown("incident-page", "bundle and restored", rows.INCIDENT, evidence.both_origins),
     Shown("incident-page", "as restored", rows.INCIDENT, evidence.both_origins, query="origin=restored"),
     Shown("incident-page", "hostile timeline", rows.INCIDENT, evidence.hostile_timeline, hostile=True),
     Shown("incident-page", "odd times", rows.INCIDENT, evidence.odd_times),
     Shown("incident-page", "far times", rows.INCIDENT, evidence.far_times),
+    Shown("incident-page", "alerts", rows.INCIDENT, scenes.incident, query="kind=alert"),
+    Shown("incident-page", "all records of a host", rows.INCIDENT, FEW_EVENTS, query="kind=all&host=host-1"),
     Shown("incident-page", "not found", "Not found", lambda: ["never-seen"], status=404),
+    Shown("incident-record", "an event", "Event 8", partial(evidence.record, 7)),
+    Shown("incident-record", "hostile", "Event 3", partial(evidence.hostile_record, 2), hostile=True),
+    Shown("incident-record", "not found", "Not found", partial(evidence.record, 4_000), status=404),
     Shown("incident-page", "hostile", scenes.LONGEST_ID, scenes.hostile_incident, hostile=True),
     Shown("new-bundle", "empty", ASKED),
     Shown("new-bundle", "all choices", ASKED, scenes.many, query="allow_partial=on", does=acts.open_every_fold),

@@ -53,6 +53,16 @@ def hostile_timeline() -> Arguments:
     return [made.incident_id]
 
 
+def record(position: int) -> Arguments:
+    """An event of an incident of 40."""
+    return [*timeline(40), "event", position]
+
+
+def hostile_record(position: int) -> Arguments:
+    """One of the events that an attacker named."""
+    return [*hostile_timeline(), "event", position]
+
+
 def odd_times() -> Arguments:
     """Events whose times are written in every way that sources have, some of them in none that can be read."""
     odd = [timelines.event(n, timestamp=at) for n, (at, _) in enumerate(timelines.REPORTED_TIMES)]
