@@ -52,7 +52,7 @@ class Prepared:
     """A bundle's records, read before the transaction that stores them.
 
     Attributes:
-        rows: the scratch file with one row of the table per line, as a JSON array; must exist until the rows are stored.
+        rows: the scratch file with one row of the table per line, as JSON; must exist until the rows are stored.
         records: number of rows; 0 if there are more than `MOST_RECORDS`.
         sha256: over the SHA-256 digests of the data members that were read; empty if there were none.
         counts: `events`, `alerts` (by severity) and `artifacts`; None for each that the bundle does not have.
