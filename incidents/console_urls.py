@@ -11,6 +11,7 @@ PAGES = (
         record_pages.record_page,
         "incident-record",
     ),
+    ConsolePage("console/incidents/<str:incident_id>/views", pages.views_page, "incident-views"),
     ConsolePage("console/incidents/<str:incident_id>/attack-layer.json", record_pages.attack_layer, "attack-layer"),
     ConsolePage("console/incidents.csv", pages.incidents_csv, "incidents-csv"),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
-from django.views.decorators.http import require_GET, require_safe
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from bundles.errors import BundleNotFoundError
 from bundles.models import KeptTimeline
@@ -15,11 +16,12 @@ from custody import exports
 from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
-from incidents import attack, columns, facts_view, record_rows, services, summary
+from incidents import attack, columns, facts_view, record_rows, saved_views, services, summary
+from incidents.errors import ViewInvalidError
 from incidents.known import IncidentSummary
 from incidents.summary import IncidentView
 from incidents.timeline import drawing, record_query
-from incidents.timeline.filters import EVERYTHING, KINDS, Filter, FilterForm, moment_at, typed_of
+from incidents.timeline.filters import EVERYTHING, KINDS, Filter, FilterForm, iso_of, moment_at, typed_of
 from jobs import services as job_services
 from jobs.console import progress_view
 
@@ -88,11 +90,31 @@ def _artifacts(view: IncidentView, place: str) -> dict[str, Any] | None:
         return None
 
 
+@require_POST
+def views_page(request: HttpRequest, incident_id: str) -> HttpResponse:
+    """Save or delete a view, or choose the columns of the list, and return to the incident."""
+    principal = of_request(request)
+    action, query = request.POST.get("action", ""), request.POST.get("query", "")
+    if action == "save":
+        query = saved_views.save(principal, request.POST.get("name", ""), query).query
+    elif action == "delete":
+        saved_views.delete(principal, request.POST.get("name", ""))
+    elif action == "columns":
+        saved_views.choose_columns(principal, request.POST.getlist("column"))
+    else:
+        raise ViewInvalidError("The action is not one of save, delete and columns.")
+    parameters = QueryDict(query.removeprefix("?")).urlencode()  # as a query and nothing else
+    return redirect(
+        reverse("incident-page", args=[incident_id]) + (f"?{parameters}" if parameters else "") + "#records"
+    )
+
+
 def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
     """The facts, the drawing, its totals and the list below it; nothing where no record is indexed."""
     kept = view.kept
     if kept is None or not kept.kept:
         return {}
+    views, chosen = saved_views.split(view.saved)
     form = FilterForm(request.GET)
     wanted, kind = form.filter(), form.kind_of_list()
     gathered = record_query.gather(kept, wanted)
@@ -107,7 +129,7 @@ def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
         "kinds": _kinds(gathered, wanted, view, kind),
         "since": typed_of(wanted.since_us),
         "until": typed_of(wanted.until_us, end=True),
-        "span": [typed_of(end_us) for end_us in (kept.main_first_us, kept.main_last_us)],
+        "span": [iso_of(end_us)[:16].replace("T", " ") for end_us in (kept.main_first_us, kept.main_last_us)],
         "of_kind": listed,
         "total": total,
         "things": THINGS[kind],
@@ -118,7 +140,10 @@ def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
         "facts": facts_view.of(view),
         "attack": attack.matrix(view, wanted),
         "listed": [record_rows.row_of(record, view) for record in page.items],
-        "columns": columns.shown((), kind),
+        "columns": columns.shown(chosen, kind),
+        "all_columns": columns.ALL,
+        "views": views,
+        "view_query": wanted.query(kind=kind),
         "next": page.next,
         "cursor": cursor,
         **_ways_out(wanted, view, gathered, kind),

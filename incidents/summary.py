@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import JSONObject
 
@@ -19,6 +20,7 @@ from bundles.timelines.reading import ALERT
 from bundles.timelines.severities import SEVERITIES
 from foundation import keyset
 from foundation.principal import Principal
+from incidents import saved_views
 from incidents.errors import IncidentNotFoundError
 from jobs.models import Job
 from rehydration.models import ArtifactRecord, RestoredIncident
@@ -39,6 +41,7 @@ class IncidentView:
         timelines: origin → the timeline kept of it.
         origin: where what is shown comes from: `bundle`, `restored`, or empty when nothing is known.
         bundle: the bundle that the evidence shown is read from, when its origin is a bundle.
+        saved: the reader's saved views: name, query and columns.
     """
 
     incident_id: str
@@ -48,6 +51,7 @@ class IncidentView:
     timelines: dict[str, KeptTimeline] = field(default_factory=dict)
     origin: str = ""
     bundle: Bundle | None = None
+    saved: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def kept(self) -> KeptTimeline | None:
@@ -116,11 +120,12 @@ def incident_view(principal: Principal, incident_id: str, *, bundles: keyset.Pag
     principal.require("bundles.view_bundle")
     if not valid_incident_id(incident_id):
         raise IncidentNotFoundError("No job, bundle or restore names this incident.")
-    kept = {timeline.origin: timeline for timeline in _kept_with_restored(incident_id)}
+    kept = {timeline.origin: timeline for timeline in _kept_with_others(incident_id, principal)}
     restored = _restored(incident_id, list(kept.values()))
     if not (bundles.items or restored or Job.objects.filter(incident_id=incident_id).exists()):
         raise IncidentNotFoundError("No job, bundle or restore names this incident.")
     view = IncidentView(incident_id, bundles.items, bool(bundles.next), restored, kept)
+    view.saved = next((vars(timeline)["saved"] for timeline in kept.values()), [])
     timeline = kept.get(BUNDLE)
     if timeline is not None and timeline.bundle_id is not None:
         of_timeline = (bundle for bundle in bundles.items if bundle.bundle_id == timeline.bundle_id)
@@ -130,10 +135,13 @@ def incident_view(principal: Principal, incident_id: str, *, bundles: keyset.Pag
     return view
 
 
-def _kept_with_restored(incident_id: str) -> QuerySet[KeptTimeline]:
+def _kept_with_others(incident_id: str, principal: Principal) -> QuerySet[KeptTimeline]:
+    """The incident's indexes; what was restored and the reader's saved views come along, to save two queries."""
     columns = {name: name for name in _RESTORED_COLUMNS}
     restored = RestoredIncident.objects.filter(pk=OuterRef("incident_id")).values(row=JSONObject(**columns))
-    return KeptTimeline.objects.filter(incident_id=incident_id).annotate(restored=Subquery(restored))
+    return KeptTimeline.objects.filter(incident_id=incident_id).annotate(
+        restored=Subquery(restored), saved=ArraySubquery(saved_views.rows_of(principal))
+    )
 
 
 _RESTORED_COLUMNS = tuple(field.name for field in RestoredIncident._meta.fields)  # noqa: SLF001 # documented API

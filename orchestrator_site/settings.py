@@ -66,6 +66,7 @@ MTLS_CERT_DIR = ENV.mtls_cert_dir
 
 INSTALLED_APPS = [
     "orchestrator_site.apps.SiteConfig",
+    "incidents.apps.IncidentsConfig",
     "rehydration.apps.RehydrationConfig",
     "bundles.apps.BundlesConfig",
     "jobs.apps.JobsConfig",

@@ -7,4 +7,9 @@ from incidents.rest import api
 urlpatterns = [
     path("incidents", api.IncidentsView.as_view(), name="api-incidents"),
     path("incidents/<str:incident_id>", api.IncidentView.as_view(), name="api-incident"),
+    path("incidents/<str:incident_id>/facts", api.FactsView.as_view(), name="api-incident-facts"),
+    path("incidents/<str:incident_id>/records", api.RecordsView.as_view(), name="api-incident-records"),
+    path("incidents/<str:incident_id>/attack-layer", api.AttackLayerView.as_view(), name="api-attack-layer"),
+    path("views", api.ViewsView.as_view(), name="api-views"),
+    path("views/<str:name>", api.ViewView.as_view(), name="api-view"),
 ]

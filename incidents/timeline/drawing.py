@@ -168,13 +168,13 @@ def marked(text: str) -> str:
 
 
 def shape_of(severity: int) -> str:
-    """The shape that stands for a severity in lists and in the key."""
+    """The shape that stands for a severity in lists."""
     return SEVERITIES[severity] if severity >= MEDIUM else "low"
 
 
-def legend() -> list[tuple[str, str]]:
-    """Shape and words of the key."""
-    return [("critical", "critical"), ("high", "high"), ("medium", "medium"), ("low", "low, info, unrated")]
+def legend() -> tuple[str, ...]:
+    """The severities as the bars show them, the worst first."""
+    return tuple(reversed(SEVERITIES))
 
 
 def _bar(lane: Lane, cluster: Cluster, y: int, most: int, href: str) -> Bar:

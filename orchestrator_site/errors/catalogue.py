@@ -191,6 +191,27 @@ ENTRIES = (
         "Open the record from the incident's page, which lists its records.",
     ),
     _request(
+        "view_invalid",
+        400,
+        "This view cannot be saved",
+        "the name or the filter of the view is not valid, or there are too many views",
+        "Correct what the message names and save it again.",
+    ),
+    _request(
+        "view_not_found",
+        404,
+        "No such view",
+        "the person has no saved view of this name",
+        "List the saved views for their names.",
+    ),
+    _request(
+        "column_unknown",
+        400,
+        "No such column",
+        "the list of records has no such column",
+        "Choose from the columns that the page of an incident offers.",
+    ),
+    _request(
         "file_not_found",
         404,
         "No such file in the bundle",

@@ -66,6 +66,12 @@ def visible(text: object) -> SafeString:
     return format_html("<bdi>{}</bdi>", mark_safe("".join(parts)))  # noqa: S308 # each part is escaped by _marked
 
 
+@register.filter
+def visible_lines(text: str) -> SafeString:
+    """The same for text of several lines; the ends of its lines stay."""
+    return mark_safe("\n".join(visible(line) for line in text.split("\n")))  # noqa: S308 # each line is escaped
+
+
 def _marked(character: str) -> str:
     if not is_invisible(character):
         return escape(character)

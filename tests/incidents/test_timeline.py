@@ -162,12 +162,12 @@ def test_each_severity_has_its_own_filling_and_place_so_that_no_colour_is_needed
     text = shown(operator, PAGE)
     drawn = text[text.index('class="chart killchain"') :]
     drawn = drawn[: drawn.index("</svg>")]
-    parts = re.findall(r'<rect class="bar (\w+)" x="[^"]+" y="([^"]+)"', drawn)
+    parts = re.findall(r'<rect class="part (\w+)" x="[^"]+" y="([^"]+)"', drawn)
     assert [name for name, _ in parts] == list(reversed(SEVERITIES))
     assert sorted((float(y) for _, y in parts), reverse=True) == [float(y) for _, y in parts], (
         "the worst is at the bottom"
     )
-    assert drawn.count('<path class="bar critical"') == 1
+    assert drawn.count('<path class="part critical"') == 1
     (label,) = labels(drawn)
     assert all(f"1 {name}" in label for name in SEVERITIES)
     assert "fill=" not in drawn
@@ -316,7 +316,7 @@ def test_names_from_evidence_are_text_that_hides_nothing(operator: Client, tmp_p
     assert "<script>alert" not in text
     assert "\u202e" not in re.sub(r'(title|aria-label)="[^"]*"|<title>[^<]*</title>', "", text)
     assert "U+202E" in text
-    assert "x" * 100 not in text
+    assert "x" * 100 not in re.sub(r'href="[^"]*"|value="[^"]*"', "", text)
     assert "2 of 2 events" in text
 
 

@@ -37,6 +37,7 @@ NO_PAGE = {
     "public-key": "is a download",
     "settings-text": "is plain text",
     "attack-layer": "is a download",
+    "incident-views": "takes only POST",
     "incidents-csv": "is CSV",
     "bundles-csv": "is CSV",
     "jobs-csv": "is CSV",

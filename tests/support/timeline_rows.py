@@ -105,8 +105,8 @@ def kept(
         members[name].write_text(json.dumps(records))
     scratch = folder / "points"
     scratch.unlink(missing_ok=True)
-    content = members[paths.TIMELINE].read_bytes() if given is not None else b""
-    prepared = record_index.prepare(members, {paths.TIMELINE: rows.sha(content.hex())}, scratch)
+    hashes = {name: rows.sha(path.read_bytes().hex()) for name, path in members.items()}
+    prepared = record_index.prepare(members, hashes, scratch)
     bundle = rows.bundle(incident_id, counts=prepared.counts, **fields)
     listed = [
         {"artifact_id": f"a-{at}", "path": f"artifacts/a-{at}/{name}", "size": 10 + at, "sha256": rows.sha(name)}
