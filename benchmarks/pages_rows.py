@@ -22,6 +22,7 @@ class Counts:
     bundles: int = 10_000
     alerts: int = 1_000_000
     events: int = 200_000
+    records: int = 1_000_000
     files: int = 20_000
     bundled: int = 1_000_000
     custody: int = 300_000

@@ -98,21 +98,29 @@ SELECT 'incident-' || CASE WHEN n %% 2 = 0 THEN 0 ELSE (n / 2) %% %(restored)s E
                           'matches', '[]'::jsonb, 'metadata', '{}'::jsonb)::text
 FROM generate_series(1, %(events)s) AS n;
 
--- Kept timelines: of the largest incident half of all events, of the next one as many as the largest public incident has.
+-- Indexed records: many of the largest incident, of the next one as many as the largest public incident has. Their
+-- facts and counts are computed by the product (pages_side.py).
 INSERT INTO orchestrator_timelines
-    (incident_id, origin, bundle_id, sha256, read_at, events, kept, dated, first_us, last_us)
-SELECT incident_id, 'restored', NULL, '', now(), many, many, many, 1767225600000000,
-       1767225600000000 + (many - 1) * 7000000::bigint
-FROM (VALUES ('incident-0', %(events)s / 2), ('incident-1', 3700)) AS wanted (incident_id, many);
+    (incident_id, origin, bundle_id, sha256, read_at, events, kept, dated, first_us, last_us, main_first_us, main_last_us,
+     facts)
+SELECT incident_id, 'restored', NULL, '', now(), many, many, many, 1767225600000000, many_us, 1767225600000000, many_us,
+       '{}'
+FROM (SELECT incident_id, many, 1767225600000000 + (many - 1) * 7000000::bigint AS many_us
+      FROM (VALUES ('incident-0', %(records)s), ('incident-1', 3700)) AS of_incident (incident_id, many)) AS wanted;
 
-INSERT INTO orchestrator_timeline_points
-    (timeline_id, position, at_us, time, phase, severity, kind, technique, source, target, words)
-SELECT t.id, n, 1767225600000000 + n * 7000000::bigint,
+INSERT INTO orchestrator_indexed_records
+    (timeline_id, kind, position, at_us, time, phase, severity, rated, what, technique, hosts, accounts, source, target,
+     record, terms)
+SELECT t.id, CASE WHEN n %% 5 = 0 THEN 'alert' ELSE 'event' END, n, 1767225600000000 + n * 7000000::bigint,
        to_char(timestamptz '2026-01-01' + n * interval '7 seconds', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
        (ARRAY['initial-access', 'execution', 'persistence', 'credential-access', 'lateral-movement', 'collection',
               'exfiltration', 'impact', ''])[1 + n %% 9],
-       n %% 6, (ARRAY['process_creation', 'logon', 'share_access', 'beacon'])[1 + n %% 4], 'T1059.001 PowerShell',
-       'host-' || n %% 40, 'host-' || n %% 7, 'process_creation t1059.001 powershell host-' || n %% 40
+       n %% 6, '', (ARRAY['process_creation', 'logon', 'share_access', 'beacon'])[1 + n %% 4], 'T1059.001 PowerShell',
+       ARRAY['host-' || n %% 40], ARRAY['user-' || n %% 300], 'host-' || n %% 40, 'host-' || n %% 7,
+       format('{"alert_type":"process_creation","source":"host-%%s","user":"user-%%s","sha256":"%%s"}', n %% 40, n %% 300,
+              pg_temp.digest_of(n::text)),
+       format('process:1 creation:2 host:4 %%s:5 user:7 %%s:8 %%s:10', n %% 40, n %% 300 + 1000,
+              pg_temp.digest_of(n::text))::tsvector
 FROM orchestrator_timelines t CROSS JOIN LATERAL generate_series(0, t.kept - 1) AS n;
 
 UPDATE orchestrator_bundles SET counts = '{"events": 3700, "alerts": {"high": 400, "low": 20}, "artifacts": 58}';

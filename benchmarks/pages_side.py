@@ -24,7 +24,8 @@ from django.test.utils import CaptureQueriesContext, setup_test_environment  # n
 from django.urls import URLPattern, reverse  # noqa: E402
 
 from benchmarks.pages_rows import LARGEST  # noqa: E402
-from bundles.models import Bundle  # noqa: E402
+from bundles.models import Bundle, KeptTimeline  # noqa: E402
+from bundles.timelines import facts  # noqa: E402
 from jobs.models import Job  # noqa: E402
 from orchestrator_site.console import urls  # noqa: E402
 
@@ -33,7 +34,7 @@ LEFT_OUT = {
     "sign-in", "sign-out", "find", "custody-export", "sources-part", "worker-drain", "revoke-token", "public-key",
     "jobs-batch", "bundles-batch", "bundle-file", "bundle-key", "settings-text",
     "verify-file-send", "verify-file-held", "verify-file-begin", "verify-file-upload", "verify-file-result",
-    "jobs-csv", "bundles-csv", "incidents-csv", "custody-csv", "workers-csv",
+    "attack-layer", "incident-record", "incident-views", "jobs-csv", "bundles-csv", "incidents-csv", "custody-csv", "workers-csv",
 }  # fmt: skip
 SQL_CHARS = 400
 
@@ -67,8 +68,10 @@ def addresses() -> dict[str, str]:
         "bundles: preview of a batch": f"{reverse('bundles-batch')}?scope=matching",
         "incident: 3,700 events": f"{reverse('incident-page', args=['incident-1'])}?origin=restored",
         "incident: many events": f"{reverse('incident-page', args=[LARGEST])}?origin=restored",
+        "incident: one day of many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&from=2026-01-15&to=2026-01-15",
         "incident: one phase of many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&phase=execution",
         "incident: a text in many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&text=host-39",
+        "incident: a host of many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&host=host-39",
         "incidents: search": f"{incidents}?search=4999",
         "custody: of one incident": f"{custody}?incident={LARGEST}",
         "custody: nobody": f"{custody}?actor=nobody",
@@ -93,6 +96,8 @@ def _cursor(path: str) -> str:
 def main() -> None:
     """Print each page's path, queries, and the slowest of them."""
     setup_test_environment()
+    for kept in KeptTimeline.objects.filter(facts={}):
+        facts.keep(kept.pk)
     client, report = _client(), {}
     for name, path in addresses().items():
         client.get(path)
