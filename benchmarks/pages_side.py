@@ -34,7 +34,8 @@ LEFT_OUT = {
     "sign-in", "sign-out", "find", "custody-export", "sources-part", "worker-drain", "revoke-token", "public-key",
     "jobs-batch", "bundles-batch", "bundle-file", "bundle-key", "settings-text",
     "verify-file-send", "verify-file-held", "verify-file-begin", "verify-file-upload", "verify-file-result",
-    "attack-layer", "incident-record", "incident-views", "jobs-csv", "bundles-csv", "incidents-csv", "custody-csv", "workers-csv",
+    "attack-layer", "incident-record", "incident-views",
+    "jobs-csv", "bundles-csv", "incidents-csv", "custody-csv", "workers-csv",
 }  # fmt: skip
 SQL_CHARS = 400
 
@@ -58,6 +59,7 @@ def addresses() -> dict[str, str]:
             continue
         found[name] = reverse(name, args=arguments.get(name) or [arguments[each][0] for each in wanted])
     jobs, custody, incidents = reverse("jobs-page"), reverse("custody-page"), reverse("incidents-page")
+    largest = f"{reverse('incident-page', args=[LARGEST])}?origin=restored"
     middle = _cursor(reverse("jobs-page"))
     return found | {
         "jobs: failed": f"{jobs}?status=failed",
@@ -67,11 +69,11 @@ def addresses() -> dict[str, str]:
         "jobs: preview of a batch": f"{reverse('jobs-batch')}?action=retry&scope=matching&status=failed",
         "bundles: preview of a batch": f"{reverse('bundles-batch')}?scope=matching",
         "incident: 3,700 events": f"{reverse('incident-page', args=['incident-1'])}?origin=restored",
-        "incident: many events": f"{reverse('incident-page', args=[LARGEST])}?origin=restored",
-        "incident: one day of many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&from=2026-01-15&to=2026-01-15",
-        "incident: one phase of many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&phase=execution",
-        "incident: a text in many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&text=host-39",
-        "incident: a host of many": f"{reverse('incident-page', args=[LARGEST])}?origin=restored&host=host-39",
+        "incident: many events": f"{largest}",
+        "incident: one day of many": f"{largest}&from=2026-01-15&to=2026-01-15",
+        "incident: one phase of many": f"{largest}&phase=execution",
+        "incident: a text in many": f"{largest}&text=host-39",
+        "incident: a host of many": f"{largest}&host=host-39",
         "incidents: search": f"{incidents}?search=4999",
         "custody: of one incident": f"{custody}?incident={LARGEST}",
         "custody: nobody": f"{custody}?actor=nobody",
