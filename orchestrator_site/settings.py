@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "orchestrator_site.errors.problems.ProblemsMiddleware",  # after these: errors get their headers too
     "orchestrator_site.web.hosts.HostMiddleware",
+    "orchestrator_site.web.browser_addresses.BrowserAddressMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
