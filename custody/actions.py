@@ -22,6 +22,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "upload.discard": "Uploaded file deleted",
     },
     "Restores": {
+        "restore_request.ask": "Operator asked for a restore",
+        "restore_request.decline": "Request for a restore declined",
+        "restore_request.done": "Requested restore carried out",
         "incident.restore": "Restore or preview requested",
         "incident.restored": "Incident restored",
         "incident.restore_failed": "Restore failed",

@@ -14,7 +14,7 @@ from custody import chain
 from custody.pages import CHAIN_CHECKED
 from foundation.principal import SYSTEM, Principal
 from jobs.models import Job
-from rehydration.models import RestoredIncident
+from rehydration.models import RestoredIncident, RestoreRequest
 from tests.support import console_rows as rows
 
 Arguments = list[object]
@@ -92,6 +92,32 @@ def calm() -> Arguments:
     bundle(verified=True)
     job("completed")
     return []
+
+
+def asked_restores() -> Arguments:
+    """Bundles, and requests for a restore in each state by the analyst who reads the page."""
+    for state in RestoreRequest.State.values:
+        asked_restore(state=state)
+    return []
+
+
+def asked_restore(state: str = "open", **fields: Any) -> Arguments:
+    """One request for a restore."""
+    now = timezone.now()
+    values: dict[str, Any] = {
+        "bundle_id": rows.bundle().bundle_id, "incident_id": rows.INCIDENT, "asked_at": now, "asked_by": "analyst",
+        "note": "The training deployment needs it.", "state": state,
+    }  # fmt: skip
+    if state != "open":
+        values |= {"decided_at": now, "decided_by": "operator"}
+    if state == "declined":
+        values["reason"] = "The disk is nearly full."
+    return [RestoreRequest.objects.create(**{**values, **fields}).request_id]
+
+
+def hostile_request() -> Arguments:
+    """A request for a restore whose texts an attacker wrote."""
+    return asked_restore("declined", asked_by=EVIL, note=EVIL, decided_by=EVIL, reason=EVIL)
 
 
 def crisis() -> Arguments:
