@@ -122,7 +122,7 @@ def test_a_restore_of_the_bundle_makes_its_requests_done_and_a_preview_does_not(
 def test_the_restore_page_explains_and_lets_an_analyst_ask() -> None:
     bundle = rows.bundle()
     analyst, address = client_of("analyst"), reverse("restore")
-    text = analyst.get(address, {"bundle_id": bundle.bundle_id}).content.decode()
+    text = analyst.get(address, {"bundle_id": str(bundle.bundle_id)}).content.decode()
     assert "Restoring needs the role operator or admin" in text
     assert "Verify and preview" not in text
     answer = analyst.post(reverse("restore-ask"), {"bundle_id": bundle.bundle_id, "note": rows.HOSTILE}, follow=True)
