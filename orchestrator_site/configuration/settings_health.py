@@ -140,7 +140,7 @@ def by_topic(shown: Iterable[Setting], search: str = "") -> list[Topic]:
         search: words, all of which must be in a setting's name, value, meaning or topic.
     """
     words = search.lower().split()
-    groups: dict[str, list[Setting]] = {title: [] for title, _ in TOPICS} | {OTHER: []}
+    groups: dict[str, list[Setting]] = {title: [] for title in (*(title for title, _ in TOPICS), OTHER)}
     for one in shown:
         title = next((title for title, names in TOPICS if re.match(names, one.name)), OTHER)
         text = f"{one.name} {'' if one.is_secret else one.value} {one.meaning} {title}".lower()
