@@ -39,6 +39,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "worker.drain": "Worker drained",
     },
     "People": {
+        "user.create": "User created",
+        "user.change": "User or role changed",
         "user.sign_in": "Signed in",
         "user.sign_out": "Signed out",
         "user.sign_out_everywhere": "All sessions of a user ended",

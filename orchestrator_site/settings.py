@@ -23,6 +23,7 @@ APPEND_SLASH = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
+FORMAT_MODULE_PATH = ["orchestrator_site.formats"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 

@@ -112,6 +112,14 @@ def assign_role(user: User, role: str) -> None:
         user.save(update_fields=["is_staff"])
 
 
+def remove_role(user: User) -> None:
+    """Take every role from `user`, and entering the Django admin with it; groups that are not roles are kept."""
+    with transaction.atomic():
+        user.groups.remove(*Group.objects.filter(name__in=ROLES))
+        user.is_staff = False
+        user.save(update_fields=["is_staff"])
+
+
 def fill_after_migrate(sender: AppConfig, using: str = DEFAULT_DB_ALIAS, **kwargs: Any) -> None:
     """Fill the groups after the last app with models, when the permissions of every app exist."""
     del kwargs
