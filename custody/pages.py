@@ -10,11 +10,11 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from custody import chain, exports
+from custody import actions, chain, exports, folding
 from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
@@ -26,15 +26,36 @@ COLUMNS = (
 )  # fmt: skip
 
 
+class DayField(forms.DateField):
+    """A date as YYYY-MM-DD, typed: a browser's own date field shows dates in the order of its language."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            required=False,
+            input_formats=["%Y-%m-%d"],
+            widget=forms.DateInput(
+                format="%Y-%m-%d",
+                attrs={"placeholder": "YYYY-MM-DD", "maxlength": 10, "autocomplete": "off", "inputmode": "numeric"},
+            ),
+            error_messages={"invalid": "A date is written YYYY-MM-DD."},
+        )
+
+
 class FilterForm(forms.Form):
     """Filters of the list; every field is optional."""
 
     incident = forms.CharField(required=False, max_length=128)
     object = forms.CharField(required=False, max_length=128)
     actor = forms.CharField(required=False, max_length=150)
-    action = forms.CharField(required=False, max_length=60)
-    since = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    action = forms.CharField(required=False, max_length=60, widget=forms.Select)
+    since = DayField()
+    until = DayField()
+
+    def __init__(self, given: QueryDict) -> None:
+        super().__init__(given)
+        select = self.fields["action"].widget
+        assert isinstance(select, forms.Select)  # noqa: S101 # as declared above
+        select.choices = actions.choices(given.get("action", "").strip()[:60])
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -56,12 +77,12 @@ def custody_page(request: HttpRequest) -> HttpResponse:
         return redirect("custody-page")
     form = FilterForm(request.GET)
     form.is_valid()
-    found = keyset.page(
-        _filtered(form.cleaned_data), order=("-sequence",), cursor=request.GET.get("cursor", ""), limit=50
-    )
+    listed = _filtered(form.cleaned_data)
+    found = keyset.page(listed, order=("-sequence",), cursor=request.GET.get("cursor", ""), limit=50)
     context = {
         "form": form,
         "page": found,
+        "lines": folding.lines(found.items, listed),
         "cursor": request.GET.get("cursor", ""),
         "is_filtered": any(form.cleaned_data.values()),
         "chain": last_check(),

@@ -20,9 +20,18 @@ class AppError(Exception):
 
 
 class AccessDeniedError(AppError):
-    """The principal lacks the permission; says nothing about what exists."""
+    """The principal lacks the permission; says nothing about what exists.
+
+    Args:
+        message: for a person.
+        permission: the one that is lacking, such as `jobs.cancel_job`; the site names the roles that have it.
+    """
 
     code = "permission_denied"
+
+    def __init__(self, message: str = "", permission: str = "") -> None:
+        super().__init__(message)
+        self.permission = permission
 
 
 class InvalidRequestError(AppError):

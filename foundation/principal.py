@@ -37,7 +37,7 @@ class Principal:
             AccessDeniedError: it is not.
         """
         if not self.may(permission):
-            raise AccessDeniedError("Your role does not allow this.")
+            raise AccessDeniedError("Your role does not allow this.", permission)
 
 
 SYSTEM = Principal(name="system", authenticated_by="system", permissions=None)

@@ -315,10 +315,10 @@ class RestartReason(models.TextChoices):
 
 
 class WorkerRestart(models.Model):
-    """How many worker processes of one host were replaced for one reason within one hour."""
+    """How many worker processes of one host were replaced for one reason within ten minutes."""
 
     host = models.TextField()
-    hour = models.BigIntegerField(help_text="hours since 1970, UTC")
+    ten_minutes = models.BigIntegerField(help_text="since 1970, by the database's clock, in units of ten minutes")
     reason = models.TextField(choices=RestartReason.choices)
     count = models.BigIntegerField()
     last_at = models.DateTimeField()
@@ -329,7 +329,7 @@ class WorkerRestart(models.Model):
 
         db_table = "orchestrator_worker_restarts"
         default_permissions = ()
-        constraints = (models.UniqueConstraint(fields=["host", "hour", "reason"], name="restart_count_once"),)
+        constraints = (models.UniqueConstraint(fields=["host", "ten_minutes", "reason"], name="restart_count_once"),)
 
     def __str__(self) -> str:
         """The count in one line."""

@@ -1,4 +1,4 @@
-"""How often worker processes had to be replaced and why, counted by host, hour and reason.
+"""How often worker processes had to be replaced and why, counted by host, ten minutes and reason.
 
 A recycled or drained process is not a restart.
 """
@@ -16,18 +16,22 @@ from django.db import connection
 from jobs.models import RestartReason
 
 SHOWN_HOURS = 24
-KEPT_HOURS = 7 * 24
+LATELY_MINUTES = 30
+OFTEN = 3  # so many within LATELY_MINUTES mean that workers keep restarting
+BUCKET_S = 600
+KEPT_BUCKETS = 7 * 24 * 6
 
-# Hours are counted from the epoch, by the database's clock.
-NOTE_SQL = """
-INSERT INTO orchestrator_worker_restarts AS known (host, hour, reason, count, last_at, last_detail)
-VALUES (%(host)s, floor(extract(epoch FROM now()) / 3600), %(reason)s, 1, now(), %(detail)s)
-ON CONFLICT (host, hour, reason) DO UPDATE
+# Buckets are counted from the epoch, by the database's clock.
+NOTE_SQL = f"""
+INSERT INTO orchestrator_worker_restarts AS known (host, ten_minutes, reason, count, last_at, last_detail)
+VALUES (%(host)s, floor(extract(epoch FROM now()) / {BUCKET_S}), %(reason)s, 1, now(), %(detail)s)
+ON CONFLICT (host, ten_minutes, reason) DO UPDATE
 SET count = known.count + 1, last_at = now(), last_detail = excluded.last_detail
-"""
-FORGET_SQL = """
-DELETE FROM orchestrator_worker_restarts WHERE hour < floor(extract(epoch FROM now()) / 3600) - %(kept)s
-"""
+"""  # noqa: S608 # built from a constant
+FORGET_SQL = f"""
+DELETE FROM orchestrator_worker_restarts
+WHERE ten_minutes < floor(extract(epoch FROM now()) / {BUCKET_S}) - {KEPT_BUCKETS}
+"""  # noqa: S608 # built from constants
 LATELY_SQL = """
 SELECT host, reason, sum(count)::bigint, max(last_at), (array_agg(last_detail ORDER BY last_at DESC))[1]
 FROM orchestrator_worker_restarts WHERE last_at > now() - make_interval(hours => %(hours)s)
@@ -39,6 +43,11 @@ SELECT COALESCE(json_object_agg(reason, number), '{{}}') FROM (
     SELECT reason, sum(count) AS number FROM orchestrator_worker_restarts
     WHERE last_at > now() - make_interval(hours => {SHOWN_HOURS}) GROUP BY reason) AS lately
 """  # noqa: S608 # built from a constant
+# The restarts of the last LATELY_MINUTES; a bucket counts when all of it lies within them.
+LATELY_COUNT_SQL = f"""
+SELECT COALESCE(sum(count), 0)::bigint FROM orchestrator_worker_restarts
+WHERE ten_minutes * {BUCKET_S} >= extract(epoch FROM now()) - {LATELY_MINUTES * 60}
+"""  # noqa: S608 # built from constants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +71,7 @@ def note(reason: RestartReason, detail: str, host: str | None = None) -> None:
 def forget() -> int:
     """Remove counts older than a week; returns how many rows there were."""
     with connection.cursor() as cursor:
-        cursor.execute(FORGET_SQL, {"kept": KEPT_HOURS})
+        cursor.execute(FORGET_SQL)
         return int(cursor.rowcount)
 
 

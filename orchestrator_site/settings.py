@@ -23,6 +23,7 @@ APPEND_SLASH = False
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
+FORMAT_MODULE_PATH = ["orchestrator_site.formats"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 
@@ -97,6 +98,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "orchestrator_site.errors.problems.ProblemsMiddleware",  # after these: errors get their headers too
     "orchestrator_site.web.hosts.HostMiddleware",
+    "orchestrator_site.web.browser_addresses.BrowserAddressMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -2,13 +2,21 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from orchestrator_site.accounts.sign_in import admin_sign_in
+from orchestrator_site.accounts.user_admin import RolesAdmin
 from orchestrator_site.operations import health
 from orchestrator_site.web.api_docs import DocsView, SchemaView
 from orchestrator_site.web.csp_reports import csp_report
+
+admin.site.site_title = admin.site.site_header = "RansomEye Orchestrator: admin"
+admin.site.index_title = "Jobs, workers, users and tokens"
+admin.site.enable_nav_sidebar = False  # the tables need its room; the breadcrumbs lead back
+admin.site.unregister(User)
+admin.site.register(User, RolesAdmin)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("jobs.rest.urls")),

@@ -1,5 +1,9 @@
 """What restoring refuses, and why."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 from foundation.errors import AppError
 
 
@@ -13,6 +17,10 @@ class RestoreRequestError(RestoreError):
     """The request makes no sense as it stands: both or neither of two fields, or a digest that is none."""
 
     code = "invalid_request"
+
+    def __init__(self, message: str, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.fields = dict(fields or {})
 
 
 class BundlePathInvalidError(RestoreError):
@@ -28,3 +36,18 @@ class SignatureRequiredError(RestoreError):
     """The signature may not be skipped here, or not by this principal."""
 
     code = "signature_required"
+
+
+class RestoreRequestNotFoundError(RestoreError):
+    """There is no such request, or it is somebody else's."""
+
+    code = "restore_request_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such request for a restore.")
+
+
+class RestoreRequestDecidedError(RestoreError):
+    """The request is done or declined already."""
+
+    code = "restore_request_decided"

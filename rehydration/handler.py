@@ -27,7 +27,7 @@ from jobs.errors import PermanentError, RetryableError
 from jobs.models import Job
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
-from rehydration import bundle_paths, incident_lock, plan, reconcile, restore, staging
+from rehydration import bundle_paths, incident_lock, plan, reconcile, restore, restore_requests, staging
 from rehydration.errors import BundlePathInvalidError
 from rehydration.matching import EQUAL, NEW
 from rehydration.plan import Plan
@@ -159,6 +159,7 @@ class _Attempt:
         self._record(checked, "bundle", self.bundle_name, digest=self.bundle_sha256)
         if not self.dry_run:
             self._record("incident.restored", "incident", self.incident_id, digest=self.manifest.content_digest)
+            restore_requests.close_restored(self.ctx.principal, str(self.ctx.payload.get("bundle_id") or ""))
         transaction.on_commit(cleanup, robust=True)
 
     def record_failure(self, code: str) -> None:

@@ -4,6 +4,10 @@
 signed; the other columns are taken from it for keys, order and lists. Rows are added, never changed in content.
 """
 
+from __future__ import annotations
+
+import uuid
+
 from django.db import models
 
 
@@ -152,3 +156,59 @@ class ArtifactRecord(models.Model):
     def __str__(self) -> str:
         """Which artifact it is."""
         return f"artifact {self.artifact_id} of {self.incident_id}"
+
+
+class RestoreRequest(models.Model):
+    """Somebody who may not restore asks an operator to restore one bundle.
+
+    It is done when the bundle is restored, by whichever way, and declined when an operator says so and why.
+    """
+
+    class State(models.TextChoices):
+        """Whether somebody has decided."""
+
+        OPEN = "open", "Open"
+        DONE = "done", "Done"
+        DECLINED = "declined", "Declined"
+
+    request_id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    bundle_id = models.UUIDField()
+    incident_id = models.TextField(help_text="of the bundle")
+    asked_at = models.DateTimeField()
+    asked_by = models.TextField()
+    note = models.TextField(blank=True, help_text="why, for the operator")
+    state = models.TextField(choices=State.choices, default=State.OPEN)
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.TextField(blank=True)
+    reason = models.TextField(blank=True, help_text="why it was declined")
+
+    class Meta:
+        """Table, the right to ask, and the indexes of the lists."""
+
+        db_table = "orchestrator_restore_requests"
+        default_permissions = ()
+        permissions = (("ask_for_restore", "Can ask an operator for a restore"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["bundle_id", "asked_by"], condition=models.Q(state="open"), name="restore_request_once_open"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="open", decided_at=None)
+                | (~models.Q(state="open") & models.Q(decided_at__isnull=False)),
+                name="restore_request_decided_has_time",
+            ),
+        )
+        indexes = (
+            models.Index(fields=["-asked_at", "-request_id"], name="restore_request_newest"),
+            models.Index(fields=["state", "-asked_at", "-request_id"], name="restore_request_by_state"),
+            models.Index(fields=["asked_by", "-asked_at", "-request_id"], name="restore_request_of"),
+        )
+
+    def __str__(self) -> str:
+        """The request in one line."""
+        return f"{self.asked_by} asks for {self.incident_id} ({self.state})"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has decided yet."""
+        return self.state == self.State.OPEN

@@ -17,7 +17,7 @@ from jobs import services as job_services
 from jobs.console import progress_view
 from jobs.errors import JobNotFoundError
 from jobs.models import ENDED, Job
-from rehydration import services
+from rehydration import request_pages, restore_requests, services
 from rehydration.handler import JOB_TYPE
 
 TABLES = (
@@ -31,9 +31,14 @@ TABLES = (
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def restore_page(request: HttpRequest) -> HttpResponse:
-    """Choose a bundle or upload one; POST starts the preview, which writes nothing."""
+    """Choose a bundle or upload one; POST starts the preview, which writes nothing.
+
+    Somebody who may not restore sees why, and may ask an operator.
+    """
     principal = of_request(request)
-    principal.require("rehydration.restore_bundle")
+    if request.method != "POST" and not principal.may(restore_requests.RESTORE):
+        return request_pages.explain(request)
+    principal.require(restore_requests.RESTORE)
     if request.method == "POST":
         return _start_preview(request, principal)
     bundle_id = request.GET.get("bundle_id", "")
@@ -46,6 +51,7 @@ def restore_page(request: HttpRequest) -> HttpResponse:
         "page": page,
         "restores": restores.items,
         "here": "restore",
+        **request_pages.open_requests(principal, str(chosen.bundle_id) if chosen else ""),
     }
     return render(request, "restore/choose.html", context)
 

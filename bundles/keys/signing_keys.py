@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -21,7 +22,7 @@ UNKNOWN_SHOWN = 100
 RETIREMENT_WARNING_DAYS = 30
 
 # One index lookup per key instead of a scan.
-_SIGNERS = """
+_SIGNERS = f"""
 WITH RECURSIVE signers (key_id) AS (
     (SELECT min(key_id) FROM orchestrator_bundles)
     UNION ALL
@@ -29,11 +30,20 @@ WITH RECURSIVE signers (key_id) AS (
     FROM signers WHERE signers.key_id IS NOT NULL
 )
 SELECT key_id,
-    (SELECT count(*) FROM (SELECT 1 FROM orchestrator_bundles b WHERE b.key_id = s.key_id LIMIT %(bound)s) AS counted),
+    (SELECT count(*) FROM (
+        SELECT 1 FROM orchestrator_bundles b WHERE b.key_id = s.key_id LIMIT {COUNTED_UP_TO + 1}) AS counted),
     (SELECT b.created_at FROM orchestrator_bundles b WHERE b.key_id = s.key_id ORDER BY b.created_at DESC LIMIT 1),
     (SELECT b.signer FROM orchestrator_bundles b WHERE b.key_id = s.key_id ORDER BY b.created_at DESC LIMIT 1)
-FROM signers s WHERE key_id IS NOT NULL LIMIT %(shown)s
-"""
+FROM signers s WHERE key_id IS NOT NULL LIMIT {UNKNOWN_SHOWN}
+"""  # noqa: S608 # built from constants
+# The same as one JSON value, as part of a larger statement; `signed_of` reads it.
+SIGNERS_AS_JSON = f"""(
+SELECT json_agg(json_build_array(id, bundles, last_at, name)) FROM ({_SIGNERS}) AS signed (id, bundles, last_at, name))
+"""  # noqa: S608 # built from constants
+
+
+# Key id → how many bundles it signed, when the newest, and its name there.
+Signed = dict[str, tuple[int, datetime | None, str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,30 @@ def overview(principal: Principal) -> Overview:
     return Overview(signers=sorted(found, key=lambda one: (order.index(one.state), one.name)), problems=problems)
 
 
+def untrusted(signed: Signed) -> list[Signer]:
+    """The keys that signed bundles here and are revoked, weak or no longer trusted.
+
+    Args:
+        signed: what each key signed, from `signed_of`.
+
+    Raises:
+        CannotCheckError: the trusted keys cannot be read.
+    """
+    in_folder = {key.key_id: key for key in trusted_keys.trusted().keys}
+    found = [
+        _of_key(in_folder[key_id], "", signed)
+        if key_id in in_folder
+        else Signer(key_id=key_id, name=name, state="absent", bits=0, bundles=count, last_at=last_at)
+        for key_id, (count, last_at, name) in signed.items()
+    ]
+    return sorted((one for one in found if one.state != "trusted"), key=lambda one: (one.state, one.name))
+
+
+def signed_of(rows: list[list[Any]] | None) -> Signed:
+    """What each key signed, from the value of `SIGNERS_AS_JSON`."""
+    return {row[0]: (row[1], datetime.fromisoformat(row[2]), row[3]) for row in rows or []}
+
+
 def days_until_retirement(today: date | None = None) -> int | None:
     """Days until ORCH_SIGN_KEY_RETIRE_ON, negative once it has passed; None if unset or too far off for a warning."""
     retire_on: date | None = settings.ORCH_SIGN_KEY_RETIRE_ON
@@ -105,7 +139,7 @@ def days_until_retirement(today: date | None = None) -> int | None:
     return left if left <= RETIREMENT_WARNING_DAYS else None
 
 
-def _of_key(key: TrustedKey, active: str, signed: dict[str, tuple[int, datetime | None, str]]) -> Signer:
+def _of_key(key: TrustedKey, active: str, signed: Signed) -> Signer:
     count, last_at, _ = signed.get(key.key_id, (0, None, ""))
     state = "weak" if key.weakness else "active" if key.key_id == active else "trusted"
     return Signer(
@@ -119,7 +153,7 @@ def _of_key(key: TrustedKey, active: str, signed: dict[str, tuple[int, datetime 
     )
 
 
-def _signed() -> dict[str, tuple[int, datetime | None, str]]:
+def _signed() -> Signed:
     with connection.cursor() as cursor:
-        cursor.execute(_SIGNERS, {"bound": COUNTED_UP_TO + 1, "shown": UNKNOWN_SHOWN})
+        cursor.execute(_SIGNERS)
         return {row[0]: (row[1], row[2], row[3]) for row in cursor.fetchall()}

@@ -38,6 +38,11 @@ REVOKE UPDATE, DELETE, TRUNCATE ON orchestrator_custody FROM PUBLIC, CURRENT_USE
 ALTER TABLE orchestrator_custody
     ADD CONSTRAINT custody_hash_is_hex CHECK (hash ~ '^[0-9a-f]{64}$' AND previous_hash ~ '^[0-9a-f]{64}$');
 
+-- The events of one job, for custody.folding.
+CREATE INDEX custody_job ON orchestrator_custody (
+    substring(details from '"job_id":"([0-9a-f-]{36})"'), sequence)
+    WHERE substring(details from '"job_id":"([0-9a-f-]{36})"') IS NOT NULL;
+
 CREATE FUNCTION orchestrator_custody_append(
     before_at text, before_previous_hash text, before_sequence text,
     its_actor text, its_authenticated_by text, its_address text, its_action text, its_object_type text,

@@ -223,7 +223,10 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("host", models.TextField()),
-                ("hour", models.BigIntegerField(help_text="hours since 1970, UTC")),
+                (
+                    "ten_minutes",
+                    models.BigIntegerField(help_text="since 1970, by the database's clock, in units of ten minutes"),
+                ),
                 (
                     "reason",
                     models.TextField(
@@ -241,7 +244,9 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "orchestrator_worker_restarts",
                 "default_permissions": (),
-                "constraints": [models.UniqueConstraint(fields=("host", "hour", "reason"), name="restart_count_once")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("host", "ten_minutes", "reason"), name="restart_count_once")
+                ],
             },
         ),
         migrations.CreateModel(

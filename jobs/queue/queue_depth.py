@@ -44,7 +44,7 @@ COUNTS_SQL = f"SELECT ({QUEUED_SQL}), (SELECT count(*) FROM orchestrator_jobs WH
 HOME_SQL = f"""
 {COUNTS_SQL},
     (SELECT COALESCE(json_agg(json_build_array(ago, queued)), '[]') FROM ({LAST_DAY_SQL}) AS day (ago, queued)),
-    ({worker_restarts.SUMS_SQL})
+    ({worker_restarts.SUMS_SQL}), ({worker_restarts.LATELY_COUNT_SQL})
 """  # noqa: S608 # built from constants
 
 
@@ -92,21 +92,29 @@ class Numbers:
         processing: processing jobs, stuck ones included.
         over_a_day: as from `queued_over_a_day`.
         restarts: worker processes replaced in the last day, by reason (`jobs.worker_restarts`).
+        restarts_lately: worker processes replaced in the last half hour.
     """
 
     queued: int
     processing: int
     over_a_day: list[int | None]
     restarts: Mapping[str, int]
+    restarts_lately: int
 
 
 def now_and_over_a_day() -> Numbers:
     """Query the numbers of the Home page."""
     with connection.cursor() as cursor:
         cursor.execute(HOME_SQL, {"bucket_s": BUCKET_S})
-        queued_now, processing, samples, restarted = cursor.fetchone()
+        queued_now, processing, samples, restarted, lately = cursor.fetchone()
     over_a_day = curve({int(ago): int(number) for ago, number in samples}, int(queued_now))
-    return Numbers(queued=int(queued_now), processing=int(processing), over_a_day=over_a_day, restarts=restarted)
+    return Numbers(
+        queued=int(queued_now),
+        processing=int(processing),
+        over_a_day=over_a_day,
+        restarts=restarted,
+        restarts_lately=int(lately),
+    )
 
 
 def curve(seen: dict[int, int], queued_now: int) -> list[int | None]:

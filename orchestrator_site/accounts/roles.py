@@ -15,6 +15,13 @@ from django.db.models import Q
 
 from orchestrator_site.configuration.env import ROLES
 
+# What each role is for, in one sentence each.
+ABOUT = {
+    "viewer": "Sees everything and changes nothing.",
+    "analyst": "Also bundles incidents, verifies and downloads bundles, and asks an operator for a restore.",
+    "operator": "Also restores bundles, cancels, retries and frees jobs, drains workers, and sees the settings.",
+    "admin": "Also manages users, roles and API tokens; may restore without a signature where the settings allow it.",
+}
 # What each role adds to the one before it.
 ADDS: dict[str, frozenset[str]] = {
     "viewer": frozenset(
@@ -26,7 +33,14 @@ ADDS: dict[str, frozenset[str]] = {
             "rehydration.view_restoredincident",
         }
     ),
-    "analyst": frozenset({"bundles.create_bundle", "bundles.verify_bundle", "bundles.download_bundle"}),
+    "analyst": frozenset(
+        {
+            "bundles.create_bundle",
+            "bundles.verify_bundle",
+            "bundles.download_bundle",
+            "rehydration.ask_for_restore",
+        }
+    ),
     "operator": frozenset(
         {
             "rehydration.restore_bundle",
@@ -60,6 +74,17 @@ def permissions_of(role: str) -> frozenset[str]:
     return _ALL[role]
 
 
+def that_may(permission: str) -> tuple[str, ...]:
+    """The roles that hold `permission`, lowest first; none for a permission that no role has."""
+    return tuple(role for role in ROLES if permission in _ALL[role])
+
+
+def that_may_in_words(permission: str) -> str:
+    """The same as text, such as `analyst, operator or admin`; empty without any."""
+    names = that_may(permission)
+    return " or ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
 def role_of(user: User) -> str:
     """The highest role of `user`; `admin` for a superuser, empty if there is none."""
     if user.is_superuser:
@@ -84,6 +109,14 @@ def assign_role(user: User, role: str) -> None:
         user.groups.remove(*Group.objects.filter(name__in=ROLES))
         user.groups.add(Group.objects.get_or_create(name=role)[0])
         user.is_staff = role in STAFF
+        user.save(update_fields=["is_staff"])
+
+
+def remove_role(user: User) -> None:
+    """Take every role from `user`, and entering the Django admin with it; groups that are not roles are kept."""
+    with transaction.atomic():
+        user.groups.remove(*Group.objects.filter(name__in=ROLES))
+        user.is_staff = False
         user.save(update_fields=["is_staff"])
 
 

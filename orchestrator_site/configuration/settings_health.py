@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import platform
+import re
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from bundles.sources.health import SourceHealth
 from foundation.redaction import redact_text
 from orchestrator_site.configuration import env
 from orchestrator_site.configuration.checks import TAG
-from orchestrator_site.configuration.env_reader import is_secret
+from orchestrator_site.configuration.env_reader import Given, is_secret
+from orchestrator_site.configuration.env_reader import Setting as Declared
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +39,39 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+# Topics of the page in its order, each with the variables that belong to it; the first that matches counts.
+TOPICS = (
+    ("Sources", r"(KILLCHAIN|FORENSIC|DB|CORE)_API_|ORCH_SOURCE_"),
+    ("Keys and signatures", r"ORCH_(SIGN_KEY|VERIFY_KEY|VERIFY_|ALLOW_UNSIGNED)"),
+    ("Storage", r"OUTPUT_DIR|FORENSIC_STORAGE|ORCH_(VAR_DIR|MAX_UPLOAD|DISK_)"),
+    ("Jobs and workers", r"ORCH_(JOB|WORKER|LEASE|HEARTBEAT|KEEP)_"),
+    ("Database", r"DB_|ORCH_DB_"),
+    ("Sign-in and access", r"MTLS_|ORCH_(SIGN_IN|SESSION|ANONYMOUS)_"),
+    ("Site", r"ORCH_(PROFILE|SECRET|ALLOWED|TRUSTED|ENVIRONMENT|BIND|API_PORT|METRICS|WEB_)"),
+)
+OTHER = "Other"
+
+
 class Setting(NamedTuple):
-    """One variable as shown: never with a secret's value."""
+    """One variable as shown: never with a secret's value.
+
+    `differs` is false when its value is the default's, wherever it comes from.
+    """
 
     name: str
     value: str
     origin: str
     is_secret: bool
     meaning: str
+    differs: bool
+
+
+class Topic(NamedTuple):
+    """The settings of one topic: those that differ from the default, and the others."""
+
+    title: str
+    differing: list[Setting]
+    defaults: list[Setting]
 
 
 class Finding(NamedTuple):
@@ -92,7 +119,7 @@ def collect() -> Health:
 
 def in_force() -> list[Setting]:
     """Every variable that is read, by name."""
-    meanings = {one.name: one.meaning.replace("`", "").replace("; see below", "") for one in env.declared().values()}
+    declared = {one.name: one for one in env.declared().values()}
     shown = []
     for given in settings.ENV.given:
         secret = is_secret(given.name)
@@ -100,8 +127,30 @@ def in_force() -> list[Setting]:
         if given.name == "ORCH_SECRET_KEY" and settings.ENV.secret_key_is_generated:
             value = "generated at start"
         origin = f"file ({given.name}_FILE)" if given.origin == "file" else given.origin
-        shown.append(Setting(given.name, value, origin, secret, meanings[given.name]))
+        meaning = declared[given.name].meaning.replace("`", "").replace("; see below", "")
+        shown.append(Setting(given.name, value, origin, secret, meaning, _differs(given, declared[given.name])))
     return sorted(shown)
+
+
+def by_topic(shown: Iterable[Setting], search: str = "") -> list[Topic]:
+    """Settings by topic, in the order of `TOPICS`; topics without any are left out.
+
+    Args:
+        shown: the settings.
+        search: words, all of which must be in a setting's name, value, meaning or topic.
+    """
+    words = search.lower().split()
+    groups: dict[str, list[Setting]] = {title: [] for title in (*(title for title, _ in TOPICS), OTHER)}
+    for one in shown:
+        title = next((title for title, names in TOPICS if re.match(names, one.name)), OTHER)
+        text = f"{one.name} {'' if one.is_secret else one.value} {one.meaning} {title}".lower()
+        if all(word in text for word in words):
+            groups[title].append(one)
+    return [
+        Topic(title, [one for one in found if one.differs], [one for one in found if not one.differs])
+        for title, found in groups.items()
+        if found
+    ]
 
 
 def checks() -> list[Check]:
@@ -171,6 +220,18 @@ def as_text(health: Health, sources: Iterable[SourceHealth] | None = None) -> st
     lines += ["", "Versions", *(f"  {name}: {version}" for name, version in health.versions)]
     lines += ["", "Settings", *(f"  {one.name}={one.value}  [{one.origin}]" for one in health.settings)]
     return "\n".join(lines) + "\n"
+
+
+def _differs(given: Given, declared: Declared) -> bool:
+    """Whether a variable is set to something else than its default; a default that depends on others is another."""
+    if given.origin == "default":
+        return False
+    if is_secret(given.name) or callable(declared.default):
+        return True
+    try:
+        return bool(declared.kind.parse(given.value) != declared.default)
+    except ValueError:  # reported when the settings were read
+        return True
 
 
 def _name(check: object) -> str:

@@ -11,6 +11,7 @@ from foundation.principal import of_request
 from orchestrator_site.configuration import settings_health
 
 VIEW = "orchestrator_site.view_settings"
+MAX_SEARCH_CHARS = 100
 
 
 @require_safe
@@ -18,8 +19,12 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     """Settings, checks and versions; the state of the sources is loaded by a part of the page."""
     of_request(request).require(VIEW)
     health = settings_health.collect()
+    search = request.GET.get("find", "").strip()[:MAX_SEARCH_CHARS]
     context = {
         "health": health,
+        "topics": settings_health.by_topic(health.settings, search),
+        "find": search,
+        "differing": sum(one.differs for one in health.settings),
         "errors": sum(one.worst == "error" for one in health.checks),
         "warnings": sum(one.worst == "warning" for one in health.checks),
         "text": settings_health.as_text(health),

@@ -20,6 +20,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from bundles.format.model.errors import FormatError
 from foundation.errors import AppError
 from foundation.principal import of_request
+from orchestrator_site.accounts import roles
 from orchestrator_site.errors import catalogue
 
 View = Callable[..., HttpResponseBase]
@@ -65,9 +66,10 @@ class BodyTooLargeError(AppError):
 
 
 def refusal(request: HttpRequest, error: Exception) -> HttpResponse:
-    """The page for one of our errors: message, code, and the same HTTP status as in the API."""
+    """The page for one of our errors: message, code, the roles that may, and the same HTTP status as in the API."""
     code = str(getattr(error, "code", "error"))
-    context = {"message": str(error), "code": code}
+    roles_that_may = roles.that_may_in_words(getattr(error, "permission", ""))
+    context = {"message": str(error), "code": code, "roles_that_may": roles_that_may}
     return render(request, "refusal.html", context, status=catalogue.status_of(code))
 
 

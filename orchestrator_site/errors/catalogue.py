@@ -170,6 +170,13 @@ ENTRIES = (
         "bundle_not_found", 404, "No such bundle", "no such bundle", "Check the id, or look in the list of bundles."
     ),
     _request(
+        "restore_request_not_found",
+        404,
+        "No such request for a restore",
+        "no such request for a restore, or another person's",
+        "Look in the list of requests on the page Restore.",
+    ),
+    _request(
         "worker_not_found",
         404,
         "No such worker",
@@ -238,6 +245,13 @@ ENTRIES = (
         "The job's state forbids this",
         "the job's state forbids the action, or an equal job is active",
         "Check the job: it may have ended, or an equal one may be active.",
+    ),
+    _request(
+        "restore_request_decided",
+        409,
+        "The request for a restore is decided",
+        "the request for a restore is done or declined already",
+        "Nothing: the page Restore shows what became of it.",
     ),
     _request(
         "idempotency_key_reused",

@@ -21,7 +21,8 @@ from rest_framework import exceptions
 from bundles.format.model.errors import FormatError
 from foundation import request_id
 from foundation.disk import is_disk_full
-from foundation.errors import AppError
+from foundation.errors import AccessDeniedError, AppError
+from orchestrator_site.accounts import roles
 from orchestrator_site.errors import catalogue
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,9 @@ def of_exception(error: Exception, context: Mapping[str, Any] | None = None) -> 
         context: the view and the request, as REST framework gives them; not needed.
     """
     del context
+    if isinstance(error, AccessDeniedError):
+        that_may = roles.that_may_in_words(error.permission)
+        return problem(error.code, f"{error} It needs the role {that_may}." if that_may else str(error))
     if isinstance(error, AppError):
         wrong = {name: [text] for name, text in error.fields.items()}
         return problem(error.code, str(error) or catalogue.title_of(error.code), errors=wrong, headers=error.headers)

@@ -81,7 +81,7 @@ def _marked(character: str) -> str:
 
 @register.filter
 def size(count: object) -> SafeString | str:
-    """Bytes as KiB, MiB or GiB, the exact number on hover."""
+    """Bytes as KiB up to PiB, the exact number on hover."""
     if not isinstance(count, int):
         return NOTHING
     return format_html('<span title="{} bytes">{}</span>', f"{count:,}", plain_size(count))
@@ -93,9 +93,9 @@ def plain_size(count: int) -> str:
     if count < 1024:
         return f"{count} B"
     amount = float(count)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
+    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
         amount /= 1024
-        if amount < 1024 or unit == "TiB":
+        if amount < 1024 or unit == "PiB":
             break
     return f"{amount:.0f} {unit}" if amount >= 100 or unit == "KiB" else f"{amount:.1f} {unit}"
 
@@ -151,7 +151,7 @@ def _relative(age: timedelta, at: datetime) -> str:
         return "now"
     if age < timedelta(days=7):
         return f"{spoken_duration(age.total_seconds())} ago"
-    return at.strftime("%d %b %Y").lstrip("0")
+    return at.date().isoformat()
 
 
 @register.filter

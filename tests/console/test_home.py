@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from bundles.keys import signing_keys
+from bundles.keys import signing_keys, trusted_keys
 from bundles.models import Bundle, DependencyStatus
 from bundles.sources import dependency_status
 from jobs import worker_restarts
@@ -21,7 +22,9 @@ from jobs.models import DepthSample, Job, RestartReason, Worker, WorkerRestart
 from jobs.queue import queue_depth
 from orchestrator_site.console import visits
 from orchestrator_site.models import Visit
+from orchestrator_site.templatetags.console import plain_size
 from tests.support import console_rows as rows
+from tests.support import console_scenes as scenes
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
@@ -122,11 +125,18 @@ def test_a_source_that_is_down_needs_attention_until_it_answers(operator: Client
 def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: Client) -> None:
     for reason in (RestartReason.SILENT, RestartReason.SILENT, RestartReason.CRASHED):
         worker_restarts.note(reason, "signal SIGKILL", host="host-a")
-    assert "in the last 24 hours: 1 ended unexpectedly, 2 gave no sign of life." in home(operator)
+    text = home(operator)
+    assert "In the last 24 hours: 1 ended unexpectedly, 2 gave no sign of life." in text
+    assert "Workers keep restarting (3 in 30 min)" in text
+    assert "Ask an operator to look at the workers." in home(signed_in("analyst"))
+    WorkerRestart.objects.update(ten_minutes=F("ten_minutes") - 4)
+    text = home(operator)
+    assert "In the last 24 hours: 1 ended unexpectedly" in text
+    assert "keep restarting" not in text
     WorkerRestart.objects.update(last_at=timezone.now() - timedelta(hours=25))
     assert "Nothing needs attention" in home(operator)
     assert worker_restarts.forget() == 0
-    WorkerRestart.objects.update(hour=1)
+    WorkerRestart.objects.update(ten_minutes=1)
     assert worker_restarts.forget() == 2
 
 
@@ -231,8 +241,89 @@ def test_home_needs_few_queries_with_everything_on_it(operator: Client, django_a
     Worker.objects.update(room={"bundle_create": 1 << 30})
     rows.job(needs_bytes=1 << 60)
     rows.verification(rows.bundle("bad"), ok=False)
+    scenes.asked_restore()
+    worker_restarts.note(RestartReason.SILENT, "signal SIGKILL", host="host-a")
     dependency_status.record("source.alerts", "DB service", ok=False, detail="HTTP 500.")
     with django_assert_max_num_queries(12):
         text = home(operator)
-    for words in ("Stuck job", "Failed", "Not verified", "Source down", "Disk"):
+    for words in ("Stuck job", "Failed", "Not verified", "Source down", "Disk", "Untrusted key", "waits for you"):
         assert words in text
+
+
+def test_threats_to_evidence_come_first_one_row_a_kind(operator: Client) -> None:
+    failed("failed-job", timedelta(hours=1))
+    for number in range(3):
+        rows.verification(rows.bundle(f"refused-{number}"), ok=False)
+    Bundle.objects.filter(pk=rows.bundle("gone").pk).update(state="lost")
+    text = home(operator)
+    order = ['id="kind-lost"', 'id="kind-refused"', 'id="kind-keys"', 'id="kind-failed"', 'id="running"']
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "3 bundles failed their verification." in text
+    assert "4 bundles are signed by a key that is not trusted here." in text
+    for number in range(3):
+        assert f">refused-{number}</a>" in text
+
+
+def test_bundles_of_trusted_keys_are_no_threat_and_those_of_revoked_keys_are(
+    operator: Client, orch: Any, settings: Any
+) -> None:
+    [key] = trusted_keys.trusted().keys
+    rows.bundle(key_id=key.key_id)
+    assert "Evidence at risk" not in home(operator)
+    folder = orch.root / "keys-with-one-revoked"
+    (folder / "revoked").mkdir(parents=True)
+    (folder / "revoked" / "old.pem").write_bytes(key.pem())
+    settings.ORCH_VERIFY_KEY_PATH = folder
+    text = home(operator)
+    assert "1 bundle is signed by a key that is not trusted here." in text
+    assert "revoked; signed 1 bundle" in text
+    settings.ORCH_VERIFY_KEY_PATH = orch.root / "nowhere"
+    assert "The trusted keys cannot be read" in home(operator)
+
+
+def test_each_role_is_told_what_it_can_do_or_whom_to_ask(operator: Client) -> None:
+    Worker.objects.all().delete()
+    rows.job("processing", lease_s=-60)
+    failed("case", timedelta(hours=1))
+    text = home(operator)
+    assert "<code>manage.py run_orch_worker</code>" in text
+    assert "Free it…" in text
+    for role in ("analyst", "viewer"):
+        text = home(signed_in(role))
+        for words in ("start a worker.", "free it.", "retry what should run again."):
+            assert f"Ask an operator to {words}" in text
+        assert "manage.py" not in text
+        assert "Free it…" not in text
+
+
+def test_an_open_request_for_a_restore_waits_for_operators_and_its_asker_sees_the_answer(operator: Client) -> None:
+    analyst = signed_in("analyst")
+    name = User.objects.get(pk=analyst.session["_auth_user_id"]).username
+    asked = scenes.asked_restore(asked_by=name)[0]
+    scenes.asked_restore("declined", asked_by=name)
+    scenes.asked_restore("done", asked_by="somebody else")
+    text = home(operator)
+    assert "1 request for a restore waits for you." in text
+    assert reverse("restore-request", args=[asked]) in text
+    text = home(analyst)
+    assert "Your requests for a restore" in text
+    assert "The disk is nearly full." in text
+    assert "waits for you" not in text
+    assert "somebody else" not in text
+
+
+def test_sources_are_one_line_when_all_is_well(operator: Client) -> None:
+    assert "Not checked in the last 20 minutes." in home(operator)
+    for name in ("alerts", "artifacts", "timeline"):
+        dependency_status.record(f"source.{name}", name, ok=True, detail="Answers.")
+    assert "All 3 sources answered, checked" in home(operator)
+    dependency_status.record("source.alerts", "DB service", ok=False, detail="HTTP 500.")
+    text = home(operator)
+    assert "2 of 3 sources answered" in text
+    assert "DB service did not answer." in text
+
+
+def test_sizes_go_up_to_pib() -> None:
+    assert plain_size(3 << 50) == "3.0 PiB"
+    assert plain_size(5000 << 50) == "5000 PiB"

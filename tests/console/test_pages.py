@@ -18,6 +18,7 @@ from bundles.models import Bundle, Manifest
 from custody import chain
 from foundation.principal import SYSTEM
 from tests.support import console_rows as rows
+from tests.support import console_scenes as scenes
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
@@ -137,8 +138,7 @@ def test_home_names_what_needs_attention_first(operator: Client) -> None:
 
 
 def test_home_is_calm_when_nothing_needs_a_person(operator: Client) -> None:
-    rows.worker()
-    rows.verification(rows.bundle())
+    scenes.calm()
     text = shown(operator, reverse("home"))
     assert "Nothing needs attention" in text
     assert 'hx-trigger="every 2s"' not in text

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from orchestrator_site.configuration import env
+from orchestrator_site.configuration import env, settings_health
 from orchestrator_site.configuration.checks import TAG
 from orchestrator_site.configuration.env_reader import is_secret
 from tests.support import console_rows as rows
@@ -174,3 +174,29 @@ def test_it_is_for_operators_and_admins(role):
     for name in ("settings-page", "settings-text"):
         assert client.get(reverse(name)).status_code == (403 if role else 302)
     assert client_of("admin").get(reverse("settings-page")).status_code == 200
+
+
+def test_settings_are_grouped_by_topic_with_what_differs_first_and_defaults_folded(operator, settings):
+    loaded(settings, ORCH_WORKER_COUNT="7", ORCH_LEASE_SECONDS="30", KILLCHAIN_API_URL="http://kc.example:1")
+    page, _ = texts(operator)
+    jobs = page[page.index(">Jobs and workers</h3>") : page.index(">Database</h3>")]
+    assert jobs.index("ORCH_WORKER_COUNT<") < jobs.index("<details") < jobs.index("ORCH_LEASE_SECONDS<")
+    assert jobs.index("ORCH_LEASE_SECONDS<") < jobs.index("</details>"), "set, and equal to the default"
+    assert (
+        "KILLCHAIN_API_URL<" in page[page.index(">Sources</h3>") : page.index("<details", page.index(">Sources</h3>"))]
+    )
+    assert f">{settings_health.OTHER}</h3>" not in page
+
+
+def test_a_setting_is_found_by_name_value_or_meaning_without_javascript(operator, settings):
+    loaded(settings, ORCH_WORKER_COUNT="7", DB_PASS=f"{SENTINEL}-secret")
+
+    def found(words: str) -> str:
+        return str(operator.get(reverse("settings-page"), {"find": words}).content.decode())
+
+    for words in ("worker_count", "worker processes"):
+        page = found(words)
+        assert "ORCH_WORKER_COUNT<" in page
+        assert "OUTPUT_DIR<" not in page
+    assert "No setting matches" in found(SENTINEL), "the value of a secret is not searched"
+    assert "<script>" not in found("<script>alert(1)</script>")

@@ -38,6 +38,10 @@ NEEDS = {
     ("GET", "/bundles/{bundle}/download"): "analyst",
     ("POST", "/bundles/{bundle}/verify"): "analyst",
     ("POST", "/rehydrate/start"): "operator",
+    ("GET", "/rehydrate/requests"): "analyst",
+    ("GET", "/rehydrate/requests/{request}"): "analyst",
+    ("POST", "/rehydrate/requests"): "analyst",
+    ("POST", "/rehydrate/requests/{request}/decline"): "operator",
     ("POST", "/jobs/{job}/cancel"): "operator",
     ("POST", "/jobs/{job}/retry"): "operator",
 }
@@ -56,7 +60,12 @@ FOREIGN: list[dict[str, str]] = [
 
 
 def body_for(path: str, bundle: Any) -> dict[str, Any] | None:
-    bodies = {"/bundle/create": {"incident_id": "new"}, "/rehydrate/start": {"bundle_id": str(bundle.bundle_id)}}
+    bodies = {
+        "/bundle/create": {"incident_id": "new"},
+        "/rehydrate/start": {"bundle_id": str(bundle.bundle_id)},
+        "/rehydrate/requests": {"bundle_id": str(bundle.bundle_id)},
+        "/rehydrate/requests/{request}/decline": {"reason": "not now"},
+    }
     return bodies.get(path)
 
 
@@ -64,16 +73,18 @@ def test_each_role_may_make_its_calls_and_no_other(api: Api, orch):
     bundle = make_bundle(orch)
     job_id = api.post("/bundle/create", {"incident_id": INCIDENT}).json()["job_id"]
     api.post(f"/jobs/{job_id}/cancel")
+    asked = api.post("/rehydrate/requests", {"bundle_id": str(bundle.bundle_id)}, role="analyst").json()["request_id"]
     for (method, path), needed in NEEDS.items():
-        address = path.format(job=job_id, bundle=bundle.bundle_id, incident=INCIDENT)
-        body = body_for(path, bundle)
+        address = path.format(job=job_id, bundle=bundle.bundle_id, incident=INCIDENT, request=asked)
+        body = body_for(path, bundle) if method == "POST" else None
         for role in ROLES:
             before = Traces.now(orch)
             answer = api.call(method, address, role=role, json=body)
             if ROLES.index(role) >= ROLES.index(needed):
-                assert answer.status_code in {200, 202, 409}, (role, path, answer.text)
+                assert answer.status_code in {200, 201, 202, 409}, (role, path, answer.text)
             else:
-                is_problem(answer, 403, "permission_denied")
+                detail = is_problem(answer, 403, "permission_denied")["detail"]
+                assert all(name in detail for name in ROLES[ROLES.index(needed) :])
                 assert Traces.now(orch) == before
 
 
@@ -82,7 +93,7 @@ def test_without_identity_or_role_every_call_is_refused_alike_whatever_exists(ap
     for method, path in NEEDS:
         details = set()
         for there in (bundle.bundle_id, uuid4()):
-            address = path.format(job=there, bundle=there, incident=INCIDENT)
+            address = path.format(job=there, bundle=there, incident=INCIDENT, request=there)
             answer = api.call(method, address, role="", json=body_for(path, bundle))
             details.add(is_problem(answer, 401, "not_authenticated")["detail"])
             assert answer.headers["WWW-Authenticate"] == "Token"

@@ -31,6 +31,9 @@ BASE = Path(__file__).resolve().parents[2]
 DESIGN = {
     "/bundle/create": {"post"},
     "/rehydrate/start": {"post"},
+    "/rehydrate/requests": {"get", "post"},
+    "/rehydrate/requests/{request_id}": {"get"},
+    "/rehydrate/requests/{request_id}/decline": {"post"},
     "/jobs": {"get"},
     "/jobs/{job_id}": {"get"},
     "/jobs/{job_id}/cancel": {"post"},

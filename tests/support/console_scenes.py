@@ -9,12 +9,14 @@ from uuid import uuid4
 
 from django.utils import timezone
 
+from bundles.keys import trusted_keys
 from bundles.models import Bundle, Manifest
+from bundles.sources import dependency_status
 from custody import chain
 from custody.pages import CHAIN_CHECKED
 from foundation.principal import SYSTEM, Principal
 from jobs.models import Job
-from rehydration.models import RestoredIncident
+from rehydration.models import RestoredIncident, RestoreRequest
 from tests.support import console_rows as rows
 
 Arguments = list[object]
@@ -91,7 +93,36 @@ def calm() -> Arguments:
     rows.worker()
     bundle(verified=True)
     job("completed")
+    Bundle.objects.update(key_id=trusted_keys.trusted().keys[0].key_id)
+    for name in ("alerts", "artifacts", "timeline"):
+        dependency_status.record(f"source.{name}", name, ok=True, detail="Answers (HTTP 200).")
     return []
+
+
+def asked_restores() -> Arguments:
+    """Bundles, and requests for a restore in each state by the analyst who reads the page."""
+    for state in RestoreRequest.State.values:
+        asked_restore(state=state)
+    return []
+
+
+def asked_restore(state: str = "open", **fields: Any) -> Arguments:
+    """One request for a restore."""
+    now = timezone.now()
+    values: dict[str, Any] = {
+        "bundle_id": rows.bundle().bundle_id, "incident_id": rows.INCIDENT, "asked_at": now, "asked_by": "analyst",
+        "note": "The training deployment needs it.", "state": state,
+    }  # fmt: skip
+    if state != "open":
+        values |= {"decided_at": now, "decided_by": "operator"}
+    if state == "declined":
+        values["reason"] = "The disk is nearly full."
+    return [RestoreRequest.objects.create(**{**values, **fields}).request_id]
+
+
+def hostile_request() -> Arguments:
+    """A request for a restore whose texts an attacker wrote."""
+    return asked_restore("declined", asked_by=EVIL, note=EVIL, decided_by=EVIL, reason=EVIL)
 
 
 def crisis() -> Arguments:

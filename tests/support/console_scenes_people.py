@@ -23,7 +23,7 @@ from jobs.models import Attempt, RestartReason, Worker
 from orchestrator_site.accounts import tokens
 from orchestrator_site.models import ConsoleSession, TokenDetails, Visit
 from tests.support import console_rows as rows
-from tests.support.console_scenes import EVIL, Arguments, crisis
+from tests.support.console_scenes import EVIL, Arguments, asked_restore, crisis
 
 READER = "operator"  # who looks at the pages that belong to one person
 TOLD = {
@@ -130,6 +130,7 @@ def everything() -> Arguments:
     rows.job("queued", incident_id="incident-large", needs_bytes=1 << 40)
     Worker.objects.update(room={"bundle_create": 1 << 30})
     rows.bundle("incident-huge", size=1 << 50)
+    asked_restore()
     return []
 
 

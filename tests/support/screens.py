@@ -56,6 +56,7 @@ CATALOGUE_STATES = {
     ("keys-page", "every state"): "keys",
     ("account-page", "several sessions"): "account",
     ("tokens-page", "some"): "tokens",
+    ("restore-request", "open"): "restore-request",
     ("job-page", "tried again"): "job-tried-again",
     ("bundle-page", "not verified"): "bundle-not-verified",
 }
