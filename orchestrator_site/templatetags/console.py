@@ -66,6 +66,19 @@ def visible(text: object) -> SafeString:
     return format_html("<bdi>{}</bdi>", mark_safe("".join(parts)))  # noqa: S308 # each part is escaped by _marked
 
 
+@register.filter
+def visible_lines(text: object) -> SafeString:
+    """Text of several lines for a `<pre>`: as `visible`, but with its line feeds and tabs."""
+    parts = [character if character in "\n\t" else _marked(character) for character in str(text)]
+    return mark_safe("".join(parts))  # noqa: S308 # each part is escaped by _marked
+
+
+@register.filter
+def visible_plain(text: object) -> str:
+    """`text` with the marks of `visible` as plain characters, for places that allow no markup: titles and options."""
+    return "".join(f"⟨U+{ord(one):04X}⟩" if is_invisible(one) else one for one in str(text))
+
+
 def _marked(character: str) -> str:
     if not is_invisible(character):
         return escape(character)
@@ -191,6 +204,12 @@ def role(user: User | AnonymousUser) -> str:
     """The highest role of a signed-in user in one word."""
     held = user.get_all_permissions()  # kept on the user by Django, so that no page asks the database again
     return next((name for name in reversed(ROLES) if permissions_of(name) <= held), "no role")
+
+
+@register.simple_tag
+def roles_with(permission: str) -> str:
+    """The roles that have a permission, such as `bundles.download_bundle`: "analyst, operator, admin"."""
+    return ", ".join(name for name in ROLES if permission in permissions_of(name))
 
 
 @register.simple_tag(takes_context=True)

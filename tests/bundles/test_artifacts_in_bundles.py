@@ -97,7 +97,7 @@ def test_both_links_of_a_found_artifact_lead_to_that_file_alone() -> None:
     found = BundledArtifact.objects.get(artifact_id="hard.b-1")
     client = signed_in("analyst")
     contents = text_of(client.get(place_in(made, found)))
-    assert "1 matching; 1 to 1 of 1 file," in contents
+    assert "1 matching; 1 to 1 of 1," in contents
     assert found.sha256[:8] in contents
     answer: Any = client.get(reverse("bundle-file", args=[made.bundle_id, found.place]))
     assert hashlib.sha256(b"".join(answer.streaming_content)).hexdigest() == found.sha256
