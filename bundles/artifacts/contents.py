@@ -22,6 +22,7 @@ from foundation.keyset import Page
 FILTERS = ("kind", "host")
 OFFERED = 200  # values of a filter
 NAMED = 5  # missing sources
+LONGEST_SOURCE = 60  # characters
 HOLDS = dict(zip(paths.DATA_MEMBERS, ("events", "alerts", "artifacts"), strict=True))
 
 _VALUES = """
@@ -184,7 +185,7 @@ def inside(bundle: Bundle, hosts: int) -> str:
 
 def missing_words(missing: Sequence[Mapping[str, str]]) -> str:
     """What a manifest lists as missing, in words: `alerts, 3 files`; empty if that is nothing."""
-    sources = sorted({gap["source"] for gap in missing if gap.get("source")})
+    sources = sorted({gap["source"][:LONGEST_SOURCE] for gap in missing if gap.get("source")})
     files = sum(1 for gap in missing if not gap.get("source"))
     others = len(sources) - NAMED
     parts = [

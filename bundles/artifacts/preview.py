@@ -65,7 +65,7 @@ def preview_of(file: IO[bytes], size: int, name: str) -> Preview:
     raw = file.read(MOST_BYTES)
     if not raw:
         return Preview(form=EMPTY)
-    notes = [f"The first {len(raw):,} of {size:,} bytes are shown."] if size > len(raw) else []
+    notes = [f"This is the beginning: the first {len(raw):,} of {size:,} bytes."] if size > len(raw) else []
     text = _decoded(raw, whole=size == len(raw), notes=notes)
     if text is None:
         return _binary(raw, size)
@@ -96,7 +96,7 @@ def _decoded(raw: bytes, *, whole: bool, notes: list[str]) -> str | None:
         notes.append("The file is encoded as UTF-16.")
     if "\r\n" in text:
         text = text.replace("\r\n", "\n")
-        notes.append("Its lines end with CR LF.")
+        notes.append("CR LF is shown as a line break.")
     return text
 
 
@@ -169,5 +169,5 @@ def _binary(raw: bytes, size: int) -> Preview:
         row = dumped[at : at + DUMPED_ROW]
         shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
         dump.append((f"{at:08x}", row.hex(" "), shown))
-    notes = [f"The first {len(dumped):,} of {size:,} bytes are shown."] if size > len(dumped) else []
+    notes = [f"This is the beginning: the first {len(dumped):,} of {size:,} bytes."] if size > len(dumped) else []
     return Preview(form=BINARY, dump=dump, notes=notes)

@@ -72,7 +72,7 @@ def test_a_character_that_the_limit_cuts_is_left_out() -> None:
     shown = of(raw)
     assert shown.form == TEXT
     assert set(shown.text) == {"x", "\u0416"}
-    assert shown.notes == [f"The first {preview.MOST_BYTES:,} of {len(raw):,} bytes are shown."]
+    assert shown.notes == [f"This is the beginning: the first {preview.MOST_BYTES:,} of {len(raw):,} bytes."]
 
 
 def test_indenting_keeps_numbers_repeated_keys_and_strings_as_they_are() -> None:
