@@ -94,9 +94,9 @@ def _decoded(raw: bytes, *, whole: bool, notes: list[str]) -> str | None:
         return None
     if encoding == "utf-16":
         notes.append("The file is encoded as UTF-16.")
-    if "\r\n" in text:
+    if text.count("\n") == text.count("\r\n") > 0:
         text = text.replace("\r\n", "\n")
-        notes.append("CR LF is shown as a line break.")
+        notes.append("All lines end with CR LF.")
     return text
 
 

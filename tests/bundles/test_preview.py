@@ -91,6 +91,12 @@ def test_a_table_keeps_line_breaks_in_cells_and_pads_short_rows() -> None:
     assert (shown.head, shown.rows) == (["a", "b", "c"], [["1\n2", "x", ""]])
 
 
+def test_line_ends_of_one_kind_are_shown_as_such_and_others_stay_in_sight() -> None:
+    assert (of(b"a\r\nb\r\n").text, of(b"a\r\nb\r\n").notes) == ("a\nb\n", ["All lines end with CR LF."])
+    for mixed in ("a\r\nb\n", "a\rb"):
+        assert (of(mixed.encode()).text, of(mixed.encode()).notes) == (mixed, [])
+
+
 def test_bytes_that_are_not_text_are_shown_by_their_number() -> None:
     shown = of("Gr\xf6\xdfe of many words and more of them\n".encode("latin-1"))
     assert r"Gr\xf6\xdfe" in shown.text

@@ -188,7 +188,7 @@ CATALOGUE = (
     Shown("compare-bundles", "one bundle", COMPARED, evidence.one_bundle),
     Shown("compare-bundles", "no bundle", "Not found", lambda: ["never-seen"], status=404),
     Shown("compare-bundles", "hostile", COMPARED, evidence.hostile_pair, hostile=True),
-    Shown("bundle-file-preview", "table", "Preview: <bdi>timeline of fin-ws-07.csv", evidence.table_preview),
+    Shown("bundle-file-preview", "table", "Preview: ", evidence.table_preview),
     Shown("bundle-file-preview", "binary", "Preview: ", partial(evidence.previewed, "x.bin", bytes(range(256)) * 40)),
     Shown("bundle-file-preview", "JSON", "Preview: ", partial(evidence.previewed, "x.json", b'{"a": [1, {}]}')),
     Shown("bundle-file-preview", "empty", "Preview: ", partial(evidence.previewed, "empty", b"")),

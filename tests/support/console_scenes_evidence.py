@@ -104,7 +104,7 @@ def table_preview() -> Arguments:
 
 def hostile_preview() -> Arguments:
     """The preview of a text that an attacker wrote, under a name of the same."""
-    return previewed(rows.HOSTILE.replace("/", ""), EVIL.encode())
+    return previewed(rows.HOSTILE.replace("/", ""), f"{EVIL}\n".encode())
 
 
 def pair(a: dict[str, str], b: dict[str, str], **fields: Any) -> Arguments:
