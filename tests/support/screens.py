@@ -57,7 +57,7 @@ CATALOGUE_STATES = {
     ("tokens-page", "some"): "tokens",
     ("job-page", "tried again"): "job-tried-again",
     ("bundle-page", "not verified"): "bundle-not-verified",
-    ("bundle-file-preview", "table"): "bundle-file-preview",
+    ("bundle-file-preview", "JSON"): "bundle-file-preview",
 }
 ANALYST = Principal(name="analyst", authenticated_by="session", permissions=None)
 OPERATOR = Principal(name="operator", authenticated_by="session", permissions=None)
