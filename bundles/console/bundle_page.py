@@ -19,7 +19,7 @@ from bundles.timelines import times
 from custody.pages import last_check
 from foundation.principal import of_request
 
-CONTENTS_A_PAGE = 50
+CONTENTS_A_PAGE = 25
 CUSTODY_LINES = 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

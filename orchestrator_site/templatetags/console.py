@@ -69,14 +69,22 @@ def visible(text: object) -> SafeString:
 @register.filter
 def visible_lines(text: object) -> SafeString:
     """Text of several lines for a `<pre>`: as `visible`, but with its line feeds and tabs."""
-    parts = [character if character in "\n\t" else _marked(character) for character in str(text)]
-    return mark_safe("".join(parts))  # noqa: S308 # each part is escaped by _marked
+    lines = [
+        escape(line)
+        if line.replace("\t", "").isprintable()
+        else "".join(one if one == "\t" else _marked(one) for one in line)
+        for line in str(text).split("\n")
+    ]
+    return mark_safe("\n".join(lines))  # noqa: S308 # each line is escaped
 
 
 @register.filter
 def visible_plain(text: object) -> str:
     """`text` with the marks of `visible` as plain characters, for places that allow no markup: titles and options."""
-    return "".join(f"⟨U+{ord(one):04X}⟩" if is_invisible(one) else one for one in str(text))
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(f"⟨U+{ord(one):04X}⟩" if is_invisible(one) else one for one in plain)
 
 
 def _marked(character: str) -> str:

@@ -306,7 +306,7 @@ def test_the_contents_are_searched_and_paged(operator: Client) -> None:
     bundle = with_files(rows.bundle(), *[f"artifacts/{at:04}/log.txt" for at in range(250)], "alerts.json")
     address = reverse("bundle-page", args=[bundle.bundle_id])
     text = shown(operator, address)
-    assert "1 to 50 of 250," in text
+    assert "1 to 25 of 250," in text
     assert "More artifacts" in text
     assert "artifacts/0110/" in shown(operator, address + "?from=100")
     found = shown(operator, address + "?find=ALERTS")
