@@ -37,8 +37,9 @@ class Offer:
     """The values that a filter can have in one bundle.
 
     Attributes:
-        values: (value, number of artifacts), those with the most artifacts first; without the empty one.
-        more: how many values are left out.
+        values: (value, number of artifacts), those with the most artifacts first; without the empty one, and without
+            those that contain control characters.
+        more: how many values other than the empty one are left out.
     """
 
     values: list[tuple[str, int]]
@@ -79,8 +80,13 @@ def offers(bundle: Bundle) -> dict[str, Offer]:
     with connection.cursor() as cursor:
         cursor.execute(_VALUES, [bundle.bundle_id])
         rows = cursor.fetchall()
-    stated = {field: [(value, number) for name, value, number in rows if name == field and value] for field in FILTERS}
-    return {field: Offer(values[:OFFERED], max(0, len(values) - OFFERED)) for field, values in stated.items()}
+    found = {}
+    for field in FILTERS:
+        stated = [(value, number) for name, value, number in rows if name == field and value]
+        # A form does not return control characters as they are.
+        values = [(value, number) for value, number in stated if value.isprintable()][:OFFERED]
+        found[field] = Offer(values, len(stated) - len(values))
+    return found
 
 
 def artifacts_of(bundle: Bundle, *, text: str = "", kind: str = "", host: str = "") -> QuerySet[BundledArtifact]:

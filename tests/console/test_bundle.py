@@ -261,6 +261,14 @@ def test_a_bundle_of_10_000_files_is_listed_and_filtered_with_few_queries(django
     assert text.count("<option") == 2 + 3 + 50
 
 
+def test_a_filter_offers_no_value_that_a_form_would_change() -> None:
+    made = rows.bundle()
+    contents(made, entries("artifacts/a/x", "artifacts/b/y"), host=lambda at: ("a\r\nb", "plain")[at])
+    text = text_of(signed_in("viewer").get(page_of(made)))
+    assert text.count("<option") == 2
+    assert "The lists do not offer every value" in text
+
+
 PREVIEWS: dict[str, tuple[bytes, list[str]]] = {
     "notes.txt": (
         b"first\r\n\tsecond <b>bold</b>\x1b[31m \xe2\x80\xae",
