@@ -47,10 +47,9 @@ def indexed() -> list[tuple[Any, ...]]:
 
 def listed(made: Bundle) -> list[tuple[Any, ...]]:
     """The same as `indexed`, from the bundle's file list."""
-    found, _ = manifest_files.page_of(made)
     return [
-        (made.bundle_id, one["place"], one["artifact_id"], one["path"].split("/")[2], one["size"], one["sha256"])
-        for one in found
+        (made.bundle_id, place, one["artifact_id"], one["path"].split("/")[2], one["size"], one["sha256"])
+        for place, one in enumerate(manifest_files.files_of(made.bundle_id))
         if "artifact_id" in one
     ]
 
