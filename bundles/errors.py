@@ -77,6 +77,12 @@ class FileNotListedError(BundleError):
     code = "file_not_found"
 
 
+class FileNotAsSignedError(BundleError):
+    """The file of a bundle, or its manifest, is not what was signed; nothing of it was released."""
+
+    code = "file_not_as_signed"
+
+
 class StorageFullError(BundleError):
     """There is no room left for the file."""
 

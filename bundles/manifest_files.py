@@ -1,4 +1,4 @@
-"""The file lists of registered bundles, from their stored signed manifests: paged, searched and compared.
+"""The file lists of registered bundles, from their stored signed manifests; and two of them compared.
 
 A list never changes, so the last few are cached. Bundle files are not read here; whether a file still matches its
 manifest is found by verifying it.
@@ -59,23 +59,6 @@ def files_of(bundle_id: UUID) -> tuple[dict[str, Any], ...]:
     if manifest is None:
         raise BundleNotFoundError("The manifest of this bundle is not stored here.")
     return tuple(json.loads(bytes(manifest.raw))["files"])
-
-
-def page_of(bundle: Bundle, *, search: str = "", offset: int = 0, limit: int = 100) -> tuple[list[dict[str, Any]], int]:
-    """Part of a bundle's file list.
-
-    Args:
-        bundle: which bundle.
-        search: only paths that contain this, ignoring case.
-        offset: entries to skip.
-        limit: entries to return.
-
-    Returns:
-        The entries, each with its place in the whole list, and how many match in all.
-    """
-    listed = enumerate(files_of(bundle.bundle_id))
-    found = [{**entry, "place": place} for place, entry in listed if search.casefold() in entry["path"].casefold()]
-    return found[offset : offset + limit], len(found)
 
 
 def paths_of(bundle: Bundle) -> list[str]:

@@ -10,6 +10,8 @@ from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 
+from bundles.format.model import paths
+
 
 @SearchVectorField.register_lookup
 class HasWords(models.Lookup):
@@ -123,9 +125,9 @@ class Manifest(models.Model):
 
 
 class BundledArtifact(models.Model):
-    """An artifact in a bundle, for the search across all bundles.
+    """An artifact in a bundle, for the bundle's page and for the search across all bundles.
 
-    Derived from the signed manifest. The indexes on names are in migration 0002.
+    Derived from the signed manifest and `artifacts.json`. The indexes on names are in migration 0002.
     """
 
     pk = models.CompositePrimaryKey("bundle_id", "place")
@@ -135,6 +137,11 @@ class BundledArtifact(models.Model):
     name = models.TextField(help_text="last part of the file's path in the bundle")
     size = models.BigIntegerField(help_text="bytes")
     sha256 = models.CharField(max_length=64, help_text="hex")
+    # From the artifact's record in artifacts.json; empty where the record says nothing.
+    original_name = models.TextField(blank=True, help_text="name in its record, if it is not `name`")
+    kind = models.TextField(blank=True)
+    host = models.TextField(blank=True, help_text="where it was collected")
+    collected_at = models.TextField(blank=True, help_text="as written in the record")
 
     class Meta:
         """Visible to everyone who may see the bundle."""
@@ -149,6 +156,11 @@ class BundledArtifact(models.Model):
     def __str__(self) -> str:
         """The artifact's and the bundle's id."""
         return f"{self.artifact_id} in {self.bundle_id}"
+
+    @property
+    def path(self) -> str:
+        """The file's path in the bundle."""
+        return f"{paths.ARTIFACT_FOLDER}/{self.artifact_id}/{self.name}"
 
 
 class RangeDigests(models.Model):

@@ -320,6 +320,7 @@ def as_dict(bundle: Bundle) -> dict[str, Any]:
         "job_id": str(bundle.job_id) if bundle.job_id else None,
         "verified_at": rfc3339(bundle.verified_at) if bundle.verified_at else None,
         "verified_ok": bundle.verified_ok,
+        "counts": bundle.counts,
     }
 
 

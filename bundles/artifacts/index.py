@@ -1,42 +1,131 @@
-"""Indexes the artifacts of each bundle in a table, so that a search need not open a manifest.
+"""Indexes the artifacts of each bundle in a table, so that a list or a search need not open a bundle.
 
-The rows are derived from the signed manifest, written in the transaction that registers the bundle, and never changed.
+The rows are derived from the signed manifest and `artifacts.json`, and written in the transaction that registers the
+bundle. Verifying a bundle whose records were not read yet adds what the records say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from django.db import connection
 
 from bundles.format.model import paths
+from bundles.format.model.canonical import canonical_json
 from bundles.format.model.manifest import FileEntry
+from bundles.format.model.records import iter_array
+
+T = TypeVar("T")
 
 BATCH = 2000
-Row = tuple[int, str, str, int, str]
+LONGEST_FIELD = 200  # characters of a kind, host or time
+LONGEST_NAME = 1000  # characters of an original name
+# The fields of a record, in order of preference: the first that is not empty counts.
+KIND_FIELDS = ("artifact_type", "type", "kind")
+HOST_FIELDS = ("source_host", "host", "hostname")
+COLLECTED_FIELDS = ("collected_at", "acquired_at")
 
 _ARTIFACTS = """
-INSERT INTO orchestrator_bundle_artifacts (bundle_id, place, artifact_id, name, size, sha256)
-SELECT %s, * FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[])"""
+INSERT INTO orchestrator_bundle_artifacts
+    (bundle_id, place, artifact_id, name, size, sha256, original_name, kind, host, collected_at)
+SELECT %s, * FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[],
+    %s::text[], %s::text[])"""
+_DESCRIBED = """
+UPDATE orchestrator_bundle_artifacts AS artifact
+SET original_name = CASE WHEN said.name = artifact.name THEN '' ELSE said.name END, kind = said.kind,
+    host = said.host, collected_at = said.collected_at
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+    AS said (artifact_id, name, kind, host, collected_at)
+WHERE artifact.bundle_id = %s AND artifact.artifact_id = said.artifact_id"""
 
 
-def add(bundle_id: UUID, files: Iterable[FileEntry]) -> None:
+class Description(NamedTuple):
+    """What the record of an artifact says about it, cut to a bounded length; empty where it says nothing."""
+
+    name: str
+    kind: str
+    host: str
+    collected_at: str
+
+
+NOTHING_SAID = Description("", "", "", "")
+
+
+def descriptions(records: Path | None, check: Callable[[], None] = lambda: None) -> dict[str, Description]:
+    """Read what the records of `artifacts.json` say, by artifact id.
+
+    Args:
+        records: the file; None if the bundle has none.
+        check: called often; raises to stop the work.
+
+    Raises:
+        RecordError: the file is malformed.
+    """
+    found = {}
+    for number, (record, _) in enumerate(iter_array(records) if records is not None else ()):
+        if number % BATCH == 0:
+            check()
+        found[str(record.get("artifact_id"))] = description_of(record)
+    return found
+
+
+def description_of(record: dict[str, Any]) -> Description:
+    """What one record says."""
+    return Description(
+        _text(record.get("name"), LONGEST_NAME),
+        _first(record, KIND_FIELDS),
+        _first(record, HOST_FIELDS),
+        _first(record, COLLECTED_FIELDS),
+    )
+
+
+def add(bundle_id: UUID, files: Iterable[FileEntry], said: Mapping[str, Description] | None = None) -> None:
     """Write the rows of a new bundle, in the caller's transaction.
 
     Args:
         bundle_id: the bundle.
         files: all files of its manifest, in order.
+        said: what the records say, by artifact id.
     """
-    rows = _rows(files)
     with connection.cursor() as cursor:
-        while batch := list(islice(rows, BATCH)):
+        for batch in _batches(_rows(files, said or {})):
             cursor.execute(_ARTIFACTS, [bundle_id, *(list(column) for column in zip(*batch, strict=True))])
 
 
-def _rows(files: Iterable[FileEntry]) -> Iterator[Row]:
+def describe(bundle_id: UUID, said: Mapping[str, Description]) -> None:
+    """Add what the records say to the rows of a registered bundle, in the caller's transaction."""
+    with connection.cursor() as cursor:
+        for batch in _batches((artifact_id, *about) for artifact_id, about in said.items()):
+            cursor.execute(_DESCRIBED, [*(list(column) for column in zip(*batch, strict=True)), bundle_id])
+
+
+def _rows(files: Iterable[FileEntry], said: Mapping[str, Description]) -> Iterator[tuple[int | str, ...]]:
     for place, entry in enumerate(files):
         artifact_id = paths.artifact_id_of(entry.path)
         if artifact_id is not None:
-            yield place, artifact_id, entry.path.rsplit("/", 1)[-1], entry.size, entry.sha256
+            name = entry.path.rsplit("/", 1)[-1]
+            about = said.get(artifact_id, NOTHING_SAID)
+            original = "" if about.name == name else about.name
+            yield place, artifact_id, name, entry.size, entry.sha256, original, *about[1:]
+
+
+def _first(record: dict[str, Any], names: Iterable[str]) -> str:
+    return next((text for name in names if (text := _text(record.get(name), LONGEST_FIELD))), "")
+
+
+def _text(value: Any, most: int) -> str:
+    """A field as text that a database column can store."""
+    if value is None or isinstance(value, bool):
+        return ""
+    text = value if isinstance(value, str) else canonical_json(value).decode("ascii")
+    return text[:most].replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+
+
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
+    left = iter(rows)
+    while batch := list(islice(left, BATCH)):
+        yield batch

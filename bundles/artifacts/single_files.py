@@ -1,4 +1,4 @@
-"""Opens one file of a stored bundle for download, after comparing it completely with its signed digests.
+"""Opens one file of a stored bundle to send or show it, after comparing it completely with its signed digests.
 
 Only that file is read, through the bundle's seek table. It is spooled to a file without a name in quarantine, since
 sent bytes cannot be taken back if a later byte does not match.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any, Literal
 from uuid import UUID
 
 from bundles import manifest_files, services
@@ -20,7 +20,7 @@ from bundles.format.model.limits import GIB
 from bundles.format.reading.container import Opened
 from bundles.format.reading.single import match_file
 from bundles.keys import trusted_keys
-from bundles.models import Bundle
+from bundles.models import Bundle, Manifest
 from bundles.storage import bundle_files
 from custody import chain
 from foundation.disk import is_disk_full
@@ -32,20 +32,35 @@ _NOT_PORTABLE = re.compile(r'[<>:"|?*%]')  # refused or interpreted by other sys
 
 @dataclass(frozen=True)
 class OpenedFile:
-    """A file that matches its signed digests, open for reading; `name` is a valid file name on any system."""
+    """A file that matches its signed digests.
 
+    Attributes:
+        bundle: it is in this bundle.
+        file: open for reading, at the first byte.
+        size: bytes.
+        name: a file name that is valid on any system.
+        path: its path in the bundle.
+        sha256: of the file, hex.
+    """
+
+    bundle: Bundle
     file: IO[bytes]
     size: int
     name: str
+    path: str
+    sha256: str
 
 
-def open_file(principal: Principal, bundle_id: UUID, place: int) -> OpenedFile:
+def open_file(
+    principal: Principal, bundle_id: UUID | str, place: int, *, use: Literal["download", "preview"] = "download"
+) -> OpenedFile:
     """Open one file of a bundle.
 
     Args:
         principal: needs `bundles.download_bundle`.
         bundle_id: the bundle.
         place: index of the file in the manifest, from 0.
+        use: what the file is opened for, for custody.
 
     Raises:
         AccessDeniedError: the principal may not download.
@@ -66,17 +81,17 @@ def open_file(principal: Principal, bundle_id: UUID, place: int) -> OpenedFile:
         raise FileTooLargeError("Files of more than 1 GiB are not opened on their own: download the bundle instead.")
     spool = tempfile.TemporaryFile(dir=bundle_files.quarantine())  # noqa: SIM115 # the response closes it
     try:
-        _spool(principal, bundle, path, spool)
+        _spool(bundle, path, spool)
     except BaseException as error:
         spool.close()
         if isinstance(error, FormatError | BundleUnavailableError):
-            _record_custody(principal, bundle, path, str(entry["sha256"]), error.code)
+            _record_custody(principal, bundle, entry, use, error.code)
         if isinstance(error, OSError) and is_disk_full(error):
             raise StorageFullError("There is no room to check the file before it is sent.") from error
         raise
-    _record_custody(principal, bundle, path, str(entry["sha256"]), "ok")
+    _record_custody(principal, bundle, entry, use, "ok")
     spool.seek(0)
-    return OpenedFile(spool, size, saved_name(path))
+    return OpenedFile(bundle, spool, size, saved_name(path), path, str(entry["sha256"]))
 
 
 def saved_name(path: str) -> str:
@@ -85,21 +100,21 @@ def saved_name(path: str) -> str:
     return name or "file"
 
 
-def _spool(principal: Principal, bundle: Bundle, path: str, spool: IO[bytes]) -> None:
+def _spool(bundle: Bundle, path: str, spool: IO[bytes]) -> None:
     with bundle_files.open_bundle(bundle.name) as file:
         matched = match_file(Opened(file.fileno(), bundle.name), trusted_keys.trusted(), path, take=spool.write)
-    if matched.manifest.raw != services.manifest_of(principal, bundle.bundle_id):
+    if matched.manifest.raw != bytes(Manifest.objects.get(bundle=bundle).raw):
         raise BundleUnavailableError("The bundle's file was replaced by another bundle. Verify the bundle.")
 
 
-def _record_custody(principal: Principal, bundle: Bundle, path: str, sha256: str, outcome: str) -> None:
+def _record_custody(principal: Principal, bundle: Bundle, entry: dict[str, Any], use: str, outcome: str) -> None:
     chain.record(
         principal,
         "bundle.open_file",
         "bundle",
         str(bundle.bundle_id),
         incident_id=bundle.incident_id,
-        digest=sha256,
+        digest=str(entry["sha256"]),
         outcome=outcome,
-        details={"path": path},
+        details={"path": str(entry["path"]), "use": use},
     )

@@ -19,7 +19,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from bundles import file_matching
+from bundles.artifacts import contents
 from bundles.errors import BundleNotFoundError, UploadOffsetError
+from bundles.format.model.errors import STEPS
 from bundles.models import Bundle
 from bundles.uploads import quarantine, resumable, verify_upload
 from foundation.principal import of_request
@@ -36,7 +38,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 def verify_file_page(request: HttpRequest) -> HttpResponse:
     """The page to choose a file."""
     of_request(request).require("bundles.view_bundle")
-    return render(request, "verify/choose.html", {"here": "bundles", "piece_bytes": resumable.PIECE_BYTES})
+    context = {"here": "bundles", "piece_bytes": resumable.PIECE_BYTES, "checks": STEPS.values()}
+    return render(request, "verify/choose.html", context)
 
 
 @require_POST
@@ -102,12 +105,13 @@ def verify_file_result(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 def _verdict(job: Job) -> dict[str, Any]:
     result: dict[str, Any] = job.result or {}
-    held = result.get("held")
+    held, report = result.get("held"), result.get("report")
     return {
         "job": job,
         "progress": progress_view.view_of(job),
         "ended": job.status in ENDED,
-        "report": result.get("report"),
+        "report": report,
+        "missing_words": contents.missing_words(report["missing"]) if report and report.get("missing") else "",
         "held": Bundle.objects.filter(bundle_id=held).first() if held else None,
         "here": "bundles",
     }

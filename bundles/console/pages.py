@@ -1,10 +1,9 @@
-"""The pages of bundles: the list, one bundle with its verdict and contents, and the form for a new one."""
+"""The pages of bundles: the list, and the form for a new one."""
 
 from __future__ import annotations
 
 import time
 from typing import Any, TypedDict
-from uuid import UUID
 
 from django import forms
 from django.contrib import messages
@@ -12,22 +11,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
-from bundles import batch, manifest_files, services
-from bundles.artifacts import single_files
-from bundles.console import offline_check
+from bundles import batch, services
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.format.model.paths import INCIDENT_ID_RULE, MAX_INCIDENT_ID, valid_incident_id
-from bundles.keys import trusted_keys
-from bundles.models import Bundle
 from bundles.sources import dependency_status, health
 from custody import exports
-from custody.models import Event
-from custody.pages import last_check
 from foundation import keyset
 from foundation.principal import of_request
 from jobs.models import Job
 
-CONTENTS_A_PAGE = 25
 RECENT_JOBS = 200
 COLUMNS = (
     "bundle_id", "incident_id", "name", "size", "created_at", "created_by", "state", "complete", "verified_ok",
@@ -127,34 +119,6 @@ def new_bundle_page(request: HttpRequest) -> HttpResponse:
     return render(request, "bundles/new.html", context)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
-    """Show one bundle; POST requests a verification and redirects to its job."""
-    principal = of_request(request)
-    if request.method == "POST":
-        return redirect("job-page", job_id=services.request_verification(principal, bundle_id).job.job_id)
-    bundle = services.get(principal, bundle_id)
-    checked = services.verifications(bundle)
-    search, offset = request.GET.get("find", ""), _offset(request.GET.get("from", ""))
-    context: dict[str, Any] = {
-        "bundle": bundle,
-        "verification": checked[0] if checked else None,
-        "earlier": checked[1:6],
-        "find": search,
-        "key_standing": trusted_keys.standing(bundle.key_id),
-        "largest_opened": single_files.LARGEST_BYTES,
-        "offline": offline_check.commands_for(
-            bundle, manifest_files.paths_of(bundle), request.build_absolute_uri("/").rstrip("/")
-        ),
-        **_contents(bundle, search, offset),
-        "here": "bundles",
-    }
-    if principal.may("custody.view_event"):
-        context["events"] = Event.objects.filter(object_type="bundle", object_id=str(bundle_id))[:20]
-        context["chain"] = last_check()
-    return render(request, "bundles/detail.html", context)
-
-
 @require_safe
 def sources_part(request: HttpRequest) -> HttpResponse:
     """The state of the sources, for pages that request it after they have loaded."""
@@ -176,25 +140,7 @@ def sources_state() -> dict[str, Any]:
     }
 
 
-def _contents(bundle: Bundle, search: str, offset: int) -> dict[str, Any]:
-    files, total = manifest_files.page_of(bundle, search=search, offset=offset, limit=CONTENTS_A_PAGE)
-    shown_to = offset + len(files)
-    return {
-        "files": files,
-        "total": total,
-        "shown_from": offset + 1,
-        "shown_to": shown_to,
-        "earlier_from": max(0, offset - CONTENTS_A_PAGE) if offset else None,
-        "later_from": shown_to if shown_to < total else None,
-    }
-
-
 def _known_incidents() -> list[str]:
     """Incident ids of the newest jobs as suggestions, without duplicates."""
     recent = Job.objects.order_by("-created_at", "-job_id").values_list("incident_id", flat=True)[:RECENT_JOBS]
     return [incident_id for incident_id in dict.fromkeys(recent) if incident_id]
-
-
-def _offset(text: str) -> int:
-    """An offset in a list; 0 for text that is not one."""
-    return min(int(text), 10**9) if text.isascii() and text.isdigit() and len(text) < 12 else 0

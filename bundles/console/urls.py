@@ -1,6 +1,6 @@
 """The addresses of the pages about bundles, bundle files and keys."""
 
-from bundles.console import batch_pages, compare_page, evidence_pages, file_pages, key_pages, pages
+from bundles.console import batch_pages, bundle_page, compare_page, evidence_pages, file_pages, key_pages, pages
 from foundation.console_page import ConsolePage
 
 CREATE, VERIFY = "bundles.create_bundle", "bundles.verify_bundle"
@@ -12,9 +12,12 @@ PAGES = (
     ConsolePage("console/bundles/new", pages.new_bundle_page, "new-bundle", needs=CREATE),
     ConsolePage("console/bundles/batch", batch_pages.batch_page, "bundles-batch", needs=VERIFY),
     ConsolePage("console/bundles.csv", pages.bundles_csv, "bundles-csv"),
-    ConsolePage("console/bundles/<uuid:bundle_id>", pages.bundle_page, "bundle-page"),
+    ConsolePage("console/bundles/<uuid:bundle_id>", bundle_page.bundle_page, "bundle-page"),
     ConsolePage("console/bundles/<uuid:bundle_id>/certificate", evidence_pages.certificate_page, "bundle-certificate"),
     ConsolePage("console/bundles/<uuid:bundle_id>/files/<int:place>", evidence_pages.bundle_file, "bundle-file"),
+    ConsolePage(
+        "console/bundles/<uuid:bundle_id>/files/<int:place>/preview", evidence_pages.preview_page, "bundle-file-preview"
+    ),
     ConsolePage("console/bundles/<uuid:bundle_id>/key", evidence_pages.bundle_key, "bundle-key"),
     ConsolePage("console/verify", file_pages.verify_file_page, "verify-file"),
     ConsolePage("console/verify/file", file_pages.receive_file, "verify-file-send", needs=VERIFY),

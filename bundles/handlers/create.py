@@ -19,6 +19,7 @@ from bundles import file_matching, measures
 from bundles.artifacts import index
 from bundles.errors import BundleError
 from bundles.format.cli.cli import bundle_name
+from bundles.format.model import paths
 from bundles.format.model.errors import FormatError
 from bundles.format.model.fields import moment_of
 from bundles.format.writing.packing import write_error
@@ -77,6 +78,7 @@ def create(ctx: JobContext) -> JobResult:
         ctx.log("info", "packed and signed", files=len(written.manifest.files), size=written.size, key_id=key.key_id)
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
         prepared = record_index.prepare(evidence.members, hashes, staging / "records.rows", ctx.check)
+        said = index.descriptions(evidence.members.get(paths.ARTIFACTS), ctx.check)
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)
@@ -90,7 +92,7 @@ def create(ctx: JobContext) -> JobResult:
         if isinstance(error, FormatError | BundleError):
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
-    made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared)
+    made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared, said)
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
 
 
@@ -133,6 +135,7 @@ class _PublishedBundle:
     staging: Path
     started: float
     prepared: record_index.Prepared
+    said: dict[str, index.Description]
 
     def result(self) -> dict[str, Any]:
         """The job's result."""
@@ -175,7 +178,7 @@ class _PublishedBundle:
             counts=self.prepared.counts,
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
-        index.add(bundle.bundle_id, manifest.files)
+        index.add(bundle.bundle_id, manifest.files, self.said)
         record_index.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
         file_matching.store_digests(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)

@@ -5,6 +5,7 @@ The verdict is the job's result. A job that finds a bundle not verified is compl
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from bundles import file_matching
+from bundles.artifacts import index
 from bundles.errors import BundleError
 from bundles.format.model import paths
 from bundles.format.model.errors import STEPS, CannotCheckError, FormatError
@@ -75,7 +77,7 @@ def verify(ctx: JobContext) -> JobResult:
     else:
         ctx.log("error", "not verified", code=report["error"]["code"], detail=report["error"]["detail"])
     uncounted = bundle.counts is None and report["verified"]
-    prepared = _read_records(ctx, path) if uncounted else None
+    read = _read_records(ctx, path) if uncounted else None
 
     def register() -> None:
         store_identity.hold(store_identity.BUNDLES)
@@ -87,8 +89,8 @@ def verify(ctx: JobContext) -> JobResult:
         Bundle.objects.filter(bundle_id=bundle.bundle_id).update(
             verified_at=verification.at, verified_ok=ok, state=Bundle.State.LOST if lost else Bundle.State.READY
         )
-        if prepared is not None:
-            _save_records(bundle, prepared)
+        if read is not None:
+            _save_records(bundle, read)
             transaction.on_commit(lambda: _clean_up(ctx))
         if ok:
             file_matching.store_digests(bundle, ranges)
@@ -108,7 +110,15 @@ def verify(ctx: JobContext) -> JobResult:
     )
 
 
-def _read_records(ctx: JobContext, path: Path) -> record_index.Prepared | None:
+@dataclass(frozen=True)
+class _Records:
+    """What the records of a bundle say: its timeline and counts, and each artifact."""
+
+    prepared: record_index.Prepared
+    artifacts: dict[str, index.Description]
+
+
+def _read_records(ctx: JobContext, path: Path) -> _Records | None:
     """Read the records of a verified bundle whose records were not counted yet; errors do not affect the verdict."""
     try:
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
@@ -122,18 +132,20 @@ def _read_records(ctx: JobContext, path: Path) -> record_index.Prepared | None:
                     raise
                 continue
             members[member], hashes[member] = into / member, matched.entry.sha256
-        return record_index.prepare(members, hashes, staging / "records.rows", ctx.check)
+        prepared = record_index.prepare(members, hashes, staging / "records.rows", ctx.check)
+        return _Records(prepared, index.descriptions(members.get(paths.ARTIFACTS), ctx.check))
     except (FormatError, BundleError, OSError) as error:
         ctx.log("warning", "the records could not be read for the incident's page", error=str(error))
         _clean_up(ctx)
         return None
 
 
-def _save_records(bundle: Bundle, prepared: record_index.Prepared) -> None:
-    Bundle.objects.filter(bundle_id=bundle.bundle_id).update(counts=prepared.counts)
+def _save_records(bundle: Bundle, read: _Records) -> None:
+    Bundle.objects.filter(bundle_id=bundle.bundle_id).update(counts=read.prepared.counts)
+    index.describe(bundle.bundle_id, read.artifacts)
     known = KeptTimeline.objects.filter(incident_id=bundle.incident_id, origin=KeptTimeline.Origin.BUNDLE)
     if not known.exists():
-        record_index.keep_bundled(bundle.incident_id, bundle.bundle_id, prepared)
+        record_index.keep_bundled(bundle.incident_id, bundle.bundle_id, read.prepared)
 
 
 def _clean_up(ctx: JobContext) -> None:

@@ -79,6 +79,10 @@ class Migration(migrations.Migration):
                 ("name", models.TextField(help_text="last part of the file's path in the bundle")),
                 ("size", models.BigIntegerField(help_text="bytes")),
                 ("sha256", models.CharField(help_text="hex", max_length=64)),
+                ("original_name", models.TextField(blank=True, help_text="name in its record, if it is not `name`")),
+                ("kind", models.TextField(blank=True)),
+                ("host", models.TextField(blank=True, help_text="where it was collected")),
+                ("collected_at", models.TextField(blank=True, help_text="as written in the record")),
             ],
             options={
                 "db_table": "orchestrator_bundle_artifacts",

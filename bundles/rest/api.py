@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Literal
 
 from django.http import FileResponse, HttpResponse
 from django.http.response import HttpResponseBase
@@ -13,10 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from bundles import services
+from bundles import manifest_files, services
+from bundles.artifacts import contents, single_files
+from bundles.errors import FileNotAsSignedError, FileNotListedError
+from bundles.format.model.errors import BundleRejectedError
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.format.model.paths import INCIDENT_ID_PATTERN, MAX_INCIDENT_ID
-from bundles.rest.api_shapes import BundleShape, BundlesPage, VerificationAccepted
+from bundles.rest.api_shapes import BundledArtifactsPage, BundleShape, BundlesPage, VerificationAccepted
 from foundation import byte_ranges
 from foundation.strict_input import (
     PageQuery,
@@ -79,6 +83,16 @@ class BundlesQuery(PageQuery):
     incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_INCIDENT_ID)
 
 
+class BundledArtifactsQuery(PageQuery):
+    """Filters of the artifacts of a bundle; an empty one filters nothing."""
+
+    text = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=1000, help_text="in the path, name, kind or host"
+    )
+    kind = serializers.CharField(required=False, allow_blank=True, default="", max_length=1000)
+    host = serializers.CharField(required=False, allow_blank=True, default="", max_length=1000)
+
+
 class BundleCreateView(APIView):
     """`/bundle/create`."""
 
@@ -135,6 +149,60 @@ class BundleManifestView(APIView):
         """The manifest."""
         manifest = services.manifest_of(principal_of(request), bundle_id)
         return HttpResponse(manifest, content_type="application/json")
+
+
+class BundleArtifactsView(APIView):
+    """`/bundles/{bundle_id}/artifacts`."""
+
+    @extend_schema(
+        operation_id="list_bundle_artifacts",
+        tags=TAG,
+        summary="List the artifacts of a bundle",
+        parameters=[BundledArtifactsQuery],
+        responses=BundledArtifactsPage,
+    )
+    def get(self, request: Request, bundle_id: str) -> Response:
+        """One page of a bundle's artifacts, in the order of its manifest."""
+        bundle = services.get(principal_of(request), bundle_id)
+        found = contents.walk_page(bundle, **query_of(request, BundledArtifactsQuery))
+        listed = [contents.as_dict(artifact) for artifact in found.items]
+        return Response({"artifacts": listed, "next": found.next or None})
+
+
+class BundleFileView(APIView):
+    """`/bundles/{bundle_id}/files/{place}`: one file of a bundle."""
+
+    @extend_schema(
+        operation_id="download_bundle_file",
+        tags=TAG,
+        summary="Download one file of a bundle",
+        description="`place` is the file's index in the manifest's `files`, from 0. The file is compared with its"
+        " signed digests first; if it differs, nothing of it is sent. Files of more than 1 GiB are refused.",
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )
+    def get(self, request: Request, bundle_id: str, place: int) -> HttpResponseBase:
+        """The file; every request is recorded in custody."""
+        try:
+            opened = single_files.open_file(principal_of(request), bundle_id, place)
+        except BundleRejectedError as error:
+            raise FileNotAsSignedError(f"{error.detail} Nothing was sent ({error.code}).") from error
+        response = FileResponse(
+            opened.file, as_attachment=True, filename=opened.name, content_type="application/octet-stream"
+        )
+        response["Content-Length"] = str(opened.size)
+        return _with_headers(response, opened.sha256, f'"{opened.sha256}"', ranges="none")
+
+    @extend_schema(exclude=True)
+    def head(self, request: Request, bundle_id: str, place: int) -> HttpResponseBase:
+        """The headers of the file as the manifest states them; the file is not read."""
+        principal = principal_of(request)
+        principal.require("bundles.download_bundle")
+        entry = manifest_files.file_at(services.get(principal, bundle_id), place)
+        if entry is None:
+            raise FileNotListedError("The bundle's manifest lists no such file.")
+        response = HttpResponse(content_type="application/octet-stream")
+        response["Content-Length"] = str(entry["size"])
+        return _with_headers(response, str(entry["sha256"]), f'"{entry["sha256"]}"', ranges="none")
 
 
 class BundleVerifyView(APIView):
@@ -206,9 +274,11 @@ class BundleDownloadView(APIView):
         return _with_headers(response, bundle.sha256, etag)
 
 
-def _with_headers(response: HttpResponseBase, sha256: str, etag: str) -> HttpResponseBase:
+def _with_headers(
+    response: HttpResponseBase, sha256: str, etag: str, *, ranges: Literal["bytes", "none"] = "bytes"
+) -> HttpResponseBase:
     response["ETag"] = etag
-    response["Accept-Ranges"] = "bytes"
+    response["Accept-Ranges"] = ranges
     response["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode('ascii')}:"
     response["Cache-Control"] = "no-store, no-transform"  # a proxy that compresses it would change the bytes
     response["X-Content-Type-Options"] = "nosniff"

@@ -28,6 +28,24 @@ class MissingField(serializers.JSONField):
     """What is missing from a bundle, according to its signed manifest."""
 
 
+_NUMBER = {"type": ["integer", "null"]}
+
+
+@extend_schema_field(
+    {
+        "type": ["object", "null"],
+        "properties": {
+            "events": _NUMBER,
+            "alerts": {"type": ["object", "null"], "additionalProperties": {"type": "integer"}},
+            "artifacts": _NUMBER,
+        },
+        "required": ["events", "alerts", "artifacts"],
+    }
+)
+class CountsField(serializers.JSONField):
+    """How many events, alerts by severity, and artifacts; null for each that the bundle does not have."""
+
+
 class BundleShape(serializers.Serializer[Any]):
     """One bundle."""
 
@@ -53,6 +71,7 @@ class BundleShape(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=["ready", "lost"])
     verified_at = serializers.DateTimeField(allow_null=True, help_text="the last verification; null before the first")
     verified_ok = serializers.BooleanField(allow_null=True)
+    counts = CountsField(allow_null=True, help_text="of its records; null until they were counted")
 
     class Meta:
         """Its name in the schema."""
@@ -64,6 +83,32 @@ class BundlesPage(serializers.Serializer[Any]):
     """One page of bundles."""
 
     bundles = BundleShape(many=True)
+    next = serializers.CharField(allow_null=True, help_text="cursor of the next page; null on the last")
+
+
+class BundledArtifactShape(serializers.Serializer[Any]):
+    """One artifact of a bundle. Kind, host and time are as its record states them, empty where it does not."""
+
+    place = serializers.IntegerField(help_text="index of the file in the manifest's `files`, from 0")
+    path = serializers.CharField(help_text="in the bundle")
+    artifact_id = serializers.CharField()
+    name = serializers.CharField(help_text="the original name, cut after 1,000 characters")
+    kind = serializers.CharField()
+    host = serializers.CharField()
+    collected_at = serializers.CharField()
+    size = serializers.IntegerField(help_text="bytes")
+    sha256 = serializers.CharField()
+
+    class Meta:
+        """Its name in the schema."""
+
+        ref_name = "BundledArtifact"
+
+
+class BundledArtifactsPage(serializers.Serializer[Any]):
+    """One page of a bundle's artifacts."""
+
+    artifacts = BundledArtifactShape(many=True)
     next = serializers.CharField(allow_null=True, help_text="cursor of the next page; null on the last")
 
 

@@ -10,5 +10,7 @@ urlpatterns = [
     path("bundles/<str:bundle_id>", api.BundleView.as_view(), name="api-bundle"),
     path("bundles/<str:bundle_id>/manifest", api.BundleManifestView.as_view(), name="api-bundle-manifest"),
     path("bundles/<str:bundle_id>/download", api.BundleDownloadView.as_view(), name="bundle-download"),
+    path("bundles/<str:bundle_id>/artifacts", api.BundleArtifactsView.as_view(), name="api-bundle-artifacts"),
+    path("bundles/<str:bundle_id>/files/<int:place>", api.BundleFileView.as_view(), name="api-bundle-file"),
     path("bundles/<str:bundle_id>/verify", api.BundleVerifyView.as_view(), name="api-bundle-verify"),
 ]

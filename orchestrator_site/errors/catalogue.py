@@ -226,6 +226,13 @@ ENTRIES = (
         "Open the file from the bundle's page, which lists its files.",
     ),
     _request(
+        "file_not_as_signed",
+        409,
+        "The file is not as signed",
+        "the file of the bundle does not match the signed manifest; nothing of it was sent",
+        "Verify the bundle to see what else fails, keep this copy for examination, and bundle the incident again.",
+    ),
+    _request(
         "upload_not_found",
         404,
         "No such upload",

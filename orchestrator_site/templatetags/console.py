@@ -67,9 +67,24 @@ def visible(text: object) -> SafeString:
 
 
 @register.filter
-def visible_lines(text: str) -> SafeString:
-    """The same for text of several lines; the ends of its lines stay."""
-    return mark_safe("\n".join(visible(line) for line in text.split("\n")))  # noqa: S308 # each line is escaped
+def visible_lines(text: object) -> SafeString:
+    """Text of several lines for a `<pre>`: as `visible`, but with its line feeds and tabs."""
+    lines = [
+        escape(line)
+        if line.replace("\t", "").isprintable()
+        else "".join(one if one == "\t" else _marked(one) for one in line)
+        for line in str(text).split("\n")
+    ]
+    return mark_safe("\n".join(lines))  # noqa: S308 # each line is escaped
+
+
+@register.filter
+def visible_plain(text: object) -> str:
+    """`text` with the marks of `visible` as plain characters, for places that allow no markup: titles and options."""
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(f"⟨U+{ord(one):04X}⟩" if is_invisible(one) else one for one in plain)
 
 
 def _marked(character: str) -> str:
@@ -197,6 +212,12 @@ def role(user: User | AnonymousUser) -> str:
     """The highest role of a signed-in user in one word."""
     held = user.get_all_permissions()  # kept on the user by Django, so that no page asks the database again
     return next((name for name in reversed(ROLES) if permissions_of(name) <= held), "no role")
+
+
+@register.simple_tag
+def roles_with(permission: str) -> str:
+    """The roles that have a permission, such as `bundles.download_bundle`: "analyst, operator, admin"."""
+    return ", ".join(name for name in ROLES if permission in permissions_of(name))
 
 
 @register.simple_tag(takes_context=True)

@@ -48,6 +48,7 @@ def test_each_task_takes_few_clicks_from_home(
     assert clicks_from_home(hand, live_server.url, bundle) <= 3
     assert clicks_from_home(hand, live_server.url, verify) <= 2
     assert clicks_from_home(hand, live_server.url, partial(download, tmp_path / "downloaded")) <= 2
+    assert clicks_from_home(hand, live_server.url, hand_over) <= 3
     assert clicks_from_home(hand, live_server.url, restore) <= 5
 
 
@@ -86,6 +87,17 @@ def download(to: Path, hand: Hand) -> None:
         hand.press(hand.page.get_by_role("link", name="Download", exact=True))
     started.value.save_as(to)
     assert hashlib.sha256(to.read_bytes()).hexdigest() == Bundle.objects.get().sha256
+
+
+def hand_over(hand: Hand) -> None:
+    hand.press(newest(hand))
+    hand.press(hand.page.get_by_role("link", name="Hand over", exact=True))
+    section = hand.page.get_by_role("region", name="Hand over")
+    for name in ("Download the bundle", "Download the public key", "Open to print the certificate"):
+        assert section.get_by_role("link", name=name).is_visible()
+    with hand.page.expect_download() as started:
+        hand.press(section.get_by_role("link", name="Download the public key"))
+    assert started.value.suggested_filename.endswith(f"{Bundle.objects.get().key_id[:16]}.pem")
 
 
 def restore(hand: Hand) -> None:

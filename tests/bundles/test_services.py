@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 from django.db import connection
 
-from bundles import manifest_files, services
+from bundles import services
+from bundles.artifacts import contents
 from bundles.errors import (
     BundleNotFoundError,
     BundleUnavailableError,
@@ -133,12 +134,13 @@ def test_bundles_are_listed_newest_first_in_pages_and_by_incident(orch, sources)
 
 def test_the_contents_of_a_bundle_can_be_searched_and_paged(orch, sources):
     made = bundle()
-    everything, total = manifest_files.page_of(made)
-    assert total == len(everything) == len(FILES) + 3
-    found, count = manifest_files.page_of(made, search="EMPTY")
-    assert ([entry["path"] for entry in found], count) == (["artifacts/case-9.a-2/empty"], 1)
-    part, total = manifest_files.page_of(made, offset=2, limit=3)
-    assert (part, total) == (everything[2:5], len(everything))
+    everything = contents.page_of(made, offset=0, limit=100)
+    assert everything.total == len(everything.artifacts) == len(FILES)
+    found = contents.page_of(made, text="EMPTY", offset=0, limit=100)
+    assert ([artifact.path for artifact in found.artifacts], found.total) == (["artifacts/case-9.a-2/empty"], 1)
+    part = contents.page_of(made, offset=2, limit=3)
+    assert (part.artifacts, part.total) == (everything.artifacts[2:5], len(FILES))
+    assert [record.number for record in contents.records_of(made)] == list(contents.counts_of(made).values())
 
 
 def test_a_download_returns_the_file_and_is_recorded_once(orch, sources):

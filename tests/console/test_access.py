@@ -42,6 +42,7 @@ def console_addresses() -> dict[str, str]:
         "public-key": {"key_id": "0" * 64},
         "bundle-certificate": {"bundle_id": uuid4()},
         "bundle-file": {"bundle_id": uuid4(), "place": 0},
+        "bundle-file-preview": {"bundle_id": uuid4(), "place": 0},
         "bundle-key": {"bundle_id": uuid4()},
         "verify-file-result": {"job_id": uuid4()},
     }

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import json
+import random
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +22,8 @@ from bundles.models import Bundle, Manifest, RangeDigests
 from custody.models import Event
 from tests.console.test_pages import inspect
 from tests.support import console_rows as rows
+from tests.support.bundle_rows import contents, entries, stored
+from tests.support.bundle_rows import place_of as place_in
 from tests.support.console_evidence import HARD_NAMES, evidence, signed_in, text_of, verify
 from tests.support.format_builders import signer
 from tests.support.main_job import bundle, change_a_byte, path_of
@@ -33,6 +38,13 @@ def page_of(made: Bundle, name: str = "bundle-page", **more: int) -> str:
     return reverse(name, kwargs={"bundle_id": made.bundle_id, **more})
 
 
+def plain(answer: Any) -> str:
+    """The page's words."""
+    return (
+        " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text_of(answer))).split()).replace(" .", ".").replace(" ,", ",")
+    )
+
+
 def place_of(made: Bundle, artifact: str) -> int:
     files = json.loads(bytes(made.manifest.raw))["files"]
     return next(place for place, entry in enumerate(files) if entry["path"].startswith(f"artifacts/{artifact}/"))
@@ -41,15 +53,15 @@ def place_of(made: Bundle, artifact: str) -> int:
 def test_the_verdict_names_each_check_when_by_whom_and_which_key() -> None:
     made = bundle("hard")
     before = text_of(signed_in("viewer").get(page_of(made)))
-    assert "Not verified yet" in before
+    assert "Not yet verified" in before
     verify(made)
     text = text_of(signed_in("viewer").get(page_of(made)))
     assert all(words in text for words in STEPS.values())
     assert made.verified_at is not None
     assert made.verified_at.strftime("%Y-%m-%dT%H:%M:%SZ") in text
     assert f'title="{made.key_id}"' in text
-    assert "by <bdi>system</bdi>" in text
-    assert "a key that is trusted here" in text
+    assert "requested by <bdi>system</bdi>" in text
+    assert "This server trusts this key" in text
     assert not inspect(text).inline
 
 
@@ -65,7 +77,7 @@ def test_the_page_needs_few_queries(django_assert_max_num_queries) -> None:
 
 def test_custody_tells_whether_and_how_far_the_chain_was_verified() -> None:
     made, client = bundle("plain"), signed_in("operator")
-    assert "the chain has not been verified yet" in text_of(client.get(page_of(made)))
+    assert "The chain has not been verified yet" in text_of(client.get(page_of(made)))
     client.post(reverse("custody-page"))
     assert "Chain verified" in text_of(client.get(page_of(made)))
 
@@ -160,7 +172,7 @@ def test_the_chunks_of_a_large_file_are_listed(orch) -> None:
     digests = [rows.sha(str(index)) for index in range(60)]
     chunks = [{"index": at, "offset": at * 10, "size": 10, "sha256": sha} for at, sha in enumerate(digests)]
     files = [{"path": "artifacts/a/disk.img", "size": 600, "sha256": rows.sha("disk"), "chunks": chunks}]
-    Manifest.objects.create(bundle=made, raw=json.dumps({"files": files}).encode())
+    contents(made, files)
     text = text_of(signed_in("viewer").get(page_of(made))).replace(" ", "")
     assert "60chunks" in text
     assert digests[49] in text
@@ -175,16 +187,143 @@ def test_the_signers_public_key_is_offered_and_its_standing_shown(orch) -> None:
     assert f"orchestrator_key_{made.key_id[:16]}.pem" in answer["Content-Disposition"]
     (orch.trusted / "revoked").mkdir()
     (orch.trusted / "signer.pem").rename(orch.trusted / "revoked" / "signer.pem")
-    assert "revoked key" in text_of(client.get(page_of(made)))
+    assert "Revoked key" in text_of(client.get(page_of(made)))
 
 
 def test_a_key_that_is_gone_is_not_offered(orch) -> None:
     made, client = bundle("plain"), signed_in("viewer")
     (orch.trusted / "signer.pem").unlink()
-    assert "the trusted keys cannot be read now" in text_of(client.get(page_of(made)))
+    assert "cannot read its trusted keys now" in text_of(client.get(page_of(made)))
     (orch.trusted / "other.pem").write_bytes(signer("other").public_pem)
-    assert "no longer trusted here" in text_of(client.get(page_of(made)))
+    assert "No longer trusted here" in text_of(client.get(page_of(made)))
     assert client.get(page_of(made, "bundle-key")).status_code == 410
+
+
+def test_one_line_says_what_is_in_it_or_what_is_missing() -> None:
+    counts = {"events": 1208, "alerts": {"high": 1300, "unrated": 36}, "artifacts": 3}
+    gaps = [{"source": "alerts", "reason": "down"}, {"path": "artifacts/a-9/x", "reason": "gone"}]
+    for fields, words in (
+        ({"counts": counts}, "Complete: 1,208 events, 1,336 alerts, 3 artifacts from 2 hosts, 1.8 MiB"),
+        ({"counts": None, "files": 58}, "Complete: 58 files, 1.8 MiB"),
+        (
+            {"counts": {**counts, "alerts": None}, "complete": False, "missing": gaps},
+            "Missing: alerts, 1 file. It contains 1,208 events, 3 artifacts from 2 hosts, 1.8 MiB",
+        ),
+    ):
+        made = rows.bundle(**fields)
+        listed = entries(*(f"artifacts/a-{at}/x" for at in range(3)))
+        contents(made, listed, host=lambda at: f"host-{at % 2}")
+        for name in ("bundle-page", "bundle-certificate"):
+            assert words in plain(signed_in("viewer").get(page_of(made, name))), name
+
+
+def test_the_contents_are_listed_by_name_with_what_the_records_say() -> None:
+    names = ("wxyz.evtx", "Über\u202egnp.exe\n", "ж" * 120 + ".bin", "دفتر.txt")
+    records = [
+        {
+            "artifact_id": f"a-{at}", "name": name, "artifact_type": "log" if at % 2 else "memory",
+            "source_host": "fin-ws-07" if at else "", "collected_at": "2026-01-15T06:12:44Z" if at else "last week",
+        }
+        for at, name in enumerate(names)
+    ]  # fmt: skip
+    made = stored(dict.fromkeys(names, b"x"), records)
+    viewer = signed_in("viewer")
+    text = text_of(viewer.get(page_of(made)))
+    assert "⟨U+202E⟩" in text
+    assert "\u202e" not in text
+    assert all(said in text for said in ("fin-ws-07", "last week", "2026-01-15 06:12:44 UTC", names[2], names[3]))
+    assert "Path and digest" in text
+    places = [text.index(f"artifacts/a-{at}/") for at in (0, 1, 2, 3)]
+    assert places == sorted(places)  # w, Ü, ж, د
+    by_host = text_of(viewer.get(page_of(made), {"host": "fin-ws-07", "kind": "log"}))
+    assert [at for at in range(4) if f"artifacts/a-{at}/" in by_host] == [1, 3]
+    assert "timeline.json" not in by_host
+    assert "2 matching" in by_host
+    assert "Nothing in this bundle matches" in text_of(viewer.get(page_of(made), {"host": "nowhere"}))
+    assert "Nothing in this bundle matches" in text_of(viewer.get(page_of(made), {"find": "nowhere\x00"}))
+
+
+def test_a_bundle_of_10_000_files_is_listed_and_filtered_with_few_queries(django_assert_max_num_queries) -> None:
+    made = rows.bundle()
+    listed = entries(*(f"artifacts/a-{at:05}/{at:05} {'x' * 249}" for at in range(10_000)), "timeline.json")
+    contents(made, listed, host=lambda at: f"host-{at % 300:03}", kind=lambda at: f"kind-{at % 3}")
+    client = signed_in("operator")
+    for query, words in (
+        ({}, "1 to 25 of 10,000"),
+        ({"from": "9990"}, "9,991 to 10,000 of 10,000"),
+        ({"host": "host-007"}, "34 matching"),
+        ({"kind": "kind-1", "find": "a-0000"}, "3 matching"),
+        ({"from": "99999"}, "There are no more artifacts"),
+    ):
+        with django_assert_max_num_queries(MOST_QUERIES):
+            text = text_of(client.get(page_of(made), query))
+        assert words in text, query
+    assert text.count("<option") == 2 + 3 + 50
+
+
+def test_a_filter_offers_no_value_that_a_form_would_change() -> None:
+    made = rows.bundle()
+    contents(made, entries("artifacts/a/x", "artifacts/b/y"), host=lambda at: ("a\r\nb", "plain")[at])
+    text = text_of(signed_in("viewer").get(page_of(made)))
+    assert text.count("<option") == 2
+    assert "The lists do not offer every value" in text
+
+
+PREVIEWS: dict[str, tuple[bytes, list[str]]] = {
+    "notes.txt": (
+        b"first\r\n\tsecond <b>bold</b>\x1b[31m \xe2\x80\xae",
+        ["first\n\tsecond &lt;b&gt;", "⟨U+001B⟩", "⟨U+202E⟩"],
+    ),
+    "a.json": (b'{"a":1.10,"a":[{}]}', ["{\n  &quot;a&quot;: 1.10,\n  &quot;a&quot;: [\n    {}\n  ]\n}"]),
+    "t.csv": (b'host,what\r\nx,"<script>\n=cmd()"\r\n', ['<th scope="col"><bdi>host</bdi></th>', "&lt;script&gt;"]),
+    "b.html": (b"<!DOCTYPE html><script>alert(1)</script>", ["&lt;!DOCTYPE html&gt;&lt;script&gt;"]),
+    "c.bin": (bytes(range(256)), ["This is not text", "00000000  00 01 02", " !&quot;#$%&amp;&#x27;()"]),
+    "empty": (b"", ["The file contains no bytes"]),
+}
+
+
+@pytest.mark.parametrize("name", PREVIEWS)
+def test_a_preview_shows_a_file_as_characters_only_after_it_matched_and_is_recorded(name: str) -> None:
+    content, shown = PREVIEWS[name]
+    made = stored({name: content})
+    answer = signed_in("analyst").get(page_of(made, "bundle-file-preview", place=place_in(made, "a-0")))
+    text = text_of(answer)
+    assert [part for part in shown if part not in text] == []
+    assert "<script>alert" not in text
+    assert not inspect(text).inline
+    event = Event.objects.get(action="bundle.open_file")
+    assert (event.outcome, json.loads(event.details)["use"]) == ("ok", "preview")
+    assert event.digest == hashlib.sha256(content).hexdigest()
+
+
+def test_nothing_of_a_changed_file_is_previewed_and_a_viewer_may_not_look() -> None:
+    made = stored({"noise.bin": random.Random(5).randbytes(200_000), "notes.txt": b"seen"})
+    address = page_of(made, "bundle-file-preview", place=place_in(made, "a-0"))
+    viewer = signed_in("viewer")
+    assert viewer.get(address).status_code == 403
+    assert address not in text_of(viewer.get(page_of(made)))
+    change_a_byte(path_of(made), made.size // 2)
+    answer = signed_in("analyst").get(address)
+    assert answer.status_code == 409
+    assert "00000000" not in text_of(answer)
+    assert Event.objects.get(action="bundle.open_file").outcome != "ok"
+
+
+def test_the_three_things_to_hand_over_are_in_one_place_two_clicks_from_home() -> None:
+    made = bundle("plain")
+    analyst = signed_in("analyst")
+    assert page_of(made) in text_of(analyst.get(reverse("home")))
+    text = text_of(analyst.get(page_of(made)))
+    assert 'href="#hand-over"' in text
+    section = text.partition('id="hand-over"')[2].partition("</section>")[0]
+    for name in ("bundle-download", "bundle-key", "bundle-certificate"):
+        assert f'href="{page_of(made, name)}"' in section
+    assert "Verify first" in section
+    section = text_of(signed_in("viewer").get(page_of(made))).partition('id="hand-over"')[2]
+    assert "Roles that may: analyst, operator, admin" in section
+    change_a_byte(path_of(made))
+    verify(made)
+    assert "Do not hand this over" in text_of(analyst.get(page_of(made)))
 
 
 @pytest.mark.parametrize("name", ["bundle-page", "bundle-certificate"])

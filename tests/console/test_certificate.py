@@ -9,12 +9,14 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
+from bundles.console import bundle_custody
 from bundles.format.model.errors import STEPS
 from bundles.models import Bundle
 from custody.models import Event
 from tests.console.test_pages import inspect
 from tests.support import console_rows as rows
 from tests.support.console_evidence import evidence, signed_in, text_of, verify
+from tests.support.format_builders import signer
 from tests.support.main_job import bundle, change_a_byte, path_of
 
 __all__ = ["evidence"]
@@ -50,10 +52,51 @@ def test_it_states_bundle_digests_signer_checks_custody_and_how_to_check(evidenc
 @pytest.mark.django_db
 def test_it_says_that_it_proves_nothing_by_itself(evidence) -> None:
     text = certificate(bundle("plain"), signed_in("viewer"))
-    assert "not signed and is not evidence" in text
-    assert "the proof is the signature inside the bundle" in text
-    assert "Not verified yet" in text
+    first = re.sub(r"<[^>]+>", "", text.partition('<div class="certificate">')[2].partition("</p>")[0]).strip()
+    assert first.startswith("This page is not signed. The proof is the signature inside the bundle;")
+    assert "Not yet verified" in text
     assert ">Verified<" not in text
+
+
+@pytest.mark.django_db
+def test_custody_is_complete_from_the_request_on_oldest_first(evidence, monkeypatch) -> None:
+    made = bundle("plain")
+    verify(made)
+    text = certificate(made, signed_in("viewer"))
+    listed = re.findall(r'<td class="num">#(\d+)</td>', text)
+    assert listed == [str(event.sequence) for event in Event.objects.order_by("sequence")]
+    actions = re.findall(r'<td class="mono">([a-z_.]+)</td>', text)
+    assert actions == ["bundle.create", "bundle.published", "bundle.verify", "bundle.verified"]
+    monkeypatch.setattr(bundle_custody, "MOST_LINES", 3)
+    monkeypatch.setattr(bundle_custody, "FIRST_LINES", 1)
+    text = certificate(made, signed_in("viewer"))
+    assert re.findall(r'<td class="num">#(\d+)</td>', text) == [listed[0], *listed[2:]]
+    assert "1 events follow that are not printed" in text
+
+
+@pytest.mark.django_db
+def test_no_time_on_it_is_relative_and_no_link_is_lost_on_paper(evidence) -> None:
+    made = bundle("plain")
+    verify(made)
+    verify(made)
+    signed_in("operator").post(reverse("custody-page"))
+    paper = certificate(made, signed_in("viewer")).partition('<div class="certificate">')[2].partition("</main>")[0]
+    assert "<a " not in paper
+    assert re.findall(r"<time[^>]* title=", paper) == []
+    assert re.findall(r"\bago\b|\bnow\b", re.sub(r"<pre.*?</pre>", "", paper, flags=re.DOTALL)) == []
+
+
+@pytest.mark.django_db
+def test_it_counts_what_is_inside_and_explains_a_key_that_is_gone(evidence, orch) -> None:
+    made = bundle("plain")
+    text = " ".join(re.sub(r"<[^>]+>", " ", certificate(made, signed_in("viewer"))).split())
+    assert "Artifacts 2" in text
+    assert re.search(r"Alerts \d+: \d+ ", text)
+    (orch.trusted / "signer.pem").rename(orch.root / "gone.pem")
+    (orch.trusted / "other.pem").write_bytes(signer("other").public_pem)
+    text = certificate(made, signed_in("viewer"))
+    assert "Somebody removed this key from the keys that this server trusts." in text
+    assert "any more" not in text
 
 
 @pytest.mark.django_db

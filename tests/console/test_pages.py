@@ -14,11 +14,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from bundles.format.model.errors import STEPS
-from bundles.models import Bundle, Manifest
 from custody import chain
 from foundation.principal import SYSTEM
 from tests.support import console_rows as rows
 from tests.support import console_scenes as scenes
+from tests.support.console_scenes import with_files
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
@@ -37,12 +37,6 @@ def signed_in(role: str) -> Client:
 @pytest.fixture
 def operator() -> Client:
     return signed_in("operator")
-
-
-def with_files(bundle: Bundle, *paths: str) -> Bundle:
-    files = [{"path": path, "size": 10 + at, "sha256": rows.sha(path)} for at, path in enumerate(paths)]
-    Manifest.objects.create(bundle=bundle, raw=json.dumps({"files": files}).encode())
-    return bundle
 
 
 class Inspector(HTMLParser):
@@ -264,7 +258,7 @@ def test_a_bundle_is_verified_only_when_a_verification_ran(operator: Client) -> 
     bundle = with_files(rows.bundle(), "timeline.json", "alerts.json")
     address = reverse("bundle-page", args=[bundle.bundle_id])
     text = shown(operator, address)
-    assert "Not verified yet" in text
+    assert "Not yet verified" in text
     assert 'data-s="verified"' not in text
     assert "Verify now" in text
     rows.verification(bundle)
@@ -312,11 +306,13 @@ def test_the_contents_are_searched_and_paged(operator: Client) -> None:
     bundle = with_files(rows.bundle(), *[f"artifacts/{at:04}/log.txt" for at in range(250)], "alerts.json")
     address = reverse("bundle-page", args=[bundle.bundle_id])
     text = shown(operator, address)
-    assert "1 to 25 of 251 files" in text
-    assert "More files" in text
+    assert "1 to 25 of 250," in text
+    assert "More artifacts" in text
     assert "artifacts/0110/" in shown(operator, address + "?from=100")
-    assert "1 matching" in shown(operator, address + "?find=ALERTS")
-    assert "No file of this bundle" in shown(operator, address + "?find=nothing")
+    found = shown(operator, address + "?find=ALERTS")
+    assert "alerts.json" in found
+    assert "log.txt" not in found
+    assert "Nothing in this bundle matches" in shown(operator, address + "?find=nothing")
 
 
 def test_names_that_evidence_chose_are_escaped_and_marked(operator: Client) -> None:

@@ -93,7 +93,7 @@ def test_gzip_and_zstd_bundles_of_one_incident_have_the_same_content_digest(orch
 def test_small_chunks_are_signed_and_do_not_change_the_content_digest(orch, sources, tmp_path):
     write_incident(tmp_path / "incidents", "case-big", {"big": ("disk.dd", os.urandom(2_500_000))})
     whole, cut = bundle("case-big"), bundle("case-big", chunk_size_mb=1)
-    entries = {entry["path"]: entry for entry in manifest_files.page_of(cut)[0]}
+    entries = {entry["path"]: entry for entry in manifest_files.files_of(cut.bundle_id)}
     assert [chunk["size"] for chunk in entries["artifacts/case-big.big/disk.dd"]["chunks"]] == [
         1 << 20,
         1 << 20,

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from bundles.rest.api_shapes import BundledArtifactShape
 from custody.models import Event
+from tests.support import console_rows as rows
 from tests.support.api_deployment import Api, api, gunicorn_api, is_problem, make_bundle
+from tests.support.bundle_rows import contents, entries
 
 __all__ = ["api", "gunicorn_api"]
 
@@ -123,3 +126,42 @@ def test_whoever_may_only_look_gets_no_byte_and_no_condition_answered(file, api:
     for headers in ({}, {"If-None-Match": etag}, {"Range": "bytes=0-0"}):
         is_problem(api.get(path, role="viewer", headers=headers), 403, "permission_denied")
     assert downloads() == 0
+
+
+def test_one_file_of_a_bundle_is_listed_sent_after_it_matched_and_recorded(orch: Any, api: Api):
+    content = os.urandom(1000)
+    bundle = make_bundle(orch, content=content)
+    listed = api.get(f"/bundles/{bundle.bundle_id}/artifacts", role="viewer").json()
+    assert (len(listed["artifacts"]), listed["next"]) == (1, None)
+    [artifact] = listed["artifacts"]
+    assert set(artifact) == set(BundledArtifactShape().fields)
+    path = f"/bundles/{bundle.bundle_id}/files/{artifact['place']}"
+    head = api.call("HEAD", path, role="analyst")
+    assert not Event.objects.filter(action="bundle.open_file").exists()
+    answer = api.get(path, role="analyst")
+    assert (answer.status_code, answer.content) == (200, content)
+    for name in ("Content-Length", "ETag", "Repr-Digest", "Content-Type"):
+        assert head.headers[name] == answer.headers[name]
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.headers["ETag"] == f'"{hashlib.sha256(content).hexdigest()}"' == f'"{artifact["sha256"]}"'
+    assert Event.objects.get(action="bundle.open_file").actor == "analyst"
+    for method in ("GET", "HEAD"):
+        assert api.call(method, f"/bundles/{bundle.bundle_id}/files/99", role="analyst").status_code == 404
+    file = orch.output_dir / bundle.name
+    raw = bytearray(file.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    file.write_bytes(raw)
+    is_problem(api.get(path, role="analyst"), 409, "file_not_as_signed")
+
+
+def test_the_artifacts_of_a_bundle_are_filtered_and_paged(orch: Any, api: Api):
+    bundle = rows.bundle()
+    contents(bundle, entries(*(f"artifacts/a-{at}/x-{at}" for at in range(9))), host=lambda at: f"host-{at % 2}")
+    path = f"/bundles/{bundle.bundle_id}/artifacts?host=host-1&text=X-&limit=3"
+    first = api.get(path, role="viewer").json()
+    second = api.get(f"{path}&cursor={first['next']}", role="viewer").json()
+    assert [one["name"] for page in (first, second) for one in page["artifacts"]] == ["x-1", "x-3", "x-5", "x-7"]
+    assert second["next"] is None
+    is_problem(api.get(f"{path}&cursor=!!", role="viewer"), 400, "cursor_invalid")
+    is_problem(api.get(f"/bundles/{bundle.bundle_id}/artifacts?name=x", role="viewer"), 400, "invalid_request")

@@ -42,6 +42,8 @@ DESIGN = {
     "/bundles/{bundle_id}": {"get"},
     "/bundles/{bundle_id}/manifest": {"get"},
     "/bundles/{bundle_id}/download": {"get"},
+    "/bundles/{bundle_id}/artifacts": {"get"},
+    "/bundles/{bundle_id}/files/{place}": {"get"},
     "/bundles/{bundle_id}/verify": {"post"},
     "/incidents": {"get"},
     "/incidents/{incident_id}": {"get"},

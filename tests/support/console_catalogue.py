@@ -108,6 +108,7 @@ NO_NEWS = partial(scenes.restore, result=rows.restore_result(plan=EQUAL, conflic
 DONE = partial(scenes.restore, dry_run=False, result=rows.restore_result(dry_run=False, changed=True))
 CHANGED = partial(scenes.restore, "failed", dry_run=False, error_code="plan_changed", error_message="It changed.")
 
+DETECTIONS = b'[{"host":"fin-ws-07","rule":"T1003.001","score":0.91,"user":"ana"},{"host":"fs-01","score":1}]'
 FEW_EVENTS = partial(evidence.timeline, 40)
 MANY_EVENTS = partial(evidence.timeline, 3_700)
 ZOOMED = "from=2026-01-12+09%3A00&to=2026-01-12+10%3A00&severity=high%2B"
@@ -196,6 +197,12 @@ CATALOGUE = (
     Shown("compare-bundles", "one bundle", COMPARED, evidence.one_bundle),
     Shown("compare-bundles", "no bundle", "Not found", lambda: ["never-seen"], status=404),
     Shown("compare-bundles", "hostile", COMPARED, evidence.hostile_pair, hostile=True),
+    Shown("bundle-file-preview", "table", "Preview: ", evidence.table_preview),
+    Shown("bundle-file-preview", "binary", "Preview: ", partial(evidence.previewed, "x.bin", bytes(range(256)) * 40)),
+    Shown("bundle-file-preview", "JSON", "Preview: ", partial(evidence.previewed, "detections.json", DETECTIONS)),
+    Shown("bundle-file-preview", "empty", "Preview: ", partial(evidence.previewed, "empty", b"")),
+    Shown("bundle-file-preview", "forbidden", REFUSED, scenes.no_file, role="viewer", status=403),
+    Shown("bundle-file-preview", "hostile", "Preview: ", evidence.hostile_preview, hostile=True),
     Shown("bundle-certificate", "not verified yet", CERTIFICATE, evidence.certified),
     Shown("bundle-certificate", "verified", CERTIFICATE, partial(evidence.certified, verified=True)),
     Shown("bundle-certificate", "failed", CERTIFICATE, partial(evidence.certified, verified=False)),

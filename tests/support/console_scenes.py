@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -18,11 +17,13 @@ from foundation.principal import SYSTEM, Principal
 from jobs.models import Job
 from rehydration.models import RestoredIncident, RestoreRequest
 from tests.support import console_rows as rows
+from tests.support.bundle_rows import contents, entries
 
 Arguments = list[object]
 MISSING = [{"source": "artifacts", "reason": "Forensic answered HTTP 503"}]
 LONG = "A title that goes on and on, as an attacker may write it. " * 71  # 4 KB
 LONGEST_ID = "incident-" + "9" * 119
+LONGEST_NAME = "журнал-событий-" + "x" * 222 + ".evtx"  # 255 bytes
 EVIL = f"{rows.HOSTILE} {LONG}"
 
 
@@ -36,17 +37,26 @@ def somewhere() -> Arguments:
     return [uuid4()]
 
 
-def with_files(bundle: Bundle, *paths: str) -> Bundle:
-    """`bundle` with a manifest that lists files at `paths`."""
-    files = [{"path": path, "size": 10 + at, "sha256": rows.sha(path)} for at, path in enumerate(paths)]
-    Manifest.objects.create(bundle=bundle, raw=json.dumps({"files": files}).encode())
-    return bundle
+def no_file() -> Arguments:
+    """The first file of a bundle that does not exist."""
+    return [uuid4(), 0]
+
+
+def with_files(bundle: Bundle, *paths: str, **about: Any) -> Bundle:
+    """`bundle` with a manifest that lists files at `paths`; `about` is as in `contents`."""
+    return contents(bundle, entries(*paths), **about)
 
 
 def bundle(verified: bool | None = None, **fields: Any) -> Arguments:
     """One bundle with its contents; `verified` is the verdict of a verification, None where none ran."""
     paths = [f"artifacts/{at:04}/System.evtx" for at in range(60)]
-    made = with_files(rows.bundle(**fields), "alerts.json", "timeline.json", *paths)
+    paths += [f"artifacts/0100/{LONGEST_NAME}", "artifacts/0101/دفتر الملاحظات.txt"]
+    counts = {"events": 1208, "alerts": {"high": 1300, "low": 36}, "artifacts": 62}
+    made = with_files(
+        rows.bundle(**{"counts": counts, **fields}), "alerts.json", "artifacts.json", *paths, "timeline.json",
+        kind=lambda at: ("windows_event_log", "memory_dump", "")[at % 3], host=lambda at: f"fin-ws-{at % 6:02}",
+        collected_at="2026-01-15T06:12:44Z",
+    )  # fmt: skip
     if verified is not None:
         rows.verification(made, ok=verified)
     chain.record(SYSTEM, "bundle.create", "bundle", str(made.bundle_id), incident_id=made.incident_id)
@@ -193,7 +203,10 @@ def hostile() -> Arguments:
     bundle(verified=True, signer=EVIL, created_by=EVIL)
     Manifest.objects.all().delete()
     made = Bundle.objects.get()
-    with_files(made, f"artifacts/1/{rows.HOSTILE}", f"artifacts/2/{LONG}")
+    with_files(
+        made, f"artifacts/1/{rows.HOSTILE}", f"artifacts/2/{LONG}",
+        original_name=EVIL, kind=EVIL[:200], host=EVIL[:200], collected_at=EVIL[:200],
+    )  # fmt: skip
     Bundle.objects.update(complete=False, missing=[{"path": EVIL, "reason": EVIL}, {"source": EVIL, "reason": EVIL}])
     rows.worker("host-c/1", host=EVIL[:200], version=EVIL[:100])
     rows.job("processing", requested_by=EVIL, lease_s=-60)

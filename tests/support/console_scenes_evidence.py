@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from bundles.keys import trusted_keys
-from bundles.models import Bundle, Manifest
+from bundles.models import Bundle
 from bundles.timelines.record_index import keep_restored
 from custody import chain
 from custody.pages import CHAIN_CHECKED
@@ -20,6 +20,7 @@ from foundation.principal import SYSTEM
 from rehydration.models import ArtifactRecord, RestoredIncident
 from tests.support import console_rows as rows
 from tests.support import timeline_rows as timelines
+from tests.support.bundle_rows import contents, place_of, stored
 from tests.support.console_scenes import EVIL, MISSING, Arguments
 
 ALERTS = {"critical": 4, "high": 31, "medium": 260, "low": 909}
@@ -96,8 +97,27 @@ def listing(files: dict[str, str], **fields: Any) -> Bundle:
     """A bundle whose manifest lists `files`, path → what stands for its bytes."""
     told = [{"path": path, "size": len(text), "sha256": rows.sha(text)} for path, text in sorted(files.items())]
     made = rows.bundle(content_digest=rows.sha(json.dumps(told)), files=len(told), **fields)
-    Manifest.objects.create(bundle=made, raw=json.dumps({"files": told}).encode())
-    return made
+    return contents(made, told)
+
+
+def previewed(name: str, content: bytes) -> Arguments:
+    """A stored bundle with one artifact, and its place."""
+    made = stored({name: content})
+    return [made.bundle_id, place_of(made, "a-0")]
+
+
+def table_preview() -> Arguments:
+    """The preview of a table with a wide row."""
+    head = "time,host,process,command line,user"
+    lines = [
+        f'2026-01-12T09:{at % 60:02}:00Z,fin-ws-07,rundll32.exe,"rundll32 a.dll, {"x" * at}",ana' for at in range(240)
+    ]
+    return previewed("timeline of fin-ws-07.csv", "\r\n".join([head, *lines]).encode())
+
+
+def hostile_preview() -> Arguments:
+    """The preview of a text that an attacker wrote, under a name of the same."""
+    return previewed(rows.HOSTILE.replace("/", ""), f"{EVIL}\n".encode())
 
 
 def pair(a: dict[str, str], b: dict[str, str], **fields: Any) -> Arguments:

@@ -59,6 +59,7 @@ CATALOGUE_STATES = {
     ("restore-request", "open"): "restore-request",
     ("job-page", "tried again"): "job-tried-again",
     ("bundle-page", "not verified"): "bundle-not-verified",
+    ("bundle-file-preview", "JSON"): "bundle-file-preview",
 }
 ANALYST = Principal(name="analyst", authenticated_by="session", permissions=None)
 OPERATOR = Principal(name="operator", authenticated_by="session", permissions=None)
