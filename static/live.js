@@ -6,7 +6,7 @@
 (() => {
   const VISIBLE_MS = 950, HIDDEN_MS = 10000, SLOWEST_MS = 15000, SLEPT_MS = 4000, SILENT_MS = 6000;
   let answeredAt = Date.now(), askedAt = answeredAt, tickedAt = answeredAt;
-  let asking = false, failures = 0, wasLost = false, hadFocus = false;
+  let asking = false, failures = 0, wasLost = false, wasLive = false;
 
   const live = () => document.getElementById("live");
   const polled = () => { const part = live(); return part && part.hasAttribute("hx-get") ? part : null; };
@@ -37,9 +37,13 @@
     note.hidden = !polled();
     const age = Date.now() - answeredAt;
     const lost = failures > 0 || (age > SILENT_MS && !document.hidden);
+    const since = note.querySelector("[data-lost] time");
+    since.dateTime = new Date(answeredAt).toISOString();
+    since.textContent = since.dateTime.slice(11, 16);
     note.querySelector("[data-lost]").hidden = !lost;
+    note.querySelector("[data-age]").hidden = lost;
     note.querySelector("[data-age]").textContent = `Last update ${Math.round(age / 1000)} s ago`;
-    if (lost !== wasLost) say(lost ? "Connection lost" : "Connection is back");
+    if (lost !== wasLost) say(lost ? note.querySelector("[data-lost]").textContent : "Refreshed");
     wasLost = lost;
   }
 
@@ -58,15 +62,22 @@
     show();
   });
 
-  document.addEventListener("htmx:beforeSwap", () => {
-    hadFocus = Boolean(live() && live().contains(document.activeElement));
-  });
+  /* A tab in the background tells that its work has ended, if the person allowed it on the account page. */
+  function notify() {
+    if (!document.hidden || !choice("notify") || window.Notification?.permission !== "granted") return;
+    try {
+      const note = new Notification(document.title, { tag: location.pathname });
+      note.onclick = () => { window.focus(); note.close(); };
+    } catch { /* some phones allow notifications only to a service worker; the title and the icon tell it there */ }
+  }
+
+  document.addEventListener("htmx:beforeSwap", () => { wasLive = Boolean(polled()); });
 
   document.addEventListener("htmx:afterSettle", () => {
     const part = live();
     if (part && part.dataset.icon) document.querySelector('link[rel="icon"]').href = part.dataset.icon;
-    const nowhere = !document.activeElement || document.activeElement === document.body;
-    if (hadFocus && nowhere) document.getElementById("content").focus({ preventScroll: true });
+    if (wasLive && !polled()) notify();
+    wasLive = false;
   });
 
   document.addEventListener("visibilitychange", resume);

@@ -20,6 +20,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from bundles.format.model.errors import FormatError
 from foundation.errors import AppError
 from foundation.principal import of_request
+from orchestrator_site.accounts import time_zone
 from orchestrator_site.errors import catalogue
 
 View = Callable[..., HttpResponseBase]
@@ -42,14 +43,15 @@ def page(view: View, *, needs: str = "") -> View:
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _to_sign_in(request)
-        try:
-            if needs:
-                of_request(request).require(needs)
-            if _length(request) > settings.ORCH_MAX_UPLOAD_BYTES:
-                raise BodyTooLargeError
-            response = checked(request, *args, **kwargs)
-        except (AppError, FormatError) as error:
-            response = refusal(request, error)
+        with time_zone.shown_to(request):
+            try:
+                if needs:
+                    of_request(request).require(needs)
+                if _length(request) > settings.ORCH_MAX_UPLOAD_BYTES:
+                    raise BodyTooLargeError
+                response = checked(request, *args, **kwargs)
+            except (AppError, FormatError) as error:
+                response = refusal(request, error)
         return response
 
     return guarded
