@@ -39,7 +39,7 @@
     const lost = failures > 0 || (age > SILENT_MS && !document.hidden);
     const since = note.querySelector("[data-lost] time");
     since.dateTime = new Date(answeredAt).toISOString();
-    since.textContent = since.dateTime.slice(11, 16);
+    since.textContent = `${since.dateTime.slice(11, 16)} UTC`;
     note.querySelector("[data-lost]").hidden = !lost;
     note.querySelector("[data-age]").hidden = lost;
     note.querySelector("[data-age]").textContent = `Last update ${Math.round(age / 1000)} s ago`;
