@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,7 +27,7 @@ from orchestrator_site.errors import catalogue
 View = Callable[..., HttpResponseBase]
 
 
-def page(view: View, *, needs: str = "") -> View:
+def page(view: View, *, needs: str = "", is_unchanged: Callable[..., bool] | None = None) -> View:
     """Wrap a view of the console.
 
     The CSRF token is checked after session, permission and size: reading it means reading the whole form, and a large
@@ -35,12 +36,15 @@ def page(view: View, *, needs: str = "") -> View:
     Args:
         view: the view; it may raise any of our errors.
         needs: a permission that is checked before the body is read; the view's services check their own as well.
+        is_unchanged: as `ConsolePage` describes it; a live part that is, is answered with 204, which htmx ignores.
     """
     checked = csrf_protect(view)
 
     @csrf_exempt
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if is_unchanged and request.headers.get("HX-Request") and is_unchanged(request, *args, **kwargs):
+            return HttpResponse(status=HTTPStatus.NO_CONTENT)
         if not request.user.is_authenticated:
             return _to_sign_in(request)
         with time_zone.shown_to(request):

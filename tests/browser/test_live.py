@@ -208,6 +208,20 @@ def test_a_hidden_page_asks_seldom_and_at_once_when_the_reader_is_back(enter: Ca
     expect(page.locator("#live")).to_contain_text("50.0 MiB")
 
 
+def test_a_page_on_which_nothing_changes_asks_less_and_less_often(enter: Callable[..., Page]) -> None:
+    job = rows.job()
+    page = enter(f"/console/jobs/{job.job_id}")
+    statuses: list[int] = []
+    page.on("response", lambda answer: statuses.append(answer.status) if "seen=" in answer.url else None)
+    asked = heard(page)
+    page.wait_for_timeout(15_000)
+    assert len(asked) <= 11, "every second would be 15; once in a minute the part is made again in any case"
+    assert 204 in statuses
+    expect(page.locator("#freshness [data-lost]")).to_be_hidden()
+    Job.objects.filter(job_id=job.job_id).update(status="cancelled", completed_at=timezone.now())
+    expect(page.locator("#state")).to_contain_text("Cancelled")
+
+
 def test_a_server_that_is_away_is_told_with_the_age_of_what_is_shown(enter: Callable[..., Page]) -> None:
     job = rows.job("processing", lease_s=300, progress=progress(10))
     page = enter(f"/console/jobs/{job.job_id}")
