@@ -32,7 +32,7 @@ PAGES, RUNNING = 200, 4
 SETTLES_S, WATCHED_S = 60.0, 60.0
 MOST_PERCENT = 10.0
 # As in static/live.js.
-FIRST_S, GROWTH, SLOWEST_S = 0.95, 1.3, 15.0
+FIRST_S, GROWTH, SLOWEST_S = 1.9, 1.3, 15.0
 RUN = """
 UPDATE orchestrator_jobs SET status = 'processing', worker_id = 'host-a/1', lease_token = gen_random_uuid(),
     lease_expires_at = now() + interval '1 hour', started_at = now(), attempts = 1

@@ -1,10 +1,10 @@
-/* Live parts of a page: reloaded every second while visible, less often the longer nothing changes (the server says so with
+/* Live parts of a page: reloaded every two seconds while visible, less often the longer nothing changes (the server says so with
    204), while the tab is hidden or the server does not answer, and at once when the user returns. The page always shows its
    age. Without this script htmx reloads every two seconds. */
 "use strict";
 
 (() => {
-  const VISIBLE_MS = 950, HIDDEN_MS = 10000, SLOWEST_MS = 15000, SLEPT_MS = 4000, SILENT_MS = 6000, GROWTH = 1.3;
+  const VISIBLE_MS = 1900, HIDDEN_MS = 10000, SLOWEST_MS = 15000, SLEPT_MS = 4000, SILENT_MS = 6000, GROWTH = 1.3;
   let answeredAt = Date.now(), askedAt = answeredAt, tickedAt = answeredAt;
   let asking = false, failures = 0, quiet = 0, wasLost = false, wasLive = false, version;
 

@@ -47,6 +47,14 @@ async (patience) => {
   return isBack();
 }
 """
+# A headless Chromium grants the permission and then says that it is denied. What it would show is recorded.
+NOTIFICATIONS = """
+window.told = [];
+window.Notification = class extends Notification {
+  static get permission() { return "granted"; }
+  constructor(title, options) { super(title, options); window.told.push(title); }
+};
+"""
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orch")]
 
@@ -125,7 +133,7 @@ def test_progress_only_grows_and_the_end_is_told_in_title_icon_and_word(enter: C
     expect(page.locator('link[rel="icon"]')).to_have_attribute("href", re.compile("favicon-done"))
     expect(page.locator("#freshness")).to_be_hidden()
     asked = heard(page)
-    page.wait_for_timeout(2500)  # more than two intervals: what still polls would be heard
+    page.wait_for_timeout(5000)  # more than two intervals: what still polls would be heard
     assert [url for url in asked if "/console/jobs/" in url] == []
     assert page.evaluate("window.sameDocument") is True
 
@@ -200,7 +208,7 @@ def test_a_hidden_page_asks_seldom_and_at_once_when_the_reader_is_back(enter: Ca
         pass
     page.evaluate("hide(true)")
     asked = heard(page)
-    page.wait_for_timeout(3500)
+    page.wait_for_timeout(5500)
     assert len(asked) <= 1, "one may have been under way"
     write(job, progress=progress(50))
     with page.expect_response(re.compile("/console/jobs/")):
@@ -215,11 +223,31 @@ def test_a_page_on_which_nothing_changes_asks_less_and_less_often(enter: Callabl
     page.on("response", lambda answer: statuses.append(answer.status) if "seen=" in answer.url else None)
     asked = heard(page)
     page.wait_for_timeout(15_000)
-    assert len(asked) <= 11, "every second would be 15; once in a minute the part is made again in any case"
+    assert len(asked) <= 5, "every two seconds would be 7"
     assert 204 in statuses
     expect(page.locator("#freshness [data-lost]")).to_be_hidden()
     Job.objects.filter(job_id=job.job_id).update(status="cancelled", completed_at=timezone.now())
     expect(page.locator("#state")).to_contain_text("Cancelled")
+
+
+def test_a_tab_in_the_background_notifies_once_its_job_has_ended_if_the_person_allowed_it(
+    enter: Callable[..., Page], live_server: Any
+) -> None:
+    job = rows.job("processing", lease_s=300, progress=progress(10))
+    page = enter("/console/account", permissions=["notifications"])
+    page.context.add_init_script(NOTIFICATIONS)
+    page.reload()
+    notify = page.get_by_label("Notify me when a job ends")
+    expect(notify).not_to_be_checked()
+    notify.check()
+    page.reload()
+    expect(notify).to_be_checked()
+    page.goto(f"{live_server.url}/console/jobs/{job.job_id}")
+    page.evaluate("hide(true)")
+    end(job, "completed", result={"bundle_id": str(rows.bundle().bundle_id), "complete": True})
+    expect(page).to_have_title(re.compile("^Completed"))
+    expect(page.locator("#freshness")).to_be_hidden()
+    assert page.evaluate("window.told") == [page.title()]
 
 
 def test_a_server_that_is_away_is_told_with_the_age_of_what_is_shown(enter: Callable[..., Page]) -> None:
