@@ -1,7 +1,7 @@
 """Tells at the cost of one query whether a live part would look the same as the one that its page has.
 
 The tag of a part is signed for its reader's session, so only who was shown that part knows it. The answer says nothing
-but "unchanged", and that for a minute at most: session and permission are checked whenever a part is made.
+but "unchanged", and that for `LASTS_S` at most: session and permission are checked whenever a part is made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from jobs.models import Job
 
 # Times such as "2 min ago", and why a job waits, follow from more than its row: a part is as old as this at most.
-LASTS_S = 60
+LASTS_S = 90
 VERSION_CHARS = 8
 FIELDS = tuple(field.attname for field in Job._meta.concrete_fields)  # noqa: SLF001 # Django's documented API
 

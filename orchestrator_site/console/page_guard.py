@@ -43,7 +43,8 @@ def page(view: View, *, needs: str = "", is_unchanged: Callable[..., bool] | Non
     @csrf_exempt
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if is_unchanged and request.headers.get("HX-Request") and is_unchanged(request, *args, **kwargs):
+        is_part = request.method == "GET" and "HX-Request" in request.headers
+        if is_part and is_unchanged and is_unchanged(request, *args, **kwargs):
             return HttpResponse(status=HTTPStatus.NO_CONTENT)
         if not request.user.is_authenticated:
             return _to_sign_in(request)
