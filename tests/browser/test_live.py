@@ -184,12 +184,13 @@ def test_focus_and_what_was_open_outlive_live_swaps(enter: Callable[..., Page]) 
     page.get_by_label("Note").fill("half written")
     stops: set[str] = set()
     page.locator("#content").focus()
-    for _ in range(14):
+    for stop in range(14):
         page.keyboard.press("Tab")
         focused = page.evaluate("document.activeElement.outerHTML")
         if not page.evaluate("document.getElementById('live').contains(document.activeElement)"):
             continue
         stops.add(re.sub(r"<(\w+).*", r"\1", focused, flags=re.DOTALL))
+        write(job, progress=progress(11 + stop))  # an unchanged part would not be replaced
         assert page.evaluate(OUTLIVES_A_SWAP, PATIENCE_MS), focused
         assert page.evaluate("document.activeElement.matches(':focus-visible')"), focused
     assert stops >= {"button", "a", "summary", "input", "pre", "div"}
