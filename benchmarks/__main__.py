@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bundle_part, document, idle_part, incidents_part, pages_part, queue_part, queue_report
+from benchmarks import bundle_part, document, idle_part, incidents_part, live_part, pages_part, queue_part, queue_report
 
 PARTS = {
     "bundle": bundle_part.run,
@@ -17,6 +17,7 @@ PARTS = {
     "queue": queue_part.run,
     "pages": pages_part.run,
     "idle": idle_part.run,
+    "live": live_part.run,
 }
 
 
@@ -41,7 +42,7 @@ def main() -> int:
         document.draw(results["bundle"], bundle_part.summary(results["bundle"]), Path("docs/performance.md"))
     drawn = {
         "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines,
-        "idle": idle_part.lines,
+        "idle": idle_part.lines, "live": live_part.lines,
     }  # fmt: skip
     for name in drawn.keys() & results.keys() if options.docs else ():
         document.draw_lines(name, drawn[name](results[name]), Path("docs/performance.md"))

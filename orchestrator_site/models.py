@@ -1,12 +1,22 @@
-"""Tables of the site: console sessions, details of API tokens, and the last visit of each user."""
+"""Tables of the site: console sessions, details of API tokens, each user's last visit, and each user's choices."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
-from django.contrib.sessions.base_session import AbstractBaseSession
+from django.contrib.sessions.base_session import AbstractBaseSession, BaseSessionManager
 from django.db import models
 from knox.models import AuthToken
+
+
+class ConsoleSessionManager(BaseSessionManager["ConsoleSession"]):
+    """Reads each session together with its user's time zone, which every page needs."""
+
+    def get_queryset(self) -> models.QuerySet[ConsoleSession]:
+        """All sessions; `time_zone` is None for a user who chose none."""
+        return super().get_queryset().annotate(time_zone=models.F("user__choices__time_zone"))
 
 
 class ConsoleSession(AbstractBaseSession):
@@ -19,6 +29,8 @@ class ConsoleSession(AbstractBaseSession):
     seen_at = models.DateTimeField(null=True, help_text="last act of a person; live updates do not count")
     address = models.TextField(blank=True)
     agent = models.TextField(blank=True, help_text="what the browser calls itself")
+
+    objects: ClassVar[ConsoleSessionManager] = ConsoleSessionManager()
 
     class Meta:
         """Table, and the permission to see the settings, which belongs to no row."""
@@ -75,3 +87,22 @@ class Visit(models.Model):
     def __str__(self) -> str:
         """The visit in one line."""
         return f"user {self.user_id} seen {self.seen_at}"
+
+
+class Choices(models.Model):
+    """What one user chose for the console."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="choices"
+    )
+    time_zone = models.TextField(blank=True, help_text="IANA name, shown beside UTC; empty: UTC only")
+
+    class Meta:
+        """Only its user sees and changes it."""
+
+        db_table = "orchestrator_choices"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The choices in one line."""
+        return f"choices of user {self.user_id}"

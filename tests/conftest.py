@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.scratch import OWNS_SCRATCH, SCRATCH
 
-pytest_plugins = ["tests.support.browser"]
+pytest_plugins = ["tests.support.browser", "tests.support.html_validator"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

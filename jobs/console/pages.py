@@ -21,7 +21,7 @@ from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
 from jobs import batch, duplicate, services, waiting
-from jobs.console import progress_view
+from jobs.console import progress_view, seen
 from jobs.models import ENDED, Job
 from jobs.queue import registry
 
@@ -130,6 +130,8 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
         return redirect("job-page", job_id=job_id)
     job = services.get(principal, job_id)
     context = {**_row(job), **_details(job), "can_copy": duplicate.can_copy(principal, job), "here": "jobs"}
+    context["seen"] = seen.tag_of(request, job)
+    context["version"] = context["seen"][: seen.VERSION_CHARS]
     if principal.may("custody.view_event"):
         context["events"] = Event.objects.filter(object_type="job", object_id=str(job_id))[:10]
     template = "jobs/live.html" if request.headers.get("HX-Request") else "jobs/detail.html"

@@ -19,8 +19,9 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from foundation.errors import InvalidRequestError
 from foundation.principal import of_request
-from orchestrator_site.accounts import own_account, tokens
+from orchestrator_site.accounts import own_account, time_zone, tokens
 from orchestrator_site.accounts.roles import ADDS, role_of
 from orchestrator_site.accounts.sign_in import EVERYWHERE
 
@@ -73,14 +74,23 @@ class TokenForm(forms.Form):
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")
 @require_http_methods(["GET", "HEAD", "POST"])
 def account_page(request: HttpRequest) -> HttpResponse:
-    """Show the account; POST changes the password, or signs out everywhere."""
+    """Show the account; POST changes the password or the time zone, or signs out everywhere."""
     principal, user = of_request(request), _user(request)
     form: OwnPasswordForm | None = None
+    zone_error = ""
     if request.POST.get("action") == EVERYWHERE:
         own_account.sign_out_everywhere(principal, user, tokens="tokens" in request.POST)
         logout(request)
         return redirect(f"{reverse('sign-in')}?ended={EVERYWHERE}")
-    if request.method == "POST":
+    if request.POST.get("action") == "time_zone":
+        try:
+            time_zone.choose(request, user, request.POST.get("time_zone", ""))
+        except InvalidRequestError as error:
+            zone_error = str(error)
+        else:
+            messages.success(request, "Your time zone was saved.")
+            return redirect("account-page")
+    elif request.method == "POST":
         form = OwnPasswordForm(request, user, request.POST)
         if form.is_valid():
             key = request.session.session_key
@@ -98,6 +108,9 @@ def account_page(request: HttpRequest) -> HttpResponse:
         "this": request.session.session_key,
         "how": principal.authenticated_by,
         "token_count": len(tokens.tokens_of(user)),
+        "zones": [("", "UTC only"), *((name, name.replace("_", " ")) for name in time_zone.names())],
+        "zone": time_zone.chosen_by(request),
+        "zone_error": zone_error,
         "idle": settings.ORCH_SESSION_IDLE_MINUTES,
         "hours": settings.ORCH_SESSION_HOURS,
     }

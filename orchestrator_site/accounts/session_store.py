@@ -17,7 +17,18 @@ from orchestrator_site.models import ConsoleSession
 
 
 class SessionStore(DatabaseSessionStore):
-    """Django's store over `ConsoleSession`; the columns are filled from the session data."""
+    """Django's store over `ConsoleSession`; the columns are filled from the session data.
+
+    Attributes:
+        time_zone: what the session's user chose, read with the session; None before a session was read.
+    """
+
+    time_zone: str | None = None
+
+    def _get_session_from_db(self) -> ConsoleSession | None:
+        row: ConsoleSession | None = super()._get_session_from_db()  # type: ignore[misc] # the stubs leave it out
+        self.time_zone = (getattr(row, "time_zone", None) or "") if row else None
+        return row
 
     @classmethod
     def get_model_class(cls) -> type[ConsoleSession]:

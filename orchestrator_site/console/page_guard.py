@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,13 +21,13 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from bundles.format.model.errors import FormatError
 from foundation.errors import AppError
 from foundation.principal import of_request
-from orchestrator_site.accounts import roles
+from orchestrator_site.accounts import roles, time_zone
 from orchestrator_site.errors import catalogue
 
 View = Callable[..., HttpResponseBase]
 
 
-def page(view: View, *, needs: str = "") -> View:
+def page(view: View, *, needs: str = "", is_unchanged: Callable[..., bool] | None = None) -> View:
     """Wrap a view of the console.
 
     The CSRF token is checked after session, permission and size: reading it means reading the whole form, and a large
@@ -35,22 +36,27 @@ def page(view: View, *, needs: str = "") -> View:
     Args:
         view: the view; it may raise any of our errors.
         needs: a permission that is checked before the body is read; the view's services check their own as well.
+        is_unchanged: as `ConsolePage` describes it; a live part that is, is answered with 204, which htmx ignores.
     """
     checked = csrf_protect(view)
 
     @csrf_exempt
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        is_part = request.method == "GET" and "HX-Request" in request.headers
+        if is_part and is_unchanged and is_unchanged(request, *args, **kwargs):
+            return HttpResponse(status=HTTPStatus.NO_CONTENT)
         if not request.user.is_authenticated:
             return _to_sign_in(request)
-        try:
-            if needs:
-                of_request(request).require(needs)
-            if _length(request) > settings.ORCH_MAX_UPLOAD_BYTES:
-                raise BodyTooLargeError
-            response = checked(request, *args, **kwargs)
-        except (AppError, FormatError) as error:
-            response = refusal(request, error)
+        with time_zone.shown_to(request):
+            try:
+                if needs:
+                    of_request(request).require(needs)
+                if _length(request) > settings.ORCH_MAX_UPLOAD_BYTES:
+                    raise BodyTooLargeError
+                response = checked(request, *args, **kwargs)
+            except (AppError, FormatError) as error:
+                response = refusal(request, error)
         return response
 
     return guarded

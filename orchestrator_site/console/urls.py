@@ -30,5 +30,5 @@ PAGES = (*OWN, *jobs.PAGES, *bundles.PAGES, *incidents.PAGES, *rehydration.PAGES
 urlpatterns: list[URLPattern | URLResolver] = [
     path("sign-in", SignInView.as_view(), name="sign-in"),
     path("sign-out", SignOutView.as_view(), name="sign-out"),
-    *(path(one.route, page(one.view, needs=one.needs), name=one.name) for one in PAGES),
+    *(path(one.route, page(one.view, needs=one.needs, is_unchanged=one.is_unchanged), name=one.name) for one in PAGES),
 ]

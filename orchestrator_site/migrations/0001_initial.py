@@ -67,6 +67,29 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Choices",
+            fields=[
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="choices",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "time_zone",
+                    models.TextField(blank=True, help_text="IANA name, shown beside UTC; empty: UTC only"),
+                ),
+            ],
+            options={
+                "db_table": "orchestrator_choices",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="ConsoleSession",
             fields=[
                 (

@@ -23,6 +23,7 @@ from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from foundation.invisible import is_invisible
 from jobs.console import attention
 from jobs.models import Job
+from orchestrator_site.accounts import time_zone
 from orchestrator_site.accounts.roles import permissions_of
 from orchestrator_site.configuration.env import ROLES
 from orchestrator_site.errors.catalogue import Advice, advice_for
@@ -123,31 +124,47 @@ def count(number: object) -> str:
 
 @register.filter
 def when(moment: datetime | str | None) -> SafeString | str:
-    """A time as "2 min ago", the exact UTC time on hover and in `<time>`."""
+    """A time as "2 min ago"; on hover the exact time in UTC and in the reader's zone."""
     at = _moment(moment)
     if at is None:
         return NOTHING
-    exact = at.astimezone(UTC)
+    in_utc, in_zone = _in_utc(at), _in_zone(at)
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
-        exact.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        exact.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        _relative(timezone.now() - at, exact),
+        '<time datetime="{}" title="{} UTC{}">{}</time>',
+        in_utc.isoformat(timespec="seconds") + "Z",
+        in_utc.isoformat(" ", "seconds"),
+        f" ({in_zone})" if in_zone else "",
+        _relative(timezone.now() - at, in_utc),
     )
 
 
 @register.filter
 def exact(moment: datetime | str | None) -> SafeString | str:
-    """A time to the second in UTC, for records that are read side by side."""
+    """A time to the second in UTC, and beside it in the reader's zone, for records that are read side by side."""
     at = _moment(moment)
     if at is None:
         return NOTHING
-    in_utc = at.astimezone(UTC)
-    return format_html(
-        '<time class="nowrap" datetime="{}">{}</time>',
-        in_utc.replace(tzinfo=None).isoformat(timespec="seconds") + "Z",  # strftime writes the year 1 as 1
-        in_utc.replace(tzinfo=None).isoformat(" ", "seconds") + " UTC",
+    in_utc, in_zone = _in_utc(at), _in_zone(at)
+    shown = format_html(
+        '<time class="nowrap" datetime="{}">{} UTC</time>',
+        in_utc.isoformat(timespec="seconds") + "Z",
+        in_utc.isoformat(" ", "seconds"),
     )
+    return format_html('{} <span class="zone">{}</span>', shown, in_zone) if in_zone else shown
+
+
+def _in_utc(at: datetime) -> datetime:
+    """Without its zone: `isoformat` writes the year 1 as 0001, which strftime does not."""
+    return at.astimezone(UTC).replace(tzinfo=None)
+
+
+def _in_zone(at: datetime) -> str:
+    """In the zone that the reader chose, with its offset; empty where UTC is enough."""
+    zone = time_zone.current()
+    try:
+        return at.astimezone(zone).isoformat(" ", "seconds") if zone else ""
+    except OverflowError:  # the first or last hours of the calendar
+        return ""
 
 
 def _moment(moment: datetime | str | None) -> datetime | None:

@@ -1,4 +1,4 @@
-"""In a real browser: `/` goes to the search, and what the page's policy forbids is reported and counted."""
+"""In a real browser: the keyboard shortcuts, and what the page's policy forbids is reported and counted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Browser, Page, expect
 
+from orchestrator_site.console.help_pages import KEYS
 from tests.console.test_csp import counted, grown
 from tests.support import console_rows as rows
 from tests.support.browser import sign_in_at_once
@@ -24,9 +25,9 @@ INLINE = (
 
 @pytest.fixture
 def page(live_server: Any, browser: Browser) -> Iterator[Page]:
-    """Home, opened by an analyst; what the browser's console says is not judged here."""
+    """Home, opened by an operator; what the browser's console says is not judged here."""
     context = browser.new_context()
-    sign_in_at_once(context, live_server.url, rows.user("analyst"))
+    sign_in_at_once(context, live_server.url, rows.user("operator"))
     opened = context.new_page()
     opened.goto(live_server.url)
     yield opened
@@ -49,12 +50,48 @@ def test_a_slash_goes_to_the_search_unless_something_is_being_typed(page: Page, 
     expect(page.get_by_role("heading", level=1)).to_contain_text("a/b")
 
 
-def test_the_slash_can_be_turned_off_for_good(page: Page, live_server: Any):
-    page.goto(live_server.url + reverse("help-page"))
-    page.get_by_label("Use / for the search").uncheck()
-    page.goto(live_server.url)
-    page.keyboard.press("/")
-    expect(page.get_by_role("searchbox")).not_to_be_focused()
+def test_every_key_does_what_the_help_says_and_all_can_be_turned_off(page: Page, live_server: Any):
+    failed = [rows.job("failed", incident_id=f"incident-{at}") for at in range(3)]
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    links = [page.get_by_role("link", name=str(job.job_id)[:8]) for job in reversed(failed)]
+    for key, at in (("j", 0), ("j", 1), ("j", 2), ("j", 2), ("k", 1)):
+        page.keyboard.press(key)
+        expect(links[at]).to_be_focused()
+        assert links[at].evaluate("(link) => link.matches(':focus-visible')")
+    mark = page.get_by_label(f"Mark job {str(failed[1].job_id)[:8]}")
+    page.keyboard.press("x")
+    expect(mark).to_be_checked()
+    page.keyboard.press("x")
+    expect(mark).not_to_be_checked()
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keyboard")
+    for keys, act in KEYS:
+        expect(dialog.get_by_role("term").filter(has_text=keys[0])).not_to_have_count(0)
+        expect(dialog).to_contain_text(act)
+    page.keyboard.press("g")
+    page.keyboard.press("h")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(links[1]).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("incident-1")
+    for key, _ in KEYS:
+        if key.startswith("g") and key != "gs":
+            page.keyboard.press("g")
+            with page.expect_navigation():
+                page.keyboard.press(key[1])
+    assert page.url.endswith(reverse("account-page"))
+    page.get_by_label("Keyboard shortcuts").uncheck()
+    page.goto(live_server.url + reverse("jobs-page"))
+    search = page.get_by_role("searchbox")
+    assert search.get_attribute("aria-keyshortcuts") is None
+    for key in ("/", "j", "?", "g", "h"):
+        page.keyboard.press(key)
+    expect(page.locator(":focus")).to_have_count(0)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.url.endswith(reverse("jobs-page"))
 
 
 def test_what_the_policy_forbids_does_not_run_and_is_counted(page: Page):

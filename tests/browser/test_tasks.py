@@ -6,6 +6,7 @@ The work is done by a worker process, on evidence that the sample services serve
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_each_task_takes_few_clicks_from_home(
     assert clicks_from_home(hand, live_server.url, partial(free, stuck)) <= 3
     start_worker()
     assert clicks_from_home(hand, live_server.url, bundle) <= 3
+    assert clicks_from_home(hand, live_server.url, understand_a_failure) <= 2
     assert clicks_from_home(hand, live_server.url, verify) <= 2
     assert clicks_from_home(hand, live_server.url, partial(download, tmp_path / "downloaded")) <= 2
     assert clicks_from_home(hand, live_server.url, hand_over) <= 3
@@ -74,9 +76,19 @@ def bundle(hand: Hand) -> None:
     assert (made.incident_id, made.complete) == (rows.INCIDENT, True)
 
 
+def understand_a_failure(hand: Hand) -> None:
+    failed = rows.job("failed", incident_id="incident-never-seen")
+    hand.page.reload()
+    hand.press(hand.page.get_by_role("main").locator(f"a[href$='{failed.job_id}']").first)
+    advice = hand.page.get_by_role("main")
+    for question in ("What happened", "Is the evidence safe?", "What to do"):
+        hand.see(advice, question)
+    Job.objects.filter(pk=failed.pk).delete()
+
+
 def verify(hand: Hand) -> None:
     hand.press(newest(hand))
-    hand.press(hand.page.get_by_role("button", name="Verify now"))
+    hand.press(hand.page.get_by_role("button", name=re.compile("^Verify (now|again)$")))
     hand.see(hand.page.locator("#state"), "Completed")
     assert Bundle.objects.get().verified_ok is True
 

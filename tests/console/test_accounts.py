@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -13,14 +14,17 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from knox.models import AuthToken
 
+from custody import chain
 from custody.models import Event
+from foundation.principal import SYSTEM
 from orchestrator_site.accounts import session_age
 from orchestrator_site.accounts.account_pages import browser_of
 from orchestrator_site.accounts.sign_in import REFUSED
-from orchestrator_site.models import ConsoleSession
+from orchestrator_site.models import Choices, ConsoleSession
 from tests.support import console_rows as rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
@@ -368,3 +372,35 @@ def test_an_account_made_inactive_is_out_at_once(analyst):
     client = sign_in()
     User.objects.filter(pk=analyst.pk).update(is_active=False)
     assert not is_in(client)
+
+
+def test_a_person_sees_each_time_in_utc_and_in_the_zone_of_their_choice(analyst: User):
+    client = Client()
+    client.force_login(analyst)
+    page = reverse("custody-page")
+    chain.record(SYSTEM, "bundle.create", "job", "1")
+    at = Event.objects.latest("sequence").at
+    in_utc = f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    text = client.get(page).content.decode()
+    assert in_utc in text
+    assert 'class="zone"' not in text
+    with CaptureQueriesContext(connection) as before:
+        client.get(page)
+    client.post(reverse("account-page"), {"action": "time_zone", "time_zone": "Asia/Kathmandu"})
+    with CaptureQueriesContext(connection) as after:
+        text = client.get(page).content.decode()
+    assert in_utc in text
+    assert f'<span class="zone">{at + timedelta(hours=5, minutes=45):%Y-%m-%d %H:%M:%S}+05:45</span>' in text
+    assert len(after) == len(before), "it is read with the session"
+    assert (
+        "selected" in client.get(reverse("account-page")).content.decode().partition('value="Asia/Kathmandu"')[2][:12]
+    )
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "../../etc/passwd", "UTC", "x" * 5000])
+def test_a_time_zone_that_is_not_in_the_list_is_refused_and_changes_nothing(analyst: User, name: str):
+    client = Client()
+    client.force_login(analyst)
+    text = client.post(reverse("account-page"), {"action": "time_zone", "time_zone": name}).content.decode()
+    assert "There is no such time zone." in text
+    assert not Choices.objects.exists()

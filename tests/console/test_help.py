@@ -156,7 +156,7 @@ class Fields(HTMLParser):
             self.fields.append(found)
 
 
-@pytest.mark.parametrize("name", ["account-page", "tokens-page", "sign-in", "help-page"])
+@pytest.mark.parametrize("name", ["account-page", "tokens-page", "sign-in"])
 def test_each_field_has_a_label_and_an_explanation(name):
     client = Client()
     if name != "sign-in":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from datetime import timedelta
 from html.parser import HTMLParser
 from typing import Any
@@ -16,6 +18,7 @@ from django.utils import timezone
 from bundles.format.model.errors import STEPS
 from custody import chain
 from foundation.principal import SYSTEM
+from jobs.console import seen
 from tests.support import console_rows as rows
 from tests.support import console_scenes as scenes
 from tests.support.console_scenes import with_files
@@ -206,6 +209,35 @@ def test_the_live_part_of_an_ended_job_asks_for_nothing_more(operator: Client) -
     part = operator.get(reverse("job-page", args=[job.job_id]), headers={"HX-Request": "true"}).content.decode()
     assert "hx-get" not in part
     assert "<title>Failed" in part.replace("\n", "").replace("  ", "")
+
+
+def test_a_live_part_that_did_not_change_is_not_made_again(
+    operator: Client, django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+    job = rows.job()
+    address = reverse("job-page", args=[job.job_id])
+
+    def part(asks: str, reader: Client = operator) -> tuple[int, str]:
+        answer = reader.get(asks, headers={"HX-Request": "true"})
+        found = re.search(r'hx-get="([^"]+)"', answer.content.decode())
+        return answer.status_code, found[1] if found else ""
+
+    _, asks = part(address)
+    with django_assert_num_queries(1):
+        assert part(asks) == (204, "")
+    assert operator.get(asks).status_code == 200, "a page that a person opens is always made"
+    assert part(asks, signed_in("operator"))[0] == 200, "the tag is of another session"
+    assert part(address + "?seen=" + "0" * 32)[0] == 200
+    clock[0] += seen.LASTS_S
+    assert part(asks)[0] == 200, "what follows from the time is at most so old"
+    clock[0] -= seen.LASTS_S
+    job.priority = 7
+    job.save()
+    status, now = part(asks)
+    assert (status, now != asks) == (200, True)
+    assert part(now)[0] == 204
 
 
 def test_stuck_jobs_are_listed_with_the_way_to_free_them(operator: Client) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ CATALOGUE_STATES = {
     ("bundle-page", "not verified"): "bundle-not-verified",
     ("bundle-file-preview", "JSON"): "bundle-file-preview",
 }
+WALK = "walk"
 ANALYST = Principal(name="analyst", authenticated_by="session", permissions=None)
 OPERATOR = Principal(name="operator", authenticated_by="session", permissions=None)
 
@@ -153,8 +155,8 @@ def test_draw_every_page(
     insert_active_jobs()
     FOLDER.mkdir(parents=True, exist_ok=True)
     addresses = pictures()
-    kept = {*addresses, *CATALOGUE_STATES.values()}
-    for old in FOLDER.iterdir():
+    kept = {*addresses, *CATALOGUE_STATES.values(), WALK}
+    for old in FOLDER.glob("*.webp"):
         if old.stem.rpartition("-")[0] not in kept:
             old.unlink()
     for theme in THEMES:
@@ -176,6 +178,54 @@ def test_draw_a_state_of_the_catalogue(shown: Shown, visit: Callable[..., Page])
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
         (FOLDER / f"{CATALOGUE_STATES[shown.name, shown.state]}-{theme}.webp").write_bytes(screenshot(page))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("orch", "sources")
+def test_draw_one_walk(live_server: Any, operator: User, open_context: Callable[..., BrowserContext]) -> None:
+    """Bundle, verify, hand over and restore one incident, with a still of each step and a page that shows them."""
+    context = open_context(viewport={"width": WIDTH, "height": 900}, reduced_motion="reduce")
+    sign_in_at_once(context, live_server.url, operator)
+    page = context.new_page()
+    stills: list[str] = []
+
+    def still(words: str) -> None:
+        page.locator('[hx-trigger="load"]').wait_for(state="detached")
+        stills.append(words)
+        (FOLDER / f"{WALK}-{len(stills)}.webp").write_bytes(screenshot(page))
+
+    def wait_for_work() -> None:
+        work()
+        page.reload()
+
+    page.goto(live_server.url + reverse("new-bundle"))
+    page.get_by_label("Incident id").fill(rows.INCIDENT)
+    still("*Bundle an incident*: its id, and whether the sources answer.")
+    page.get_by_role("button", name="Create bundle").click()
+    wait_for_work()
+    still("The job has ended: the bundle is made and signed.")
+    bundle = Bundle.objects.get()
+    page.goto(live_server.url + reverse("bundle-page", args=[bundle.bundle_id]))
+    page.get_by_role("button", name=re.compile("^Verify (now|again)$")).click()
+    work()
+    page.goto(live_server.url + reverse("bundle-page", args=[bundle.bundle_id]))
+    still("The bundle is verified: every check by its name, and what was signed. Download it and the public key here.")
+    page.goto(live_server.url + reverse("bundle-certificate", args=[bundle.bundle_id]))
+    still("The certificate goes with the bundle and the key; it says how to check them without this server.")
+    page.goto(live_server.url + reverse("restore"))
+    page.get_by_label(rows.INCIDENT).check()
+    page.get_by_role("button", name="Verify and preview", exact=True).click()
+    wait_for_work()
+    page.get_by_label("Type the incident id to restore it").fill(rows.INCIDENT)
+    still("Restore: what would be written, and the incident's id as confirmation.")
+    page.get_by_role("button", name="Restore", exact=False).filter(has_text="alerts").click()
+    wait_for_work()
+    still("Restored: what was written, and what was equal already.")
+    parts = [
+        f"## {number}\n\n{words}\n\n![{words}]({WALK}-{number}.webp)\n" for number, words in enumerate(stills, start=1)
+    ]
+    head = "# One walk through the console\n\nMade by `make screens`: bundle, verify, hand over, restore.\n"
+    (FOLDER / f"{WALK}.md").write_text("\n".join([head, *parts]), encoding="utf-8")
 
 
 def screenshot(page: Page) -> bytes:
