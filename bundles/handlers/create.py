@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import transaction
 
 from bundles import file_matching, measures
@@ -23,6 +24,7 @@ from bundles.format.model.errors import FormatError
 from bundles.format.model.fields import moment_of
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.writer import WrittenBundle
+from bundles.handlers import verify_request
 from bundles.handlers.errors import job_error
 from bundles.handlers.pack import pack
 from bundles.keys import trusted_keys
@@ -150,7 +152,7 @@ class _PublishedBundle:
         }
 
     def register(self) -> None:
-        """Write the bundle's rows, timeline, metrics and custody event, in the completing transaction."""
+        """In the completing transaction: write the bundle's rows and custody, and queue its verification."""
         store_identity.hold(store_identity.BUNDLES)
         manifest = self.written.manifest
         bundle = Bundle.objects.create(
@@ -179,8 +181,10 @@ class _PublishedBundle:
         timeline_store.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
         file_matching.store_digests(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
+        who = self.ctx.principal
+        verification = verify_request.enqueue(who, bundle) if settings.ORCH_VERIFY_AFTER_CREATE else None
         chain.record(
-            self.ctx.principal,
+            who,
             "bundle.published",
             "bundle",
             str(bundle.bundle_id),
@@ -189,4 +193,6 @@ class _PublishedBundle:
             outcome="ok" if bundle.complete else "partial",
             details={"content_digest": bundle.content_digest, "job_id": str(self.ctx.job_id), "name": bundle.name},
         )
+        if verification is not None:
+            verify_request.record(who, bundle, verification, after_job_id=str(self.ctx.job_id))
         transaction.on_commit(lambda: bundle_files.remove_staging(self.staging))

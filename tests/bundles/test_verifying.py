@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from bundles import services
@@ -9,7 +11,7 @@ from bundles.models import Bundle, Verification
 from bundles.storage import bundle_files
 from custody import chain
 from custody.models import Event
-from foundation.principal import SYSTEM
+from foundation.principal import SYSTEM, Principal
 from jobs.models import Job
 from tests.support.main_job import bundle, change_a_byte, finished, path_of, run_to_its_end, sources
 
@@ -43,6 +45,30 @@ def test_a_sound_bundle_is_verified_and_every_check_is_named(orch, sources):
     assert row.ok
     assert (row.report["sha256"], row.report["size"]) == (made.sha256, made.size)
     assert {check["ok"] for check in row.report["checks"]} == {True}
+
+
+def test_a_new_bundle_is_verified_by_a_job_of_its_own_for_the_person_who_asked(orch, sources):
+    alice = Principal(name="alice", authenticated_by="session", permissions=None)
+    asked = services.request_bundle(alice, incident_id="case-9").job
+    made = Bundle.objects.get(bundle_id=finished(asked)["bundle_id"])
+    job = Job.objects.get(job_type="bundle_verify")
+    assert (job.status, job.requested_by, job.incident_id) == ("queued", "alice", "case-9")
+    assert made.verified_at is None
+    published, requested = Event.objects.filter(object_id=str(made.bundle_id)).order_by("sequence")
+    assert (published.action, requested.action) == ("bundle.published", "bundle.verify")
+    assert (requested.actor, requested.outcome) == ("alice", "requested")
+    assert json.loads(requested.details) == {"job_id": str(job.job_id), "after_job_id": str(asked.job_id)}
+    assert services.request_verification(alice, made.bundle_id).job.job_id == job.job_id
+    assert finished(job)["report"]["verified"]
+    assert Verification.objects.get(bundle=made).requested_by == "alice"
+    assert Job.objects.filter(job_type="bundle_verify").count() == 1, "a verification is not verified again"
+
+
+def test_a_new_bundle_waits_to_be_verified_by_a_person_where_the_setting_says_so(orch, sources, settings):
+    settings.ORCH_VERIFY_AFTER_CREATE = False
+    bundle()
+    assert not Job.objects.filter(job_type="bundle_verify").exists()
+    assert not Event.objects.filter(action="bundle.verify").exists()
 
 
 @pytest.mark.parametrize("place", [0, 0.3, 0.5, 0.999])
