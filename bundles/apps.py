@@ -12,7 +12,7 @@ class BundlesConfig(AppConfig):
     def ready(self) -> None:
         """Register the job types, the sweeps and the live source."""
         from bundles import services
-        from bundles.handlers import create, verify
+        from bundles.handlers import after_create, create, verify
         from bundles.sources import collect, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
@@ -30,6 +30,10 @@ class BundlesConfig(AppConfig):
                 hindrance=store_identity.any_hindrance,  # restored evidence is read from the artifact store
                 resubmit=services.resubmit_bundle,
                 resubmit_needs="bundles.create_bundle",
+                dependency=registry.Dependency(
+                    name=dependency_status.SOURCES, title="the sources", is_available=dependency_status.all_answer
+                ),
+                offers=after_create.offers,
             )
         )
         registry.register(

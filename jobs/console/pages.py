@@ -17,11 +17,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
 from custody import exports
-from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
 from jobs import batch, duplicate, services, waiting
-from jobs.console import progress_view
+from jobs.console import custody_of_job, life, log_view, progress_view
 from jobs.models import ENDED, Job
 from jobs.queue import registry
 
@@ -34,7 +33,9 @@ STATES = (
     ("failed", "Failed"),
     ("cancelled", "Cancelled"),
 )
-DONE_WORDS = {"cancel": "The job was asked to stop.", "retry": "The job is queued again.", "free": "The job is free."}
+RETRIED = "The job is queued again."
+DONE_WORDS = {"cancel": "The job was asked to stop.", "retry": RETRIED, "free": "The job is free."}
+WAITS = "The job waits, and runs when what it needs answers."
 ALREADY_ACTIVE = "An equal job is queued or running already. This is it; no second one was started."
 COLUMNS = (
     "job_id", "state", "type", "incident_id", "priority", "asked_at", "asked_by", "started_at", "ended_at", "percent",
@@ -118,6 +119,9 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
             services.cancel(principal, job_id)
         elif action == "retry":
             services.retry(principal, job_id)
+        elif action == "retry_when_available":
+            waits = services.retry(principal, job_id, when_available=True).waits_for
+            messages.success(request, WAITS if waits else RETRIED)
         elif action == "free":
             services.free_stuck(principal, [job_id])
         elif action == "copy":
@@ -131,7 +135,7 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     job = services.get(principal, job_id)
     context = {**_row(job), **_details(job), "can_copy": duplicate.can_copy(principal, job), "here": "jobs"}
     if principal.may("custody.view_event"):
-        context["events"] = Event.objects.filter(object_type="job", object_id=str(job_id))[:10]
+        context["events"] = custody_of_job.events_of(job)
     template = "jobs/live.html" if request.headers.get("HX-Request") else "jobs/detail.html"
     return render(request, template, context)
 
@@ -152,15 +156,22 @@ def _row(job: Job) -> dict[str, Any]:
 
 
 def _details(job: Job) -> dict[str, Any]:
-    attempts = sorted(services.attempts_of(job), key=lambda attempt: attempt.number, reverse=True)
+    attempts = services.attempts_of(job)
     return {
-        "attempts": attempts,
-        "before": attempts[1] if len(attempts) > 1 else None,
-        "log": services.log_of(job),
+        "before": attempts[-2] if len(attempts) > 1 else None,
+        "life": life.life_of(job, attempts),
+        "log": log_view.lines_of(job),
         "result": job.result or {},
         "waits_for": waiting.reason(job),
         "lease_left_s": (job.lease_expires_at - timezone.now()).total_seconds() if job.lease_expires_at else None,
+        **_offers(job),
     }
+
+
+def _offers(job: Job) -> dict[str, Any]:
+    """What the job's type adds to the page of a completed job."""
+    found = next((known.offers for known in registry.all() if known.name == job.job_type), None)
+    return found(job) if found is not None and job.is_completed else {}
 
 
 def _script_query(wanted: Wanted) -> str:

@@ -21,6 +21,7 @@ from django.utils.safestring import SafeString, mark_safe
 from bundles.format.model.errors import STEPS
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from foundation.invisible import is_invisible
+from incidents import known
 from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts.roles import permissions_of
@@ -206,6 +207,12 @@ def waiting_jobs(context: Context) -> str:
 def advice(job: Job) -> Advice:
     """What happened, is the evidence safe, what to do: for a job that failed."""
     return advice_for(job)
+
+
+@register.simple_tag
+def near_incidents(job: Job) -> list[str]:
+    """Known incidents whose ids are like that of the job, the most similar first."""
+    return known.near(job.incident_id, limit=5)
 
 
 @register.simple_tag

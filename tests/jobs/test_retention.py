@@ -116,7 +116,7 @@ def test_batches_are_small_and_a_sweep_is_bounded(monkeypatch):
 def test_each_batch_is_a_custody_event_with_actor_and_number():
     ended("failed", days_ago=300)
     assert retention.sweep() == 1
-    event = Event.objects.get()
+    event = Event.objects.get(action="job.purge")
     assert (event.actor, event.action, event.object_type) == ("system", "job.purge", "job")
     details = json.loads(event.details)
     assert (details["state"], details["jobs"], details["older_than_days"]) == ("failed", 1, 180)
