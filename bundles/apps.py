@@ -33,6 +33,7 @@ class BundlesConfig(AppConfig):
                 dependency=registry.Dependency(
                     name=dependency_status.SOURCES, title="the sources", is_available=dependency_status.all_answer
                 ),
+                summary=after_create.summary,
                 offers=after_create.offers,
             )
         )
@@ -45,6 +46,7 @@ class BundlesConfig(AppConfig):
                 hindrance=store_identity.bundles_hindrance,
                 resubmit=services.resubmit_verification,
                 resubmit_needs="bundles.verify_bundle",
+                summary=verify.summary,
             )
         )
         registry.register(
@@ -54,6 +56,7 @@ class BundlesConfig(AppConfig):
                 phases=verify_upload.PHASES,
                 handler=verify_upload.verify,
                 hindrance=store_identity.bundles_hindrance,
+                summary=verify.summary,
             )
         )
         sweeps.register("bundles.staging", bundle_files.sweep)

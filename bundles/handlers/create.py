@@ -22,6 +22,7 @@ from bundles.errors import BundleError
 from bundles.format.cli.cli import bundle_name
 from bundles.format.model.errors import FormatError
 from bundles.format.model.fields import moment_of
+from bundles.format.model.limits import MIB
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.writer import WrittenBundle
 from bundles.handlers import verify_request
@@ -62,7 +63,7 @@ def create(ctx: JobContext) -> JobResult:
             ctx.incident_id,
             staging,
             allow_partial=ctx.payload["allow_partial"],
-            on_progress=lambda note, done, total: ctx.progress("fetching", done, total, unit="records", note=note),
+            on_progress=lambda fetched: _report(ctx, fetched),
             check=ctx.check,
         )
         _log_evidence(ctx, evidence)
@@ -76,13 +77,16 @@ def create(ctx: JobContext) -> JobResult:
             progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
             ranges=True,
         )
-        ctx.log("info", "packed and signed", files=len(written.manifest.files), size=written.size, key_id=key.key_id)
+        ctx.log(
+            "info", "Packed and signed the bundle.", files=len(written.manifest.files), size=written.size,
+            key_id=key.key_id,
+        )  # fmt: skip
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
         prepared = timeline_store.prepare(evidence.members, hashes, staging / "timeline.points", ctx.check)
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)
-        ctx.log("info", "published", name=name, sha256=written.sha256)
+        ctx.log("info", "Published the file in the bundle store.", name=name, sha256=written.sha256)
     except BaseException as error:
         used_bytes = bundle_files.disk_usage(staging)
         bundle_files.withdraw(staging)
@@ -96,11 +100,26 @@ def create(ctx: JobContext) -> JobResult:
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
 
 
+def _report(ctx: JobContext, fetched: collect.Fetched) -> None:
+    """Report collecting in bytes, with records and the stated length as a note; restored evidence only in records."""
+    note = f"{fetched.what}: {fetched.records:,} records in all"
+    if fetched.answer_total_bytes is not None:
+        note = f"{note}; {fetched.answer_bytes / MIB:.1f} of {fetched.answer_total_bytes / MIB:.1f} MiB of its answer"
+    if fetched.received_bytes:
+        ctx.progress("fetching", fetched.received_bytes, note=note)
+    else:
+        ctx.progress("fetching", fetched.records, unit="records", note=note)
+
+
 def _log_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:
     gaps = len(evidence.missing)
-    ctx.log("info", "the evidence was read", source=ctx.payload["source"], **evidence.counts, missing=gaps)
+    read = ", ".join(f"{number:,} {name}" for name, number in evidence.counts.items())
+    lacks = f"{gaps:,} parts are missing" if gaps else "nothing is missing"
+    ctx.log(
+        "info", f"Read {read or 'no records'}; {lacks}.", source=ctx.payload["source"], **evidence.counts, missing=gaps
+    )
     for gap in evidence.missing[:GAPS_LOGGED]:  # the manifest lists all
-        ctx.log("warning", "left out of a partial bundle", **gap)
+        ctx.log("warning", "Left out of the partial bundle: a part of the evidence.", **gap)
 
 
 def _with_needed_bytes(

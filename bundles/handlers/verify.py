@@ -25,6 +25,8 @@ from bundles.storage import bundle_files, store_identity
 from bundles.timelines import timeline_store
 from custody import chain
 from jobs.errors import PermanentError
+from jobs.models import Job
+from jobs.queue import registry
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
@@ -71,9 +73,9 @@ def verify(ctx: JobContext) -> JobResult:
         }
 
     if report["verified"]:
-        ctx.log("info", "every check passed", sha256=report["sha256"], key_id=report["key_id"])
+        ctx.log("info", "Every check passed.", sha256=report["sha256"], key_id=report["key_id"])
     else:
-        ctx.log("error", "not verified", code=report["error"]["code"], detail=report["error"]["detail"])
+        ctx.log("error", "The bundle is not verified.", code=report["error"]["code"], detail=report["error"]["detail"])
     uncounted = bundle.counts is None and report["verified"]
     prepared = _read_records(ctx, path) if uncounted else None
 
@@ -108,6 +110,16 @@ def verify(ctx: JobContext) -> JobResult:
     )
 
 
+def summary(job: Job) -> registry.Summary:
+    """The verdict of a completed verification, of a bundle or of an uploaded file."""
+    report = (job.result or {}).get("report") or {}
+    if not report.get("verified"):
+        return registry.Summary(kind="unsafe", words="Not verified")
+    if not report.get("complete", True):
+        return registry.Summary(kind="partial", words="Verified, but partial")
+    return registry.Summary(kind="verified", words="Verified")
+
+
 def _read_records(ctx: JobContext, path: Path) -> timeline_store.Prepared | None:
     """Read the records of a verified bundle whose records were not counted yet; errors do not affect the verdict."""
     try:
@@ -124,7 +136,7 @@ def _read_records(ctx: JobContext, path: Path) -> timeline_store.Prepared | None
             members[member], hashes[member] = into / member, matched.entry.sha256
         return timeline_store.prepare(members, hashes, staging / "timeline.points", ctx.check)
     except (FormatError, BundleError, OSError) as error:
-        ctx.log("warning", "the records could not be read for the incident's page", error=str(error))
+        ctx.log("warning", "The records could not be read for the page of the incident.", error=str(error))
         _clean_up(ctx)
         return None
 

@@ -7,8 +7,8 @@ the first report of progress was stored has no row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -17,6 +17,8 @@ from jobs.models import Attempt, Job
 
 WIDTH, HEIGHT = 640, 28
 NARROWEST = 4.0  # of a drawn part, so that a short one beside a long one can still be seen
+STARTING = "starting"
+LONG_START_S = 0.5  # before the first phase; a shorter start is no row of its own
 WAITS, WORKS = "waits", "works"
 ENDINGS = {
     Attempt.Outcome.COMPLETED: "Completed",
@@ -40,6 +42,7 @@ class Row:
         code: the error's code, if it was an error.
         message: the error's message.
         is_phase: whether it is a phase within the attempt above it.
+        is_new_day: whether the row above it is of another day in UTC.
     """
 
     at: datetime
@@ -50,6 +53,7 @@ class Row:
     code: str = ""
     message: str = ""
     is_phase: bool = False
+    is_new_day: bool = False
 
     @property
     def took(self) -> str:
@@ -130,7 +134,10 @@ def life_of(job: Job, attempts: Sequence[Attempt]) -> Life:
     words = f"{duration(waited_s)} in the queue or between attempts"
     if attempts:
         words += f", {duration(worked_s)} in {len(attempts)} attempt{'s' if len(attempts) > 1 else ''}"
-    return Life(rows=tuple(_rows(job, attempts, now)), parts=tuple(_parts(spans)), words=f"{words}.")
+    rows = list(_rows(job, attempts, now))
+    days = [row.at.astimezone(UTC).date() for row in rows]
+    dated = (replace(row, is_new_day=place == 0 or days[place] != days[place - 1]) for place, row in enumerate(rows))
+    return Life(rows=tuple(dated), parts=tuple(_parts(spans)), words=f"{words}.")
 
 
 def duration_s(job: Job) -> float | None:
@@ -196,9 +203,10 @@ def _spans(job: Job, attempts: Sequence[Attempt], now: datetime) -> Iterator[_Sp
 
 
 def _phases(job: Job, attempt: Attempt) -> list[tuple[str, float]]:
-    """The phases of an attempt and when each began, in seconds after the attempt, in order."""
+    """The phases of an attempt and when each began, in seconds after the attempt, in order; with the start, if long."""
     known: Any = attempt.phases if attempt.ended_at is not None else job.progress.get("phases_s")
-    return sorted(dict(known or {}).items(), key=lambda phase: phase[1])
+    phases = sorted(dict(known or {}).items(), key=lambda phase: phase[1])
+    return [(STARTING, 0.0), *phases] if phases and phases[0][1] >= LONG_START_S else phases
 
 
 def _parts(spans: Sequence[_Span]) -> Iterator[Part]:

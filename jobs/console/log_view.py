@@ -41,6 +41,8 @@ def _value(name: str, value: Any) -> Value:
     kind = "text"
     if isinstance(value, str) and SHA256.fullmatch(value):
         kind = "digest"
-    elif isinstance(value, int) and not isinstance(value, bool):
+    elif isinstance(value, bool):
+        value = "yes" if value else "no"
+    elif isinstance(value, int):
         kind = "size" if name == "size" or name.endswith("bytes") else "count"
     return Value(name=name.replace("_", " "), value=value, kind=kind)

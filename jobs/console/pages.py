@@ -84,9 +84,11 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
     form, wanted = FilterForm.filters(request)
     cursor = request.GET.get("cursor", "")
     found = services.listed(principal, **wanted, cursor=cursor)
+    rows = [_list_row(job) for job in found.items]
     context = {
         "form": form,
-        "rows": [_row(job) for job in found.items],
+        "rows": rows,
+        "columns": _columns(rows),
         "next": found.next,
         "cursor": cursor,
         "filters": {"status": wanted["status"], "type": wanted["job_type"], "incident_id": wanted["incident_id"]},
@@ -153,6 +155,34 @@ def _row(job: Job) -> dict[str, Any]:
         "stuck": is_stuck(job),
         "ended": job.status in ENDED,
     }
+
+
+def _list_row(job: Job) -> dict[str, Any]:
+    about = {"summary": _summary(job), "took": _took(job), "waits_for": waiting.dependency_title(job)}
+    return {**_row(job), **about}
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, bool]:
+    """Which columns of the list have a value in any row; the others are left out."""
+    jobs: list[Job] = [row["job"] for row in rows]
+    return {
+        "incident": any(job.incident_id for job in jobs),
+        "outcome": any(job.is_processing or job.error_code or job.waits_for for job in jobs)
+        or any(row["summary"] for row in rows),
+        "took": any(row["took"] for row in rows),
+        "attempts": any(job.attempts for job in jobs),
+        "worker": any(job.worker_id for job in jobs),
+    }
+
+
+def _summary(job: Job) -> registry.Summary | None:
+    found = next((known.summary for known in registry.all() if known.name == job.job_type), None)
+    return found(job) if found is not None and job.is_completed else None
+
+
+def _took(job: Job) -> str:
+    seconds = life.duration_s(job)
+    return "" if seconds is None else life.duration(seconds)
 
 
 def _details(job: Job) -> dict[str, Any]:

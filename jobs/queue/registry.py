@@ -34,6 +34,14 @@ class Dependency:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The result of a completed job in a few words, and the kind of state (`ok`, `verified`, `partial`, `unsafe`)."""
+
+    kind: str
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobType:
     """One job type.
 
@@ -48,6 +56,7 @@ class JobType:
         resubmit: asks for the work of a job again, with every check of a first request; None: it cannot be copied.
         resubmit_needs: the permission that `resubmit` checks.
         dependency: what a failed job may wait for before it is retried; None: there is nothing such.
+        summary: the result of a completed job in a few words; None: there is nothing to add to "Completed".
         offers: what the page of a completed job shows beyond its result, by name; None: nothing.
     """
 
@@ -60,6 +69,7 @@ class JobType:
     resubmit: Callable[[Principal, Job], Enqueued] | None = None
     resubmit_needs: str = ""
     dependency: Dependency | None = None
+    summary: Callable[[Job], Summary] | None = None
     offers: Callable[[Job], dict[str, Any]] | None = None
 
 

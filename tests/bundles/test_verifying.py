@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -147,8 +148,10 @@ def test_a_verdict_whose_transaction_fails_is_stored_nowhere(orch, sources, monk
     job = services.request_verification(SYSTEM, made.bundle_id).job
     real = chain.record
 
-    def broken(*given: object, **more: object) -> None:
-        raise RuntimeError("no line today")
+    def broken(who: Principal, action: str, *given: str, **more: Any) -> Event:
+        if action == "bundle.verified":
+            raise RuntimeError("no line today")
+        return real(who, action, *given, **more)
 
     monkeypatch.setattr(chain, "record", broken)
     failed = run_to_its_end(job)
@@ -170,8 +173,9 @@ def test_the_log_of_a_job_shows_what_was_read_made_and_found(orch, sources):
     created = Job.objects.get(job_type="bundle_create")
     logs = {one: list(one.log.values_list("level", "message", "fields")) for one in (created, job, failed)}
     assert [message for _, message, _ in logs[created]] == [
-        "the evidence was read", "packed and signed", "published",
+        "Read 3 events, 7 alerts, 5 artifacts; nothing is missing.", "Packed and signed the bundle.",
+        "Published the file in the bundle store.",
     ]  # fmt: skip
     assert (logs[created][0][2]["missing"], logs[created][2][2]["sha256"]) == (0, made.sha256)
-    assert [(level, message) for level, message, _ in logs[job]] == [("info", "every check passed")]
-    assert [(level, message) for level, message, _ in logs[failed]] == [("error", "not verified")]
+    assert [(level, message) for level, message, _ in logs[job]] == [("info", "Every check passed.")]
+    assert [(level, message) for level, message, _ in logs[failed]] == [("error", "The bundle is not verified.")]

@@ -187,6 +187,7 @@ def test_the_life_of_a_job_shows_each_attempt_and_phase_with_its_duration(operat
         ("Requested and queued", ""),
         ("In the queue", "20 s"),
         ("Attempt 1", "10 s"),
+        ("Starting", "1.0 s"),
         ("Fetching", "9.0 s"),
         ("Failed", ""),
         ("Until the next attempt", "30 s"),
@@ -196,7 +197,7 @@ def test_the_life_of_a_job_shows_each_attempt_and_phase_with_its_duration(operat
         ("Publishing", "1.0 s"),
         ("Completed", ""),
     ]
-    assert [part.end for part in life.parts] == ["", "failed", "", "", "", "completed"]
+    assert [part.end for part in life.parts] == ["", "", "failed", "", "", "", "completed"]
     assert life.parts[-1].right == pytest.approx(640, abs=1)
     assert life.words == "50 s in the queue or between attempts, 50 s in 2 attempts."
 
