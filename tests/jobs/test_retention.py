@@ -223,7 +223,8 @@ def test_the_command_previews_and_then_removes_as_the_settings_say(orch_jobs):
     assert len(kept()) == 3
     assert {one["status"]: one["jobs"] for one in orch_jobs("purge")} == expected
     assert kept() == {young.job_id}
-    assert set(Event.objects.values_list("action", "authenticated_by")) == {("job.purge", "shell")}
+    purged = Event.objects.exclude(action="job.failed")
+    assert set(purged.values_list("action", "authenticated_by")) == {("job.purge", "shell")}
 
 
 def test_the_command_takes_another_age_and_only_the_states_that_are_named(orch_jobs):
