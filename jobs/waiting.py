@@ -29,7 +29,7 @@ def reason(job: Job) -> str:
 def _not_due(job: Job) -> str:
     if job.waits_for:
         title = dependency_title(job)
-        return f"It waits until {title} answer. That is checked every 5 minutes, and whenever a page checks it."
+        return f"It waits until {title} answer. They are checked every 5 minutes."
     if Job.objects.filter(job_id=job.job_id, run_after__gt=Now()).exists():
         return f"It is tried again at {job.run_after.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC."
     return ""

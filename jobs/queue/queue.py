@@ -243,9 +243,9 @@ def _record_failure(job: Job) -> None:
     )
 
 
-def _idle_ms() -> str:
-    """The idle limit of the transaction that is about to begin; none inside a caller's, where it would outlive this."""
-    return "0" if connection.in_atomic_block else str(db_session.idle_in_completion_s() * 1000)
+def _idle_ms() -> str | None:
+    """The idle limit of the transaction that is about to begin; None inside a caller's, whose limit stays as it is."""
+    return None if connection.in_atomic_block else str(db_session.idle_in_completion_s() * 1000)
 
 
 def _rows(sql: str, /, **params: Any) -> list[Job]:

@@ -26,7 +26,8 @@ FREED = "CASE WHEN %(freed)s::text <> '' THEN pg_notify(%(freed)s, '') END"
 # A worker that is frozen in the transaction that ends a job holds the row's lock, which prevents recovery, and perhaps
 # the lock of custody. Its supervisor kills it, and keepalives end the session of a lost host; the server's idle limit
 # covers other cases.
-IDLE_LIMIT = "set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true)"
+IDLE_LIMIT = """set_config('idle_in_transaction_session_timeout',
+    COALESCE(%(idle_ms)s::text, current_setting('idle_in_transaction_session_timeout')), true)"""
 
 # FOR NO KEY UPDATE, here and in RECOVER, blocks every other change of the row, but not the foreign key checks of rows
 # that refer to it. A request whose idempotency key names the job makes that check at COMMIT; FOR UPDATE could deadlock

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django import template
 from django.conf import settings
@@ -231,12 +230,6 @@ def absolute(context: Context) -> str:
 def whole(number: object) -> int | None:
     """A rate as a whole number."""
     return round(number) if isinstance(number, int | float) else None
-
-
-@register.filter
-def pairs(fields: dict[str, Any]) -> str:
-    """A log line's fields as `name=value`."""
-    return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
 @register.simple_tag
