@@ -153,11 +153,14 @@ def test_a_new_attempt_begins_a_new_bar_and_says_so(enter: Callable[..., Page]) 
 def test_focus_and_what_was_open_outlive_live_swaps(enter: Callable[..., Page]) -> None:
     job = rows.job("processing", lease_s=300, progress=progress(10))
     page = enter(f"/console/jobs/{job.job_id}")
-    for place in ("do-cancel", "attempts-table", "log-lines"):
+    line = job.log.get()
+    page.locator(f"#log-{line.id}-more").click()
+    for place in ("do-cancel", "life-table", "log-lines", f"log-{line.id}-more"):
         page.locator(f"#{place}").focus()
         with page.expect_response(re.compile("/console/jobs/")):
             pass
         expect(page.locator(f"#{place}")).to_be_focused()
+        expect(page.locator(f"#log-{line.id} dl")).to_be_visible()
     page.locator("#do-cancel").focus()
     end(job, "cancelled")
     expect(page.locator("#state")).to_contain_text("Cancelled")
