@@ -12,7 +12,7 @@ class BundlesConfig(AppConfig):
     def ready(self) -> None:
         """Register the job types, the sweeps and the live source."""
         from bundles import services
-        from bundles.handlers import create, verify
+        from bundles.handlers import after_create, create, verify
         from bundles.sources import collect, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
@@ -30,6 +30,11 @@ class BundlesConfig(AppConfig):
                 hindrance=store_identity.any_hindrance,  # restored evidence is read from the artifact store
                 resubmit=services.resubmit_bundle,
                 resubmit_needs="bundles.create_bundle",
+                dependency=registry.Dependency(
+                    name=dependency_status.SOURCES, title="the sources", is_available=dependency_status.all_answer
+                ),
+                summary=after_create.summary,
+                offers=after_create.offers,
             )
         )
         registry.register(
@@ -41,6 +46,7 @@ class BundlesConfig(AppConfig):
                 hindrance=store_identity.bundles_hindrance,
                 resubmit=services.resubmit_verification,
                 resubmit_needs="bundles.verify_bundle",
+                summary=verify.summary,
             )
         )
         registry.register(
@@ -50,6 +56,7 @@ class BundlesConfig(AppConfig):
                 phases=verify_upload.PHASES,
                 handler=verify_upload.verify,
                 hindrance=store_identity.bundles_hindrance,
+                summary=verify.summary,
             )
         )
         sweeps.register("bundles.staging", bundle_files.sweep)

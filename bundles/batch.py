@@ -8,7 +8,7 @@ from uuid import UUID
 
 from bundles import services
 from bundles.errors import InvalidBundleRequestError
-from bundles.handlers.verify import JOB_TYPE as VERIFY
+from bundles.handlers import verify_request
 from bundles.models import Bundle
 from foundation.errors import AppError
 from foundation.principal import Principal
@@ -119,5 +119,5 @@ def ids_of(texts: Iterable[str]) -> list[UUID]:
 
 def _running_jobs(bundle_ids: Iterable[UUID]) -> dict[UUID, UUID]:
     """Bundle id → the active job that verifies it."""
-    keys = {f"{VERIFY} {bundle_id}": bundle_id for bundle_id in bundle_ids}
+    keys = {verify_request.active_key(bundle_id): bundle_id for bundle_id in bundle_ids}
     return {keys[key]: job_id for key, job_id in active_jobs(keys).items()}

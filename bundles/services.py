@@ -19,8 +19,8 @@ from bundles.errors import (
 from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
+from bundles.handlers import verify_request
 from bundles.handlers.create import JOB_TYPE as CREATE
-from bundles.handlers.verify import JOB_TYPE as VERIFY
 from bundles.models import Bundle, Manifest, Verification
 from bundles.storage import bundle_files
 from custody import chain
@@ -157,29 +157,9 @@ def request_verification(principal: Principal, bundle_id: UUID | str, *, idempot
     """
     principal.require("bundles.verify_bundle")
     bundle = _find(bundle_id)
-    payload = {"bundle_id": str(bundle.bundle_id)}
     with transaction.atomic():
-        enqueued = queue.enqueue(
-            VERIFY,
-            payload,
-            principal=principal,
-            operation="bundle.verify",
-            incident_id=bundle.incident_id,
-            idempotency_key=idempotency_key,
-            request_body=payload,
-            active_key=f"{VERIFY} {bundle.bundle_id}",
-        )
-        if enqueued.created:
-            chain.record(
-                principal,
-                "bundle.verify",
-                "bundle",
-                str(bundle.bundle_id),
-                incident_id=bundle.incident_id,
-                digest=bundle.sha256,
-                outcome="requested",
-                details={"job_id": str(enqueued.job.job_id)},
-            )
+        enqueued = verify_request.enqueue(principal, bundle, idempotency_key=idempotency_key)
+        verify_request.record(principal, bundle, enqueued)
     return enqueued
 
 

@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Jobs and workers": {
         "job.cancel": "Job cancelled",
+        "job.failed": "Job failed",
         "job.retry": "Job retried",
         "job.free": "Stuck job freed",
         "job.copy": "Job copied",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import difflib
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,6 +62,17 @@ SELECT EXISTS (SELECT 1 FROM orchestrator_jobs WHERE incident_id = %(id)s)
     OR EXISTS (SELECT 1 FROM orchestrator_bundles WHERE incident_id = %(id)s)
     OR EXISTS (SELECT 1 FROM orchestrator_restored_incidents WHERE incident_id = %(id)s)
 """
+# Candidates for ids that a person may have meant: of what has a bundle or was restored, as an id that only a job names
+# may be a mistake itself. Each index is walked once, as by a search.
+_BEGINNING_WITH = """
+(SELECT DISTINCT incident_id FROM orchestrator_bundles
+    WHERE starts_with(lower(incident_id), %(start)s) ORDER BY incident_id LIMIT %(limit)s)
+UNION
+(SELECT incident_id FROM orchestrator_restored_incidents
+    WHERE starts_with(lower(incident_id), %(start)s) ORDER BY incident_id LIMIT %(limit)s)
+"""
+CANDIDATES = 500
+LEAST_SIMILAR = 0.75  # of difflib's ratio: one wrong character in an id of eight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +136,24 @@ def summary(incident_id: str) -> IncidentSummary | None:
 def ids(*, search: str, limit: int) -> list[str]:
     """The first ids that contain `search`, whatever its case; without what is known of each."""
     return _ids_after("", search, limit)
+
+
+def near(incident_id: str, *, limit: int) -> list[str]:
+    """Ids with a bundle or a restore that `incident_id` may have been meant to be, the most similar first.
+
+    At most `CANDIDATES` ids are compared, whatever their case: those that begin with its first half, or, when none of
+    them is similar, with its first character.
+    """
+    wanted = incident_id.lower()
+    for start in dict.fromkeys((wanted[: len(wanted) // 2], wanted[:1])):
+        if not start or "\x00" in start:
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute(_BEGINNING_WITH, {"start": start, "limit": CANDIDATES})
+            candidates = {row[0].lower(): row[0] for row in cursor.fetchall() if row[0] != incident_id}
+        if found := difflib.get_close_matches(wanted, candidates, n=limit, cutoff=LEAST_SIMILAR):
+            return [candidates[one] for one in found]
+    return []
 
 
 def is_known(incident_id: str) -> bool:

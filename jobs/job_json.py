@@ -28,6 +28,7 @@ def as_dict(job: Job) -> dict[str, Any]:
         "cancel_requested": job.cancel_requested,
         "created_at": timestamp(job.created_at),
         "run_after": timestamp(job.run_after),
+        "waits_for": job.waits_for or None,
         "started_at": timestamp(job.started_at),
         "completed_at": timestamp(job.completed_at),
         "error_code": job.error_code or None,

@@ -70,6 +70,9 @@ class Job(models.Model):
     exclusive_key = models.TextField(null=True, help_text="of jobs with the same key, one runs at a time")  # noqa: DJ001 # NULL: no key
     slot = models.SmallIntegerField(null=True, help_text="which of its type's limited places it takes while it runs")
     needs_bytes = models.BigIntegerField(db_default=0, default=0, help_text="disk space that it is expected to need")
+    waits_for = models.TextField(
+        blank=True, db_default="", default="", help_text="the dependency that a queued job waits for, such as `sources`"
+    )
 
     class Meta:
         """Table, keyset indexes and permissions."""
@@ -168,6 +171,9 @@ class Attempt(models.Model):
     outcome = models.TextField(choices=Outcome.choices, default=Outcome.RUNNING)
     error_code = models.TextField(blank=True, default="")
     error_message = models.TextField(blank=True, default="")
+    phases = models.JSONField(
+        default=dict, db_default={}, help_text="when each phase began, in seconds after the attempt; set at its end"
+    )
 
     class Meta:
         """Whoever may see the job may see it: no permission of its own."""

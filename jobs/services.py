@@ -16,7 +16,7 @@ from foundation.keyset import Page
 from foundation.principal import Principal
 from jobs.errors import JobNotFoundError, StateConflictError
 from jobs.models import Attempt, Job, JobLogLine, Status
-from jobs.queue import queue, queue_depth
+from jobs.queue import queue, queue_depth, registry
 
 LIST_ORDER = ("-created_at", "-job_id")
 STUCK = "stuck"
@@ -99,19 +99,34 @@ def cancel(principal: Principal, job_id: UUID | str) -> Job:
     return job
 
 
-def retry(principal: Principal, job_id: UUID | str) -> Job:
+def retry(principal: Principal, job_id: UUID | str, *, when_available: bool = False) -> Job:
     """Queue a failed or cancelled job again, with all its attempts.
+
+    Args:
+        principal: needs `jobs.retry_job`.
+        job_id: the job.
+        when_available: whether to check first what the job needs from outside, and to wait for that while it is away.
 
     Raises:
         AccessDeniedError: the principal may not retry jobs.
         JobNotFoundError: there is no such job.
-        StateConflictError: it is in another state, or an equal job is active.
+        StateConflictError: it is in another state, an equal job is active, or its type has nothing to wait for.
     """
     principal.require("jobs.retry_job")
+    waits_for = _to_wait_for(principal, job_id) if when_available else ""
     with transaction.atomic():
-        job = queue.retry(_uuid(job_id))
+        job = queue.retry(_uuid(job_id), waits_for=waits_for)
         _record(principal, "job.retry", job)
     return job
+
+
+def _to_wait_for(principal: Principal, job_id: UUID | str) -> str:
+    """The name of the dependency that the job has to wait for now; empty when it is available."""
+    job = get(principal, job_id)
+    dependency = registry.get(job.job_type).dependency
+    if dependency is None:
+        raise StateConflictError("A job of this type has nothing to wait for; retry it without waiting.")
+    return "" if dependency.is_available(job) else dependency.name
 
 
 def free_stuck(principal: Principal, job_ids: Iterable[UUID | str] | None = None) -> list[Job]:
@@ -157,6 +172,8 @@ def counts() -> dict[str, int]:
 
 def _record(principal: Principal, action: str, job: Job, outcome: str = "ok") -> None:
     details: dict[str, Any] = {"job_type": job.job_type, "now": str(job.status)}
+    if job.waits_for:
+        details["waits_for"] = job.waits_for
     chain.record(
         principal, action, "job", str(job.job_id), incident_id=job.incident_id, outcome=outcome, details=details
     )

@@ -27,9 +27,19 @@ def reason(job: Job) -> str:
 
 
 def _not_due(job: Job) -> str:
+    if job.waits_for:
+        title = dependency_title(job)
+        return f"It waits until {title} answer. They are checked every 5 minutes."
     if Job.objects.filter(job_id=job.job_id, run_after__gt=Now()).exists():
         return f"It is tried again at {job.run_after.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC."
     return ""
+
+
+def dependency_title(job: Job) -> str:
+    """What the job waits for, in words; its stored name when this process does not know the type."""
+    known = {job_type.name: job_type.dependency for job_type in registry.all()}
+    dependency = known.get(job.job_type)
+    return dependency.title if dependency else job.waits_for
 
 
 def _no_worker(_job: Job) -> str:

@@ -52,6 +52,7 @@ ORCH_WORKER_RECYCLE_MEMORY_MB = ENV.recycle_memory_mb
 ORCH_DB_POOLED = ENV.db_pooled
 ORCH_ANONYMOUS_API_ROLE = ENV.anonymous_api_role
 ORCH_ALLOW_UNSIGNED_RESTORE = ENV.allow_unsigned_restore
+ORCH_VERIFY_AFTER_CREATE = ENV.verify_after_create
 ORCH_MAX_UPLOAD_BYTES = ENV.max_upload_mb * 1024 * 1024
 ORCH_SOURCE_TIMEOUT_SECONDS = ENV.source_timeout_s
 ORCH_SIGN_IN_FAILURES = ENV.sign_in_failures

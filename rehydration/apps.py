@@ -27,6 +27,7 @@ class RehydrationConfig(AppConfig):
                 hindrance=store_identity.any_hindrance,
                 resubmit=services.resubmit,
                 resubmit_needs="rehydration.restore_bundle",
+                summary=handler.summary,
             )
         )
         collect.register("restored", RestoredSource)

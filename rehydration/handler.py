@@ -25,6 +25,7 @@ from custody import chain
 from foundation.disk import is_disk_full
 from jobs.errors import PermanentError, RetryableError
 from jobs.models import Job
+from jobs.queue import registry
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 from rehydration import bundle_paths, incident_lock, plan, reconcile, restore, restore_requests, staging
@@ -216,6 +217,14 @@ class _Attempt:
             self.ctx.principal, action, kind, object_id,
             incident_id=self.incident_id, digest=digest, outcome=outcome, details=details,
         )  # fmt: skip
+
+
+def summary(job: Job) -> registry.Summary:
+    """What a completed job did, or found that it would do."""
+    result = job.result or {}
+    if result.get("dry_run"):
+        return registry.Summary(kind="ok", words="Preview ready")
+    return registry.Summary(kind="ok", words="Restored" if result.get("changed") else "Nothing new to restore")
 
 
 @dataclass

@@ -21,7 +21,8 @@ def batch_page(request: HttpRequest) -> HttpResponse:
     principal = of_request(request)
     if request.method == "POST":
         outcome = batch.carry_out(principal, request.POST.getlist("bundle"))
-        return render(request, "bundles/batch_outcome.html", {"outcome": outcome, "here": "bundles"})
+        context = {"outcome": outcome, "done": outcome.started, "here": "bundles"}
+        return render(request, "bundles/batch_outcome.html", context)
     wanted = filters(request)
     if request.GET.get("scope") == ALL_THAT_MATCH:
         found = services.page(principal, **wanted, limit=batch.MOST_AT_ONCE)
@@ -30,8 +31,14 @@ def batch_page(request: HttpRequest) -> HttpResponse:
         ids = batch.ids_of(request.GET.getlist("bundle"))
         cut = len(ids) > batch.MOST_AT_ONCE
     query = urlencode({name: value for name, value in wanted.items() if value})
+    plan = batch.plan(principal, ids, cut=cut)
     context = {
-        "plan": batch.plan(principal, ids, cut=cut),
+        "plan": plan,
+        "things": "bundles",
+        "touched": plan.touched,
+        "left_alone": plan.left_alone,
+        "rows_template": "bundles/batch_rows.html",
+        "touched_caption": "Will be verified, newest first",
         "most": batch.MOST_AT_ONCE,
         "back": reverse("bundles-page") + (f"?{query}" if query else ""),
         "here": "bundles",

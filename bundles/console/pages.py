@@ -42,6 +42,9 @@ class NewBundleForm(forms.Form):
     source = forms.ChoiceField(
         choices=(("live", "The live sources"), ("restored", "What was restored here")), initial="live"
     )
+    compression = forms.ChoiceField(
+        choices=[(name, name) for name in services.COMPRESSIONS], initial=services.COMPRESSIONS[0], required=False
+    )
 
     def clean_incident_id(self) -> str:
         """Refuse text that is not an incident id."""
@@ -49,6 +52,10 @@ class NewBundleForm(forms.Form):
         if not valid_incident_id(incident_id):
             raise forms.ValidationError(INCIDENT_ID_RULE)
         return incident_id
+
+    def clean_compression(self) -> str:
+        """The default where none was chosen."""
+        return self.cleaned_data["compression"] or services.COMPRESSIONS[0]
 
 
 class BundleFilters(TypedDict):

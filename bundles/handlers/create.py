@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import transaction
 
 from bundles import file_matching, measures
@@ -22,8 +23,10 @@ from bundles.format.cli.cli import bundle_name
 from bundles.format.model import paths
 from bundles.format.model.errors import FormatError
 from bundles.format.model.fields import moment_of
+from bundles.format.model.limits import MIB
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.writer import WrittenBundle
+from bundles.handlers import verify_request
 from bundles.handlers.errors import job_error
 from bundles.handlers.pack import pack
 from bundles.keys import trusted_keys
@@ -61,7 +64,7 @@ def create(ctx: JobContext) -> JobResult:
             ctx.incident_id,
             staging,
             allow_partial=ctx.payload["allow_partial"],
-            on_progress=lambda note, done, total: ctx.progress("fetching", done, total, unit="records", note=note),
+            on_progress=lambda fetched: _report(ctx, fetched),
             check=ctx.check,
         )
         _log_evidence(ctx, evidence)
@@ -75,14 +78,17 @@ def create(ctx: JobContext) -> JobResult:
             progress=lambda done, total: ctx.progress("packing" if done < total else "signing", done, total),
             ranges=True,
         )
-        ctx.log("info", "packed and signed", files=len(written.manifest.files), size=written.size, key_id=key.key_id)
+        ctx.log(
+            "info", "Packed and signed the bundle.", files=len(written.manifest.files), size=written.size,
+            key_id=key.key_id,
+        )  # fmt: skip
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
         prepared = record_index.prepare(evidence.members, hashes, staging / "records.rows", ctx.check)
         said = index.descriptions(evidence.members.get(paths.ARTIFACTS), ctx.check)
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)
-        ctx.log("info", "published", name=name, sha256=written.sha256)
+        ctx.log("info", "Published the file in the bundle store.", name=name, sha256=written.sha256)
     except BaseException as error:
         used_bytes = bundle_files.disk_usage(staging)
         bundle_files.withdraw(staging)
@@ -96,11 +102,26 @@ def create(ctx: JobContext) -> JobResult:
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
 
 
+def _report(ctx: JobContext, fetched: collect.Fetched) -> None:
+    """Report collecting in bytes, with records and the stated length as a note; restored evidence only in records."""
+    note = f"{fetched.what}: {fetched.records:,} records in all"
+    if fetched.answer_total_bytes is not None:
+        note = f"{note}; {fetched.answer_bytes / MIB:.1f} of {fetched.answer_total_bytes / MIB:.1f} MiB of its answer"
+    if fetched.received_bytes:
+        ctx.progress("fetching", fetched.received_bytes, note=note)
+    else:
+        ctx.progress("fetching", fetched.records, unit="records", note=note)
+
+
 def _log_evidence(ctx: JobContext, evidence: collect.Evidence) -> None:
     gaps = len(evidence.missing)
-    ctx.log("info", "the evidence was read", source=ctx.payload["source"], **evidence.counts, missing=gaps)
+    read = ", ".join(f"{number:,} {name}" for name, number in evidence.counts.items())
+    lacks = f"{gaps:,} parts are missing" if gaps else "nothing is missing"
+    ctx.log(
+        "info", f"Read {read or 'no records'}; {lacks}.", source=ctx.payload["source"], **evidence.counts, missing=gaps
+    )
     for gap in evidence.missing[:GAPS_LOGGED]:  # the manifest lists all
-        ctx.log("warning", "left out of a partial bundle", **gap)
+        ctx.log("warning", "Left out of the partial bundle: a part of the evidence.", **gap)
 
 
 def _with_needed_bytes(
@@ -153,7 +174,7 @@ class _PublishedBundle:
         }
 
     def register(self) -> None:
-        """Write the bundle's rows, timeline, metrics and custody event, in the completing transaction."""
+        """In the completing transaction: write the bundle's rows and custody, and queue its verification."""
         store_identity.hold(store_identity.BUNDLES)
         manifest = self.written.manifest
         bundle = Bundle.objects.create(
@@ -182,8 +203,10 @@ class _PublishedBundle:
         record_index.keep_bundled(bundle.incident_id, bundle.bundle_id, self.prepared)
         file_matching.store_digests(bundle, self.written.ranges)
         measures.bundle_made(size_bytes=bundle.size, duration_s=time.monotonic() - self.started)
+        who = self.ctx.principal
+        verification = verify_request.enqueue(who, bundle) if settings.ORCH_VERIFY_AFTER_CREATE else None
         chain.record(
-            self.ctx.principal,
+            who,
             "bundle.published",
             "bundle",
             str(bundle.bundle_id),
@@ -192,4 +215,6 @@ class _PublishedBundle:
             outcome="ok" if bundle.complete else "partial",
             details={"content_digest": bundle.content_digest, "job_id": str(self.ctx.job_id), "name": bundle.name},
         )
+        if verification is not None:
+            verify_request.record(who, bundle, verification, after_job_id=str(self.ctx.job_id))
         transaction.on_commit(lambda: bundle_files.remove_staging(self.staging))

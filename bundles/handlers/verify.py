@@ -27,6 +27,8 @@ from bundles.storage import bundle_files, store_identity
 from bundles.timelines import record_index
 from custody import chain
 from jobs.errors import PermanentError
+from jobs.models import Job
+from jobs.queue import registry
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
@@ -73,9 +75,9 @@ def verify(ctx: JobContext) -> JobResult:
         }
 
     if report["verified"]:
-        ctx.log("info", "every check passed", sha256=report["sha256"], key_id=report["key_id"])
+        ctx.log("info", "Every check passed.", sha256=report["sha256"], key_id=report["key_id"])
     else:
-        ctx.log("error", "not verified", code=report["error"]["code"], detail=report["error"]["detail"])
+        ctx.log("error", "The bundle is not verified.", code=report["error"]["code"], detail=report["error"]["detail"])
     uncounted = bundle.counts is None and report["verified"]
     read = _read_records(ctx, path) if uncounted else None
 
@@ -118,6 +120,16 @@ class _Records:
     artifacts: dict[str, index.Description]
 
 
+def summary(job: Job) -> registry.Summary:
+    """The verdict of a completed verification, of a bundle or of an uploaded file."""
+    report = (job.result or {}).get("report") or {}
+    if not report.get("verified"):
+        return registry.Summary(kind="unsafe", words="Not verified")
+    if not report.get("complete", True):
+        return registry.Summary(kind="partial", words="Verified, but partial")
+    return registry.Summary(kind="verified", words="Verified")
+
+
 def _read_records(ctx: JobContext, path: Path) -> _Records | None:
     """Read the records of a verified bundle whose records were not counted yet; errors do not affect the verdict."""
     try:
@@ -135,7 +147,7 @@ def _read_records(ctx: JobContext, path: Path) -> _Records | None:
         prepared = record_index.prepare(members, hashes, staging / "records.rows", ctx.check)
         return _Records(prepared, index.descriptions(members.get(paths.ARTIFACTS), ctx.check))
     except (FormatError, BundleError, OSError) as error:
-        ctx.log("warning", "the records could not be read for the incident's page", error=str(error))
+        ctx.log("warning", "The records could not be read for the page of the incident.", error=str(error))
         _clean_up(ctx)
         return None
 

@@ -24,6 +24,7 @@ from bundles.sources.trace import Trace
 from bundles.sources.waiting import Allowance, AllowanceAdapter
 
 READ_BYTES = 64 * 1024
+MOST_DIGITS = 18  # of a stated length that is shown; a longer one is no length
 
 
 class Dropped(Exception):  # noqa: N818 -- a signal within this package, for a reader that can resume
@@ -128,6 +129,9 @@ class SourceClient:
                     raise faults.of_status(self.source, response.status_code)
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise faults.invalid(self.source, "it sent an encoded body that was not asked for.")
+                stated = response.headers.get("Content-Length", "")
+                if stated.isascii() and stated.isdigit() and len(stated) < MOST_DIGITS:
+                    trace.expect(int(stated))
                 yield JsonStream(self._pieces(response, max_bytes, trace))
         except Dropped as drop:
             raise faults.unavailable(self.source, str(drop)) from None

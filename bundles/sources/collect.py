@@ -13,8 +13,29 @@ from typing import Any, BinaryIO, Protocol
 
 from bundles.errors import SourceNotRegisteredError
 
-Progress = Callable[[str, int, int | None], None]
 Check = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """How far collecting is.
+
+    Attributes:
+        what: what is being read, such as the title of a source.
+        records: records read so far, of all sources.
+        received_bytes: bytes received so far, of all sources; 0 for evidence that is not received.
+        answer_bytes: bytes received of the present source's answer.
+        answer_total_bytes: the length of that answer, where the source states it.
+    """
+
+    what: str
+    records: int
+    received_bytes: int = 0
+    answer_bytes: int = 0
+    answer_total_bytes: int | None = None
+
+
+Progress = Callable[[Fetched], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +90,7 @@ class EvidenceSource(Protocol):
             incident_id: a valid incident id.
             staging: an existing directory for the members; must exist until the artifacts have been read.
             allow_partial: list what cannot be collected in `missing` instead of failing.
-            on_progress: called with (what is being read, records read so far, records in all or None).
+            on_progress: called often, with how far collecting is.
             check: called often; raises to stop the work (cancelled, lease lost, shutting down).
 
         Returns:

@@ -15,7 +15,10 @@ from django.db import connection
 from bundles.models import DependencyStatus
 from bundles.sources import health
 from bundles.sources.health import SourceHealth
+from jobs.models import Job
+from jobs.queue import queue
 
+SOURCES = "sources"  # as jobs name what they wait for
 KNOWN_FOR = timedelta(minutes=20)  # four sweeps
 
 RECORD_SQL = """
@@ -37,10 +40,27 @@ def sweep() -> int:
 
 
 def record_all(found: list[SourceHealth]) -> None:
-    """Record the status of sources, except those that are informational, not configured or still slow."""
-    for source in found:
-        if not source.informational and (source.ok or source.down):
+    """Record the status of sources, except those that are informational, not configured or still slow.
+
+    Jobs that wait for the sources run when all of them answer, and wait on when one is down.
+    """
+    needed = [source for source in found if not source.informational]
+    for source in needed:
+        if source.ok or source.down:
             record(f"source.{source.name}", source.title, ok=source.ok, detail=source.detail)
+    if all(source.ok for source in needed):
+        queue.release_waiting(SOURCES)
+    elif any(source.down for source in needed):
+        queue.postpone_waiting(SOURCES)
+
+
+def all_answer(job: Job) -> bool:
+    """Query every source that the job needs, and record the status; whether all of them answer."""
+    if job.payload.get("source", "live") != "live":
+        return True
+    found = health.reachability()
+    record_all(found)
+    return all(source.ok for source in found if not source.informational)
 
 
 def record(name: str, title: str, *, ok: bool, detail: str) -> None:

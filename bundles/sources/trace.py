@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bundles.sources.collect import Check, Progress
+from bundles.sources.collect import Check, Fetched, Progress
 from bundles.sources.faults import Source
 from foundation.instant import rfc3339
 from jobs.errors import PermanentError, RetryableError
@@ -20,17 +20,45 @@ class Tally:
     def __init__(self, on_progress: Progress, check: Check) -> None:
         self._on_progress = on_progress
         self.check = check
-        self._done = 0
+        self._what = ""
+        self._records = 0
+        self._received_bytes = 0
+        self._answer_bytes = 0
+        self._answer_total_bytes: int | None = None
+
+    def begin(self, what: str) -> None:
+        """Report that `what` is being read now."""
+        self._what, self._answer_bytes, self._answer_total_bytes = what, 0, None
+        self._report()
+
+    def expect(self, answer_bytes: int) -> None:
+        """Note the length of the answer that is about to be read, as its source states it."""
+        self._answer_total_bytes = answer_bytes
+
+    def receive(self, size_bytes: int) -> None:
+        """Count bytes of an answer, and let the work be stopped."""
+        self._received_bytes += size_bytes
+        self._answer_bytes += size_bytes
+        self._report()
+        self.check()
 
     def add(self, what: str) -> None:
         """Count one record of `what`."""
-        self._done += 1
-        if self._done % 100 == 0:
-            self.report(what)
+        self._what = what
+        self._records += 1
+        if self._records % 100 == 0:
+            self._report()
 
-    def report(self, what: str) -> None:
-        """Report that `what` is being read."""
-        self._on_progress(what, self._done, None)
+    def _report(self) -> None:
+        self._on_progress(
+            Fetched(
+                what=self._what,
+                records=self._records,
+                received_bytes=self._received_bytes,
+                answer_bytes=self._answer_bytes,
+                answer_total_bytes=self._answer_total_bytes,
+            )
+        )
 
 
 class Trace:
@@ -52,7 +80,13 @@ class Trace:
         self._fetched_at = datetime.now(UTC)
         self.records = 0
         tally.check()
-        tally.report(source.title)
+        if within is None:
+            tally.begin(source.title)
+
+    def expect(self, answer_bytes: int) -> None:
+        """Note the stated length of an answer; of one that is only a page of several it says nothing."""
+        if self._within is None:
+            self._tally.expect(answer_bytes)
 
     def read(self, piece: bytes) -> None:
         """Hash bytes of a response; several pages are hashed as one stream."""
@@ -60,7 +94,7 @@ class Trace:
         if self._within is not None:
             self._within.read(piece)
         else:
-            self._tally.check()
+            self._tally.receive(len(piece))
 
     def record(self, *, again: bool = False) -> None:
         """Count one record; `again` if progress already counted it in an earlier reading."""

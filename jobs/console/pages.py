@@ -17,11 +17,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
 from custody import exports
-from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
 from jobs import batch, duplicate, services, waiting
-from jobs.console import progress_view, seen
+from jobs.console import custody_of_job, life, log_view, progress_view, seen
 from jobs.models import ENDED, Job
 from jobs.queue import registry
 
@@ -34,7 +33,9 @@ STATES = (
     ("failed", "Failed"),
     ("cancelled", "Cancelled"),
 )
-DONE_WORDS = {"cancel": "The job was asked to stop.", "retry": "The job is queued again.", "free": "The job is free."}
+RETRIED = "The job is queued again."
+DONE_WORDS = {"cancel": "The job was asked to stop.", "retry": RETRIED, "free": "The job is free."}
+WAITS = "The job waits, and runs when what it needs answers."
 ALREADY_ACTIVE = "An equal job is queued or running already. This is it; no second one was started."
 COLUMNS = (
     "job_id", "state", "type", "incident_id", "priority", "asked_at", "asked_by", "started_at", "ended_at", "percent",
@@ -83,9 +84,11 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
     form, wanted = FilterForm.filters(request)
     cursor = request.GET.get("cursor", "")
     found = services.listed(principal, **wanted, cursor=cursor)
+    rows = [_list_row(job) for job in found.items]
     context = {
         "form": form,
-        "rows": [_row(job) for job in found.items],
+        "rows": rows,
+        "columns": _columns(rows),
         "next": found.next,
         "cursor": cursor,
         "filters": {"status": wanted["status"], "type": wanted["job_type"], "incident_id": wanted["incident_id"]},
@@ -118,6 +121,9 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
             services.cancel(principal, job_id)
         elif action == "retry":
             services.retry(principal, job_id)
+        elif action == "retry_when_available":
+            waits = services.retry(principal, job_id, when_available=True).waits_for
+            messages.success(request, WAITS if waits else RETRIED)
         elif action == "free":
             services.free_stuck(principal, [job_id])
         elif action == "copy":
@@ -133,7 +139,7 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
     context["seen"] = seen.tag_of(request, job)
     context["version"] = context["seen"][: seen.VERSION_CHARS]
     if principal.may("custody.view_event"):
-        context["events"] = Event.objects.filter(object_type="job", object_id=str(job_id))[:10]
+        context["events"] = custody_of_job.events_of(job)
     template = "jobs/live.html" if request.headers.get("HX-Request") else "jobs/detail.html"
     return render(request, template, context)
 
@@ -153,16 +159,51 @@ def _row(job: Job) -> dict[str, Any]:
     }
 
 
-def _details(job: Job) -> dict[str, Any]:
-    attempts = sorted(services.attempts_of(job), key=lambda attempt: attempt.number, reverse=True)
+def _list_row(job: Job) -> dict[str, Any]:
+    about = {"summary": _summary(job), "took": _took(job), "waits_for": waiting.dependency_title(job)}
+    return {**_row(job), **about}
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, bool]:
+    """Which columns of the list have a value in any row; the others are left out."""
+    jobs: list[Job] = [row["job"] for row in rows]
     return {
-        "attempts": attempts,
-        "before": attempts[1] if len(attempts) > 1 else None,
-        "log": services.log_of(job),
+        "incident": any(job.incident_id for job in jobs),
+        "outcome": any(job.is_processing or job.error_code or job.waits_for for job in jobs)
+        or any(row["summary"] for row in rows),
+        "took": any(row["took"] for row in rows),
+        "attempts": any(job.attempts for job in jobs),
+        "worker": any(job.worker_id for job in jobs),
+    }
+
+
+def _summary(job: Job) -> registry.Summary | None:
+    found = next((known.summary for known in registry.all() if known.name == job.job_type), None)
+    return found(job) if found is not None and job.is_completed else None
+
+
+def _took(job: Job) -> str:
+    seconds = life.duration_s(job)
+    return "" if seconds is None else life.duration(seconds)
+
+
+def _details(job: Job) -> dict[str, Any]:
+    attempts = services.attempts_of(job)
+    return {
+        "before": attempts[-2] if len(attempts) > 1 else None,
+        "life": life.life_of(job, attempts),
+        "log": log_view.lines_of(job),
         "result": job.result or {},
         "waits_for": waiting.reason(job),
         "lease_left_s": (job.lease_expires_at - timezone.now()).total_seconds() if job.lease_expires_at else None,
+        **_offers(job),
     }
+
+
+def _offers(job: Job) -> dict[str, Any]:
+    """What the job's type adds to the page of a completed job."""
+    found = next((known.offers for known in registry.all() if known.name == job.job_type), None)
+    return found(job) if found is not None and job.is_completed else {}
 
 
 def _script_query(wanted: Wanted) -> str:

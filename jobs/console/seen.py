@@ -1,4 +1,4 @@
-"""Tells at the cost of one query whether a live part would look the same as the one that its page has.
+"""Finds out by one query whether a live part would look the same as the one that its page has.
 
 The tag of a part is signed for its reader's session, so only who was shown that part knows it. The answer says nothing
 but "unchanged", and that for `LASTS_S` at most: session and permission are checked whenever a part is made.

@@ -169,6 +169,15 @@ class Migration(migrations.Migration):
                     "needs_bytes",
                     models.BigIntegerField(db_default=0, default=0, help_text="disk space that it is expected to need"),
                 ),
+                (
+                    "waits_for",
+                    models.TextField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="the dependency that a queued job waits for, such as `sources`",
+                    ),
+                ),
             ],
             options={
                 "db_table": "orchestrator_jobs",
@@ -292,6 +301,14 @@ class Migration(migrations.Migration):
                 ),
                 ("error_code", models.TextField(blank=True, default="")),
                 ("error_message", models.TextField(blank=True, default="")),
+                (
+                    "phases",
+                    models.JSONField(
+                        db_default={},
+                        default=dict,
+                        help_text="when each phase began, in seconds after the attempt; set at its end",
+                    ),
+                ),
                 (
                     "job",
                     models.ForeignKey(

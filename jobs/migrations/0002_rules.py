@@ -30,7 +30,8 @@ ALTER TABLE orchestrator_jobs
     ADD CONSTRAINT job_priority_in_range CHECK (priority BETWEEN -1000 AND 1000),
     ADD CONSTRAINT job_type_named CHECK (job_type <> ''),
     ADD CONSTRAINT job_slot_only_while_processing CHECK (slot IS NULL OR (status='processing' AND slot > 0)),
-    ADD CONSTRAINT job_needs_no_negative_room CHECK (needs_bytes >= 0);
+    ADD CONSTRAINT job_needs_no_negative_room CHECK (needs_bytes >= 0),
+    ADD CONSTRAINT job_waits_only_while_queued CHECK (waits_for = '' OR status='queued');
 
 CREATE UNIQUE INDEX jobs_one_active_a_key ON orchestrator_jobs (active_key)
     WHERE status IN ('queued', 'processing');
@@ -40,6 +41,7 @@ CREATE UNIQUE INDEX jobs_one_running_a_key ON orchestrator_jobs (exclusive_key)
     WHERE status='processing' AND exclusive_key IS NOT NULL;
 CREATE UNIQUE INDEX jobs_one_running_a_slot ON orchestrator_jobs (job_type, slot)
     WHERE status='processing' AND slot IS NOT NULL;
+CREATE INDEX jobs_that_wait ON orchestrator_jobs (waits_for) WHERE waits_for <> '';
 CREATE INDEX jobs_failed_by_end ON orchestrator_jobs (completed_at DESC) WHERE status='failed';
 
 ALTER TABLE orchestrator_jobs SET (

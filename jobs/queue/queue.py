@@ -14,7 +14,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
+from custody import chain
 from foundation import db_session, prepared_statements
+from foundation.principal import Principal
 from foundation.storable_text import storable_json, storable_text
 from jobs.errors import JobNotFoundError, LeaseLostError, StateConflictError
 from jobs.models import Job
@@ -25,11 +27,12 @@ from jobs.queue.job_result import JobResult
 
 __all__ = [
     "cancel", "claim", "complete", "enqueue", "fail", "free_stuck", "heartbeat", "honour_cancel",
-    "recover_expired", "release", "report_progress", "retry",
+    "postpone_waiting", "recover_expired", "release", "release_waiting", "report_progress", "retry",
 ]  # fmt: skip
 
 BACKOFF_FIRST_S = 4.0
 BACKOFF_MOST_S = 600.0
+WAIT_S = 900.0  # a dependency is checked every 5 minutes (jobs.worker.upkeep)
 
 TAKEN_MEANWHILE = frozenset({"jobs_one_running_a_key", "jobs_one_running_a_slot"})
 
@@ -84,15 +87,13 @@ def complete(job: Job, result: JobResult, progress: dict[str, Any] | None = None
     Raises:
         LeaseLostError: the lease is over; nothing was written.
     """
-    # Inside a caller's transaction there is no limit: the setting would outlive this call.
-    idle_ms = "0" if connection.in_atomic_block else str(db_session.idle_in_completion_s() * 1000)
     values = {
         "job_id": job.job_id,
         "token": job.lease_token,
         "result": _stored(result.result),
         "progress": _stored(progress),
         "freed": _notify_if_others_wait(job),
-        "idle_ms": idle_ms,
+        "idle_ms": _idle_ms(),
     }
     with transaction.atomic():
         _raise_if_lease_lost(job, prepared_statements.run(transitions.COMPLETE, values))
@@ -101,7 +102,7 @@ def complete(job: Job, result: JobResult, progress: dict[str, Any] | None = None
 
 
 def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0) -> Job:
-    """End a claimed job's attempt as failed: queued again with a later `run_after`, or failed for good.
+    """End a claimed job's attempt as failed: queued again with a later `run_after`, or failed and recorded in custody.
 
     Args:
         job: as `claim` returned it.
@@ -113,11 +114,15 @@ def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_by
     Raises:
         LeaseLostError: the lease is over.
     """
-    return _update_owned(
-        transitions.FAIL, job, code=storable_text(code, limit=100) or "internal_error", message=storable_text(message),
-        permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
-        freed=_notify_if_others_wait(job), channel=wakeup.channel(),
-    )  # fmt: skip
+    idle_ms = _idle_ms()
+    with transaction.atomic():
+        failed = _update_owned(
+            transitions.FAIL, job, code=storable_text(code, limit=100) or "internal_error",
+            message=storable_text(message), permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S,
+            most_s=BACKOFF_MOST_S, freed=_notify_if_others_wait(job), channel=wakeup.channel(), idle_ms=idle_ms,
+        )  # fmt: skip
+        _record_failure(failed)
+    return failed
 
 
 def release(job: Job, reason: str = "the worker is shutting down") -> Job:
@@ -151,8 +156,12 @@ def cancel(job_id: UUID) -> Job:
     return found[0] if found else _refuse(job_id, "cancelled")
 
 
-def retry(job_id: UUID) -> Job:
+def retry(job_id: UUID, *, waits_for: str = "") -> Job:
     """Queue a failed or cancelled job again, with all its attempts.
+
+    Args:
+        job_id: the job.
+        waits_for: the dependency that it waits for; `release_waiting` ends the wait, or else `WAIT_S` do.
 
     Raises:
         JobNotFoundError: there is no such job.
@@ -160,13 +169,27 @@ def retry(job_id: UUID) -> Job:
     """
     try:
         with transaction.atomic():
-            found = _rows(transitions.RETRY, job_id=job_id)
+            delay_s = WAIT_S if waits_for else 0.0
+            found = _rows(transitions.RETRY, job_id=job_id, waits_for=waits_for, delay_s=delay_s)
     except IntegrityError as error:
         raise StateConflictError("Another job is already doing the same; wait for it, or cancel it first.") from error
     if not found:
         _refuse(job_id, "retried")
     wakeup.announce()
     return found[0]
+
+
+def release_waiting(waits_for: str) -> list[Job]:
+    """Let the jobs that wait for a dependency run now, as it is available."""
+    released = _rows(transitions.RELEASE_WAITING, waits_for=waits_for)
+    if released:
+        wakeup.announce()
+    return released
+
+
+def postpone_waiting(waits_for: str) -> list[Job]:
+    """Let the jobs that wait for a dependency wait for another `WAIT_S`, as it is not available."""
+    return _rows(transitions.POSTPONE_WAITING, waits_for=waits_for, delay_s=WAIT_S)
 
 
 def recover_expired(limit: int = 100) -> list[Job]:
@@ -192,12 +215,37 @@ def free_stuck(job_ids: Iterable[UUID] | None = None) -> list[Job]:
 
 
 def _recover(ids: list[UUID] | None, limit: int, died: str, lives: str) -> list[Job]:
-    recovered = _rows(
-        transitions.RECOVER, ids=ids, limit=limit, died=died, lives=lives, lease_s=settings.ORCH_LEASE_SECONDS
-    )
-    if recovered:
-        wakeup.announce()
+    idle_ms = _idle_ms()
+    with transaction.atomic():
+        recovered = _rows(
+            transitions.RECOVER, ids=ids, limit=limit, died=died, lives=lives, lease_s=settings.ORCH_LEASE_SECONDS,
+            idle_ms=idle_ms,
+        )  # fmt: skip
+        for job in recovered:
+            _record_failure(job)
+        if recovered:
+            wakeup.announce()
     return recovered
+
+
+def _record_failure(job: Job) -> None:
+    """Record in custody that a job failed, in the transaction that ends it; a job that is queued again has not."""
+    if not job.is_failed:
+        return
+    chain.record(
+        Principal(name=job.requested_by or "system", authenticated_by="system", permissions=None),
+        "job.failed",
+        "job",
+        str(job.job_id),
+        incident_id=job.incident_id,
+        outcome=job.error_code,
+        details={"job_type": job.job_type, "attempts": job.attempts},
+    )
+
+
+def _idle_ms() -> str | None:
+    """The idle limit of the transaction that is about to begin; None inside a caller's, whose limit stays as it is."""
+    return None if connection.in_atomic_block else str(db_session.idle_in_completion_s() * 1000)
 
 
 def _rows(sql: str, /, **params: Any) -> list[Job]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -16,6 +16,29 @@ if TYPE_CHECKING:  # modules that enqueue import this one
     from foundation.principal import Principal
     from jobs.models import Job
     from jobs.queue.job_result import Enqueued
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependency:
+    """Something outside that jobs need and that may be away for a while.
+
+    Attributes:
+        name: stable, as stored in `waits_for`.
+        title: for a person, such as "the sources"; in the plural.
+        is_available: checks now whether a job's dependency is available; may take a few seconds.
+    """
+
+    name: str
+    title: str
+    is_available: Callable[[Job], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The result of a completed job in a few words, and the kind of state (`ok`, `verified`, `partial`, `unsafe`)."""
+
+    kind: str
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +55,9 @@ class JobType:
         hindrance: returns why this host cannot do its jobs now, as a sentence, empty when it can; `None`: it can.
         resubmit: asks for the work of a job again, with every check of a first request; None: it cannot be copied.
         resubmit_needs: the permission that `resubmit` checks.
+        dependency: what a failed job may wait for before it is retried; None: there is nothing such.
+        summary: the result of a completed job in a few words; None: there is nothing to add to "Completed".
+        offers: what the page of a completed job shows beyond its result, by name; None: nothing.
     """
 
     name: str
@@ -42,6 +68,9 @@ class JobType:
     hindrance: Callable[[], str] | None = None
     resubmit: Callable[[Principal, Job], Enqueued] | None = None
     resubmit_needs: str = ""
+    dependency: Dependency | None = None
+    summary: Callable[[Job], Summary] | None = None
+    offers: Callable[[Job], dict[str, Any]] | None = None
 
 
 _types: dict[str, JobType] = {}

@@ -16,11 +16,18 @@ PROGRESS = """COALESCE(%(progress)s::jsonb || jsonb_build_object('updated_at',
         to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), progress)"""
 CLOSE_ATTEMPT = """closed AS (
     UPDATE orchestrator_job_attempts attempt
-    SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message}
+    SET ended_at = clock_timestamp(), outcome = {outcome}, error_code = {code}, error_message = {message},
+        phases = COALESCE({of}.progress->'phases_s', '{{}}')
     FROM {of} WHERE attempt.job_id = {of}.job_id AND attempt.number = {of}.attempts)"""
 
 # The end of a job with a place of its type, or a key, lets another job start: the transition notifies idle workers.
 FREED = "CASE WHEN %(freed)s::text <> '' THEN pg_notify(%(freed)s, '') END"
+
+# A worker that is frozen in the transaction that ends a job holds the row's lock, which prevents recovery, and perhaps
+# the lock of custody. Its supervisor kills it, and keepalives end the session of a lost host; the server's idle limit
+# covers other cases.
+IDLE_LIMIT = """set_config('idle_in_transaction_session_timeout',
+    COALESCE(%(idle_ms)s::text, current_setting('idle_in_transaction_session_timeout')), true)"""
 
 # FOR NO KEY UPDATE, here and in RECOVER, blocks every other change of the row, but not the foreign key checks of rows
 # that refer to it. A request whose idempotency key names the job makes that check at COMMIT; FOR UPDATE could deadlock
@@ -46,7 +53,7 @@ moved AS (
     UPDATE orchestrator_jobs job
     SET status = 'processing', attempts = attempts + 1, worker_id = %(worker)s, started_at = clock_timestamp(),
         lease_token = gen_random_uuid(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease_s)s),
-        progress = '{}', slot = CASE WHEN %(limits)s::jsonb ? next.job_type THEN (
+        progress = '{}', waits_for = '', slot = CASE WHEN %(limits)s::jsonb ? next.job_type THEN (
             SELECT min(place) FROM generate_series(1, (%(limits)s::jsonb->>next.job_type)::int) place
             WHERE NOT EXISTS (SELECT FROM orchestrator_jobs other WHERE other.status = 'processing'
                 AND other.job_type = next.job_type AND other.slot = place)) END
@@ -64,16 +71,14 @@ SET progress = {PROGRESS},
                             ELSE lease_expires_at END
 WHERE {MINE} RETURNING to_json(orchestrator_jobs)::text"""
 
-# A worker that is frozen inside the completing transaction holds the row's lock, which prevents recovery. Its
-# supervisor kills it, and keepalives end the session of a lost host; the server's idle limit covers other cases.
 COMPLETE = f"""
 WITH done AS (
     UPDATE orchestrator_jobs
     SET status = 'completed', completed_at = clock_timestamp(), result = %(result)s::jsonb,
         progress = {PROGRESS}, error_code = '', error_message = '', {UNLEASED}
-    WHERE {MINE} RETURNING job_id, attempts),
+    WHERE {MINE} RETURNING job_id, attempts, progress),
 {CLOSE_ATTEMPT.format(of="done", outcome="'completed'", code="''", message="''")}
-SELECT set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true), {FREED} FROM done"""
+SELECT {IDLE_LIMIT}, {FREED} FROM done"""
 
 # The jitter (half to one and a half times the delay) spreads jobs that failed together. The payload of the notice is
 # the number of seconds until the job is due again.
@@ -91,7 +96,7 @@ WITH moved AS (
     WHERE {MINE} RETURNING *),
 {CLOSE_ATTEMPT.format(of="moved", outcome="'failed'", code="%(code)s", message="%(message)s")}
 SELECT to_json(moved)::text, {FREED}, CASE WHEN %(channel)s::text <> '' AND status = 'queued' THEN
-    pg_notify(%(channel)s, extract(epoch FROM run_after - clock_timestamp())::text) END FROM moved"""
+    pg_notify(%(channel)s, extract(epoch FROM run_after - clock_timestamp())::text) END, {IDLE_LIMIT} FROM moved"""
 
 RELEASE = f"""
 WITH moved AS (
@@ -113,15 +118,25 @@ SELECT to_json(moved)::text, {FREED} FROM moved"""
 CANCEL = """
 UPDATE orchestrator_jobs
 SET cancel_requested = (status = 'processing'),
-    completed_at = CASE WHEN status = 'queued' THEN clock_timestamp() END,
+    completed_at = CASE WHEN status = 'queued' THEN clock_timestamp() END, waits_for = '',
     status = CASE WHEN status = 'queued' THEN 'cancelled' ELSE status END
 WHERE job_id = %(job_id)s AND status IN ('queued', 'processing') RETURNING to_json(orchestrator_jobs)::text"""
 
 RETRY = """
 UPDATE orchestrator_jobs
-SET status = 'queued', retry_count = 0, run_after = clock_timestamp(), completed_at = NULL, cancel_requested = false,
-    error_code = '', error_message = '', progress = '{}'
+SET status = 'queued', retry_count = 0, run_after = clock_timestamp() + make_interval(secs => %(delay_s)s),
+    completed_at = NULL, cancel_requested = false, error_code = '', error_message = '', progress = '{}',
+    waits_for = %(waits_for)s
 WHERE job_id = %(job_id)s AND status IN ('failed', 'cancelled') RETURNING to_json(orchestrator_jobs)::text"""
+
+# Both read the index jobs_that_wait. A claim may take a job that waits once it is due; it then waits no more.
+RELEASE_WAITING = """
+UPDATE orchestrator_jobs SET waits_for = '', run_after = clock_timestamp()
+WHERE waits_for = %(waits_for)s AND waits_for <> '' AND status = 'queued' RETURNING to_json(orchestrator_jobs)::text"""
+
+POSTPONE_WAITING = """
+UPDATE orchestrator_jobs SET run_after = clock_timestamp() + make_interval(secs => %(delay_s)s)
+WHERE waits_for = %(waits_for)s AND waits_for <> '' AND status = 'queued' RETURNING to_json(orchestrator_jobs)::text"""
 
 # Reads the index jobs_leased. SKIP LOCKED skips a job whose worker is writing to it, above all completing it.
 # The reason depends on the worker: one with a heartbeat within a lease has not died.
@@ -146,7 +161,7 @@ moved AS (
         error_message = reason, retry_count = retry_count + 1, run_after = clock_timestamp(), {UNLEASED}
     FROM expired WHERE job.job_id = expired.job_id RETURNING job.*),
 {CLOSE_ATTEMPT.format(of="moved", outcome="'lost'", code="'lease_expired'", message="moved.error_message")}
-SELECT to_json(moved)::text FROM moved"""
+SELECT to_json(moved)::text, {IDLE_LIMIT} FROM moved"""
 
 NEXT_EXPIRY = """
 SELECT extract(epoch FROM min(lease_expires_at) - clock_timestamp()) FROM orchestrator_jobs WHERE status = 'processing'

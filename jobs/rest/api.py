@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from foundation.principal import Principal
-from foundation.strict_input import NoBody, PageQuery, body_of, query_of
+from foundation.strict_input import NoBody, PageQuery, StrictBooleanField, StrictSerializer, body_of, query_of
 from jobs import services
 from jobs.job_json import as_dict
 from jobs.models import Job, Status
@@ -30,6 +30,16 @@ class JobsQuery(PageQuery):
         r"\A[a-z][a-z_]{0,63}\Z", required=False, allow_blank=True, default="", help_text="a job type"
     )
     incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=128)
+
+
+class RetryBody(StrictSerializer):
+    """How to retry; an empty body retries at once."""
+
+    when_available = StrictBooleanField(
+        required=False,
+        default=False,
+        help_text="first check what the job needs from outside, such as the sources, and wait while that is away",
+    )
 
 
 class JobsView(APIView):
@@ -90,13 +100,13 @@ class JobRetryView(APIView):
         operation_id="retry_job",
         tags=TAG,
         summary="Queue a failed or cancelled job again",
-        request=None,
+        request=RetryBody,
         responses={200: OpenApiResponse(JobShape, "The job, queued.")},
     )
     def post(self, request: Request, job_id: str) -> Response:
         """Retry one job."""
-        body_of(request, NoBody)
-        return Response(as_dict(services.retry(principal_of(request), job_id)))
+        body = body_of(request, RetryBody)
+        return Response(as_dict(services.retry(principal_of(request), job_id, when_available=body["when_available"])))
 
 
 def principal_of(request: Request) -> Principal:

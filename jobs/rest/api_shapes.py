@@ -23,6 +23,12 @@ from jobs.models import Status
             "rate": {"type": ["number", "null"], "description": "units a second"},
             "updated_at": {"type": "string", "format": "date-time"},
             "note": {"type": "string"},
+            "phases_s": {
+                "type": "object",
+                "additionalProperties": {"type": "number"},
+                "description": "when each phase of this attempt began, in seconds after the attempt",
+            },
+            "fetched": {"type": "integer", "description": "bytes received from the sources, while fetching"},
         },
     }
 )
@@ -52,6 +58,9 @@ class JobShape(serializers.Serializer[Any]):
     cancel_requested = serializers.BooleanField()
     created_at = serializers.DateTimeField()
     run_after = serializers.DateTimeField()
+    waits_for = serializers.CharField(
+        allow_null=True, help_text="the dependency that a queued job waits for, such as `sources`"
+    )
     started_at = serializers.DateTimeField(allow_null=True)
     completed_at = serializers.DateTimeField(allow_null=True)
     error_code = serializers.CharField(allow_null=True)

@@ -19,6 +19,8 @@ class ProgressTracker:
     def __init__(self, phases: tuple[str, ...]) -> None:
         self._phases = phases
         self._current: dict[str, Any] = {}
+        self._began = time.monotonic()
+        self._phases_s: dict[str, float] = {}
         self._pending = False
         self._samples: deque[tuple[float, int]] = deque(maxlen=RATE_SAMPLES)
 
@@ -38,6 +40,7 @@ class ProgressTracker:
             total = before["total"] if total is None else total
         else:
             self._samples.clear()
+            self._phases_s = {**self._phases_s, phase: round(time.monotonic() - self._began, 2)}
         self._current = {
             "phase": phase,
             "done": done,
@@ -46,6 +49,7 @@ class ProgressTracker:
             "rate": self._rate(done),
             "share": self._share(phase, done, total),
             "note": note,
+            "phases_s": self._phases_s,
         }
         self._pending = True
 

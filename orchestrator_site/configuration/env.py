@@ -241,6 +241,12 @@ class Environment:
     source_timeout_s: int = setting(
         "ORCH_SOURCE_TIMEOUT_SECONDS", whole(1, 3600), 30, "seconds for which a source may be silent"
     )
+    verify_after_create: bool = setting(
+        "ORCH_VERIFY_AFTER_CREATE",
+        FLAG,
+        True,
+        "whether each new bundle is verified by a job of its own, which reads the stored file again",
+    )
     max_upload_mb: int = setting(
         "ORCH_MAX_UPLOAD_MB", whole(1, MOST_MB), 65536, "largest bundle that can be uploaded, in MiB"
     )

@@ -29,6 +29,17 @@ SAFE_BY_JOB_TYPE = {
     "upload_verify": "Yes. The uploaded file was only read, and nothing here depends on it.",
     "rehydrate": "Yes. Existing records and files are unchanged; restoring again adds only what is missing.",
 }
+# The first buttons of a failed job's page. The page decides where one leads and to whom it is shown.
+RETRY, CHANGE_ID, KEYS, WHEN_AVAILABLE, STORAGE = "retry", "change_id", "keys", "when_available", "storage"
+BUTTONS = {
+    RETRY: "Retry job",
+    CHANGE_ID: "Change the id and try again…",
+    KEYS: "Open keys",
+    WHEN_AVAILABLE: "Try again when it answers",
+    STORAGE: "Show what takes room",
+}
+RETRY_ANYWAY = "Retry anyway…"
+PERMANENT = "This error is permanent: unless its cause was removed, the job fails again in the same way."
 SAFE_PREVIEW = "Yes. This was a preview: nothing was written."
 SAFE_ANY = "Yes. The job left no partial changes."
 
@@ -46,6 +57,8 @@ class Entry:
         status: the HTTP status of a refused request; 0 for the others.
         meaning: the cause, for the API's documentation; for requests.
         headline: what the page of a failed job says, where that is not `title`.
+        first: the first button of a failed job's page: one of `BUTTONS`.
+        permanent: whether another attempt fails in the same way unless something was changed.
     """
 
     code: str
@@ -56,6 +69,8 @@ class Entry:
     status: int = 0
     meaning: str = ""
     headline: str = ""
+    first: str = RETRY
+    permanent: bool = False
 
     @property
     def note(self) -> str:
@@ -67,23 +82,57 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """Three answers for the page of a failed job: what happened, whether the evidence is safe, what to do."""
+    """For the page of a failed job: what happened, whether the evidence is safe, what to do, and its buttons.
+
+    Attributes:
+        title: what happened.
+        safe: whether the evidence is safe.
+        todo: what to do.
+        first: the first button, one of `BUTTONS`.
+        permanent: whether a retry has to be confirmed.
+    """
 
     title: str
     safe: str
     todo: str
+    first: str = RETRY
+    permanent: bool = False
+
+    @property
+    def button(self) -> str:
+        """The label of the first button."""
+        return BUTTONS[self.first]
+
+    @property
+    def warning(self) -> str:
+        """What to consider before a retry that has to be confirmed."""
+        return PERMANENT
+
+    @property
+    def retry_button(self) -> str:
+        """The label of the button that retries."""
+        return RETRY_ANYWAY if self.permanent else BUTTONS[RETRY]
 
 
 def _request(code: str, status: int, title: str, meaning: str, todo: str, *, safe: str = NOTHING_CHANGED) -> Entry:
     return Entry(code=code, where=REQUEST, status=status, title=title, meaning=meaning, safe=safe, todo=todo)
 
 
-def _job(code: str, title: str, todo: str) -> Entry:
-    return Entry(code=code, where=JOB, title=title, safe=SAFE_ANY, todo=todo)
+def _job(code: str, title: str, todo: str, *, first: str = RETRY, permanent: bool = False) -> Entry:
+    return Entry(code=code, where=JOB, title=title, safe=SAFE_ANY, todo=todo, first=first, permanent=permanent)
 
 
-def _bundle(code: str, title: str, *, todo: str = EXAMINE, headline: str = REJECTED) -> Entry:
-    return Entry(code=code, where=BUNDLE, title=title, safe=OF_A_BUNDLE, todo=todo, headline=headline)
+def _bundle(code: str, title: str, *, todo: str = EXAMINE, headline: str = REJECTED, first: str = RETRY) -> Entry:
+    return Entry(
+        code=code,
+        where=BUNDLE,
+        title=title,
+        safe=OF_A_BUNDLE,
+        todo=todo,
+        headline=headline,
+        first=first,
+        permanent=True,
+    )
 
 
 ENTRIES = (
@@ -399,15 +448,22 @@ ENTRIES = (
         "database_pooled",
         "Restores need a direct connection to PostgreSQL",
         "Ask an administrator to connect the workers to PostgreSQL without the pool (docs/operations.md), then retry.",
+        permanent=True,
     ),
     _job(
         "target_changed", "The database or the store changed during the restore", "Retry the job: it makes a new plan."
     ),
-    _job("bundle_not_found", "The bundle is no longer registered", "Look for it in the list of bundles."),
+    _job(
+        "bundle_not_found",
+        "The bundle is no longer registered",
+        "Look for it in the list of bundles.",
+        permanent=True,
+    ),
     _job(
         "bundle_changed",
         "The file changed while it was read",
         "Find out who writes to the bundle store, then verify the bundle again.",
+        permanent=True,
     ),
     _job(
         "bundle_unreadable",
@@ -415,27 +471,51 @@ ENTRIES = (
         "Ask an administrator to check the file and its permissions, then try again.",
     ),
     _job(
-        "key_unreadable", "A key cannot be read", "Ask an administrator to check Settings: the finding says what to do."
+        "key_unreadable",
+        "A key cannot be read",
+        "Ask an administrator to check Settings: the finding says what to do.",
+        first=KEYS,
+        permanent=True,
     ),
     _job(
         "key_unsuitable",
         "A key is too short or of the wrong type",
         "Ask an administrator to use an RSA key of 3,072 bits or more.",
+        first=KEYS,
+        permanent=True,
     ),
     _job(
         "key_untrusted",
         "The signing key is not trusted here, or was revoked",
         "Ask an administrator to check Keys and Settings: bundles signed with it would not verify here.",
+        first=KEYS,
+        permanent=True,
     ),
     _job(
-        "no_keys", "No public key was given to verify with", "Name a trusted key, or put one into ORCH_VERIFY_KEY_PATH."
+        "no_keys",
+        "No public key was given to verify with",
+        "Name a trusted key, or put one into ORCH_VERIFY_KEY_PATH.",
+        first=KEYS,
+        permanent=True,
     ),
-    _job("incident_id_invalid", "The incident id is not valid", INCIDENT_ID_RULE),
-    _job("input_invalid", "The input cannot be bundled", "Correct what the message describes, then try again."),
+    _job(
+        "incident_id_invalid",
+        "The incident id is not valid",
+        INCIDENT_ID_RULE,
+        first=CHANGE_ID,
+        permanent=True,
+    ),
+    _job(
+        "input_invalid",
+        "The input cannot be bundled",
+        "Correct what the message describes, then try again.",
+        permanent=True,
+    ),
     _job(
         "name_taken",
         "A file of that name already exists",
         "Existing files are not overwritten: choose another name, or retry the job.",
+        permanent=True,
     ),
     _job(
         "payload_truncated",
@@ -446,6 +526,7 @@ ENTRIES = (
         "payload_hash_mismatch",
         "A collected file differs from its record",
         "First find out who changed it in the artifact store; keep it for examination.",
+        permanent=True,
     ),
     _job(
         "payload_longer",
@@ -461,16 +542,19 @@ ENTRIES = (
         "record_invalid",
         "A record is not JSON that a bundle can contain",
         "Report it to the administrator of its source.",
+        permanent=True,
     ),
     _job(
         "signature_required",
         "This deployment does not restore without a signature",
         "Verify the signature. If that is not possible, get the signer's public key, or do not use the bundle.",
+        permanent=True,
     ),
     _job(
         "zstandard_missing",
         "The zstandard library is not installed",
         "Install the requirements, or make the bundle with gzip.",
+        permanent=True,
     ),
     _job("already_signed", "This key has already signed the bundle", "Co-sign with another key."),
     _job(
@@ -492,11 +576,13 @@ ENTRIES = (
             "Check that service, then retry. If its list of alerts keeps changing, retry when it is quieter. To "
             "continue without it, make a partial bundle: its signed manifest lists what is missing."
         ),
+        first=WHEN_AVAILABLE,
     ),
     _job(
         "source_rejected",
         "A source refused the request",
         "Ask the administrator of that service about the message below, then retry.",
+        permanent=True,
     ),
     _job(
         "source_invalid",
@@ -505,18 +591,27 @@ ENTRIES = (
             "The answer does not have the agreed format. Report it to the administrator of that service; retrying "
             "helps only after it is fixed."
         ),
+        permanent=True,
     ),
     _job(
         "incident_unknown",
         "The sources do not know this incident",
         "Check the incident id for typing mistakes, and that the sources belong to the right environment.",
+        first=CHANGE_ID,
+        permanent=True,
     ),
     _job(
         "reconcile_failed",
         "Records and files do not match",
         "Nothing was recorded. The job's log lists the files: repair the artifact store, then preview again.",
+        permanent=True,
     ),
-    _job("storage_full", "The disk is full", "Free space in the bundle store or the artifact store, then retry."),
+    _job(
+        "storage_full",
+        "The disk is full",
+        "Free space in the bundle store or the artifact store, then retry.",
+        first=STORAGE,
+    ),
     _job(
         "store_mismatch",
         "The worker's host does not have the registered store",
@@ -539,21 +634,25 @@ ENTRIES = (
         "bundle_lost",
         "The bundle's file is missing",
         "Look for another copy, or bundle the incident again if the sources still have it.",
+        permanent=True,
     ),
     _job(
         "upload_gone",
         "The uploaded file is missing",
         "Uploads are kept for a week. Upload the file again to verify it.",
+        permanent=True,
     ),
     _job(
         "bundle_replaced",
         "The bundle's file was replaced",
         "Do not use that file. Find out who changed the bundle store, keep the file for examination, and bundle again.",
+        permanent=True,
     ),
     _job(
         "plan_changed",
         "The database changed after the preview",
         "Nothing was restored. Make a new preview and confirm that one.",
+        permanent=True,
     ),
     _job(
         "poison",
@@ -586,12 +685,14 @@ ENTRIES = (
         "It is not signed by a key that is trusted here.",
         headline="The bundle is signed by a key that is not trusted here",
         todo="Get the public key from the sender of the bundle, and ask an administrator to check and add it.",
+        first=KEYS,
     ),
     _bundle(
         "signer_revoked",
         "It is signed by a revoked key.",
         headline="The bundle is signed by a revoked key",
         todo="Do not use this bundle. Bundle the incident again with a trusted key.",
+        first=KEYS,
     ),
     _bundle(
         "signer_weak",
@@ -601,6 +702,7 @@ ENTRIES = (
             "Have it signed again with an RSA key of 3,072 bits or more. An older bundle can be checked on the "
             "command line with --allow-weak-keys."
         ),
+        first=KEYS,
     ),
     _bundle("signature_invalid", "The signature does not match the manifest: one of them was changed."),
     _bundle("signatures_insufficient", "It has fewer trusted signatures than required."),
@@ -652,7 +754,9 @@ def advice_for(job: Job) -> Advice:
     entry = _OF_JOBS.get(job.error_code) or _OF_BUNDLES.get(job.error_code)
     if entry is None:
         return Advice(title="The job failed", safe=safe, todo=TRY_AGAIN)
-    return Advice(title=entry.headline or entry.title, safe=safe, todo=entry.todo)
+    return Advice(
+        title=entry.headline or entry.title, safe=safe, todo=entry.todo, first=entry.first, permanent=entry.permanent
+    )
 
 
 def api_table() -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from django import template
 from django.conf import settings
@@ -21,6 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from bundles.format.model.errors import STEPS
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from foundation.invisible import is_invisible
+from incidents import known
 from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts import time_zone
@@ -253,6 +253,12 @@ def advice(job: Job) -> Advice:
 
 
 @register.simple_tag
+def near_incidents(job: Job) -> list[str]:
+    """Known incidents whose ids are like that of the job, the most similar first."""
+    return known.near(job.incident_id, limit=5)
+
+
+@register.simple_tag
 def environment() -> str:
     """Where this is and what runs here: the environment's name and the version."""
     return f"{settings.ORCH_ENVIRONMENT_NAME} · {settings.VERSION}"
@@ -268,12 +274,6 @@ def absolute(context: Context) -> str:
 def whole(number: object) -> int | None:
     """A rate as a whole number."""
     return round(number) if isinstance(number, int | float) else None
-
-
-@register.filter
-def pairs(fields: dict[str, Any]) -> str:
-    """A log line's fields as `name=value`."""
-    return " ".join(f"{name}={value}" for name, value in fields.items())
 
 
 @register.simple_tag

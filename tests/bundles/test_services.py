@@ -97,7 +97,8 @@ def test_a_key_gives_the_same_job_for_ever_and_refuses_another_request(orch, sou
     assert services.request_bundle(SYSTEM, incident_id=INCIDENT).created
 
 
-def test_a_verification_is_queued_once_while_it_is_active(orch, sources):
+def test_a_verification_is_queued_once_while_it_is_active(orch, sources, settings):
+    settings.ORCH_VERIFY_AFTER_CREATE = False
     made = bundle()
     first = services.request_verification(SYSTEM, str(made.bundle_id))
     again = services.request_verification(SYSTEM, made.bundle_id)

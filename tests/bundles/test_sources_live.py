@@ -13,6 +13,7 @@ import pytest
 from bundles import sources
 from bundles.errors import SourceNotRegisteredError
 from bundles.format.model.records import iter_array, read_timeline
+from bundles.sources.collect import Fetched
 from bundles.sources.live import LiveSource
 from jobs.errors import CancelledError, PermanentError, RetryableError
 from tests.support.upstreams import (
@@ -98,11 +99,22 @@ def test_it_unwraps_a_timeline_in_an_outer_object(upstreams, staging):
 
 
 def test_it_reports_progress_that_only_grows(upstreams, staging):
-    reports: list[tuple[str, int]] = []
-    upstreams.collect(staging, on_progress=lambda what, done, _: reports.append((what, done)))
-    assert [what for what, _ in reports if what in TITLES.values()] == [what for what, _ in reports]
-    assert [done for _, done in reports] == sorted(done for _, done in reports)
-    assert reports[-1][1] >= ALERTS
+    reports: list[Fetched] = []
+    upstreams.collect(staging, on_progress=reports.append)
+    assert {report.what for report in reports} == set(TITLES.values())
+    for grows in ("records", "received_bytes"):
+        counts = [getattr(report, grows) for report in reports]
+        assert counts == sorted(counts)
+    assert reports[-1].records >= ALERTS
+
+
+def test_it_reports_the_length_of_an_answer_where_the_source_states_it(upstreams, staging):
+    reports: list[Fetched] = []
+    upstreams.collect(staging, on_progress=reports.append)
+    read = {report.what: report for report in reports}  # the last report of each source
+    for title in (TITLES["killchain"], TITLES["forensic"]):
+        assert read[title].answer_total_bytes == read[title].answer_bytes > 0
+    assert read[TITLES["db"]].answer_total_bytes is None, "its pages are answers of their own"
 
 
 def test_it_stops_when_check_raises(upstreams, staging):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from bundles import services
@@ -9,7 +12,7 @@ from bundles.models import Bundle, Verification
 from bundles.storage import bundle_files
 from custody import chain
 from custody.models import Event
-from foundation.principal import SYSTEM
+from foundation.principal import SYSTEM, Principal
 from jobs.models import Job
 from tests.support.main_job import bundle, change_a_byte, finished, path_of, run_to_its_end, sources
 
@@ -43,6 +46,30 @@ def test_a_sound_bundle_is_verified_and_every_check_is_named(orch, sources):
     assert row.ok
     assert (row.report["sha256"], row.report["size"]) == (made.sha256, made.size)
     assert {check["ok"] for check in row.report["checks"]} == {True}
+
+
+def test_a_new_bundle_is_verified_by_a_job_of_its_own_for_the_person_who_asked(orch, sources):
+    alice = Principal(name="alice", authenticated_by="session", permissions=None)
+    asked = services.request_bundle(alice, incident_id="case-9").job
+    made = Bundle.objects.get(bundle_id=finished(asked)["bundle_id"])
+    job = Job.objects.get(job_type="bundle_verify")
+    assert (job.status, job.requested_by, job.incident_id) == ("queued", "alice", "case-9")
+    assert made.verified_at is None
+    published, requested = Event.objects.filter(object_id=str(made.bundle_id)).order_by("sequence")
+    assert (published.action, requested.action) == ("bundle.published", "bundle.verify")
+    assert (requested.actor, requested.outcome) == ("alice", "requested")
+    assert json.loads(requested.details) == {"job_id": str(job.job_id), "after_job_id": str(asked.job_id)}
+    assert services.request_verification(alice, made.bundle_id).job.job_id == job.job_id
+    assert finished(job)["report"]["verified"]
+    assert Verification.objects.get(bundle=made).requested_by == "alice"
+    assert Job.objects.filter(job_type="bundle_verify").count() == 1, "a verification is not verified again"
+
+
+def test_a_new_bundle_waits_to_be_verified_by_a_person_where_the_setting_says_so(orch, sources, settings):
+    settings.ORCH_VERIFY_AFTER_CREATE = False
+    bundle()
+    assert not Job.objects.filter(job_type="bundle_verify").exists()
+    assert not Event.objects.filter(action="bundle.verify").exists()
 
 
 @pytest.mark.parametrize("place", [0, 0.3, 0.5, 0.999])
@@ -121,8 +148,10 @@ def test_a_verdict_whose_transaction_fails_is_stored_nowhere(orch, sources, monk
     job = services.request_verification(SYSTEM, made.bundle_id).job
     real = chain.record
 
-    def broken(*given: object, **more: object) -> None:
-        raise RuntimeError("no line today")
+    def broken(who: Principal, action: str, *given: str, **more: Any) -> Event:
+        if action == "bundle.verified":
+            raise RuntimeError("no line today")
+        return real(who, action, *given, **more)
 
     monkeypatch.setattr(chain, "record", broken)
     failed = run_to_its_end(job)
@@ -144,8 +173,9 @@ def test_the_log_of_a_job_shows_what_was_read_made_and_found(orch, sources):
     created = Job.objects.get(job_type="bundle_create")
     logs = {one: list(one.log.values_list("level", "message", "fields")) for one in (created, job, failed)}
     assert [message for _, message, _ in logs[created]] == [
-        "the evidence was read", "packed and signed", "published",
+        "Read 3 events, 7 alerts, 5 artifacts; nothing is missing.", "Packed and signed the bundle.",
+        "Published the file in the bundle store.",
     ]  # fmt: skip
     assert (logs[created][0][2]["missing"], logs[created][2][2]["sha256"]) == (0, made.sha256)
-    assert [(level, message) for level, message, _ in logs[job]] == [("info", "every check passed")]
-    assert [(level, message) for level, message, _ in logs[failed]] == [("error", "not verified")]
+    assert [(level, message) for level, message, _ in logs[job]] == [("info", "Every check passed.")]
+    assert [(level, message) for level, message, _ in logs[failed]] == [("error", "The bundle is not verified.")]

@@ -181,7 +181,7 @@ def test_marks_count_unless_all_that_match_is_chosen(operator: Client) -> None:
     one, _ = rows.job("failed"), rows.job("failed")
     assert "1 job will change" in preview(operator, f"action=retry&scope=marked&status=failed&{marked(one)}")
     assert "2 jobs will change" in preview(operator, f"action=retry&scope=matching&status=failed&{marked(one)}")
-    assert "No job was chosen" in preview(operator, "action=retry&scope=marked")
+    assert "Nothing was chosen" in preview(operator, "action=retry&scope=marked")
 
 
 def test_a_batch_needs_its_permission_at_preview_and_at_confirmation() -> None:
@@ -225,7 +225,7 @@ def test_bundles_are_verified_together_after_a_preview() -> None:
     query = "&".join(f"bundle={bundle.bundle_id}" for bundle in (one, two, lost, at_work))
     text = preview(analyst, query, VERIFY)
     assert "2 bundles will be verified" in text
-    assert "2 will not be verified" in text
+    assert "2 will not change" in text
     assert "Its file is lost" in text
     assert "A verification is already running" in text
     assert f"/bundles/{one.bundle_id}/verify" in text

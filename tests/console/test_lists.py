@@ -19,6 +19,7 @@ from custody.models import Event
 from foundation import csv_export
 from foundation.principal import SYSTEM
 from jobs.models import Job
+from orchestrator_site.errors import catalogue
 from tests.support import console_rows as rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
@@ -235,3 +236,28 @@ def test_every_list_keeps_its_filter_on_the_next_page_and_in_the_export_link(vie
 )
 def test_an_empty_list_says_how_to_fill_it(viewer: Client, name: str, words: str) -> None:
     assert words in shown(viewer, reverse(f"{name}-page"))
+
+
+def headings(text: str) -> list[str]:
+    return [re.sub(r"<[^>]*>", "", cell).strip() for cell in re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", text)]
+
+
+def test_a_column_of_jobs_without_any_value_is_left_out(viewer: Client) -> None:
+    rows.job("queued", incident_id="")
+    assert headings(shown(viewer, reverse("jobs-page"))) == ["State", "Job", "Priority", "Requested"]
+    rows.job("processing")
+    assert headings(shown(viewer, reverse("jobs-page"))) == [
+        "State", "Job", "Incident", "Progress or result", "Took", "Priority", "Attempts", "Worker", "Requested",
+    ]  # fmt: skip
+
+
+def test_the_result_or_the_error_of_a_job_is_in_words(viewer: Client) -> None:
+    rows.job("completed", result={"files": 1_208, "complete": False})
+    rows.job("completed", job_type="bundle_verify", result={"report": {"verified": False}})
+    rows.job("completed", job_type="rehydrate", result={"dry_run": False, "changed": True})
+    rows.job("queued", waits_for="sources")
+    failed = rows.job("failed")
+    text = shown(viewer, reverse("jobs-page"))
+    words = ("Partial bundle of 1,208 files", "Not verified", "Restored", "waits until the sources answer")
+    for said in (*words, catalogue.advice_for(failed).title, "3 min 0 s"):
+        assert said in text

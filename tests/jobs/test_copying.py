@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -40,7 +42,12 @@ def test_the_page_of_an_ended_job_makes_a_copy_and_goes_to_it() -> None:
                "compression": "gzip"}  # fmt: skip
     job = rows.job("failed", incident_id="case-1", payload=payload, priority=333)
     address = reverse("job-page", args=[job.job_id])
-    assert "Make a copy of this job" in analyst.get(address).content.decode()
+    link = re.search(r'id="do-copy"[^>]*href="([^"]+)"', analyst.get(address).content.decode())
+    assert link
+    form = analyst.get(html.unescape(link[1])).context["form"]
+    assert {name: form[name].value() for name in form.fields} == {
+        **{name: str(value) for name, value in payload.items()}, "priority": "333", "allow_partial": "on",
+    }  # fmt: skip
     answer = analyst.post(address, {"action": "copy"})
     copy = Job.objects.exclude(job_id=job.job_id).get()
     assert answer["Location"] == reverse("job-page", args=[copy.job_id])
@@ -78,7 +85,7 @@ def test_a_copy_needs_the_permission_for_the_work() -> None:
     job = rows.job("failed")
     viewer = signed_in("viewer")
     address = reverse("job-page", args=[job.job_id])
-    assert "Make a copy of this job" not in viewer.get(address).content.decode()
+    assert "do-copy" not in viewer.get(address).content.decode()
     assert viewer.post(address, {"action": "copy"}).status_code == 403
     assert Job.objects.count() == 1
 
@@ -92,6 +99,6 @@ def test_a_type_that_cannot_be_copied_says_so() -> None:
 
 
 def test_a_job_that_is_still_active_offers_no_copy() -> None:
-    assert "Make a copy of this job" not in signed_in("analyst").get(
+    assert "do-copy" not in signed_in("analyst").get(
         reverse("job-page", args=[rows.job("processing").job_id])
     ).content.decode()  # fmt: skip

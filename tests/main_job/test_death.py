@@ -41,6 +41,8 @@ __all__ = ["sources"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+BUNDLE_AND_VERIFY = 2  # jobs: the request, and the verification that the completed job queues
+
 
 def die(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -116,6 +118,9 @@ def the_one_valid_bundle(orch) -> Bundle:
     report = check_bundle(path_of(made), trusted_keys.trusted())
     assert (report.verified, report.sha256) == (True, made.sha256)
     assert Event.objects.filter(action="bundle.published").count() == 1
+    verification = Job.objects.get(job_type="bundle_verify")
+    assert verification.payload == {"bundle_id": str(made.bundle_id)}
+    assert Event.objects.filter(action="bundle.verify", outcome="requested").count() == 1
     assert chain.verify().intact
     return made
 
@@ -144,7 +149,7 @@ def test_what_a_killed_worker_published_is_swept_before_or_after_another_does_th
     if sweep_first:
         assert bundle_files.sweep() == 1
         assert files_of(orch.output_dir) == []
-    assert drain() == 1
+    assert drain() == BUNDLE_AND_VERIFY
     if not sweep_first:
         assert bundle_files.sweep() == 1
     assert the_one_valid_bundle(orch).name != orphan
@@ -193,7 +198,7 @@ def test_a_lease_lost_between_publishing_and_commit_leaves_no_bundle_and_no_file
     assert not Bundle.objects.exists()
     assert not Event.objects.filter(action="bundle.published").exists()
     monkeypatch.undo()
-    assert drain() == 1
+    assert drain() == BUNDLE_AND_VERIFY
     assert the_one_valid_bundle(orch).name != published[0]
 
 
@@ -230,7 +235,7 @@ def test_a_failed_transaction_removes_the_file_and_the_next_attempt_makes_anothe
     assert not Bundle.objects.exists()
     monkeypatch.undo()
     Job.objects.filter(job_id=left.job_id).update(run_after=left.created_at)
-    assert drain() == 1
+    assert drain() == BUNDLE_AND_VERIFY
     the_one_valid_bundle(orch)
 
 
@@ -251,7 +256,7 @@ def test_two_workers_racing_do_each_job_once(orch, sources, tmp_path):
         racer.start()
     for racer in racers:
         racer.join()
-    assert sum(done) == len(incidents)
+    assert sum(done) == len(incidents) * BUNDLE_AND_VERIFY
     assert set(Job.objects.values_list("status", "attempts")) == {("completed", 1)}
     made = list(Bundle.objects.values_list("name", flat=True))
     assert sorted(Bundle.objects.values_list("incident_id", flat=True)) == sorted(incidents)

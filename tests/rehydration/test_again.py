@@ -12,6 +12,12 @@ from tests.support.rehydration_incident import INCIDENT, Incident, restore, run,
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+
+@pytest.fixture(autouse=True)
+def _no_job_but_those_that_are_asked_for(settings):
+    settings.ORCH_VERIFY_AFTER_CREATE = False
+
+
 GAP = {"source": "alerts", "reason": "Alerts DB: it cannot be reached."}
 FILE_GAP = {"path": "artifacts/art-1/plain.log", "reason": "Forensic artifacts: it cannot be reached."}
 

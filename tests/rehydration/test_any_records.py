@@ -19,6 +19,12 @@ from tests.support.rehydration_incident import Incident, restore, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+
+@pytest.fixture(autouse=True)
+def _no_job_but_those_that_are_asked_for(settings):
+    settings.ORCH_VERIFY_AFTER_CREATE = False
+
+
 NUMBER = st.sampled_from(["5", "5.0", "-0", "1.10", "1486215887.584922537", "9007199254740993.5", "1E400"])
 TEXT = st.text(st.sampled_from('a5",:\\\0\n\ud800é'), max_size=4)
 IDS = st.sampled_from(['"5"', "5", "5.0", "null", '""', "true", '["5"]', '{"a":5}', '"\\u0000"', f'"{"x" * 600}"'])

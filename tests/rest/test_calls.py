@@ -12,6 +12,7 @@ from custody.models import Event
 from jobs.models import Job
 from jobs.queue import queue, registry
 from jobs.queue.claim_request import ClaimRequest
+from tests.support import console_rows as rows
 from tests.support.api_deployment import INCIDENT, Api, Traces, api, is_problem, make_bundle
 
 __all__ = ["api"]
@@ -196,3 +197,15 @@ def test_a_lost_bundle_file_is_told_apart_from_an_unknown_bundle(api: Api, orch)
     (orch.output_dir / bundle.name).unlink()
     is_problem(api.get(f"/bundles/{bundle.bundle_id}/download"), 410, "bundle_unavailable")
     assert Bundle.objects.count() == 1
+
+
+def test_a_retry_may_wait_until_the_sources_answer(api: Api, settings):
+    settings.KILLCHAIN_API_URL = "http://127.0.0.1:9"  # nothing listens there
+    job = rows.job("failed")
+    waits = api.post(f"/jobs/{job.job_id}/retry", {"when_available": True})
+    assert (waits.status_code, waits.json()["status"], waits.json()["waits_for"]) == (200, "queued", "sources")
+    assert api.post(f"/jobs/{job.job_id}/cancel").json()["waits_for"] is None
+    verify = rows.job("failed", job_type="bundle_verify")
+    assert api.post(f"/jobs/{verify.job_id}/retry", {"when_available": True}).json()["code"] == "state_conflict"
+    assert api.post(f"/jobs/{verify.job_id}/retry", {"when_available": "yes"}).status_code == 400
+    assert api.post(f"/jobs/{verify.job_id}/retry").json()["status"] == "queued"

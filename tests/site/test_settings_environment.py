@@ -89,6 +89,7 @@ def test_production_refuses_callers_without_a_name():
         ("DB_API_PORT", "x"),
         ("ORCH_SOURCE_TIMEOUT_SECONDS", "0"),
         ("ORCH_MAX_UPLOAD_MB", "much"),
+        ("ORCH_VERIFY_AFTER_CREATE", "sometimes"),
         ("MTLS_ENABLED", "maybe"),
         ("ORCH_ALLOW_UNSIGNED_RESTORE", "2"),
         ("ORCH_ANONYMOUS_API_ROLE", "root"),
