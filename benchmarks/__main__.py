@@ -9,7 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bundle_part, document, idle_part, incidents_part, live_part, pages_part, queue_part, queue_report
+from benchmarks import (
+    bundle_part,
+    document,
+    idle_part,
+    incidents_part,
+    live_part,
+    pages_part,
+    queue_part,
+    queue_report,
+    search_part,
+)
 
 PARTS = {
     "bundle": bundle_part.run,
@@ -18,6 +28,7 @@ PARTS = {
     "pages": pages_part.run,
     "idle": idle_part.run,
     "live": live_part.run,
+    "search": search_part.run,
 }
 
 
@@ -42,7 +53,7 @@ def main() -> int:
         document.draw(results["bundle"], bundle_part.summary(results["bundle"]), Path("docs/performance.md"))
     drawn = {
         "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines,
-        "idle": idle_part.lines, "live": live_part.lines,
+        "idle": idle_part.lines, "live": live_part.lines, "search": search_part.lines,
     }  # fmt: skip
     for name in drawn.keys() & results.keys() if options.docs else ():
         document.draw_lines(name, drawn[name](results[name]), Path("docs/performance.md"))

@@ -77,6 +77,7 @@ class Bundle(models.Model):
             models.Index(fields=["content_digest"], name="bundle_content"),
             models.Index(fields=["key_id", "-created_at"], name="bundle_signer"),
             models.Index(fields=["size"], name="bundle_size"),
+            models.Index(fields=["-created_at"], condition=models.Q(counts__isnull=True), name="bundle_unread"),
         )
         constraints = (
             models.CheckConstraint(
@@ -350,3 +351,24 @@ class DependencyStatus(models.Model):
     def __str__(self) -> str:
         """The status in one line."""
         return f"{self.name}: {'ok' if self.ok else self.detail}"
+
+
+class Observable(models.Model):
+    """A hash or address that the records of an incident hold, to find the other incidents that hold it.
+
+    Derived from the evidence together with the records, and replaced with them.
+    """
+
+    pk = models.CompositePrimaryKey("value", "timeline_id")
+    value = models.TextField(help_text="as bundles.timelines.observables reads it")
+    timeline = models.ForeignKey(KeptTimeline, on_delete=models.CASCADE, related_name="observables")
+
+    class Meta:
+        """The key finds a value in all incidents, the index of the foreign key all values of one."""
+
+        db_table = "orchestrator_observables"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        """The value and the incident's records."""
+        return f"{self.value} in {self.timeline_id}"

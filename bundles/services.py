@@ -44,6 +44,7 @@ VERDICTS = {
     "unverified": Q(verified_ok=None, state="ready"),
     "failed": Q(verified_ok=False) | Q(state="lost"),
     "partial": Q(complete=False),
+    "unread": Q(counts__isnull=True, state="ready"),
 }
 VERDICT_WORDS = (
     ("", "Any"),
@@ -51,6 +52,7 @@ VERDICT_WORDS = (
     ("unverified", "Not yet verified"),
     ("failed", "Not verified, or file lost"),
     ("partial", "Partial"),
+    ("unread", "Records not searchable yet"),
 )
 
 
@@ -222,6 +224,16 @@ def manifest_of(principal: Principal, bundle_id: UUID | str) -> bytes:
         BundleNotFoundError: there is no such bundle.
     """
     return bytes(Manifest.objects.get(bundle=get(principal, bundle_id)).raw)
+
+
+def unread(principal: Principal, *, most: int) -> int:
+    """How many bundles have records that were not read for the search, counted up to `most`; verifying one reads them.
+
+    A principal that may not see bundles gets 0.
+    """
+    if not principal.may("bundles.view_bundle"):
+        return 0
+    return Bundle.objects.filter(VERDICTS["unread"])[:most].count()
 
 
 def verifications(bundle: Bundle, limit: int = 20) -> list[Verification]:

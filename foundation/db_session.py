@@ -57,6 +57,10 @@ class _Limits(threading.local):
 
 _limits = _Limits()
 
+# Put before a statement with a LIMIT that may match most rows, where a sequential scan ends sooner than any index scan.
+# It holds until the transaction ends.
+ANY_PLAN = "SELECT set_config('enable_seqscan', 'on', true);"
+
 
 def prepare() -> None:
     """Put keepalives and limits on every connection that this process opens from now on."""

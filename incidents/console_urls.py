@@ -2,6 +2,7 @@
 
 from foundation.console_page import ConsolePage
 from incidents import pages, record_pages
+from incidents.search.elsewhere_page import elsewhere_page
 
 PAGES = (
     ConsolePage("console/incidents", pages.incidents_page, "incidents-page"),
@@ -13,5 +14,6 @@ PAGES = (
     ),
     ConsolePage("console/incidents/<str:incident_id>/views", pages.views_page, "incident-views"),
     ConsolePage("console/incidents/<str:incident_id>/attack-layer.json", record_pages.attack_layer, "attack-layer"),
+    ConsolePage("console/incidents/<str:incident_id>/elsewhere", elsewhere_page, "incident-elsewhere"),
     ConsolePage("console/incidents.csv", pages.incidents_csv, "incidents-csv"),
 )

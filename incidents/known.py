@@ -57,10 +57,14 @@ SELECT incident_id FROM (
         ORDER BY incident_id LIMIT %(limit)s)
 ) AS known ORDER BY incident_id LIMIT %(limit)s
 """
-_IS_KNOWN = """
-SELECT EXISTS (SELECT 1 FROM orchestrator_jobs WHERE incident_id = %(id)s)
-    OR EXISTS (SELECT 1 FROM orchestrator_bundles WHERE incident_id = %(id)s)
-    OR EXISTS (SELECT 1 FROM orchestrator_restored_incidents WHERE incident_id = %(id)s)
+# The id that is the text itself comes first, however many others contain it.
+_EXACT_FIRST = """
+SELECT incident_id FROM (
+    SELECT %(exact)s AS incident_id WHERE EXISTS (SELECT FROM orchestrator_jobs WHERE incident_id = %(exact)s)
+        OR EXISTS (SELECT FROM orchestrator_bundles WHERE incident_id = %(exact)s)
+        OR EXISTS (SELECT FROM orchestrator_restored_incidents WHERE incident_id = %(exact)s)
+    UNION SELECT incident_id FROM ({matching}) AS matching
+) AS known ORDER BY incident_id <> %(exact)s, incident_id LIMIT %(limit)s
 """
 # Candidates for ids that a person may have meant: of what has a bundle or was restored, as an id that only a job names
 # may be a mistake itself. Each index is walked once, as by a search.
@@ -134,8 +138,13 @@ def summary(incident_id: str) -> IncidentSummary | None:
 
 
 def ids(*, search: str, limit: int) -> list[str]:
-    """The first ids that contain `search`, whatever its case; without what is known of each."""
-    return _ids_after("", search, limit)
+    """The first ids that contain `search`, whatever its case, and before them the one that is `search`."""
+    if not search or not re.fullmatch(f"[{INCIDENT_ID_CHARACTERS}]+", search):
+        return []
+    values: dict[str, Any] = {"after": "", "search": search.lower(), "exact": search, "limit": limit}
+    with connection.cursor() as cursor:
+        cursor.execute(_EXACT_FIRST.format(matching=_MATCHING_IDS), values)
+        return [row[0] for row in cursor.fetchall()]
 
 
 def near(incident_id: str, *, limit: int) -> list[str]:
@@ -154,15 +163,6 @@ def near(incident_id: str, *, limit: int) -> list[str]:
         if found := difflib.get_close_matches(wanted, candidates, n=limit, cutoff=LEAST_SIMILAR):
             return [candidates[one] for one in found]
     return []
-
-
-def is_known(incident_id: str) -> bool:
-    """Whether a job, a bundle or a restore names this incident."""
-    if not valid_incident_id(incident_id):
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute(_IS_KNOWN, {"id": incident_id})
-        return bool(cursor.fetchone()[0])
 
 
 def _ids_after(after: str, search: str, limit: int) -> list[str]:

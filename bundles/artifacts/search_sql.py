@@ -1,33 +1,35 @@
-"""Builds the SQL that finds artifacts by id, or by the beginning of their SHA-256 or name.
+"""Builds the SQL that finds artifacts by id, by the beginning of their SHA-256, or by any part of their name.
 
-Each condition uses an index of the searched table and returns a few rows at most, so the cost does not grow with the
-table.
+Each condition uses an index of the searched table and returns a limited number of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from foundation.hex_prefix import digest_range
 
-NAME_FROM = 3  # characters: fewer would find every artifact
-NAME_CHARACTERS_COMPARED = 200
+NAME_FROM = 3  # characters: a trigram
+# The first part is the indexed expression of the migrations, the second removes names that only have the same trigrams.
+_BY_NAME = (
+    "orchestrator_trigrams(name) @> orchestrator_trigrams(%({needle})s)"
+    " AND strpos(lower(name), lower(%({needle})s)) > 0"
+)
 
 
 def hits(
-    table: str, key: str, by_name: Sequence[str], *, text: str, name: str, hex_digits: str, limit: int
+    table: str, key: str, *, text: str, hex_digits: str, limit: int, needle: str = "text"
 ) -> tuple[str, dict[str, Any]]:
     """The query for the matching rows.
 
     Args:
-        table: with the columns `artifact_id` and `sha256`.
+        table: with the columns `artifact_id`, `sha256` and `name`.
         key: its primary key's columns.
-        by_name: conditions of the form indexed expression LIKE `lower(%(start)s)`.
         text: the search text; compared with ids.
-        name: the search text escaped like the names in the table; compared with the beginning of names.
         hex_digits: the search text as lower-case hex digits; empty if it is not hex.
         limit: the largest number of rows per condition.
+        needle: the name of the parameter that is searched in names, whatever its case: `text`, or one that the caller
+            gives, with the text escaped like the names in the table.
 
     Returns:
         SQL for the columns of `key` and `matched` (`digest`, `id` or `name`), and the values of its parameters.
@@ -39,15 +41,9 @@ def hits(
         ways.append(("digest", "sha256 BETWEEN %(low)s AND %(high)s"))
         values |= {"low": bounds[0], "high": bounds[1]}
     if len(text) >= NAME_FROM:
-        ways += [("name", condition) for condition in by_name]
-        values["start"] = _escaped(name[:NAME_CHARACTERS_COMPARED]) + "%"
+        ways.append(("name", _BY_NAME.format(needle=needle)))
     united = " UNION ALL ".join(
         f"(SELECT {key}, '{word}' AS matched FROM {table} WHERE {condition} LIMIT %(limit)s)"  # noqa: S608 # our own parts
         for word, condition in ways
     )
     return f"SELECT {key}, min(matched) AS matched FROM ({united}) AS hit GROUP BY {key}", values  # noqa: S608 # our own parts
-
-
-def _escaped(text: str) -> str:
-    """`text` escaped for LIKE, without wildcards."""
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

@@ -81,6 +81,13 @@ class BundlesQuery(PageQuery):
     """Filters of the list of bundles; an empty one filters nothing."""
 
     incident_id = serializers.CharField(required=False, allow_blank=True, default="", max_length=MAX_INCIDENT_ID)
+    verdict = serializers.ChoiceField(
+        choices=list(services.VERDICTS),
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="unread: bundles whose records the search does not know yet",
+    )
 
 
 class BundledArtifactsQuery(PageQuery):

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from bundles.format.model import paths
 from bundles.format.model.records import iter_array, parse_record, read_timeline
 from bundles.models import KeptTimeline
-from bundles.timelines import facts
+from bundles.timelines import facts, observables
 from bundles.timelines.reading import ALERT, ARTIFACT, EVENT, Point, point_of
 from bundles.timelines.severities import SEVERITIES
 from bundles.timelines.span import main_stretch
@@ -56,12 +56,14 @@ class Prepared:
         records: number of rows; 0 if there are more than `MOST_RECORDS`.
         sha256: over the SHA-256 digests of the data members that were read; empty if there were none.
         counts: `events`, `alerts` (by severity) and `artifacts`; None for each that the bundle does not have.
+        observables: the hashes and addresses in the records.
     """
 
     rows: Path
     records: int
     sha256: str
     counts: dict[str, Any]
+    observables: set[str]
 
 
 def prepare(
@@ -79,6 +81,7 @@ def prepare(
         RecordError: a member is malformed.
     """
     counted: dict[str, Counter[str]] = {}
+    values: set[str] = set()
     written = 0
     with scratch.open("x", encoding="ascii") as out:
         for kind, member in MEMBERS.items():
@@ -93,6 +96,7 @@ def prepare(
                 written += 1
                 if written <= MOST_RECORDS:
                     out.write(json.dumps(_row(kind, position, point)) + "\n")
+                    observables.collect(record, values)
     digests = "".join(sha256_of.get(MEMBERS[kind], "") for kind in counted)
     events, alerts, artifacts = (counted.get(kind) for kind in (EVENT, ALERT, ARTIFACT))
     return Prepared(
@@ -104,6 +108,7 @@ def prepare(
             "alerts": None if alerts is None else dict(alerts),
             "artifacts": None if artifacts is None else artifacts.total(),
         },
+        observables=values,
     )
 
 
@@ -127,6 +132,7 @@ def keep_bundled(incident_id: str, bundle_id: UUID, prepared: Prepared) -> None:
             KeptTimeline.Origin.BUNDLE,
             (json.loads(line) for line in lines) if prepared.records else (),
             prepared.counts["events"],
+            prepared.observables,
             bundle_id=bundle_id,
             sha256=prepared.sha256,
         )
@@ -142,12 +148,18 @@ def keep_restored(incident_id: str, records: Mapping[str, Iterable[str]], counts
     """
     _lock(incident_id, KeptTimeline.Origin.RESTORED)
     few = sum(counts.values()) <= MOST_RECORDS
-    rows = (
-        _row(kind, position, point_of(parse_record(line), line, kind))
-        for kind, lines in records.items()
-        for position, line in enumerate(lines)
-    )
-    _replace(incident_id, KeptTimeline.Origin.RESTORED, rows if few else (), counts.get(EVENT, 0))
+    values: set[str] = set()
+    rows = _rows_of(records, values) if few else ()
+    _replace(incident_id, KeptTimeline.Origin.RESTORED, rows, counts.get(EVENT, 0), values)
+
+
+def _rows_of(records: Mapping[str, Iterable[str]], values: set[str]) -> Iterator[Row]:
+    """The rows of restored records; their hashes and addresses are added to `values`."""
+    for kind, lines in records.items():
+        for position, line in enumerate(lines):
+            record = parse_record(line)
+            observables.collect(record, values)
+            yield _row(kind, position, point_of(record, line, kind))
 
 
 def _lock(incident_id: str, origin: str) -> None:
@@ -156,7 +168,10 @@ def _lock(incident_id: str, origin: str) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"timeline {origin} {incident_id}"])
 
 
-def _replace(incident_id: str, origin: str, rows: Iterable[Row], events: int | None, **about: Any) -> None:
+def _replace(
+    incident_id: str, origin: str, rows: Iterable[Row], events: int | None, values: set[str], **about: Any
+) -> None:
+    """Store rows in place of those from before; `values` are complete once all rows were taken."""
     KeptTimeline.objects.filter(incident_id=incident_id, origin=origin).delete()
     kept = KeptTimeline.objects.create(incident_id=incident_id, origin=origin, events=events, read_at=Now(), **about)
     with connection.cursor() as cursor:
@@ -176,6 +191,7 @@ def _replace(incident_id: str, origin: str, rows: Iterable[Row], events: int | N
     KeptTimeline.objects.filter(pk=kept.pk).update(kept=records, **stretch)
     if records:
         facts.keep(kept.pk)
+        observables.keep(kept.pk, values)
 
 
 def _records(kind: str, path: Path) -> Iterator[tuple[dict[str, Any], bytes]]:

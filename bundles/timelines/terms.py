@@ -17,6 +17,7 @@ MOST_WORDS = 4_000  # of a record; a position above 16,383 cannot be stored
 MOST_CHARS = 64 * 1024  # of a record's values
 MOST_POSITIONS = 255  # of one word
 MOST_QUERY_WORDS = 40
+PREFIX_FROM = 3  # characters of a query's word: fewer begin too many words, such as the last figure of an address
 # Times are searched by time: their digits would be in every record's words.
 NOT_INDEXED = frozenset({"timestamp", "datetime", "created_at", "updated_at", "@timestamp", "eventTime", "UtcTime"})
 
@@ -29,7 +30,7 @@ def terms_of(record: dict[str, Any]) -> str:
     """
     positions: dict[str, list[str]] = {}
     position, left = 0, MOST_CHARS
-    for text in _values(record):
+    for text in values_of(record):
         for word in WORD.findall(text[:left].lower())[: MOST_WORDS - position]:
             position += 1
             at = positions.setdefault(word[:WORD_CHARS], [])
@@ -42,11 +43,12 @@ def terms_of(record: dict[str, Any]) -> str:
     return " ".join(f"{word}:{','.join(at)}" for word, at in positions.items())
 
 
-def query_of(text: str) -> str:
+def query_of(text: str, *, whole: bool = False) -> str:
     """A search as text of the type `tsquery`; empty when it has no word.
 
     Each item between spaces is a phrase of its words, all items must occur, and the last word of each item matches as a
-    prefix.
+    prefix if it has at least `PREFIX_FROM` characters. If `whole`, none does, which is faster: for a prefix, PostgreSQL
+    gathers all rows with any word that begins so.
     """
     phrases = []
     left = MOST_QUERY_WORDS
@@ -54,7 +56,8 @@ def query_of(text: str) -> str:
         words = [word[:WORD_CHARS] for word in WORD.findall(item)][:left]
         left -= len(words)
         if words:
-            phrases.append(" <-> ".join([*words[:-1], f"{words[-1]}:*"]))
+            end = ":*" if len(words[-1]) >= PREFIX_FROM and not whole else ""
+            phrases.append(" <-> ".join(words) + end)
     return " & ".join(f"({phrase})" for phrase in phrases)
 
 
@@ -63,7 +66,7 @@ def exact_query_of(text: str) -> str:
     return " <-> ".join(word[:WORD_CHARS] for word in WORD.findall(text.lower())[:MOST_QUERY_WORDS])
 
 
-def _values(record: dict[str, Any]) -> Iterator[str]:
+def values_of(record: dict[str, Any]) -> Iterator[str]:
     """Every text and number in a record but times, in the order of its fields."""
     pending: list[Any] = [[value for name, value in record.items() if name not in NOT_INDEXED]]
     while pending:

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from incidents.rest import api
+from incidents.rest import api, search_api
 
 urlpatterns = [
+    path("incidents/<str:incident_id>/elsewhere", search_api.ElsewhereView.as_view(), name="api-incident-elsewhere"),
+    path("search", search_api.SearchView.as_view(), name="api-search"),
     path("incidents", api.IncidentsView.as_view(), name="api-incidents"),
     path("incidents/<str:incident_id>", api.IncidentView.as_view(), name="api-incident"),
     path("incidents/<str:incident_id>/facts", api.FactsView.as_view(), name="api-incident-facts"),

@@ -21,6 +21,7 @@ from bundles.format.model.errors import STEPS
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from foundation.invisible import is_invisible
 from incidents import known
+from incidents.search.marking import parts
 from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts import time_zone
@@ -60,11 +61,16 @@ def visible(text: object) -> SafeString:
     Control, format and bidi-control characters become their number (⟨U+202E⟩), which every font can show; the rest is
     escaped and isolated from the direction of the text around it (Unicode UAX 9, `<bdi>`).
     """
-    plain = str(text)
-    if plain.isprintable():  # nothing invisible is in it: most names, and a page may show hundreds
-        return format_html("<bdi>{}</bdi>", plain)
-    parts = [_marked(character) for character in plain]
-    return format_html("<bdi>{}</bdi>", mark_safe("".join(parts)))  # noqa: S308 # each part is escaped by _marked
+    return format_html("<bdi>{}</bdi>", _shown(str(text)))
+
+
+@register.filter
+def highlight(text: object, pattern: re.Pattern[str]) -> SafeString:
+    """As `visible`, with everything that matches `pattern` in `<mark>`."""
+    pieces = [
+        format_html("<mark>{}</mark>" if matches else "{}", _shown(part)) for matches, part in parts(str(text), pattern)
+    ]
+    return format_html("<bdi>{}</bdi>", mark_safe("".join(pieces)))  # noqa: S308 # each is escaped
 
 
 @register.filter
@@ -73,7 +79,7 @@ def visible_lines(text: object) -> SafeString:
     lines = [
         escape(line)
         if line.replace("\t", "").isprintable()
-        else "".join(one if one == "\t" else _marked(one) for one in line)
+        else "".join(one if one == "\t" else _sign(one) for one in line)
         for line in str(text).split("\n")
     ]
     return mark_safe("\n".join(lines))  # noqa: S308 # each line is escaped
@@ -88,7 +94,13 @@ def visible_plain(text: object) -> str:
     return "".join(f"⟨U+{ord(one):04X}⟩" if is_invisible(one) else one for one in plain)
 
 
-def _marked(character: str) -> str:
+def _shown(plain: str) -> SafeString | str:
+    if plain.isprintable():  # nothing invisible is in it: most names, and a page may show hundreds
+        return plain  # escaped by whoever formats it
+    return mark_safe("".join(_sign(character) for character in plain))  # noqa: S308 # each is escaped by _sign
+
+
+def _sign(character: str) -> str:
     if not is_invisible(character):
         return escape(character)
     number = f"U+{ord(character):04X}"

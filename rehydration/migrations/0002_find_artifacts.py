@@ -1,19 +1,14 @@
-"""Indexes for the search: an artifact by its id, its SHA-256, the beginning of its name or of the name's last part.
-
-Names are cut, as an index entry must fit a third of a page; `incidents.finding` has the same expressions.
-"""
+"""Indexes for the search: an artifact by its id, its SHA-256, or any part of its name."""
 
 from django.db import migrations
 
-FORWARD = r"""
+FORWARD = """
 CREATE INDEX artifact_by_id ON orchestrator_artifact_records (artifact_id);
 CREATE INDEX artifact_by_digest ON orchestrator_artifact_records (sha256);
-CREATE INDEX artifact_by_name ON orchestrator_artifact_records (lower(left(name, 200)) text_pattern_ops);
-CREATE INDEX artifact_by_last_part ON orchestrator_artifact_records
-    (lower(left(regexp_replace(name, '^.*[/\\]', ''), 200)) text_pattern_ops);
+CREATE INDEX artifact_trigrams ON orchestrator_artifact_records USING gin (orchestrator_trigrams(name));
 """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rehydration", "0001_initial")]
+    dependencies = [("rehydration", "0001_initial"), ("bundles", "0002_find_artifacts")]
     operations = [migrations.RunSQL(FORWARD)]

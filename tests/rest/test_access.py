@@ -32,6 +32,8 @@ NEEDS = {
     ("GET", "/bundles/{bundle}/manifest"): "viewer",
     ("GET", "/incidents"): "viewer",
     ("GET", "/incidents/{incident}"): "viewer",
+    ("GET", "/incidents/{incident}/elsewhere"): "viewer",
+    ("GET", "/search?q=incident-123"): "viewer",
     ("GET", "/schema"): "viewer",
     ("GET", "/docs"): "viewer",
     ("POST", "/bundle/create"): "analyst",

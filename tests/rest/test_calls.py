@@ -7,12 +7,14 @@ from uuid import UUID, uuid4
 
 import requests
 
-from bundles.models import Bundle
+from bundles.models import Bundle, BundledArtifact
 from custody.models import Event
+from incidents.rest.search_shapes import ArtifactShape, FoundShape, GroupShape, RecordShape
 from jobs.models import Job
 from jobs.queue import queue, registry
 from jobs.queue.claim_request import ClaimRequest
 from tests.support import console_rows as rows
+from tests.support import timeline_rows
 from tests.support.api_deployment import INCIDENT, Api, Traces, api, is_problem, make_bundle
 
 __all__ = ["api"]
@@ -150,6 +152,50 @@ def test_incidents_are_those_that_jobs_and_bundles_name(api: Api, orch):
     one = api.get(f"/incidents/{INCIDENT}", role="viewer").json()
     assert one == api.get("/incidents?search=123").json()["incidents"][0]
     assert (one["bundles"], one["restored_at"], one["last_bundle"]["bundle_id"]) == (1, None, str(bundle.bundle_id))
+
+
+def test_a_search_finds_jobs_bundles_and_artifacts_by_incident(api: Api, orch):
+    bundle = make_bundle(orch)
+    job_id = api.post("/bundle/create", {"incident_id": INCIDENT}).json()["job_id"]
+    file = BundledArtifact.objects.order_by("place").first()
+    assert file is not None
+    found = api.get("/search", params={"q": file.name[1:].upper()}, role="viewer").json()
+    assert set(found) == set(FoundShape().fields)
+    [group] = found["evidence"]
+    assert set(group) == set(GroupShape().fields)
+    [artifact] = group["files"]
+    assert set(artifact) == set(ArtifactShape().fields)
+    assert (group["incident_id"], group["artifacts"]) == (INCIDENT, {"number": 1, "at_least": False})
+    assert (artifact["sha256"], artifact["bundle_id"]) == (file.sha256, str(bundle.bundle_id))
+    assert artifact["path"].endswith(file.name)
+    for text, kind, name in ((job_id, "jobs", "job_id"), (bundle.sha256[:8], "bundles", "bundle_id")):
+        [one] = api.get("/search", params={"q": text}).json()[kind]
+        assert one[name] == {"jobs": job_id, "bundles": str(bundle.bundle_id)}[kind]
+    assert api.get("/search", params={"q": INCIDENT[2:]}).json()["incidents"] == [INCIDENT]
+
+
+def test_a_search_finds_events_and_says_what_other_incidents_have_too(api: Api, orch, tmp_path):
+    shared = {"source": "203.0.113.7", "command_line": "rundll32.exe evil.dll"}
+    for number in range(3):
+        timeline_rows.kept(tmp_path / str(number), [timeline_rows.event(0, **shared)], incident_id=f"case-{number}")
+    found = api.get("/search", params={"q": "evil.dll", "limit": 2}, role="viewer").json()
+    assert [group["events"] for group in found["evidence"]] == [{"number": 1, "at_least": False}] * 2
+    assert (len(found["other_incidents"]), found["complete"]) == (1, True)
+    [record] = found["evidence"][0]["records"]
+    assert set(record) == set(RecordShape().fields)
+    assert (record["kind"], record["at"], record["field"]) == ("event", "2026-01-12T08:00:00.000000Z", "command_line")
+    assert record["excerpt"] == shared["command_line"]
+    elsewhere = api.get("/incidents/case-1/elsewhere", role="viewer").json()
+    value = {"value": "203.0.113.7", "kind": "address", "incidents": 2, "first": ["case-0", "case-2"]}
+    assert elsewhere == {"elsewhere": [value]}
+    is_problem(api.get("/incidents/none/elsewhere"), 404, "incident_not_found")
+
+
+def test_bundles_whose_records_cannot_be_searched_yet_are_listed(api: Api, orch, tmp_path):
+    timeline_rows.kept(tmp_path, [timeline_rows.event()])
+    unread = make_bundle(orch)
+    found = api.get("/bundles?verdict=unread").json()["bundles"]
+    assert [one["bundle_id"] for one in found] == [str(unread.bundle_id)]
 
 
 def test_what_is_not_there_is_a_problem_document_with_404(api: Api, orch):

@@ -121,6 +121,9 @@ def test_a_query_is_as_strict_as_a_body(api: Api):
         "/jobs?limit=501", "/jobs?limit=x", "/jobs?limit=", "/jobs?status=queued&status=failed",
         "/jobs?incident_id=a%00b",
         "/bundles?incident=a", "/bundles?limit=1e3", "/incidents?search=" + "a" * 129, "/incidents?q=1",
+        "/search", "/search?q=", "/search?q=%20", "/search?q=a%00b", "/search?q=" + "a" * 201, "/search?q=a&q=b",
+        "/search?q=a&limit=0", "/search?q=a&limit=101", "/search?q=a&cursor=x",
+        "/bundles?verdict=good",
     ):  # fmt: skip
         is_problem(api.get(path), 400, "invalid_request")
     for path in ("/jobs", "/bundles", "/incidents"):

@@ -47,6 +47,8 @@ DESIGN = {
     "/bundles/{bundle_id}/verify": {"post"},
     "/incidents": {"get"},
     "/incidents/{incident_id}": {"get"},
+    "/incidents/{incident_id}/elsewhere": {"get"},
+    "/search": {"get"},
     "/health": {"get"},
     "/ready": {"get"},
 }

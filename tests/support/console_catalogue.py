@@ -118,6 +118,8 @@ NOWHERE = {"OUTPUT_DIR": Path("/nowhere")}
 NO_KEYS = {"ORCH_VERIFY_KEY_PATH": Path("/nowhere"), "ORCH_SIGN_KEY_PATH": Path("/nowhere/sign.pem")}
 STUCK = "action=free_stuck&scope=matching&status=stuck"
 
+HOSTILE_EVENTS = partial(evidence.found_records, f"abcdef {rows.HOSTILE}")
+
 CATALOGUE = (
     Shown("sign-in", "empty", "Sign in", role=""),
     Shown("sign-in", "refused", "Sign in", role="", does=acts.sign_in_wrongly),
@@ -135,6 +137,10 @@ CATALOGUE = (
     Shown("find", "in bundles", "Search for", evidence.bundled, query="q=abcdef"),
     Shown("find", "in bundles, viewer", "Search for", evidence.bundled, query="q=abcdef", role="viewer"),
     Shown("find", "longest name", "Search for", partial(evidence.bundled, "abcdef" + "w" * 249), query="q=abcdef"),
+    Shown("find", "events and alerts", "Search for", evidence.found_records, query="q=abcdef"),
+    Shown("find", "hostile events", "Search for", HOSTILE_EVENTS, query="q=abcdef", hostile=True),
+    Shown("incident-elsewhere", "some", "Seen elsewhere", evidence.elsewhere),
+    Shown("incident-elsewhere", "none", "Seen elsewhere", scenes.incident),
     Shown("find", "hostile", "Search for", evidence.hostile_find, query="q=abcdef", hostile=True),
     Shown("sources-part", "unreachable", "Sources"),
     Shown("incidents-page", "empty", "Incidents"),

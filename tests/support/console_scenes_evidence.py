@@ -237,6 +237,23 @@ def bundled(name: str = "abcdef.evtx") -> Arguments:
     return []
 
 
+def found_records(title: str = "abcdef run") -> Arguments:
+    """Events and alerts of several incidents that have a word, a hash and an address in common, and a bundle unread."""
+    digest = COMMON * 10 + "1234"
+    about = {"title": title, "source": "203.0.113.7", "hash": digest, "command_line": f"cmd /c {title}"}
+    for number in range(12):
+        given = [timelines.event(at, **about) for at in range(4)]
+        timelines.kept(_folder(), given, alerts=[{"id": "1", **about}], incident_id=f"case-{number:02}")
+    rows.bundle()
+    return []
+
+
+def elsewhere(title: str = "abcdef run") -> Arguments:
+    """One of these incidents."""
+    found_records(title)
+    return ["case-03"]
+
+
 def hostile_find() -> Arguments:
     """Artifacts whose names an attacker chose, in a bundle and restored."""
     made = rows.bundle(sha256=COMMON + "4" * 58)
