@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import Any
 
 from bundles.models import IndexedRecord
-from bundles.timelines.reading import RECORD_CHARS, is_address
+from bundles.timelines.observables import is_hash, observables_in
+from bundles.timelines.reading import RECORD_CHARS
 from bundles.timelines.severities import SEVERITIES
 from bundles.timelines.times import UNDATED
 from foundation.json_text import indented
@@ -16,8 +16,6 @@ from incidents.timeline import drawing
 from incidents.timeline.filters import EVERYTHING, Filter, iso_of, moment_at, phase_words
 
 AROUND_US = 5 * 60 * 10**6
-HASH = re.compile(r"(?<![0-9a-zA-Z])(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32})(?![0-9a-zA-Z])")
-ADDRESS = re.compile(r"(?<![0-9A-Za-z.:])(?:[0-9a-fA-F]*:[0-9a-fA-F:.]+|\d{1,3}(?:\.\d{1,3}){3})(?![0-9A-Za-z])")
 MOST_PIVOTS = 12
 
 
@@ -62,11 +60,8 @@ def pivots_of(record: IndexedRecord, origin: str) -> list[dict[str, str]]:
         found["Host", host] = Filter(host=host).query(origin, EVERYTHING)
     for account in record.accounts:
         found["Account", account] = Filter(account=account).query(origin, EVERYTHING)
-    for address in (match.strip(".:") for match in ADDRESS.findall(record.record)):
-        if is_address(address):
-            found["Address", address] = Filter(text=address).query(origin, EVERYTHING)
-    for digest in HASH.findall(record.record):
-        found["Hash", digest.lower()] = Filter(text=digest.lower()).query(origin, EVERYTHING)
+    for value in sorted(observables_in([record.record])):
+        found["Hash" if is_hash(value) else "Address", value] = Filter(text=value).query(origin, EVERYTHING)
     return [
         {"kind": kind, "name": name, "href": f"{href}#records"}
         for (kind, name), href in list(found.items())[:MOST_PIVOTS]

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import BrowserContext
+from playwright.sync_api import BrowserContext, expect
 
-from bundles.models import Bundle
+from bundles.models import Bundle, KeptTimeline
+from incidents.timeline.filters import moment_at
 from jobs.models import Job
 from rehydration.models import RestoredIncident
 from tests.support import console_rows as rows
@@ -47,6 +48,8 @@ def test_each_task_takes_few_clicks_from_home(
     assert clicks_from_home(hand, live_server.url, partial(free, stuck)) <= 3
     start_worker()
     assert clicks_from_home(hand, live_server.url, bundle) <= 3
+    assert clicks_from_home(hand, live_server.url, find_every_incident_with_a_host) <= 2
+    assert clicks_from_home(hand, f"{live_server.url}/console/incidents/{rows.INCIDENT}", see_what_happened_first) == 0
     assert clicks_from_home(hand, live_server.url, understand_a_failure) <= 2
     assert clicks_from_home(hand, live_server.url, verify) <= 2
     assert clicks_from_home(hand, live_server.url, partial(download, tmp_path / "downloaded")) <= 2
@@ -74,6 +77,20 @@ def bundle(hand: Hand) -> None:
     hand.see(hand.page.locator("#state"), "Completed")
     made = Bundle.objects.get()
     assert (made.incident_id, made.complete) == (rows.INCIDENT, True)
+
+
+def find_every_incident_with_a_host(hand: Hand) -> None:
+    host = KeptTimeline.objects.get().facts["hosts"]["top"][0][0]
+    hand.write(hand.page.locator("#q"), host)
+    hand.page.keyboard.press("Enter")
+    hand.clicks += 1
+    hand.see(hand.page.get_by_role("main"), rows.INCIDENT)
+    expect(hand.page.locator("mark").first).to_have_text(host, ignore_case=True)
+
+
+def see_what_happened_first(hand: Hand) -> None:
+    first = moment_at(KeptTimeline.objects.get().facts["first"]["at_us"])
+    hand.see(hand.page.get_by_role("region", name="What happened"), f"First event {first:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def understand_a_failure(hand: Hand) -> None:

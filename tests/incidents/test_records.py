@@ -75,7 +75,9 @@ def test_a_record_is_shown_in_full_with_the_records_around_it_and_those_it_leads
     operator: Client, tmp_path: Path
 ) -> None:
     digest = "9E107D9D372BB6826BD81D3542A419D6"
-    odd = event(61, size=1.5, note="first\u202eline\nsecond", sha256=digest, ip="fe80::1", user="ana", source="WS01")
+    odd = event(
+        61, size=1.5, note="first\u202eline\nsecond", sha256=digest, ip="2001:DB8::7", user="ana", source="WS01"
+    )
     kept(tmp_path / "t", [*STORY, odd], alerts=[event(1, hash=digest.lower())])
     text = shown(operator, f"{PAGE}/records/event/4")
     assert "⟨U+202E⟩" in text
@@ -84,7 +86,7 @@ def test_a_record_is_shown_in_full_with_the_records_around_it_and_those_it_leads
     assert f'data-copy="{record}"'.replace('"', "&quot;")[11:60] in text.replace('"', "&quot;")
     around = re.findall(r'href="([^"]+)">Records within 5 minutes', text)[0]
     assert listed(shown(operator, unescape(around).split("#")[0])) == 3
-    for name, found in ((digest.lower(), 2), ("fe80::1", 1), ("ws01", 4), ("ana", 3)):
+    for name, found in ((digest.lower(), 2), ("2001:db8::7", 1), ("ws01", 4), ("ana", 3)):
         href = next(unescape(h) for h, n in re.findall(r'href="([^"]+)"><bdi>([^<]+)', text) if n == name)
         assert listed(shown(operator, href.split("#")[0])) == found
     part = operator.get(f"{PAGE}/records/event/4", headers={"HX-Request": "true"}).content.decode()
