@@ -1,46 +1,40 @@
-"""JSON text with one field per line, for a person to read."""
+"""JSON text with one field per line, for a person to read.
+
+The text is not parsed and written again: that would change numbers and drop repeated keys.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 
-_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^{}\[\],:"\s]+')
-_CLOSED_BY = {"{": "}", "[": "]"}
+DEEPEST_INDENT = 20  # levels; deeper ones are indented alike, so that the result stays small
+_PART = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
-def indented(text: str) -> str:
-    """Valid JSON with two spaces of indentation; numbers keep their text, and letters are written as themselves.
+def indented(text: str, *, letters: bool = False) -> str:
+    r"""Valid JSON with two spaces of indentation and nothing else changed.
 
     Args:
         text: one JSON value.
+        letters: whether letters that are written as `\u` escapes are shown as themselves.
     """
-    parts = _PART.findall(text)
-    written: list[str] = []
-    depth = 0
-    for place, part in enumerate(parts):
-        after = parts[place + 1] if place + 1 < len(parts) else ""
-        if part in _CLOSED_BY:
-            written.append(part)
-            if after != _CLOSED_BY[part]:
-                depth += 1
-                written.append("\n" + "  " * depth)
-        elif part in "}]":
-            if parts[place - 1] not in _CLOSED_BY or _CLOSED_BY[parts[place - 1]] != part:
-                depth -= 1
-                written.append("\n" + "  " * depth)
-            written.append(part)
-        elif part == ",":
-            written.append(",\n" + "  " * depth)
-        elif part == ":":
-            written.append(": ")
-        else:
-            written.append(_readable(part))
-    return "".join(written)
+    out: list[str] = []
+    level, previous = 0, ""
+    for part in _PART.findall(text):
+        closes = part in ("}", "]")
+        level -= closes
+        if (closes and previous not in ("{", "[")) or (previous in ("{", "[", ",") and not closes):
+            out.append("\n" + "  " * min(level, DEEPEST_INDENT))
+        out.append(": " if part == ":" else _with_letters(part) if letters else part)
+        level += part in ("{", "[")
+        previous = part
+    return "".join(out)
 
 
-def _readable(part: str) -> str:
+def _with_letters(part: str) -> str:
+    """A string with its letters as themselves; unchanged if that cannot be written, as with half a surrogate pair."""
     if not part.startswith('"') or "\\u" not in part:
         return part
-    written = json.dumps(json.loads(part), ensure_ascii=False)
-    return written if written.isascii() or written.encode("utf-8", "ignore").decode() == written else part
+    shown = json.dumps(json.loads(part), ensure_ascii=False)
+    return shown if shown.encode("utf-8", "ignore").decode() == shown else part

@@ -47,7 +47,7 @@ def detail_of(record: IndexedRecord, view: IncidentView) -> dict[str, Any]:
     return {
         **row_of(record, view),
         "whole": whole,
-        "text": indented(record.record) if whole else record.record,
+        "text": indented(record.record, letters=True) if whole else record.record,
         "around": around,
         "pivots": pivots_of(record, view.origin),
     }

@@ -63,13 +63,13 @@
     show();
   });
 
-  /* A tab in the background tells that its work has ended, if the person allowed it on the account page. */
+  /* A tab in the background notifies when its work has ended, if the person allowed that on the account page. */
   function notify() {
     if (!document.hidden || !choice("notify") || window.Notification?.permission !== "granted") return;
     try {
       const note = new Notification(document.title, { tag: location.pathname });
       note.onclick = () => { window.focus(); note.close(); };
-    } catch { /* some phones allow notifications only to a service worker; the title and the icon tell it there */ }
+    } catch { /* some phones allow notifications only to a service worker; there the title and the icon show it */ }
   }
 
   document.addEventListener("htmx:beforeSwap", () => { wasLive = Boolean(polled()); });

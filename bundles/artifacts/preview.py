@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass, field
 from typing import IO
 
+from foundation.json_text import indented
+
 KIB = 1024
 MOST_BYTES = 64 * KIB
 MOST_LINES = 2000
@@ -22,7 +24,6 @@ MOST_COLUMNS = 50
 MOST_CELL = 500  # characters
 DUMPED_BYTES = 4 * KIB
 DUMPED_ROW = 16  # bytes
-DEEPEST_INDENT = 20  # levels; deeper ones are indented alike, so that the result stays small
 BINARY_SHARE = 20  # a file is binary if more than one in this many characters is a control or cannot be decoded
 
 EMPTY, TEXT, JSON, TABLE, BINARY = "empty", "text", "json", "table", "binary"
@@ -30,7 +31,6 @@ DELIMITERS = {".csv": ",;\t|", ".tsv": "\t"}
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _UNDECODED = re.compile(r"\\x[89a-f][0-9a-f]")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,9 @@ def preview_of(file: IO[bytes], size: int, name: str) -> Preview:
     table = _table(text, DELIMITERS[suffix], whole=size == len(raw), notes=notes) if suffix in DELIMITERS else None
     if table is not None:
         return table
-    indented = _indented(text) if size == len(raw) else None
-    if indented is not None:
-        return _lines(JSON, indented, ["Only blanks and line breaks between the values are changed.", *notes])
+    as_json = _indented(text) if size == len(raw) else None
+    if as_json is not None:
+        return _lines(JSON, as_json, ["Only blanks and line breaks between the values are changed.", *notes])
     return _lines(TEXT, text, notes)
 
 
@@ -139,27 +139,14 @@ def _cut(cell: str) -> str:
 
 
 def _indented(text: str) -> str | None:
-    """JSON with each value on its own line and nothing else changed; None if the text is not an object or array.
-
-    The tokens are kept as they are, since parsing and writing would change numbers and drop repeated keys.
-    """
+    """JSON with each value on its own line; None if the text is not an object or array."""
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return None
-    out: list[str] = []
-    level, previous = 0, ""
-    for part in _TOKEN.findall(text):
-        closes = part in ("}", "]")
-        level -= closes
-        if (closes and previous not in ("{", "[")) or (previous in ("{", "[", ",") and not closes):
-            out.append("\n" + "  " * min(level, DEEPEST_INDENT))
-        out.append(": " if part == ":" else part)
-        level += part in ("{", "[")
-        previous = part
-    return "".join(out)
+    return indented(text)
 
 
 def _binary(raw: bytes, size: int) -> Preview:

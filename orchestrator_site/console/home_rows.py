@@ -43,7 +43,7 @@ class Member:
     Attributes:
         words: what it is; a link to `href` when that is set.
         incident_id: the incident that it belongs to.
-        at: the time that `at_words` speaks of.
+        at: the time that follows `at_words`.
         note: a sentence.
         button: what can be done with this one.
     """
@@ -59,7 +59,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One kind of thing that needs somebody.
+    """One kind of thing that needs a person.
 
     Attributes:
         key: unique on the page.
