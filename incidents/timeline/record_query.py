@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from django.db.models import BigIntegerField, Case, Count, F, Max, Min, Q, QuerySet, Sum, TextField, Value, When
 
@@ -151,7 +152,7 @@ class Gathered:
 
 
 def gather(kept: KeptTimeline, wanted: Filter) -> Gathered:
-    """Gather an incident's records by lane, severity and time, in at most two queries."""
+    """Gather an incident's records by lane, severity and time, in one query."""
     axis = _axis(kept, wanted)
     rows = _from_counts(kept, wanted, axis) if axis.intervals else _grouped(_records(kept, wanted), axis)
     return Gathered(lanes=_lanes(rows), axis=axis)
@@ -211,7 +212,7 @@ def _on_intervals(kept: KeptTimeline, axis: Axis) -> Axis:
     return replace(axis, grid_us=base + first * width, width_us=intervals * width, intervals=intervals)
 
 
-def _grouped(records: QuerySet[IndexedRecord], axis: Axis) -> Iterable[Row]:
+def _grouped(records: QuerySet[IndexedRecord], axis: Axis) -> QuerySet[IndexedRecord, Any]:
     bucket = Case(
         When(at_us=UNDATED, then=Value(NO_TIME)),
         When(at_us__lt=axis.start_us, then=Value(EARLIER)),
@@ -240,12 +241,12 @@ def _from_counts(kept: KeptTimeline, wanted: Filter, axis: Axis) -> Iterable[Row
     counts = counts.filter(Q(bucket__range=(whole_from, whole_to)) | Q(bucket__in=outside))
     grouped = counts.annotate(lane=BY_PHASE, drawn=bucket).values("kind", "lane", "severity", "drawn")
     summed = grouped.annotate(sum=Sum("records"), first=Min("first_us"), last=Max("last_us"))
-    rows = list(summed.values_list("kind", "lane", "severity", "drawn", "sum", "first", "last"))
+    rows = summed.values_list("kind", "lane", "severity", "drawn", "sum", "first", "last")
+    if whole_from == first and ends_whole:
+        return rows
     cut = Q(at_us__range=(axis.start_us, base + whole_from * width - 1))
     cut |= Q(at_us__range=(base + (whole_to + 1) * width, axis.end_us))
-    if whole_from != first or not ends_whole:
-        rows += _grouped(_records(kept, wanted).filter(cut), axis)
-    return rows
+    return rows.union(_grouped(_records(kept, wanted).filter(cut), axis), all=True)
 
 
 def _lanes(rows: Iterable[Row]) -> list[Lane]:

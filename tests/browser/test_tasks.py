@@ -96,7 +96,10 @@ def see_what_happened_first(hand: Hand) -> None:
 def understand_a_failure(hand: Hand) -> None:
     failed = rows.job("failed", incident_id="incident-never-seen")
     hand.page.reload()
-    hand.press(hand.page.get_by_role("main").locator(f"a[href$='{failed.job_id}']").first)
+    link = hand.page.get_by_role("main").locator(f"a[href$='{failed.job_id}']").first
+    if not link.is_visible():  # one of several, which are folded
+        hand.press(link.locator("xpath=ancestor::details[1]/summary"))
+    hand.press(link)
     advice = hand.page.get_by_role("main")
     for question in ("What happened", "Is the evidence safe?", "What to do"):
         hand.see(advice, question)

@@ -34,6 +34,7 @@ def console_addresses() -> dict[str, str]:
         "incident-record": {"incident_id": "x", "kind": "event", "position": 0},
         "attack-layer": {"incident_id": "x"},
         "incident-views": {"incident_id": "x"},
+        "incident-elsewhere": {"incident_id": "x"},
         "compare-bundles": {"incident_id": "x"},
         "bundle-page": {"bundle_id": uuid4()},
         "job-page": {"job_id": uuid4()},

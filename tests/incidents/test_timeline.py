@@ -208,7 +208,9 @@ def rows_of(client: Client, address: str) -> dict[str, str]:
     found, query = {}, ""
     while True:
         text = shown(client, address + query)
-        for cell, kind in re.findall(r'<td class="at">(.*?)</td>.*?<td class="name"><bdi>(\w+)', text, re.DOTALL):
+        for cell, kind in re.findall(
+            r'<td[^>]* class="at">(.*?)</td>.*?<td[^>]* class="name"><bdi>(\w+)', text, re.DOTALL
+        ):
             found[kind] = unescape(cell)
         more = re.search(r'href="([^"#]+)#records" rel="next">More records', text)
         if more is None:
