@@ -42,7 +42,7 @@ def fails(orch, code: str, title: str, attempts: int, **asked: object) -> str:
     assert files_of(orch.output_dir) == []
     assert list((orch.output_dir / ".staging").iterdir()) == []
     assert not Bundle.objects.exists()
-    assert [event.action for event in Event.objects.all()] == ["bundle.create"]
+    assert [event.action for event in Event.objects.all()] == ["job.failed", "bundle.create"]
     return str(job.error_message)
 
 
