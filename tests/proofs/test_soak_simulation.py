@@ -120,7 +120,7 @@ def test_the_simulation_finds_an_attempt_that_leaves_its_file_behind(runner, mon
 def test_the_simulation_finds_an_attempt_that_takes_back_what_it_may_have_completed(runner, monkeypatch):
     monkeypatch.setattr("jobs.worker.completion.answer_was_lost", lambda _error: False)
     monkeypatch.setattr(driver, "LOST_COMMITS", 0.9)
-    assert "is gone" in found(runner, most=60)
+    assert "is gone" in found(runner, most=300)
 
 
 def test_the_simulation_finds_a_worker_that_may_stay_in_its_transaction_for_ever(runner, monkeypatch):
