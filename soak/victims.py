@@ -38,6 +38,7 @@ class BundleVictim:
         self.incidents = incidents
         self.roots: tuple[Path, ...] = (bundle_files.output_dir(), Path(settings.FORENSIC_STORAGE_PATH))
         self._made = 0
+        settings.ORCH_VERIFY_AFTER_CREATE = False  # that job would be claimed in the place of the next one
 
     def prepare(self) -> Job:
         """Request the next job; all incident ids have the same length."""

@@ -155,7 +155,7 @@ def test_a_target_that_changed_since_the_plan_asks_again(orch, change):
     job = restore("b.tar.zst", plan_digest=digest)
     assert (job.status, job.error_code) == ("failed", "plan_changed")
     assert (tree(orch.forensic), rows()) == before
-    assert actions()[-1] == ("incident.restore_failed", "plan_changed")
+    assert actions()[-2:] == [("incident.restore_failed", "plan_changed"), ("job.failed", "plan_changed")]
 
 
 def test_another_conflicting_record_is_another_plan(orch):
@@ -178,7 +178,8 @@ def test_a_changed_byte_is_refused_and_nothing_is_written(orch):
     assert (job.status, job.retry_count, job.result) == ("failed", 1, None)
     assert tree(orch.forensic) == {}
     assert not any(rows().values())
-    assert actions()[1:] == [("bundle.verify_failed", job.error_code), ("incident.restore_failed", job.error_code)]
+    failed = ("bundle.verify_failed", "incident.restore_failed", "job.failed")
+    assert actions()[1:] == [(action, job.error_code) for action in failed]
     assert list((orch.forensic / ".staging").iterdir()) == []
 
 
@@ -223,7 +224,7 @@ def test_a_stored_file_that_changed_is_noticed_and_nothing_is_recorded(orch):
     job = restore("b.tar.zst")
     assert (job.status, job.error_code) == ("failed", "reconcile_failed")
     assert "art-1/plain.log" in job.error_message
-    assert actions()[-1] == ("incident.restore_failed", "reconcile_failed")
+    assert actions()[-2:] == [("incident.restore_failed", "reconcile_failed"), ("job.failed", "reconcile_failed")]
 
 
 def test_a_file_that_changes_after_it_was_put_in_place_is_noticed(orch, monkeypatch):
