@@ -90,7 +90,7 @@ def find_every_incident_with_a_host(hand: Hand) -> None:
 
 def see_what_happened_first(hand: Hand) -> None:
     first = moment_at(KeptTimeline.objects.get().facts["first"]["at_us"])
-    hand.see(hand.page.get_by_role("region", name="What happened"), f"First event {first:%Y-%m-%d %H:%M:%S} UTC")
+    hand.see(hand.page.get_by_role("region", name="What happened"), f"{first:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def understand_a_failure(hand: Hand) -> None:
