@@ -55,6 +55,7 @@ class FilterForm(forms.Form):
         super().__init__(given)
         select = self.fields["action"].widget
         assert isinstance(select, forms.Select)  # noqa: S101 # as declared above
+        select.attrs.pop("maxlength", None)  # of a text field only
         select.choices = actions.choices(given.get("action", "").strip()[:60])
 
 

@@ -78,7 +78,7 @@ def _group(group: search.Group, text: str, pattern: re.Pattern[str]) -> dict[str
 
 
 def _row(record: FoundRecord, group: search.Group, pattern: re.Pattern[str]) -> dict[str, Any]:
-    iso = iso_of(record.at_us)
+    iso = iso_of(record.at_us)[:23] + "Z" if iso_of(record.at_us) else ""  # HTML has times to the millisecond
     page = reverse("incident-record", args=[group.incident_id, record.kind, record.position])
     return {
         "record": record,

@@ -197,7 +197,7 @@ def test_every_event_of_odd_times_is_listed_with_its_original_text_and_none_with
             assert "no time" in cell
             assert (value if isinstance(value, str) and value else json.dumps(value)) in cell
         else:
-            assert f'datetime="{datetime.fromisoformat(right).isoformat(timespec="microseconds")}Z"' in cell
+            assert f'datetime="{datetime.fromisoformat(right).isoformat(timespec="milliseconds")}Z"' in cell
             assert str(value) in cell
     beside = {name for name, cell in listed.items() if '<span class="sub">' in cell}
     assert beside == {f"t{n}" for n in range(28) if n != 9}  # only there does the original say the same in figures
