@@ -70,7 +70,7 @@ def pivots_of(record: IndexedRecord, origin: str) -> list[dict[str, str]]:
 
 def shown(at: datetime) -> str:
     """To the millisecond, or to the microsecond where the record has them."""
-    return at.isoformat(" ", "microseconds" if at.microsecond % 1000 else "milliseconds")
+    return at.replace(tzinfo=None).isoformat(" ", "microseconds" if at.microsecond % 1000 else "milliseconds")
 
 
 def _naive(at_us: int) -> datetime:
