@@ -52,6 +52,11 @@ def storable_text(text: str, *, limit: int | None = MAX_MESSAGE_CHARS) -> str:
     return clean if limit is None or len(clean) <= limit else clean[: limit - 1] + "…"
 
 
+def shortened(text: str, limit: int) -> str:
+    """The first `limit` characters of `text` from evidence, with NUL as its symbol and lone surrogates replaced."""
+    return text[:limit].replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+
+
 def storable_json(value: Any, depth: int = 0) -> Any:
     """`value` as JSON that can be stored; what is no JSON becomes its text."""
     if depth > MAX_DEPTH:

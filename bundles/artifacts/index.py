@@ -6,9 +6,8 @@ bundle. Verifying a bundle whose records were not read yet adds what the records
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from django.db import connection
 from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
 from bundles.format.model.manifest import FileEntry
-from bundles.format.model.records import iter_array
+from foundation.storable_text import shortened
 
 T = TypeVar("T")
 
@@ -55,22 +54,9 @@ class Description(NamedTuple):
 NOTHING_SAID = Description("", "", "", "")
 
 
-def descriptions(records: Path | None, check: Callable[[], None] = lambda: None) -> dict[str, Description]:
-    """Read what the records of `artifacts.json` say, by artifact id.
-
-    Args:
-        records: the file; None if the bundle has none.
-        check: called often; raises to stop the work.
-
-    Raises:
-        RecordError: the file is malformed.
-    """
-    found = {}
-    for number, (record, _) in enumerate(iter_array(records) if records is not None else ()):
-        if number % BATCH == 0:
-            check()
-        found[str(record.get("artifact_id"))] = description_of(record)
-    return found
+def collect(said: dict[str, Description], record: dict[str, Any]) -> None:
+    """Add what the record of an artifact says to `said`, by artifact id."""
+    said[str(record.get("artifact_id"))] = description_of(record)
 
 
 def description_of(record: dict[str, Any]) -> Description:
@@ -122,7 +108,7 @@ def _text(value: Any, most: int) -> str:
     if value is None or isinstance(value, bool):
         return ""
     text = value if isinstance(value, str) else canonical_json(value).decode("ascii")
-    return text[:most].replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+    return shortened(text, most)
 
 
 def _batches(rows: Iterable[T]) -> Iterator[list[T]]:

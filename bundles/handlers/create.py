@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +21,6 @@ from bundles import file_matching, measures
 from bundles.artifacts import index
 from bundles.errors import BundleError
 from bundles.format.cli.cli import bundle_name
-from bundles.format.model import paths
 from bundles.format.model.errors import FormatError
 from bundles.format.model.fields import moment_of
 from bundles.format.model.limits import MIB
@@ -83,8 +83,10 @@ def create(ctx: JobContext) -> JobResult:
             key_id=key.key_id,
         )  # fmt: skip
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
-        prepared = record_index.prepare(evidence.members, hashes, staging / "records.rows", ctx.check)
-        said = index.descriptions(evidence.members.get(paths.ARTIFACTS), ctx.check)
+        said: dict[str, index.Description] = {}
+        prepared = record_index.prepare(
+            evidence.members, hashes, staging / "records.rows", ctx.check, on_artifact=partial(index.collect, said)
+        )
         ctx.progress("publishing", written.size, written.size)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)

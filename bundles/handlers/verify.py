@@ -6,6 +6,7 @@ The verdict is the job's result. A job that finds a bundle not verified is compl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,11 @@ def _read_records(ctx: JobContext, path: Path) -> _Records | None:
                     raise
                 continue
             members[member], hashes[member] = into / member, matched.entry.sha256
-        prepared = record_index.prepare(members, hashes, staging / "records.rows", ctx.check)
-        return _Records(prepared, index.descriptions(members.get(paths.ARTIFACTS), ctx.check))
+        said: dict[str, index.Description] = {}
+        prepared = record_index.prepare(
+            members, hashes, staging / "records.rows", ctx.check, on_artifact=partial(index.collect, said)
+        )
+        return _Records(prepared, said)
     except (FormatError, BundleError, OSError) as error:
         ctx.log("warning", "The records could not be read for the page of the incident.", error=str(error))
         _clean_up(ctx)

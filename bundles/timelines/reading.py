@@ -14,6 +14,7 @@ from typing import Any
 from bundles.format.model.canonical import canonical_json
 from bundles.timelines import severities, terms
 from bundles.timelines.times import UNDATED, read
+from foundation.storable_text import shortened
 
 EVENT, ALERT, ARTIFACT = "event", "alert", "artifact"
 
@@ -213,7 +214,7 @@ def listed(value: Any) -> str:
     if isinstance(value, str) and value.isprintable():
         return value[:LISTED_CHARS]
     text = value if isinstance(value, str) else canonical_json(value).decode("ascii")
-    return text[:LISTED_CHARS].replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+    return shortened(text, LISTED_CHARS)
 
 
 def _technique(event: dict[str, Any], metadata: dict[str, Any]) -> str:

@@ -67,7 +67,12 @@ class Prepared:
 
 
 def prepare(
-    members: dict[str, Path], sha256_of: dict[str, str], scratch: Path, check: Callable[[], None] = lambda: None
+    members: dict[str, Path],
+    sha256_of: dict[str, str],
+    scratch: Path,
+    check: Callable[[], None] = lambda: None,
+    *,
+    on_artifact: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Prepared:
     """Read a bundle's data members.
 
@@ -76,6 +81,7 @@ def prepare(
         sha256_of: member → its SHA-256 (hex).
         scratch: the new file for the rows.
         check: called often; raises to stop the work.
+        on_artifact: called with the record of each artifact.
 
     Raises:
         RecordError: a member is malformed.
@@ -91,6 +97,8 @@ def prepare(
             for position, (record, line) in enumerate(_records(kind, members[member])):
                 if position % CHECK_EVERY == 0:
                     check()
+                if kind == ARTIFACT:
+                    on_artifact(record)
                 point = point_of(record, line.decode("ascii"), kind)
                 found[SEVERITIES[point.severity]] += 1
                 written += 1

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from foundation.storable_text import shortened
+
 UNRATED, INFO, LOW, MEDIUM, HIGH, CRITICAL = range(6)
 SEVERITIES = ("unrated", "info", "low", "medium", "high", "critical")
 WORDS = {
@@ -149,5 +151,4 @@ def _number(value: Any) -> float | None:
 def _listed(value: Any) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else str(value)
-    return text[:LISTED_CHARS].replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+    return shortened(str(value), LISTED_CHARS)

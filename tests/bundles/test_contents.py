@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from bundles.artifacts import contents, index
 from bundles.models import Bundle, BundledArtifact
+from bundles.timelines import record_index
 from tests.support import console_rows as rows
 from tests.support.console_evidence import evidence, verify
 from tests.support.main_job import bundle
@@ -59,7 +61,9 @@ def test_a_new_bundle_has_it_and_a_verification_adds_it_to_one_whose_records_wer
 def test_records_are_read_in_batches_and_those_of_no_file_are_ignored(tmp_path: Path) -> None:
     records = [{"artifact_id": f"a-{at}", "name": f"n-{at}", "host": "h"} for at in range(index.BATCH + 1)]
     (tmp_path / "artifacts.json").write_text(json.dumps(records))
-    found = index.descriptions(tmp_path / "artifacts.json")
+    found: dict[str, index.Description] = {}
+    members = {"artifacts.json": tmp_path / "artifacts.json"}
+    record_index.prepare(members, {}, tmp_path / "rows", on_artifact=partial(index.collect, found))
     assert len(found) == index.BATCH + 1
     made = rows.bundle()
     rows.in_bundle(made, "n-1", "a-1")
@@ -68,7 +72,9 @@ def test_records_are_read_in_batches_and_those_of_no_file_are_ignored(tmp_path: 
     index.describe(made.bundle_id, found)
     assert said(made) == {"a-1": ("", "", "h", ""), f"a-{index.BATCH}": (f"n-{index.BATCH}", "", "h", "")}
     assert BundledArtifact.objects.filter(host="").count() == 1
-    assert index.descriptions(None) == {}
+    none: dict[str, index.Description] = {}
+    record_index.prepare({}, {}, tmp_path / "no-rows", on_artifact=partial(index.collect, none))
+    assert none == {}
 
 
 @pytest.mark.django_db
