@@ -102,9 +102,21 @@ def test_details_that_only_look_like_a_job_fold_nothing() -> None:
     assert (asked.sequence, []) in sequences(folding.lines(Event.objects.all()))
 
 
+MANY_EVENTS = """
+INSERT INTO orchestrator_custody (sequence, at, actor, authenticated_by, address, action, object_type, object_id,
+    incident_id, digest, outcome, details, previous_hash, hash)
+SELECT n, now(), 'analyst', 'session', '', (ARRAY['bundle.create', 'bundle.verify', 'incident.restore'])[1 + n % 3],
+    'job', gen_random_uuid()::text, '', '', 'requested', '{"job_id":"' || gen_random_uuid() || '"}',
+    encode(sha256((n - 1)::text::bytea), 'hex'), encode(sha256(n::text::bytea), 'hex')
+FROM generate_series(1, 3000) AS n
+"""
+
+
 def test_the_index_finds_the_events_of_a_job() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL session_replication_role = replica")  # the rows are no chain
+        cursor.execute(MANY_EVENTS)
+        cursor.execute("ANALYZE orchestrator_custody")
         cursor.execute("EXPLAIN " + folding.OF_JOBS, {"jobs": [str(uuid4())], "requests": sorted(folding.REQUESTS)})
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "custody_job" in plan
