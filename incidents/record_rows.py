@@ -13,7 +13,7 @@ from bundles.timelines.times import UNDATED
 from foundation.json_text import indented
 from incidents.summary import IncidentView
 from incidents.timeline import drawing
-from incidents.timeline.filters import EVERYTHING, Filter, moment_at, phase_words
+from incidents.timeline.filters import EVERYTHING, Filter, html_time_of, moment_at, phase_words
 
 AROUND_US = 5 * 60 * 10**6
 MOST_PIVOTS = 12
@@ -21,11 +21,11 @@ MOST_PIVOTS = 12
 
 def row_of(record: IndexedRecord, view: IncidentView) -> dict[str, Any]:
     """A record for the list: the row itself, and its time, phase and severity in words."""
-    at = "" if record.at_us == UNDATED else shown(_naive(record.at_us))
+    at = "" if record.at_us == UNDATED else shown(moment_at(record.at_us))
     return {
         "record": record,
         "at": at,
-        "iso": f"{_naive(record.at_us).isoformat(timespec='milliseconds')}Z" if at else "",
+        "iso": html_time_of(record.at_us) if at else "",
         "recorded_time": drawing.marked(record.time),
         "has_text_beside": not _is_same(at, record.time),
         "phase": phase_words(record.phase),
@@ -71,10 +71,6 @@ def pivots_of(record: IndexedRecord, origin: str) -> list[dict[str, str]]:
 def shown(at: datetime) -> str:
     """To the millisecond, or to the microsecond where the record has them."""
     return at.replace(tzinfo=None).isoformat(" ", "microseconds" if at.microsecond % 1000 else "milliseconds")
-
-
-def _naive(at_us: int) -> datetime:
-    return moment_at(at_us).replace(tzinfo=None)
 
 
 def _is_same(at: str, original: str) -> bool:

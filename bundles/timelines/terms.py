@@ -61,11 +61,6 @@ def query_of(text: str, *, whole: bool = False) -> str:
     return " & ".join(f"({phrase})" for phrase in phrases)
 
 
-def exact_query_of(text: str) -> str:
-    """The words of `text` as one phrase without a prefix; empty when it has no word."""
-    return " <-> ".join(word[:WORD_CHARS] for word in WORD.findall(text.lower())[:MOST_QUERY_WORDS])
-
-
 def values_of(record: dict[str, Any]) -> Iterator[str]:
     """Every text and number in a record but times, in the order of its fields."""
     pending: list[Any] = [[value for name, value in record.items() if name not in NOT_INDEXED]]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from bundles.console.finding import bundles_by
 from bundles.models import Bundle
@@ -20,8 +19,6 @@ from incidents.search.records import ALERT, ARTIFACT, EVENT, FoundRecord, FoundR
 from incidents.search.scope import visible
 from jobs.console.finding import jobs_by_id
 from jobs.models import Job
-
-T = TypeVar("T")
 
 SHOWN = 10  # of each kind, and incidents with their first rows
 MOST_GROUPS = 100

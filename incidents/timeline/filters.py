@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from bundles.timelines.reading import ALERT, ARTIFACT, EVENT, PHASES, UNASSIGNED
 from bundles.timelines.severities import CRITICAL, HIGH, LOW, MEDIUM, SEVERITIES
-from bundles.timelines.terms import exact_query_of, query_of
+from bundles.timelines.terms import query_of
 from bundles.timelines.times import EPOCH, UNDATED, read
 from foundation.instant import rfc3339
 
@@ -94,7 +94,7 @@ class Filter:
         for column, name in (("hosts", self.host), ("accounts", self.account)):
             if name:
                 wanted &= Q(**{f"{column}__contains": [name.lower()]})
-                if words := exact_query_of(name):
+                if words := query_of(name, whole=True):
                     wanted &= Q(terms__has_words=words)
         if self.text:
             words = query_of(self.text)
@@ -215,6 +215,12 @@ def iso_of(at_us: int | None) -> str:
     except OverflowError:
         return ""
     return rfc3339(moment)
+
+
+def html_time_of(at_us: int) -> str:
+    """The same for a `<time>`, where HTML allows milliseconds at most."""
+    iso = iso_of(at_us)
+    return f"{iso[:23]}Z" if iso else ""
 
 
 def typed_of(at_us: int | None, *, end: bool = False) -> str:

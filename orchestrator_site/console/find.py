@@ -21,7 +21,7 @@ from incidents.search import search
 from incidents.search.marking import excerpt_of, pattern_of
 from incidents.search.question import Question, question_of
 from incidents.search.records import FoundRecord
-from incidents.timeline.filters import EVERYTHING, iso_of, moment_at
+from incidents.timeline.filters import EVERYTHING, html_time_of, moment_at
 from jobs.console import progress_view
 from jobs.models import Job
 
@@ -78,7 +78,7 @@ def _group(group: search.Group, text: str, pattern: re.Pattern[str]) -> dict[str
 
 
 def _row(record: FoundRecord, group: search.Group, pattern: re.Pattern[str]) -> dict[str, Any]:
-    iso = iso_of(record.at_us)[:23] + "Z" if iso_of(record.at_us) else ""  # HTML has times to the millisecond
+    iso = html_time_of(record.at_us)
     page = reverse("incident-record", args=[group.incident_id, record.kind, record.position])
     return {
         "record": record,

@@ -25,7 +25,7 @@ from incidents.search.marking import parts
 from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts import time_zone
-from orchestrator_site.accounts.roles import permissions_of
+from orchestrator_site.accounts.roles import permissions_of, that_may
 from orchestrator_site.configuration.env import ROLES
 from orchestrator_site.errors.catalogue import Advice, advice_for
 
@@ -246,7 +246,7 @@ def role(user: User | AnonymousUser) -> str:
 @register.simple_tag
 def roles_with(permission: str) -> str:
     """The roles that have a permission, such as `bundles.download_bundle`: "analyst, operator, admin"."""
-    return ", ".join(name for name in ROLES if permission in permissions_of(name))
+    return ", ".join(that_may(permission))
 
 
 @register.simple_tag(takes_context=True)

@@ -9,7 +9,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundles.timelines.terms import exact_query_of, query_of, terms_of
+from bundles.timelines.terms import query_of, terms_of
 
 RECORD = {
     "timestamp": "2026-01-12T08:00:00Z",
@@ -65,8 +65,8 @@ def test_a_search_finds_the_words_of_a_record_in_order(text: str, found: bool) -
 
 @pytest.mark.django_db
 def test_an_exact_query_has_no_prefix() -> None:
-    assert matches(RECORD, exact_query_of("10.0.0.15"))
-    assert not matches(RECORD, exact_query_of("10.0.0.1"))
+    assert matches(RECORD, query_of("10.0.0.15", whole=True))
+    assert not matches(RECORD, query_of("10.0.0.1", whole=True))
 
 
 values = st.recursive(st.text() | st.integers() | st.none() | st.booleans(), lambda inner: st.lists(inner, max_size=4))
@@ -78,5 +78,5 @@ def test_any_record_and_any_search_are_valid_and_every_text_of_a_record_finds_it
     record: dict[str, Any], text: str
 ) -> None:
     for value in (text, *(one for one in record.values() if isinstance(one, str))):
-        for query in filter(None, (query_of(value), exact_query_of(value))):
+        for query in filter(None, (query_of(value), query_of(value, whole=True))):
             assert matches(record, query) or value == text
