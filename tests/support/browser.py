@@ -45,7 +45,7 @@ ARGUMENTS = [
     "--disable-sync", "--disable-gpu", "--disable-extensions", "--process-per-site",
     "--disable-features=Translate,BackForwardCache,site-per-process",
 ]  # fmt: skip
-PATIENCE_MS = 20_000
+PATIENCE_MS = 240_000
 expect.set_options(timeout=PATIENCE_MS)
 REPORT_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective, event.blockedURI));
