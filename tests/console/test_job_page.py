@@ -21,18 +21,13 @@ from jobs import services, waiting
 from jobs.models import Attempt, Job, JobLogLine
 from jobs.worker.worker import run_one
 from orchestrator_site.errors import catalogue
+from tests.console.test_pages import signed_in
 from tests.support import console_rows as rows
 from tests.support.main_job import INCIDENT, bundle, change_a_byte, finished, job_of, path_of, run_to_its_end, sources
 
 __all__ = ["sources"]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 @pytest.fixture
