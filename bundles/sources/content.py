@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from bundles.sources import faults, store
-from bundles.sources.artifacts import ArtifactRecord
+from bundles.sources.adapters.ransomeye.artifacts import ArtifactRecord
 from bundles.sources.client import SourceClient
 from bundles.sources.collect import Artifact, Check
 from bundles.sources.remote import RemoteReader

@@ -14,8 +14,8 @@ from typing import Self
 
 from django.conf import settings
 
-from bundles.sources import alerts, artifacts, timeline
-from bundles.sources.artifacts import ArtifactRecord
+from bundles.sources.adapters.ransomeye import alerts, artifacts, timeline
+from bundles.sources.adapters.ransomeye.artifacts import ArtifactRecord
 from bundles.sources.client import SourceClient
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.content import ContentReader

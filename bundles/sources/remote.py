@@ -12,7 +12,7 @@ from urllib.parse import quote
 import requests
 
 from bundles.sources import faults
-from bundles.sources.artifacts import PATH, ArtifactRecord
+from bundles.sources.adapters.ransomeye.artifacts import PATH, ArtifactRecord
 from bundles.sources.client import Dropped, SourceClient, read_some
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")

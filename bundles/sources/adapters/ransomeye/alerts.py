@@ -26,7 +26,7 @@ from pathlib import Path
 
 from bundles.format.model.records import ALERT_ORDER, RecordSpool, iter_array, sort_key
 from bundles.sources import faults
-from bundles.sources.alert_pages import PATH, PageReader, Pass, digest_of
+from bundles.sources.adapters.ransomeye.alert_pages import PATH, PageReader, Pass, digest_of
 from bundles.sources.client import SourceClient
 from bundles.sources.faults import SourceFault
 from bundles.sources.trace import Part, Tally, Trace

@@ -1,0 +1,1 @@
+"""The KillChain, DB and Forensic services of RansomEye: timeline, alerts, artifact records and content."""
