@@ -1,10 +1,12 @@
-"""HTTP client for one configured service: no redirects, environment proxies or cookies; bounded time and size.
+"""HTTP client for one configured system: no redirects, environment proxies or cookies; bounded time and size.
 
 Every transport error and every unexpected response is raised as a job error that names the source.
 """
 
 from __future__ import annotations
 
+import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
@@ -20,8 +22,9 @@ from bundles.sources import faults
 from bundles.sources.faults import Source
 from bundles.sources.jsonstream import EndedEarlyError, JsonStream, MalformedError
 from bundles.sources.limits import SourceLimits
+from bundles.sources.profiles import Credential, CredentialError, System
 from bundles.sources.trace import Trace
-from bundles.sources.waiting import Allowance, AllowanceAdapter
+from bundles.sources.waiting import Allowance, AllowanceAdapter, pace_of
 
 READ_BYTES = 64 * 1024
 MOST_DIGITS = 18  # of a stated length that is shown; a longer one is no length
@@ -35,27 +38,53 @@ class Silent(Dropped):
     """There was no response in time; the service may only be slow."""
 
 
+class _Identity(requests.auth.AuthBase):
+    """Adds a system's credential to each request; `requests` drops it nowhere, as redirects are not followed."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        secret = self._credential.secret()
+        if self._credential.kind == "basic":
+            encoded = b64encode(f"{self._credential.name}:{secret}".encode()).decode("ascii")
+            request.headers["Authorization"] = f"Basic {encoded}"
+            return request
+        bearer = self._credential.kind == "bearer"
+        name = "Authorization" if bearer else self._credential.name
+        request.headers[name] = f"Bearer {secret}" if bearer else secret
+        return request
+
+
 class SourceClient:
-    """A session with one service.
+    """A session with one system.
 
     Args:
         source: named in errors.
-        base_url: of the service, without a trailing slash.
-        timeout_s: longest wait for the next byte.
+        system: where it is, and as whom it is asked.
         limits: bounds of the collection.
     """
 
-    def __init__(self, source: Source, base_url: str, timeout_s: float, limits: SourceLimits) -> None:
+    def __init__(self, source: Source, system: System, limits: SourceLimits) -> None:
         self.source = source
+        self.system = system
         self.limits = limits
-        self._base_url = base_url
-        self._timeout_s = timeout_s
-        self._allowance = Allowance(timeout_s)
+        self._base_url = system.url
+        self._timeout_s = system.timeout_s
+        self._allowance = Allowance(system.timeout_s)
+        self._pace = pace_of(system.name, system.requests_per_s)
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Bytes are counted and hashed as sent; a compressed response could grow beyond every bound.
         self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "ransomeye-orchestrator"})
+        if system.credential is not None:
+            self._session.auth = _Identity(system.credential)
+        if system.ca_file is not None:
+            self._session.verify = str(system.ca_file)
+        if system.client_cert is not None:
+            certificate, key = str(system.client_cert), system.client_key
+            self._session.cert = certificate if key is None else (certificate, str(key))
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, AllowanceAdapter(self._allowance))
 
@@ -89,7 +118,9 @@ class SourceClient:
 
         Raises:
             Dropped: there is no response.
+            jobs.errors.PermanentError: a file of the system cannot be used, or its certificate is not accepted.
         """
+        self._pace.wait()
         timeout = (min(self.limits.connect_s, self._timeout_s), self._timeout_s)
         try:
             response = self._session.request(
@@ -97,10 +128,41 @@ class SourceClient:
             )
         except requests.Timeout:
             raise Silent("it did not answer in time.") from None
+        except CredentialError as error:
+            raise faults.misconfigured(self.source, str(error)) from None
+        except requests.exceptions.SSLError as error:
+            raise faults.misconfigured(self.source, _tls_fault(error)) from None
         except requests.RequestException:
             raise Dropped("it cannot be reached.") from None
+        except OSError:  # `requests` says so of a file of certificates that is not there
+            raise faults.misconfigured(self.source, "a file of its certificates cannot be read.") from None
         with response:
             yield response
+
+    @contextmanager
+    def answer(self, method: str, path: str, *, unknown: str = "", **request: Any) -> Iterator[requests.Response]:
+        """Send one request and yield the 200 response with its body unread.
+
+        Args:
+            method: the HTTP method.
+            path: appended to the base URL, already quoted.
+            unknown: an incident id, if a 404 means that it is unknown; otherwise a 404 is a refusal.
+            request: see `send`.
+
+        Raises:
+            jobs.errors.RetryableError: no response, too slow, or a 5xx.
+            jobs.errors.PermanentError: any other response than a 200.
+        """
+        self.allow()
+        try:
+            with self.send(method, path, **request) as response:
+                if response.status_code == 404 and unknown:
+                    raise faults.unknown(self.source, unknown)
+                if response.status_code != 200:
+                    raise faults.of_status(self.source, response.status_code)
+                yield response
+        except Dropped as drop:
+            raise faults.unavailable(self.source, str(drop)) from None
 
     @contextmanager
     def document(
@@ -120,21 +182,14 @@ class SourceClient:
             jobs.errors.RetryableError: no response, too slow, a 5xx, or cut off.
             jobs.errors.PermanentError: any other response than a 200 with strict JSON.
         """
-        self.allow()
         try:
-            with self.send(method, path, **request) as response:
-                if response.status_code == 404 and unknown:
-                    raise faults.unknown(self.source, unknown)
-                if response.status_code != 200:
-                    raise faults.of_status(self.source, response.status_code)
+            with self.answer(method, path, unknown=unknown, **request) as response:
                 if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                     raise faults.invalid(self.source, "it sent an encoded body that was not asked for.")
                 stated = response.headers.get("Content-Length", "")
                 if stated.isascii() and stated.isdigit() and len(stated) < MOST_DIGITS:
                     trace.expect(int(stated))
                 yield JsonStream(self._pieces(response, max_bytes, trace))
-        except Dropped as drop:
-            raise faults.unavailable(self.source, str(drop)) from None
         except EndedEarlyError:
             raise faults.unavailable(self.source, "its answer stops half-way.") from None
         except (MalformedError, RecordError) as error:
@@ -162,3 +217,19 @@ def read_some(response: requests.Response, most: int) -> bytes:
         raise Dropped("it stopped sending half-way.") from None
     except (urllib3.exceptions.HTTPError, OSError):
         raise Dropped("its answer broke off half-way.") from None
+
+
+def _tls_fault(error: BaseException) -> str:
+    """What is wrong with the TLS connection, in the words of the TLS library, without anything that the peer chose."""
+    seen: list[BaseException] = []
+    inner: BaseException | None = error
+    while inner is not None and inner not in seen:
+        seen.append(inner)
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            reason = "the name differs" if "ostname" in str(inner.verify_message) else inner.verify_message
+            return f"its TLS certificate is not accepted: {reason}."
+        if isinstance(inner, ssl.SSLError) and inner.reason:
+            return f"the TLS connection failed ({inner.reason})."
+        reasons = [each for each in (getattr(inner, "reason", None), *inner.args) if isinstance(each, BaseException)]
+        inner = reasons[0] if reasons else inner.__cause__ or inner.__context__
+    return "the TLS connection failed."

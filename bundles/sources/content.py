@@ -7,15 +7,18 @@ are read completely, remote ones are downloaded to the staging directory.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from bundles.sources import faults, store
-from bundles.sources.adapters.ransomeye.artifacts import ArtifactRecord
-from bundles.sources.client import SourceClient
+from bundles.sources.adapters.protocol import Adapter, ArtifactRecord
 from bundles.sources.collect import Artifact, Check
+from bundles.sources.limits import SourceLimits
 from bundles.sources.remote import RemoteReader
 
 FOLDER = "fetched"
@@ -27,12 +30,14 @@ class ContentReader:
 
     Args:
         root: FORENSIC_STORAGE_PATH.
-        connect: makes a new client of the Forensic service.
+        connect: makes a new adapter for the artifacts.
+        limits: how often a broken answer is continued.
     """
 
-    def __init__(self, root: Path, connect: Callable[[], SourceClient]) -> None:
+    def __init__(self, root: Path, connect: Callable[[], Adapter], limits: SourceLimits) -> None:
         self._root = root
         self._connect = connect
+        self._limits = limits
 
     def locate(self, record: ArtifactRecord) -> Artifact:
         """The artifact with its opener; a local file is opened once to detect a wrong size early.
@@ -44,15 +49,19 @@ class ContentReader:
         with _faults_of_the_store(record):
             parts = store.find(self._root, record.locations)
         if not parts:
-            return _artifact(record, lambda: cast("BinaryIO", RemoteReader(self._connect(), record)))
+            return _artifact(record, lambda: cast("BinaryIO", self._remote(record)))
 
         def read_stored() -> BinaryIO:
             with _faults_of_the_store(record):
                 descriptor = store.open_beneath(self._root, parts)
-            return cast("BinaryIO", store.StoredReader(descriptor, record.size, record.artifact_id))
+            size_bytes = os.fstat(descriptor).st_size if record.size is None else record.size
+            return cast("BinaryIO", store.StoredReader(descriptor, size_bytes, record.artifact_id))
 
         read_stored().close()
         return _artifact(record, read_stored)
+
+    def _remote(self, record: ArtifactRecord) -> RemoteReader:
+        return RemoteReader(self._connect(), faults.ARTIFACTS, record, self._limits)
 
     def prove(self, record: ArtifactRecord, staging: Path, check: Check) -> Artifact:
         """Like `locate`, but reads the content and compares its hash; a remote file is stored in `staging`.
@@ -61,25 +70,26 @@ class ContentReader:
             jobs.errors.RetryableError: it cannot be read now.
             jobs.errors.PermanentError: it cannot be read, or its size or hash differ from the record.
         """
-        artifact = self.locate(record)
-        digest = hashlib.sha256()
-        with artifact.open() as reader, ExitStack() as opened:
+        opener = self.locate(record).open
+        digest, size_bytes = hashlib.sha256(), 0
+        with opener() as reader, ExitStack() as opened:
             kept: BinaryIO | None = None
             if isinstance(reader, RemoteReader):
                 copy = staging / FOLDER / record.artifact_id
                 copy.parent.mkdir(exist_ok=True)
                 kept = opened.enter_context(copy.open("wb"))
-                artifact = _artifact(record, lambda: copy.open("rb"))
+                opener = partial(_open_copy, copy)
             while block := reader.read(BLOCK_BYTES):
                 check()
                 digest.update(block)
+                size_bytes += len(block)
                 if kept:
                     kept.write(block)
-        if digest.hexdigest() != record.sha256:
+        if record.sha256 not in {None, digest.hexdigest()}:
             raise faults.invalid(
                 faults.ARTIFACTS, f"the content of artifact {record.artifact_id} has another SHA-256 than its record."
             )
-        return artifact
+        return _artifact(replace(record, size=size_bytes, sha256=digest.hexdigest()), opener)
 
 
 @contextmanager
@@ -94,7 +104,15 @@ def _faults_of_the_store(record: ArtifactRecord) -> Iterator[None]:
         raise faults.unavailable(faults.ARTIFACTS, what) from None
 
 
+def _open_copy(copy: Path) -> BinaryIO:
+    return copy.open("rb")
+
+
 def _artifact(record: ArtifactRecord, opener: Callable[[], BinaryIO]) -> Artifact:
     return Artifact(
-        artifact_id=record.artifact_id, name=record.name, size=record.size, sha256=record.sha256, open=opener
+        artifact_id=record.artifact_id,
+        name=record.name,
+        size=record.size or 0,
+        sha256=record.sha256 or "",
+        open=opener,
     )

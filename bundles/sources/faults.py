@@ -13,6 +13,7 @@ UNAVAILABLE = "source_unavailable"
 REJECTED = "source_rejected"
 INVALID = "source_invalid"
 UNKNOWN = "incident_unknown"
+MISCONFIGURED = "source_misconfigured"
 
 # Requests that may succeed later although the status is a 4xx: timeout, too early, too many requests.
 RETRYABLE_4XX = frozenset({408, 425, 429})
@@ -53,12 +54,19 @@ def unknown(source: Source, incident_id: str) -> PermanentError:
     return PermanentError(UNKNOWN, f"{source.title}: the incident {incident_id} is not known there.")
 
 
+def misconfigured(source: Source, what: str) -> PermanentError:
+    """The source cannot be asked as it is configured: its credential, its certificates, its options."""
+    return PermanentError(MISCONFIGURED, f"{source.title}: {what}")
+
+
 def of_status(source: Source, code: int) -> RetryableError | PermanentError:
     """The fault for an unexpected HTTP status."""
     if code >= 500 or code in RETRYABLE_4XX:
         return unavailable(source, f"it answered with HTTP {code}.")
     if 300 <= code < 400:
         return rejected(source, f"it answered with a redirect (HTTP {code}), which is not followed.")
+    if code in {401, 403}:
+        return rejected(source, f"it refused the credential, or its rights, with HTTP {code}.")
     if code >= 400:
         return rejected(source, f"it refused the request with HTTP {code}.")
     return invalid(source, f"it answered with HTTP {code} where 200 was expected.")

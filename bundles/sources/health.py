@@ -15,6 +15,7 @@ from django.conf import settings
 from bundles.sources.client import Dropped, Silent, SourceClient
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
 from bundles.sources.limits import SourceLimits
+from bundles.sources.profiles import System
 from foundation import in_background
 
 PAGE_WAITS_S = 5.0
@@ -98,7 +99,8 @@ def _status(source: Source, url: str, wait_s: float) -> int:
         Dropped: there is no response.
     """
     code = 0
-    with SourceClient(source, url, wait_s, SourceLimits(connect_s=wait_s, total_factor=1)) as client:
+    system = System(name=source.key, adapter="ransomeye", url=url, timeout_s=wait_s)
+    with SourceClient(source, system, SourceLimits(connect_s=wait_s, total_factor=1)) as client:
         for path in PATHS:
             client.allow()
             with client.send("GET", path) as response:

@@ -1,4 +1,4 @@
-"""The live source: collects an incident from the KillChain, DB and Forensic services over HTTP.
+"""The live source: collects an incident from the systems of a source profile.
 
 Everything is read to its end and checked before the `Evidence` is made. Without `allow_partial` the first fault ends
 the attempt; with it, faults are listed, unless no record at all was found.
@@ -6,54 +6,54 @@ the attempt; with it, faults are listed, unless no record at all was found.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from django.conf import settings
 
-from bundles.sources.adapters.ransomeye import alerts, artifacts, timeline
-from bundles.sources.adapters.ransomeye.artifacts import ArtifactRecord
-from bundles.sources.client import SourceClient
+from bundles.format.model import paths
+from bundles.sources import profiles
+from bundles.sources.adapters import registry
+from bundles.sources.adapters.protocol import Adapter, ArtifactRecord, Wanted
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.content import ContentReader
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source, SourceFault
 from bundles.sources.limits import DEFAULT_LIMITS, SourceLimits
+from bundles.sources.profiles import Profile
 from bundles.sources.trace import Part, Tally
 from jobs.errors import RetryableError
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSource:
-    """Collects from the three services.
+    """Collects from the systems of a profile.
 
     Attributes:
-        timeline_url: KillChain's base URL.
-        alerts_url: the Alerts DB's.
-        artifacts_url: the Forensic service's.
+        profile: the systems.
+        refs: system → the incident's id there, where it differs.
         storage: FORENSIC_STORAGE_PATH, from which artifact files may be read directly.
-        timeout_s: longest wait for the next byte of a response.
         limits: all other bounds.
     """
 
-    timeline_url: str
-    alerts_url: str
-    artifacts_url: str
+    profile: Profile
     storage: Path
-    timeout_s: float
+    refs: Mapping[str, str] = field(default_factory=dict)
     limits: SourceLimits = DEFAULT_LIMITS
 
     @classmethod
     def from_settings(cls) -> Self:
         """The source for the present settings."""
         return cls(
-            timeline_url=settings.KILLCHAIN_API_URL,
-            alerts_url=settings.DB_API_URL,
-            artifacts_url=settings.FORENSIC_API_URL,
+            profile=profiles.of_three_services(
+                timeline_url=settings.KILLCHAIN_API_URL,
+                alerts_url=settings.DB_API_URL,
+                artifacts_url=settings.FORENSIC_API_URL,
+                timeout_s=settings.ORCH_SOURCE_TIMEOUT_SECONDS,
+            ),
             storage=Path(settings.FORENSIC_STORAGE_PATH),
-            timeout_s=settings.ORCH_SOURCE_TIMEOUT_SECONDS,
         )
 
     def collect(
@@ -61,32 +61,70 @@ class LiveSource:
     ) -> Evidence:
         """See `collect.EvidenceSource`."""
         tally = Tally(on_progress, check)
-        found = _Findings(allow_partial=allow_partial)
-        with self._client(TIMELINE) as client, found.or_missing(source=TIMELINE.key):
-            found.parts[TIMELINE] = timeline.fetch(client, incident_id, staging, tally)
-        with self._client(ALERTS) as client, found.or_missing(source=ALERTS.key):
-            found.add(ALERTS, alerts.fetch(client, incident_id, staging, tally, allow_partial=allow_partial))
-        records: list[ArtifactRecord] = []
-        with self._client(ARTIFACTS) as client, found.or_missing(source=ARTIFACTS.key):
-            found.parts[ARTIFACTS], records = artifacts.fetch(client, incident_id, staging, tally)
+        found = _Findings(self, allow_partial=allow_partial)
+
+        def wanted(part: Source) -> Wanted:
+            return Wanted(
+                incident_id=incident_id,
+                ref=self.ref(part, incident_id),
+                staging=staging,
+                tally=tally,
+                allow_partial=allow_partial,
+            )
+
+        if TIMELINE in self.profile.systems:
+            with self.adapter(TIMELINE) as adapter, found.or_missing(source=TIMELINE.key):
+                found.add(TIMELINE, adapter.timeline(wanted(TIMELINE)))
+        if ALERTS in self.profile.systems:
+            with self.adapter(ALERTS) as adapter, found.or_missing(source=ALERTS.key):
+                found.add(ALERTS, adapter.alerts(wanted(ALERTS)))
+        records: Sequence[ArtifactRecord] = []
+        if ARTIFACTS in self.profile.systems:
+            with self.adapter(ARTIFACTS) as adapter, found.or_missing(source=ARTIFACTS.key):
+                part, records = adapter.artifacts(wanted(ARTIFACTS))
+                found.add(ARTIFACTS, part)
         found.require_records()
-        content = ContentReader(self.storage, lambda: self._client(ARTIFACTS))
+        content = ContentReader(self.storage, lambda: self.adapter(ARTIFACTS), self.limits)
         for record in sorted(records, key=lambda one: one.artifact_id):
             check()
-            with found.or_missing(path=record.member_path):
-                proved = content.prove(record, staging, check) if allow_partial else content.locate(record)
-                found.artifacts.append(proved)
-        return found.evidence()
+            with found.or_missing(path=paths.artifact_path(record.artifact_id, record.name)):
+                read_now = allow_partial or record.size is None or record.sha256 is None
+                found.artifacts.append(content.prove(record, staging, check) if read_now else content.locate(record))
+        return found.evidence(incident_id)
 
-    def _client(self, source: Source) -> SourceClient:
-        urls = {TIMELINE: self.timeline_url, ALERTS: self.alerts_url, ARTIFACTS: self.artifacts_url}
-        return SourceClient(source, urls[source], self.timeout_s, self.limits)
+    def adapter(self, part: Source) -> Adapter:
+        """A new adapter for a part of the profile."""
+        system = self.profile.systems[part]
+        pages = {} if system.page_records is None else {"page_records": system.page_records}
+        return registry.get(system.adapter)(system, part, replace(self.limits, **pages))
+
+    def ref(self, part: Source, incident_id: str) -> str:
+        """The incident's id in the system of a part."""
+        return self.refs.get(self.profile.systems[part].name, incident_id)
+
+    def identity(self, part: Source, incident_id: str) -> dict[str, Any]:
+        """By which adapter and profile a part was read, for the manifest."""
+        system = self.profile.systems[part]
+        adapter = registry.get(system.adapter)
+        entry: dict[str, Any] = {
+            "adapter": adapter.name,
+            "adapter_version": adapter.version,
+            "profile": self.profile.name,
+            "ref": self.ref(part, incident_id),
+            "system": system.name,
+        }
+        if system.severities:
+            entry["severities"] = system.severities
+        if system.times:
+            entry["times"] = dict(system.times)
+        return entry
 
 
 class _Findings:
     """The collected parts and the faults."""
 
-    def __init__(self, *, allow_partial: bool) -> None:
+    def __init__(self, source: LiveSource, *, allow_partial: bool) -> None:
+        self._source = source
         self._allow_partial = allow_partial
         self._faults: list[Exception] = []
         self._missing: list[dict[str, str]] = []
@@ -120,13 +158,16 @@ class _Findings:
         if self._faults and not any(part.count for part in self.parts.values()):
             raise next((fault for fault in self._faults if isinstance(fault, RetryableError)), self._faults[0])
 
-    def evidence(self) -> Evidence:
+    def evidence(self, incident_id: str) -> Evidence:
         """The evidence made of the parts."""
         names = {TIMELINE: "events", ALERTS: "alerts", ARTIFACTS: "artifacts"}
         return Evidence(
             members={part.member.name: part.member for part in self.parts.values()},
             artifacts=self.artifacts,
-            provenance={source.key: part.provenance for source, part in self.parts.items()},
+            provenance={
+                source.key: {**part.provenance, **self._source.identity(source, incident_id)}
+                for source, part in self.parts.items()
+            },
             missing=self._missing,
             counts={names[source]: part.count for source, part in self.parts.items()},
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import socket
+import threading
 import time
 from typing import Any, cast
 
@@ -46,6 +47,37 @@ class Allowance:
     def spend(self, seconds: float) -> None:
         """Subtract a wait."""
         self._left_s -= seconds
+
+
+class Pace:
+    """Keeps requests apart, over all threads of this process.
+
+    Args:
+        requests_per_s: most requests a second; no limit if None.
+    """
+
+    def __init__(self, requests_per_s: float | None) -> None:
+        self._apart_s = 1 / requests_per_s if requests_per_s else 0.0
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Wait for the turn of one request."""
+        if not self._apart_s:
+            return
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._apart_s
+        time.sleep(turn - now)
+
+
+_paces: dict[tuple[str, float | None], Pace] = {}
+
+
+def pace_of(system: str, requests_per_s: float | None) -> Pace:
+    """The pace of a system, one for all its clients in this process."""
+    return _paces.setdefault((system, requests_per_s), Pace(requests_per_s))
 
 
 class _AllowedReader(io.RawIOBase):

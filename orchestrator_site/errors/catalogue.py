@@ -585,6 +585,15 @@ ENTRIES = (
         permanent=True,
     ),
     _job(
+        "source_misconfigured",
+        "A source cannot be asked as it is configured",
+        (
+            "An administrator corrects what the message below names: the file of its token or password, its "
+            "certificates, or its entry in ORCH_SOURCES_FILE. Then retry."
+        ),
+        permanent=True,
+    ),
+    _job(
         "source_invalid",
         "A source gave an invalid answer",
         (

@@ -13,6 +13,7 @@ import pytest
 from bundles import sources
 from bundles.errors import SourceNotRegisteredError
 from bundles.format.model.records import iter_array, read_timeline
+from bundles.sources import faults
 from bundles.sources.collect import Fetched
 from bundles.sources.live import LiveSource
 from jobs.errors import CancelledError, PermanentError, RetryableError
@@ -84,9 +85,15 @@ def test_provenance_has_url_time_record_count_and_hash_of_the_bytes(upstreams, s
     assert len(provenance["fetched_at"]) == len("2026-01-31T12:00:00.000000Z")
 
 
+def with_url(source: LiveSource, part: faults.Source, url: str) -> LiveSource:
+    systems = {**source.profile.systems, part: replace(source.profile.systems[part], url=url)}
+    return replace(source, profile=replace(source.profile, systems=systems))
+
+
 def test_provenance_holds_no_credentials(upstreams, staging):
     plain = upstreams.source(staging)
-    secret = replace(plain, timeline_url=plain.timeline_url.replace("//", "//robot:hunter2@"))
+    url = plain.profile.systems[faults.TIMELINE].url
+    secret = with_url(plain, faults.TIMELINE, url.replace("//", "//robot:hunter2@"))
     evidence = secret.collect(INCIDENT, staging, allow_partial=False, on_progress=lambda *_: None, check=lambda: None)
     assert "hunter2" not in json.dumps(evidence.provenance)
 
@@ -167,8 +174,8 @@ def test_a_bad_answer_fails_with_its_code_and_names_the_source(upstreams, stagin
 def test_a_service_that_is_down_is_a_retryable_error(upstreams, staging, service):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    urls = {"killchain": "timeline_url", "db": "alerts_url", "forensic": "artifacts_url"}
-    source = replace(upstreams.source(staging), **{urls[service]: nobody})
+    parts = {"killchain": faults.TIMELINE, "db": faults.ALERTS, "forensic": faults.ARTIFACTS}
+    source = with_url(upstreams.source(staging), parts[service], nobody)
     with pytest.raises(RetryableError, match=TITLES[service]) as raised:
         source.collect(INCIDENT, staging, allow_partial=False, on_progress=lambda *_: None, check=lambda: None)
     assert raised.value.code == "source_unavailable"
@@ -262,7 +269,7 @@ def test_the_live_source_is_registered_and_an_unknown_one_is_refused(settings):
     settings.KILLCHAIN_API_URL = "http://timeline.example.com:81"
     source = sources.get("live")
     assert isinstance(source, LiveSource)
-    assert source.timeline_url == "http://timeline.example.com:81"
+    assert source.profile.systems[faults.TIMELINE].url == "http://timeline.example.com:81"
     with pytest.raises(SourceNotRegisteredError):
         sources.get("nowhere")
 

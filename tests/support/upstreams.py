@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bundles.samples.services import Exchange, SampleServices
+from bundles.sources import profiles
 from bundles.sources.collect import Evidence
 from bundles.sources.limits import DEFAULT_LIMITS, SourceLimits
 from bundles.sources.live import LiveSource
@@ -45,11 +46,13 @@ class Upstreams(SampleServices):
         storage, timeout_s = options.pop("storage", staging / "no-store"), options.pop("timeout_s", 5)
         limits: SourceLimits = replace(DEFAULT_LIMITS, **options)
         return LiveSource(
-            timeline_url=self.url("killchain"),
-            alerts_url=self.url("db"),
-            artifacts_url=self.url("forensic"),
+            profile=profiles.of_three_services(
+                timeline_url=self.url("killchain"),
+                alerts_url=self.url("db"),
+                artifacts_url=self.url("forensic"),
+                timeout_s=timeout_s,
+            ),
             storage=storage,
-            timeout_s=timeout_s,
             limits=limits,
         )
 

@@ -28,6 +28,9 @@ _FIELDS = {
 }  # fmt: skip
 _METADATA_FIELDS = {"compression", "file_count", "generator", "sources", "total_size"}
 _SOURCE_FIELDS = {"fetched_at", "record_count", "sha256", "url"}
+_SOURCE_TEXTS = {"adapter", "adapter_version", "profile", "ref", "severities", "system"}
+_SOURCE_OPTIONAL = _SOURCE_TEXTS | {"as_of", "notes", "times"}
+_AS_OF_FIELDS = {"at", "later", "records"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +177,7 @@ def read(
     integer(metadata["total_size"], "total_size")
     for name, source in mapping(metadata["sources"], "sources").items():
         text(name, "a source's name")
-        exact(mapping(source, "a source"), _SOURCE_FIELDS, "a source")
-        text(source["url"], "a source's url")
-        moment(source["fetched_at"], "a source's fetched_at")
-        integer(source["record_count"], "a source's record_count")
-        sha256_hex(source["sha256"], "a source's sha256")
+        _check_source(mapping(source, "a source"))
     if not paths.valid_incident_id(fields["incident_id"]):
         raise invalid("incident_id is not an incident id")
     if not isinstance(fields["complete"], bool):
@@ -265,6 +264,31 @@ def check_gaps(manifest: Manifest) -> None:
     for member, source in SOURCE_OF.items():
         if member not in listed and member not in missing_paths and source not in missing_sources:
             raise inconsistent(f"{member} is neither listed nor missing")
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    """Check an entry of `metadata.sources`.
+
+    Raises:
+        BundleRejectedError: `manifest_invalid`.
+    """
+    exact({name: value for name, value in source.items() if name not in _SOURCE_OPTIONAL}, _SOURCE_FIELDS, "a source")
+    for name in _SOURCE_TEXTS & source.keys() | {"url"}:
+        text(source[name], f"a source's {name}")
+    moment(source["fetched_at"], "a source's fetched_at")
+    integer(source["record_count"], "a source's record_count")
+    sha256_hex(source["sha256"], "a source's sha256")
+    if "as_of" in source:
+        as_of = mapping(source["as_of"], "a source's as_of")
+        exact(as_of, _AS_OF_FIELDS, "a source's as_of")
+        moment(as_of["at"], "the at of a source's as_of")
+        integer(as_of["records"], "the records of a source's as_of")
+        integer(as_of["later"], "the later of a source's as_of")
+    for note in listing(source.get("notes", []), "a source's notes"):
+        text(note, "a note of a source")
+    for name, rule in mapping(source.get("times", {}), "a source's times").items():
+        text(name, "the name of a rule of times")
+        text(rule, "a rule of times")
 
 
 def _file(entry: Mapping[str, Any], limits: Limits) -> FileEntry:

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from bundles.format.model.records import ALERT_ORDER, RecordSpool, iter_array, sort_key
 from bundles.sources import faults
+from bundles.sources.adapters.protocol import Offer
 from bundles.sources.adapters.ransomeye.alert_pages import PATH, PageReader, Pass, digest_of
 from bundles.sources.client import SourceClient
 from bundles.sources.faults import SourceFault
@@ -56,6 +57,20 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally, *
         if not allow_partial or reading.ended == 0:
             raise
         return reading.everything(fault)
+
+
+def offer(client: SourceClient, incident_id: str) -> Offer:
+    """Ask for one alert and the total; see `protocol.Adapter`."""
+    query = {"correlation_id": incident_id, "limit": 1, "offset": 0}
+    total: int | None = None
+    trace = Trace(client.source, client.url(PATH), Tally(lambda _: None, lambda: None))
+    with client.document("POST", PATH, max_bytes=client.limits.page_bytes, trace=trace, json=query) as document:
+        for key in document.members():
+            value = document.value(client.limits.record_bytes)
+            if key in {"total", "total_count"} and isinstance(value, int) and not isinstance(value, bool):
+                total = value
+        document.end()
+    return Offer(records=total, detail="" if total is not None else "It does not say how many alerts there are.")
 
 
 class _Readings:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bundles.format.model import paths
 from bundles.format.model.records import ARTIFACT_ORDER, RecordSpool, canonical_record, sort_key
 from bundles.sources import faults
+from bundles.sources.adapters.protocol import ArtifactRecord, Offer
 from bundles.sources.client import SourceClient
 from bundles.sources.jsonstream import MalformedError
 from bundles.sources.limits import SourceLimits
@@ -18,30 +18,6 @@ from bundles.sources.trace import Part, Tally, Trace
 MEMBER = "artifacts.json"
 PATH = "/api/v1/artifacts"
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
-
-
-@dataclass(frozen=True)
-class ArtifactRecord:
-    """The used fields of a record; the record itself goes into the bundle as served.
-
-    Attributes:
-        artifact_id: safe as one component of a path.
-        name: the original name.
-        size: bytes.
-        sha256: lowercase hexadecimal.
-        locations: `filepath` and `stored_path`, if present; untrusted.
-    """
-
-    artifact_id: str
-    name: str
-    size: int
-    sha256: str
-    locations: tuple[str, ...]
-
-    @property
-    def member_path(self) -> str:
-        """Its path in a bundle."""
-        return paths.artifact_path(self.artifact_id, self.name)
 
 
 def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -> tuple[Part, list[ArtifactRecord]]:
@@ -71,6 +47,16 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -
     member = staging / MEMBER
     spool.write_array(member)
     return Part(member, trace.provenance(), trace.records), [artifact for artifact, _ in found.values()]
+
+
+def offer(client: SourceClient, incident_id: str) -> Offer:
+    """Read the list of artifacts, which is short beside their contents; see `protocol.Adapter`."""
+    sizes: list[int] = []
+    trace = Trace(client.source, client.url(PATH), Tally(lambda _: None, lambda: None))
+    _read(
+        client, incident_id, trace, lambda record: sizes.append(_checked(record, incident_id, client.limits).size or 0)
+    )
+    return Offer(records=len(sizes), size_bytes=sum(sizes))
 
 
 def _read(client: SourceClient, incident_id: str, trace: Trace, keep: Any) -> None:
@@ -123,4 +109,4 @@ def _checked(record: Any, incident_id: str, limits: SourceLimits) -> ArtifactRec
         raise MalformedError(f"the record of artifact {artifact_id} has no usable sha256")
     places = (record.get("filepath"), record.get("stored_path"))
     locations = tuple(place for place in places if isinstance(place, str) and place)
-    return ArtifactRecord(artifact_id, name, size, sha256.lower(), locations)
+    return ArtifactRecord(artifact_id=artifact_id, name=name, size=size, sha256=sha256.lower(), locations=locations)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from bundles.format.model.records import canonical_record, write_timeline
 from bundles.sources import faults
+from bundles.sources.adapters.protocol import Offer
 from bundles.sources.client import SourceClient
 from bundles.sources.jsonstream import JsonStream, MalformedError
 from bundles.sources.limits import SourceLimits
@@ -45,6 +46,14 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -
         member = staging / MEMBER
         write_timeline(member, header, (line.rstrip(b"\n") for line in lines))
     return Part(member, trace.provenance(), trace.records)
+
+
+def offer(client: SourceClient, incident_id: str) -> Offer:
+    """Ask for the timeline, and read only what comes before its events; see `protocol.Adapter`."""
+    path = f"/api/v1/timeline/{quote(incident_id, safe='')}"
+    client.allow()
+    with client.answer("GET", path, unknown=incident_id):
+        return Offer(detail="The number of events is known once they are read.")
 
 
 def _read(document: JsonStream, limits: SourceLimits, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""An artifact's content by HTTP GET, from the start or continued by a range (RFC 9110, sections 13 and 14)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import requests
+
+from bundles.sources import faults
+from bundles.sources.adapters.protocol import ArtifactRecord
+from bundles.sources.client import SourceClient, read_some
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+
+
+class HttpContent:
+    """See `protocol.Content`.
+
+    Args:
+        client: sends the request; stays open.
+        path: appended to the base URL, already quoted.
+        record: whose content it is.
+        at: the position to continue at.
+        tag: the strong ETag of the answer that is continued; empty if it had none.
+        params: of the URL.
+
+    Raises:
+        bundles.sources.client.Dropped: there is no answer.
+        jobs.errors.RetryableError, jobs.errors.PermanentError: it is not the content asked for.
+    """
+
+    def __init__(
+        self,
+        client: SourceClient,
+        path: str,
+        record: ArtifactRecord,
+        *,
+        at: int,
+        tag: str,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._client = client
+        self._record = record
+        self._open = ExitStack()
+        headers = {"Range": f"bytes={at}-"} if at else {}
+        if at and tag:
+            headers["If-Range"] = tag
+        self._response = self._open.enter_context(client.send("GET", path, headers=headers, params=params))
+        try:
+            self._check(at)
+        except BaseException:
+            self._open.close()
+            raise
+        self.at = at if self._response.status_code == 206 else 0
+        etag = self._response.headers.get("ETag", "")
+        self.tag = "" if etag.startswith("W/") else etag  # a weak ETag does not guarantee equal bytes
+
+    def read(self, most: int) -> bytes:
+        """See `protocol.Content`."""
+        return read_some(self._response, most)
+
+    def close(self) -> None:
+        """See `protocol.Content`."""
+        self._open.close()
+
+    def _check(self, at: int) -> None:
+        response, source, name = self._response, self._client.source, self._record.artifact_id
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise faults.invalid(source, "it sent an encoded body that was not asked for.")
+        if response.status_code == 206 and at:
+            self._check_range(response, at)
+        elif response.status_code == 416:
+            raise self._differs()
+        elif response.status_code == 404:
+            raise faults.rejected(source, f"it does not have the content of artifact {name}.")
+        elif response.status_code != 200:
+            raise faults.of_status(source, response.status_code)
+        else:
+            length = response.headers.get("Content-Length", "")
+            if length and self._record.size is not None and length != str(self._record.size):
+                raise self._differs()
+
+    def _check_range(self, response: requests.Response, at: int) -> None:
+        sent = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        size = self._record.size
+        first, last, whole = [int(number) for number in sent.groups()] if sent else [-1, -1, -1]
+        if (first, last) != (at, whole - 1) or size not in {None, whole}:
+            what = f"it sent another range of artifact {self._record.artifact_id} than asked for."
+            raise faults.invalid(self._client.source, what)
+
+    def _differs(self) -> Exception:
+        what = f"the content of artifact {self._record.artifact_id} has another size than its record."
+        return faults.invalid(self._client.source, what)
