@@ -1,6 +1,6 @@
 """What the whole system costs while nobody asks anything of it: wake-ups, processor time and memory.
 
-`manage.py run_everything`, which `make run` calls and which `keeper` takes the place of, is started with a directory
+`manage.py run_everything`, which `make run` calls and which `launcher` takes the place of, is started with a directory
 and ports of its own, PostgreSQL included, and watched from outside through /proc once its main job is done: every
 voluntary switch of every thread of every process is a wake-up, and memory is the proportional set size, which counts a
 shared page once.
@@ -142,7 +142,7 @@ def _kind_of(process: psutil.Process) -> str:
         return "PostgreSQL: client" if "[local]" in command or "127.0.0.1" in command else "PostgreSQL: its own"
     if process.name().startswith("orch-"):
         return process.name().rstrip("-0123456789")
-    words = ("gunicorn", "keeper", "run_orch_worker", "serve")
+    words = ("gunicorn", "launcher", "run_orch_worker", "serve")
     return next((word for word in words if word in command), process.name())
 
 

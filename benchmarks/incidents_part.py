@@ -175,7 +175,7 @@ def _deployment(root: Path, ports: dict[str, int]) -> Iterator[_Site]:
     }
     manage = [sys.executable, "manage.py"]
     prepare = (
-        "import django; django.setup(); from orchestrator_site.launch import groundwork as g;"
+        "import django; django.setup(); from orchestrator_site.launch import preparation as g;"
         "g.directories(); g.tables(); g.signing_key()"
     )
     settings = {"DJANGO_SETTINGS_MODULE": "orchestrator_site.settings"}

@@ -59,12 +59,12 @@ def configure(root: Path, stores: Path, **more: str) -> None:
     import django  # with its settings in place
 
     django.setup()
-    from orchestrator_site.launch import groundwork  # models exist from here on
+    from orchestrator_site.launch import preparation  # models exist from here on
 
     (root / "strace").mkdir(exist_ok=True)
-    groundwork.directories()
-    groundwork.tables()
-    groundwork.signing_key()
+    preparation.directories()
+    preparation.tables()
+    preparation.signing_key()
 
 
 def addresses(ports: dict[str, int]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from jobs.queue import queue  # noqa: E402
 from jobs.queue.claim_request import ClaimRequest  # noqa: E402
 from orchestrator_site.accounts import roles, session_age  # noqa: E402
 from orchestrator_site.accounts.session_store import SessionStore  # noqa: E402
-from orchestrator_site.launch import groundwork  # noqa: E402
+from orchestrator_site.launch import preparation  # noqa: E402
 
 
 def main(what: str, number: int) -> None:
@@ -62,8 +62,8 @@ def _claim(number: int) -> None:
 
 def _prepare() -> None:
     """Make what serving needs: directories, a signing key, and an admin who is signed in; prints the session."""
-    groundwork.directories()
-    groundwork.signing_key()
+    preparation.directories()
+    preparation.signing_key()
     user, _ = User.objects.get_or_create(username="bench", is_staff=True, is_superuser=True)
     roles.assign_role(user, "admin")
     session = SessionStore()

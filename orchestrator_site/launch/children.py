@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator_site.launch import movement
+from orchestrator_site.launch import process_activity
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 STOP_S = 15.0
@@ -114,7 +114,7 @@ class Children:
     def _still_for_s(self, child: Child) -> float:
         """For how long the child has neither used the processor nor written, as far as it was looked at."""
         now = time.monotonic()
-        state = (movement.processor_ticks(child.process.pid), child.log and child.log.stat().st_size)
+        state = (process_activity.processor_ticks(child.process.pid), child.log and child.log.stat().st_size)
         before, since = self._moved.get(child.name, (None, now))
         if state != before:
             since = now

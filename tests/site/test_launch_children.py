@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator_site.launch import children, movement
+from orchestrator_site.launch import children, process_activity
 from orchestrator_site.launch.children import Children
 from orchestrator_site.launch.readiness import missing_of
 
@@ -89,14 +89,14 @@ def test_a_child_that_does_nothing_is_stuck_only_where_it_is_waited_for(
 
 def test_a_child_moves_as_long_as_it_uses_the_processor(started: Children) -> None:
     process = started.start_on_screen("busy", ["works"])
-    before = movement.processor_ticks(process.pid)
-    until(lambda: "moved" if movement.processor_ticks(process.pid) > before else "")
+    before = process_activity.processor_ticks(process.pid)
+    until(lambda: "moved" if process_activity.processor_ticks(process.pid) > before else "")
     process.send_signal(signal.SIGSTOP)
     until(lambda: "stopped" if " T " in Path(f"/proc/{process.pid}/stat").read_text() else "")
-    stopped_at = movement.processor_ticks(process.pid)
-    assert movement.processor_ticks(process.pid) == stopped_at
+    stopped_at = process_activity.processor_ticks(process.pid)
+    assert process_activity.processor_ticks(process.pid) == stopped_at
     process.send_signal(signal.SIGCONT)
-    until(lambda: "moved" if movement.processor_ticks(process.pid) > stopped_at else "")
+    until(lambda: "moved" if process_activity.processor_ticks(process.pid) > stopped_at else "")
 
 
 def test_what_is_missing_is_what_work_needs_and_never_the_optional_core_service() -> None:

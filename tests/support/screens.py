@@ -27,7 +27,7 @@ from foundation.principal import Principal
 from jobs.models import Job
 from jobs.worker.worker import Worker
 from orchestrator_site.configuration.env import BASE_DIR
-from orchestrator_site.launch.groundwork import SHARED_INCIDENTS
+from orchestrator_site.launch.preparation import SHARED_INCIDENTS
 from rehydration import services as restore_services
 from tests.support import console_rows as rows
 from tests.support.browser import THEMES, point_at, sign_in_at_once

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from bundles.samples.services import DB, FORENSIC, KILLCHAIN, SampleServices
-from orchestrator_site.launch import groundwork
+from orchestrator_site.launch import preparation
 from orchestrator_site.launch.children import Children
 from orchestrator_site.launch.walkthrough import STEPS, Walk, walk
 from orchestrator_site.operations import embedded_postgres
@@ -53,11 +53,11 @@ class Command(BaseCommand):
         self.stdout.write("every step held")
 
     def _run(self, only: list[str]) -> list[Walk]:
-        groundwork.directories()
-        groundwork.tables()
-        groundwork.known_stores()
-        groundwork.signing_key()
-        folders = groundwork.sample_data()
+        preparation.directories()
+        preparation.tables()
+        preparation.known_stores()
+        preparation.signing_key()
+        folders = preparation.sample_data()
         children = Children(Path(settings.VAR_DIR) / "log")
         sources = SampleServices(folders).start()
         try:
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             )
             children.start("workers", ["run_orch_worker", f"--concurrency={WORKERS}"])
             fault = partial(children.fault, ("workers",))
-            return self._walk_all(only or groundwork.incident_ids(folders), fault)
+            return self._walk_all(only or preparation.incident_ids(folders), fault)
         finally:
             children.stop()
             sources.stop()

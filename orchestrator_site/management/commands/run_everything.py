@@ -1,6 +1,6 @@
 """`manage.py run_everything`, which `make run` calls: from nothing to a running system; Ctrl-C stops all of it.
 
-Here is what needs Django: tables, keys, users, sample data. Then `orchestrator_site.launch.keeper` takes the place of
+Here is what needs Django: tables, keys, users, sample data. Then `orchestrator_site.launch.launcher` takes the place of
 this process, without Django, and starts, watches and stops the rest.
 """
 
@@ -18,11 +18,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from orchestrator_site.configuration.env import ROLES
-from orchestrator_site.launch import groundwork, own_sources
-from orchestrator_site.launch.keeper import Plan
+from orchestrator_site.launch import own_sources, preparation
+from orchestrator_site.launch.launcher import Plan
 from orchestrator_site.launch.own_sources import LOCAL_HOSTS, Source
 from orchestrator_site.launch.ports import Port, taken
-from orchestrator_site.launch.waking import STOPS
+from orchestrator_site.launch.signals import STOPS
 from orchestrator_site.operations import embedded_postgres
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 # nothing is bound here: how to reach what is
@@ -39,7 +39,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def handle(self, *args: object, **options: Any) -> None:
-        """Prepare, then become the keeper."""
+        """Prepare, then become the launcher."""
         for number in STOPS:
             signal.signal(number, _stop_asked)
         self._is_alone = False
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             samples = self._places()
             self._is_alone = True  # nobody else runs on our ports, so the database is nobody else's
             plan = self._prepare(samples)
-            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the keeper lets them in when it can handle them
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # the launcher lets them in when it can handle them
         except _StopAskedError:
             self._say("stopping")
             self._stop_database()
@@ -58,8 +58,8 @@ class Command(BaseCommand):
             raise
         connections.close_all()
         os.chdir(settings.BASE_DIR)
-        keeper = [sys.executable, "-m", "orchestrator_site.launch.keeper", plan.as_argument()]
-        os.execv(sys.executable, keeper)  # noqa: S606 # no shell
+        launcher = [sys.executable, "-m", "orchestrator_site.launch.launcher", plan.as_argument()]
+        os.execv(sys.executable, launcher)  # noqa: S606 # no shell
 
     def _places(self) -> list[Source]:
         """The sources in whose place sample services are to listen, once every port that is needed is free.
@@ -86,27 +86,27 @@ class Command(BaseCommand):
 
     def _prepare(self, samples: list[Source]) -> Plan:
         started = time.monotonic()
-        groundwork.directories()
-        groundwork.tables()
-        groundwork.known_stores()
-        made_key = groundwork.signing_key()
+        preparation.directories()
+        preparation.tables()
+        preparation.known_stores()
+        made_key = preparation.signing_key()
         made_users = self._make_users()
-        folders = groundwork.sample_data() if samples else []
+        folders = preparation.sample_data() if samples else []
         self._say(f"database, tables, keys{' (new)' if made_key else ''} and users are there")
         if samples:
-            self._say(f"incidents of the sample sources: {', '.join(groundwork.incident_ids(folders))}")
+            self._say(f"incidents of the sample sources: {', '.join(preparation.incident_ids(folders))}")
         self._say(f"prepared in {time.monotonic() - started:.1f} s")
         env = settings.ENV
         # The sample incident is whole only where all three sources are ours.
         are_all_ours = len(samples) == len(own_sources.sources(env))
         return Plan(
             log_dir=str(Path(settings.VAR_DIR) / "log"),
-            environ={"ORCH_SECRET_KEY_FILE": str(groundwork.secret_key())} if env.secret_key_is_generated else {},
+            environ={"ORCH_SECRET_KEY_FILE": str(preparation.secret_key())} if env.secret_key_is_generated else {},
             sources={source.service: source.port.number for source in samples},
             folders=[str(folder) for folder in folders],
             address=(ANY_ADDRESS.get(env.bind, env.bind), env.api_port),
             host=settings.ALLOWED_HOSTS[0].lstrip("*.") or "localhost",
-            main_job=groundwork.SAMPLE_INCIDENT if are_all_ours else "",
+            main_job=preparation.SAMPLE_INCIDENT if are_all_ours else "",
             closing=_closing(made_users),
             embedded_database=str(env.var_dir / "postgres") if env.uses_embedded_database else "",
         )
@@ -114,7 +114,7 @@ class Command(BaseCommand):
     def _make_users(self) -> int:
         """How many users were made; each password is shown at once, as nobody can be told it later."""
         made = 0
-        for role, password in groundwork.users():
+        for role, password in preparation.users():
             if not made:
                 self._say("sign in as one of these (passwords are shown only now):")
             self._say(f"  {role:9} {password}")

@@ -15,7 +15,7 @@ from pathlib import Path
 from bundles.samples.services import SampleServices
 from orchestrator_site.launch.children import Children
 from orchestrator_site.launch.readiness import WEB, WORKERS, Readiness
-from orchestrator_site.launch.waking import Waking
+from orchestrator_site.launch.signals import SignalWait
 
 MAIN_JOB = "main job"
 LOOK_EVERY_S = 0.5
@@ -57,12 +57,12 @@ class Plan:
         return json.dumps(asdict(self))
 
 
-class Keeper:
+class Launcher:
     """Starts and keeps what a plan says."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._waking = Waking()
+        self._signals = SignalWait()
         self._children = Children(Path(plan.log_dir))
         self._children.environ(plan.environ)
         self._samples: SampleServices | None = None
@@ -77,10 +77,10 @@ class Keeper:
             self._start()
             self._until_ready()
             self._walk_main_job()
-            if not self._waking.stop_asked:
+            if not self._signals.stop_asked:
                 for line in self._plan.closing:
                     say(line)
-            self._waking.wait_until(self._children.fault)
+            self._signals.wait_until(self._children.fault)
             self._raise_fault()
         finally:
             say("stopping")
@@ -109,7 +109,7 @@ class Keeper:
         readiness = Readiness(self._plan.address, self._plan.host)
         began = said_at = time.monotonic()
         try:
-            while not self._waking.stop_asked and (missing := readiness.missing):
+            while not self._signals.stop_asked and (missing := readiness.missing):
                 if fault := self._children.fault({one.child for one in missing}):
                     raise FailedError(fault)
                 if time.monotonic() - said_at >= SAY_EVERY_S:
@@ -117,23 +117,23 @@ class Keeper:
                     for one in missing:
                         last = self._children.last_line(one.child) or "nothing written yet"
                         say(f"still starting, {said_at - began:.0f} s: {one.words} ({one.child}.log: {last})")
-                self._waking.wait(LOOK_EVERY_S)
+                self._signals.wait(LOOK_EVERY_S)
         finally:
             readiness.stop()
-        if not self._waking.stop_asked:
+        if not self._signals.stop_asked:
             say("ready: web, workers, storage and keys answer")
 
     def _walk_main_job(self) -> None:
-        if not self._plan.main_job or self._waking.stop_asked:
+        if not self._plan.main_job or self._signals.stop_asked:
             return
         walk = self._children.start_on_screen(MAIN_JOB, ["walk_main_job", self._plan.main_job])
-        self._waking.wait_until(lambda: walk.poll() is not None or self._children.fault())
+        self._signals.wait_until(lambda: walk.poll() is not None or self._children.fault())
         self._raise_fault()
         if walk.poll():
             raise FailedError("the main job did not hold")
 
     def _raise_fault(self) -> None:
-        if not self._waking.stop_asked and (fault := self._children.fault()):
+        if not self._signals.stop_asked and (fault := self._children.fault()):
             raise FailedError(fault)
 
 
@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> int:
     """Keep what the plan in the one argument says."""
     plan = json.loads(arguments[0])
     try:
-        Keeper(Plan(**{**plan, "address": tuple(plan["address"])})).run()
+        Launcher(Plan(**{**plan, "address": tuple(plan["address"])})).run()
     except FailedError as error:
         sys.stderr.write(f"CommandError: {error}\n")
         return 1

@@ -10,7 +10,7 @@ from collections.abc import Callable
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Waking:
+class SignalWait:
     """Takes over this process's signals; only its main thread may make it and wait.
 
     Attributes:
