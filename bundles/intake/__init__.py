@@ -1,0 +1,1 @@
+"""Import of collections: a delivered file becomes a signed bundle, without a service."""

@@ -1,0 +1,203 @@
+"""Reads a zip whose maker may be hostile, with `stream-unzip` for the contents, one member at a time.
+
+The central directory says what there is. Each member's bytes are then read from its own range of the file, which must
+not overlap another's, and its local header must agree with the directory; so what is listed is what is unpacked.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import stream_unzip
+
+from bundles.intake.archives import zip_directory
+from bundles.intake.archives.members import (
+    FILE,
+    FOLDER,
+    LINK,
+    SPECIAL,
+    ArchiveError,
+    ArchiveLimits,
+    Kind,
+    Member,
+    blocks,
+    bounded,
+    require_within,
+)
+from bundles.intake.archives.names import with_faults
+from bundles.intake.archives.zip_directory import ENCRYPTED_FLAG, U32, ZIP64_EXTRA, Entry
+
+LOCAL = struct.Struct("<4s5H3L2H")
+LOCAL_SIGN = b"PK\3\4"
+AFTER = zip_directory.ENTRY_SIGN + bytes(64)  # a reader of a stream looks ahead for it
+SIZES_FOLLOW_FLAG, AES_METHOD = 0x8, 99
+UNIX = 3
+FOLDER_ATTRIBUTE = 0x10
+METHODS = {0: "stored", 8: "deflate", 9: "deflate64", 12: "bzip2", 99: "AES"}
+OVERLAP = "its bytes overlap those of another member, as in a decompression bomb"
+OUTSIDE = "its bytes lie outside of the archive"
+PASSWORD_MISSING = (
+    stream_unzip.MissingPasswordError,
+    stream_unzip.MissingZipCryptoPasswordError,
+    stream_unzip.MissingAESPasswordError,
+)
+PASSWORD_WRONG = (stream_unzip.IncorrectZipCryptoPasswordError, stream_unzip.IncorrectAESPasswordError)
+
+
+class ZipArchive:
+    """See `members.Archive`.
+
+    Args:
+        path: the file.
+        password: for encrypted members; None for none.
+        limits: of the archive.
+
+    Raises:
+        ArchiveError: `archive_damaged` or `archive_too_large`.
+    """
+
+    def __init__(self, path: Path, *, password: bytes | None = None, limits: ArchiveLimits | None = None) -> None:
+        self._path = path
+        self._password = password
+        limits = limits or ArchiveLimits()
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            directory = zip_directory.find(file, size, limits)
+            self._entries = list(zip_directory.entries(file, directory))
+        found = len(self._entries)
+        self.cut = ""
+        if found != directory.count:
+            self.cut = f"Its central directory has {found} members where its end says {directory.count}."
+        self._end = directory.start
+        self._ends = self._ranges()
+        listed = [self._member(index, entry, limits) for index, entry in enumerate(self._entries)]
+        require_within(listed, size, limits)
+        self._members = with_faults(listed)
+
+    def members(self) -> list[Member]:
+        """See `members.Archive`."""
+        return self._members
+
+    def read(self, member: Member) -> Iterator[bytes]:
+        """See `members.Archive`."""
+        if member.unreadable:
+            raise ArchiveError("archive_member_damaged", f"It cannot be read: {member.unreadable}.")
+        entry = self._entries[member.index]
+        with self._path.open("rb") as file:
+            packed = _local_member(file, entry, self._ends[member.index])
+            try:
+                for _, _, pieces in stream_unzip.stream_unzip(packed, password=self._password):
+                    yield from bounded(pieces, entry.size)
+                    return
+            except PASSWORD_MISSING:
+                raise ArchiveError("archive_password_missing", "It is encrypted, and no password was given.") from None
+            except PASSWORD_WRONG:
+                raise ArchiveError("archive_password_wrong", "It is encrypted with another password.") from None
+            except stream_unzip.UnsupportedFeatureError:
+                raise ArchiveError(
+                    "archive_method_unknown", f"It is packed by method {entry.method}, which cannot be read here."
+                ) from None
+            except stream_unzip.UnzipError as error:
+                what = f"It is damaged ({type(error).__name__.removesuffix('Error')})."
+                raise ArchiveError("archive_member_damaged", what) from None
+        raise ArchiveError("archive_member_damaged", "There is no member where the central directory says.")
+
+    def _ranges(self) -> list[int]:
+        """For each entry the offset at which the next member begins, or the central directory."""
+        starts = sorted({entry.offset for entry in self._entries if 0 <= entry.offset < self._end})
+        following = dict(pairwise([*starts, self._end]))
+        return [following.get(entry.offset, entry.offset) for entry in self._entries]
+
+    def _member(self, index: int, entry: Entry, limits: ArchiveLimits) -> Member:
+        mode = entry.attributes >> 16 if entry.made_by == UNIX else 0
+        kind = _kind(entry, mode)
+        attributes: dict[str, str | int] = {"method": METHODS.get(entry.method, str(entry.method)), "crc32": entry.crc}
+        if entry.flags & ENCRYPTED_FLAG:
+            attributes["encrypted"] = "yes"
+        if mode:
+            attributes["mode"] = f"{stat.S_IMODE(mode):04o}"
+        elif entry.attributes & 0x27:
+            attributes["dos_attributes"] = entry.attributes & 0xFF
+        return Member(
+            index=index,
+            raw_name=entry.raw_name[: limits.name_bytes],
+            name=entry.name[: limits.name_bytes],
+            kind=kind,
+            size=entry.size,
+            modified=entry.modified,
+            times=entry.times,
+            attributes=attributes,
+            unreadable=self._unreadable(index, entry, limits),
+        )
+
+    def _unreadable(self, index: int, entry: Entry, limits: ArchiveLimits) -> str:
+        if entry.fault:
+            return entry.fault
+        if len(entry.raw_name) > limits.name_bytes:
+            return f"its name is longer than {limits.name_bytes} bytes"
+        if not 0 <= entry.offset < self._end:
+            return OUTSIDE
+        if entry.offset + LOCAL.size + entry.packed > self._ends[index]:
+            return OVERLAP
+        return ""
+
+
+def _kind(entry: Entry, mode: int) -> Kind:
+    kind = stat.S_IFMT(mode)
+    if entry.raw_name.endswith(b"/") or kind == stat.S_IFDIR or (not mode and entry.attributes & FOLDER_ATTRIBUTE):
+        return FOLDER
+    if kind == stat.S_IFLNK:
+        return LINK
+    return FILE if kind in {0, stat.S_IFREG} else SPECIAL
+
+
+def _local_member(file: BinaryIO, entry: Entry, end: int) -> Iterator[bytes]:
+    """A member as `stream-unzip` reads it: local header and packed bytes, followed by the sign of a directory.
+
+    A writer that could not go back put the sizes behind the content, where a reader of a stream must guess. Here they
+    are known from the directory, so they are put into the header. The old encryption needs the header as it is.
+
+    Raises:
+        ArchiveError: `archive_member_damaged`: the local header contradicts the central directory.
+    """
+    file.seek(entry.offset)
+    raw = file.read(LOCAL.size)
+    if len(raw) < LOCAL.size or raw[:4] != LOCAL_SIGN:
+        raise ArchiveError("archive_member_damaged", "There is no member where the central directory says.")
+    _, version, flags, method, time, date, crc, packed, size, name_len, extra_len = LOCAL.unpack(raw)
+    name, extra = file.read(name_len), file.read(extra_len)
+    if name != entry.raw_name or method != entry.method or (flags ^ entry.flags) & ENCRYPTED_FLAG:
+        what = "Its local header has another name, method or encryption than the central directory."
+        raise ArchiveError("archive_member_damaged", what)
+    start = entry.offset + LOCAL.size + name_len + extra_len
+    is_weakly_encrypted = flags & ENCRYPTED_FLAG and method != AES_METHOD
+    if flags & SIZES_FOLLOW_FLAG and not is_weakly_encrypted:
+        flags &= ~SIZES_FOLLOW_FLAG
+        crc, packed, size = entry.crc, entry.packed, entry.size
+        extra = _without_zip64(extra)
+        if max(packed, size) >= U32:
+            extra += struct.pack("<2H2Q", ZIP64_EXTRA, 16, size, packed)
+            packed = size = U32
+        end = start + entry.packed
+    yield (
+        LOCAL.pack(LOCAL_SIGN, version, flags, method, time, date, crc, packed, size, len(name), len(extra))
+        + name
+        + extra
+    )
+    yield from blocks(file, start, end)
+    yield AFTER
+
+
+def _without_zip64(extra: bytes) -> bytes:
+    """A local header's extra fields without its zip64 sizes, which are zero where the real ones follow the content."""
+    kept, at = b"", 0
+    while at + 4 <= len(extra):
+        number, length = struct.unpack_from("<2H", extra, at)
+        kept += b"" if number == ZIP64_EXTRA else extra[at : at + 4 + length]
+        at += 4 + length
+    return kept
