@@ -19,7 +19,7 @@ WORDS = {
     **{word: rank for rank, word in enumerate(SEVERITIES) if rank},
     "informational": INFO, "information": INFO, "notice": INFO, "debug": INFO, "verbose": INFO, "none": INFO,
     "minor": LOW,
-    "moderate": MEDIUM, "warning": MEDIUM, "warn": MEDIUM,
+    "moderate": MEDIUM, "med": MEDIUM, "warning": MEDIUM, "warn": MEDIUM,
     "major": HIGH, "important": HIGH, "severe": HIGH, "error": HIGH, "err": HIGH,
     "crit": CRITICAL, "alert": CRITICAL, "emergency": CRITICAL, "emerg": CRITICAL, "fatal": CRITICAL,
 }  # fmt: skip
@@ -83,6 +83,7 @@ SCALES = (
     Scale("CVSS", ("cvss", "base_score"), _CVSS),
     Scale("CVSS", ("vulnerability", "score", "base"), _CVSS),
     Scale("Windows", ("Level",), _WINDOWS, requires=("EventID",)),
+    Scale("Windows", ("event_level",), _WINDOWS, requires=("event_identifier",)),
     Scale("Windows", ("System", "Level"), _WINDOWS),
     Scale("Windows", ("Event", "System", "Level"), _WINDOWS),
     Scale("Syslog", ("syslog_severity",), _SYSLOG),
