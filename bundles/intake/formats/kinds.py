@@ -89,6 +89,23 @@ def by_name(name: str) -> Kind | None:
     return next((kind for kind in KINDS if kind.name == name), None)
 
 
+MAPPED_TO = ("timestamp", "title", "severity", "tactic", "technique", "host", "user", "source", "target")
+
+
+def mapped(mapping: Mapping[str, str]) -> Kind:
+    """A kind for a file that is not known, whose fields somebody has named.
+
+    Args:
+        mapping: one of `MAPPED_TO` → the field or column that holds it.
+    """
+    return Kind(
+        name="mapped",
+        title="Records by a mapping",
+        matches=lambda found: found.shape != shapes.NONE,
+        add=lambda record: {ours: record.get(theirs) for ours, theirs in mapping.items() if ours in MAPPED_TO},
+    )
+
+
 def at(record: Mapping[str, Any], *path: str) -> Any:
     """The value at a path of keys; None where there is none."""
     value: Any = record

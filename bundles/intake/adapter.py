@@ -1,0 +1,257 @@
+"""The adapter `collection`: a delivered file as a system that evidence is read from; nothing is asked over a network.
+
+The delivered file is an artifact of its own, whole. The members of an archive are artifacts besides; the records of files
+of a known kind become events and alerts, each with the note where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+from urllib.parse import quote
+
+from bundles.intake import velociraptor
+from bundles.intake.archives.members import FILE, ArchiveError, Member
+from bundles.intake.delivered import DELIVERED, Delivered, RecordFile, artifact_id
+from bundles.intake.formats import kinds, shapes
+from bundles.intake.formats.kinds import Taken
+from bundles.sources import faults
+from bundles.sources.adapters.protocol import ArtifactRecord, Listed, Offer, Wanted
+from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
+from bundles.sources.jsonstream import MalformedError, Refused
+from bundles.sources.limits import SourceLimits
+from bundles.sources.members import RecordsMember, TimelineMember
+from bundles.sources.profiles import Profile, System
+from bundles.sources.trace import Part, Trace
+
+NAME = "collection"
+FROM = "imported_from"
+Json = dict[str, Any]
+
+
+def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None) -> Profile:
+    """The profile of an import: its only system is the delivered file.
+
+    Args:
+        folder: see `Delivered`.
+        name: as it was delivered.
+        sha256: of the delivered file, hex.
+        kind, mapping: see `Delivered`.
+    """
+    options = {"folder": str(folder), "name": name, "sha256": sha256, "kind": kind, "mapping": mapping or {}}
+    url = f"file:{quote(name, safe='')}"
+    system = System(name=NAME, adapter=NAME, url=url, timeout_s=60.0, options=options)
+    return Profile(name="import", title="Imported file", systems={TIMELINE: system, ALERTS: system, ARTIFACTS: system})
+
+
+class CollectionAdapter:
+    """See `protocol.Adapter`."""
+
+    name: ClassVar[str] = NAME
+    version: ClassVar[str] = "1"
+    title: ClassVar[str] = "Imported file"
+    parts: ClassVar[frozenset[Source]] = frozenset({TIMELINE, ALERTS, ARTIFACTS})
+    lists_incidents: ClassVar[bool] = False
+
+    def __init__(self, system: System, part: Source, limits: SourceLimits) -> None:  # noqa: ARG002 -- see the protocol
+        options = system.options
+        self._part = part
+        self._url = system.url
+        self._sha256 = str(options["sha256"])
+        self._delivered = Delivered(
+            Path(options["folder"]), str(options["name"]), kind=str(options["kind"]), mapping=options["mapping"]
+        )
+
+    @classmethod
+    def faults_of(cls, system: System) -> list[str]:  # noqa: ARG003 -- see the protocol
+        """An import is made here and nowhere else, so a file of sources cannot name it."""
+        return ["adapter: collection is for imported files; it cannot be a system of a file of sources."]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        pass
+
+    def timeline(self, wanted: Wanted) -> Part:
+        """See `protocol.Adapter`."""
+        with TimelineMember(self._part, self._url, wanted) as member:
+            for taken, origin in self._records(member):
+                if taken.part == kinds.TIMELINE:
+                    member.add(_with_origin(taken.record, origin))
+            member.header["collection"] = self._delivered.describe()
+            return member.part()
+
+    def alerts(self, wanted: Wanted) -> Part:
+        """See `protocol.Adapter`."""
+        with RecordsMember(self._part, self._url, wanted) as member:
+            for taken, origin in self._records(member):
+                if taken.part == kinds.ALERTS:
+                    identity = f"{origin['artifact_id']}:{origin['position']}"
+                    member.add({"id": identity, **_with_origin(taken.record, origin)}, taken.record.get("id", identity))
+            return member.part()
+
+    def artifacts(self, wanted: Wanted) -> tuple[Part, Sequence[ArtifactRecord]]:
+        """See `protocol.Adapter`."""
+        delivered = self._delivered
+        records: list[ArtifactRecord] = []
+        with RecordsMember(self._part, self._url, wanted) as member:
+            size = delivered.path.stat().st_size
+            whole = {"artifact_id": DELIVERED, "name": delivered.name, "size": size, "sha256": self._sha256}
+            member.add({**whole, "delivered": True}, DELIVERED)
+            records.append(
+                ArtifactRecord(artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256)
+            )
+            odd, stated = self._velociraptor()
+            for sentence in odd.pop(-1, []):
+                member.note(sentence)
+            for one in delivered.members:
+                if one.kind != FILE:
+                    continue
+                wanted.tally.check()
+                record, artifact = self._member(one, odd.get(one.index, []), stated)
+                if member.add(record, record["artifact_id"]):
+                    records.append(artifact)
+            if delivered.refused is not None:
+                member.note(f"The file was not opened as an archive: {delivered.refused}")
+            if delivered.archive is not None and delivered.archive.cut:
+                member.gap(delivered.archive.cut)
+            return member.part(), records
+
+    def content(self, record: ArtifactRecord, at: int, tag: str) -> _Content:  # noqa: ARG002 -- read from its beginning
+        """See `protocol.Adapter`; a member is always read from its beginning."""
+        if record.artifact_id == DELIVERED:
+            return _Content(self._delivered.open(), self._sha256)
+        member = self._delivered.members[int(record.handle["index"])]
+        return _Content(self._delivered.open_member(member), f"{self._sha256}:{member.index}")
+
+    def offer(self, ref: str) -> Offer:  # noqa: ARG002 -- the file is one incident
+        """See `protocol.Adapter`."""
+        if self._part == ARTIFACTS:
+            files = [member for member in self._delivered.members if member.kind == FILE]
+            size = self._delivered.path.stat().st_size + sum(member.size for member in files)
+            return Offer(records=1 + len(files), size_bytes=size)
+        return Offer(detail="The records are counted when they are read.")
+
+    def incidents(self, most: int) -> list[Listed]:  # noqa: ARG002 -- see the protocol
+        """A file lists none."""
+        return []
+
+    def _records(self, member: TimelineMember | RecordsMember) -> Iterator[tuple[Taken, Json]]:
+        """Every record of every file that is understood; a bad one is left out by `member`."""
+        for file in self._delivered.record_files():
+            where = f"{file.name}: " if file.name else ""
+            try:
+                for found in file.kind.records(_traced(file, member.trace), file.look):
+                    if isinstance(found, Refused):
+                        member.leave_out(f"{where}{found}")
+                    else:
+                        yield found, _origin(file, found)
+            except MalformedError as error:
+                member.gap(f"{where}it cannot be read on: {error}.")
+            except ArchiveError as error:
+                member.gap(f"{where}{error}")
+
+    def _velociraptor(self) -> tuple[dict[int, list[str]], dict[str, str]]:
+        """What a collection of Velociraptor says of its members: faults by member, and digests by name."""
+        if not self._delivered.is_velociraptor:
+            return {}, {}
+        uploads: list[Json] = []
+        stated: dict[str, str] = {}
+        for member in self._delivered.members:
+            is_list = member.name == velociraptor.UPLOADS_LIST
+            if member.kind != FILE or member.unreadable or not (is_list or member.name.startswith("results/")):
+                continue
+            rows = self._rows(member)
+            if is_list:
+                uploads += rows
+            else:
+                stated |= velociraptor.stated_digests(rows)
+        return velociraptor.size_faults(uploads, self._delivered.members), stated
+
+    def _rows(self, member: Member) -> list[Json]:
+        def opened() -> Iterator[bytes]:
+            return self._delivered.open_member(member)
+
+        try:
+            look = shapes.look(self._delivered.head(opened()))
+            if look.shape != shapes.LINES:
+                return []
+            return [row.record for row in shapes.rows(opened, look) if isinstance(row, shapes.Row)]
+        except (ArchiveError, MalformedError):
+            return []
+
+    def _member(self, member: Member, odd: list[str], stated: dict[str, str]) -> tuple[Json, ArtifactRecord]:
+        name = self._delivered.shown_name(member)
+        faults_found = [*member.faults, *odd]
+        record: Json = {"artifact_id": artifact_id(member), "name": name, "size": member.size}
+        if name != member.name:
+            record["stored_name"] = member.name
+        sha256: str | None = None
+        if name in stated and not member.unreadable:
+            try:
+                sha256 = self._delivered.digest(member)
+            except ArchiveError:
+                sha256 = None  # stated where its content is read
+            if sha256 is not None and sha256 != stated[name]:
+                faults_found.append(f"The results state the SHA-256 {stated[name]} for it; the member has {sha256}.")
+        if sha256 is not None:
+            record["sha256"] = sha256
+        record |= {"modified": member.modified} if member.modified else {}
+        record |= {"times": member.times} if member.times else {}
+        record |= {"attributes": member.attributes} if member.attributes else {}
+        if self._delivered.is_velociraptor and velociraptor.is_sparse(member, self._delivered.members):
+            record["sparse"] = True
+        if faults_found:
+            record["faults"] = faults_found
+        artifact = ArtifactRecord(
+            artifact_id=record["artifact_id"], name=name, size=member.size, sha256=sha256, handle={"index": member.index}
+        )
+        return record, artifact
+
+
+class _Content:
+    """See `protocol.Content`: the bytes of a file or member, from the beginning."""
+
+    at = 0
+
+    def __init__(self, pieces: Iterator[bytes], tag: str) -> None:
+        self.tag = tag
+        self._pieces = pieces
+        self._rest = b""
+
+    def read(self, most: int) -> bytes:
+        """The next bytes."""
+        try:
+            piece = self._rest or next(self._pieces, b"")
+        except ArchiveError as error:
+            raise faults.invalid(ARTIFACTS, str(error)) from None
+        self._rest = piece[most:]
+        return piece[:most]
+
+    def close(self) -> None:
+        """Nothing is open for longer than a read."""
+
+
+def _traced(file: RecordFile, trace: Trace) -> Any:
+    """The file's bytes, counted and hashed for the manifest."""
+
+    def opened() -> Iterator[bytes]:
+        for piece in file.open():
+            trace.read(piece)
+            yield piece
+
+    return opened
+
+
+def _origin(file: RecordFile, taken: Taken) -> Json:
+    origin: Json = {"artifact_id": file.artifact_id, "kind": file.kind.name, "position": taken.row.position}
+    origin |= {"member": file.name} if file.name else {}
+    origin |= {"line": taken.row.line} if taken.row.line else {}
+    return origin
+
+
+def _with_origin(record: Json, origin: Json) -> Json:
+    """The record with the note where it came from; one that has such a field itself is put inside."""
+    return {"raw": record, FROM: origin} if FROM in record else {**record, FROM: origin}
