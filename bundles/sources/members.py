@@ -42,10 +42,13 @@ def named(position: int, record_id: object = None) -> str:
         position: among the records of its part, from 1.
         record_id: as the system sent it; None if it has none.
     """
-    if record_id is None:
-        return f"record {position}"
-    text = paths.escaped(str(record_id))
-    return f"record {position} (id {text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + '…'})"
+    return f"record {position}" if record_id is None else f"record {position} (id {shown(record_id)})"
+
+
+def shown(value: object) -> str:
+    """An id or a name that a system sent, for a message: on one line, without control characters, shortened."""
+    text = paths.escaped(str(value))
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 class _Member:
