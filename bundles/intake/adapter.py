@@ -7,13 +7,14 @@ of a known kind become events and alerts, each with the note where it came from.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
 from bundles.intake import velociraptor
 from bundles.intake.archives.members import FILE, ArchiveError, Member
-from bundles.intake.delivered import DELIVERED, Delivered, RecordFile, artifact_id
+from bundles.intake.delivered import DELIVERED, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
 from bundles.sources import faults
@@ -100,31 +101,37 @@ class CollectionAdapter:
             size = delivered.path.stat().st_size
             whole = {"artifact_id": DELIVERED, "name": delivered.name, "size": size, "sha256": self._sha256}
             member.add({**whole, "delivered": True}, DELIVERED)
-            records.append(
-                ArtifactRecord(artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256)
-            )
-            odd, stated = self._velociraptor()
-            for sentence in odd.pop(-1, []):
-                member.note(sentence)
-            for one in delivered.members:
-                if one.kind != FILE:
-                    continue
-                wanted.tally.check()
-                record, artifact = self._member(one, odd.get(one.index, []), stated)
-                if member.add(record, record["artifact_id"]):
-                    records.append(artifact)
+            records.append(ArtifactRecord(artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256))
+            for within in filter(None, (delivered, delivered.inner)):
+                records += self._members(within, member, wanted)
             if delivered.refused is not None:
                 member.note(f"The file was not opened as an archive: {delivered.refused}")
-            if delivered.archive is not None and delivered.archive.cut:
-                member.gap(delivered.archive.cut)
             return member.part(), records
+
+    def _members(self, delivered: Delivered, member: RecordsMember, wanted: Wanted) -> Iterator[ArtifactRecord]:
+        """Add the record of each file of an archive."""
+        odd, stated = _said_by_velociraptor(delivered)
+        for sentence in odd.pop(-1, []):
+            member.note(sentence)
+        for one in delivered.members:
+            if one.kind != FILE:
+                continue
+            wanted.tally.check()
+            record, artifact = _described(delivered, one, odd.get(one.index, []), stated)
+            if member.add(record, record["artifact_id"]):
+                yield artifact
+        if delivered.archive is not None and delivered.archive.cut:
+            member.gap(delivered.archive.cut)
 
     def content(self, record: ArtifactRecord, at: int, tag: str) -> _Content:  # noqa: ARG002 -- read from its beginning
         """See `protocol.Adapter`; a member is always read from its beginning."""
         if record.artifact_id == DELIVERED:
             return _Content(self._delivered.open(), self._sha256)
-        member = self._delivered.members[int(record.handle["index"])]
-        return _Content(self._delivered.open_member(member), f"{self._sha256}:{member.index}")
+        within = self._delivered.inner if record.handle["inner"] else self._delivered
+        if within is None:
+            raise faults.invalid(self._part, "the collection within it cannot be opened any more.")
+        member = within.members[int(record.handle["index"])]
+        return _Content(within.open_member(member), f"{self._sha256}:{record.artifact_id}")
 
     def offer(self, ref: str) -> Offer:  # noqa: ARG002 -- the file is one incident
         """See `protocol.Adapter`."""
@@ -152,63 +159,6 @@ class CollectionAdapter:
                 member.gap(f"{where}it cannot be read on: {error}.")
             except ArchiveError as error:
                 member.gap(f"{where}{error}")
-
-    def _velociraptor(self) -> tuple[dict[int, list[str]], dict[str, str]]:
-        """What a collection of Velociraptor says of its members: faults by member, and digests by name."""
-        if not self._delivered.is_velociraptor:
-            return {}, {}
-        uploads: list[Json] = []
-        stated: dict[str, str] = {}
-        for member in self._delivered.members:
-            is_list = member.name == velociraptor.UPLOADS_LIST
-            if member.kind != FILE or member.unreadable or not (is_list or member.name.startswith("results/")):
-                continue
-            rows = self._rows(member)
-            if is_list:
-                uploads += rows
-            else:
-                stated |= velociraptor.stated_digests(rows)
-        return velociraptor.size_faults(uploads, self._delivered.members), stated
-
-    def _rows(self, member: Member) -> list[Json]:
-        def opened() -> Iterator[bytes]:
-            return self._delivered.open_member(member)
-
-        try:
-            look = shapes.look(self._delivered.head(opened()))
-            if look.shape != shapes.LINES:
-                return []
-            return [row.record for row in shapes.rows(opened, look) if isinstance(row, shapes.Row)]
-        except (ArchiveError, MalformedError):
-            return []
-
-    def _member(self, member: Member, odd: list[str], stated: dict[str, str]) -> tuple[Json, ArtifactRecord]:
-        name = self._delivered.shown_name(member)
-        faults_found = [*member.faults, *odd]
-        record: Json = {"artifact_id": artifact_id(member), "name": name, "size": member.size}
-        if name != member.name:
-            record["stored_name"] = member.name
-        sha256: str | None = None
-        if name in stated and not member.unreadable:
-            try:
-                sha256 = self._delivered.digest(member)
-            except ArchiveError:
-                sha256 = None  # stated where its content is read
-            if sha256 is not None and sha256 != stated[name]:
-                faults_found.append(f"The results state the SHA-256 {stated[name]} for it; the member has {sha256}.")
-        if sha256 is not None:
-            record["sha256"] = sha256
-        record |= {"modified": member.modified} if member.modified else {}
-        record |= {"times": member.times} if member.times else {}
-        record |= {"attributes": member.attributes} if member.attributes else {}
-        if self._delivered.is_velociraptor and velociraptor.is_sparse(member, self._delivered.members):
-            record["sparse"] = True
-        if faults_found:
-            record["faults"] = faults_found
-        artifact = ArtifactRecord(
-            artifact_id=record["artifact_id"], name=name, size=member.size, sha256=sha256, handle={"index": member.index}
-        )
-        return record, artifact
 
 
 class _Content:
@@ -255,3 +205,63 @@ def _origin(file: RecordFile, taken: Taken) -> Json:
 def _with_origin(record: Json, origin: Json) -> Json:
     """The record with the note where it came from; one that has such a field itself is put inside."""
     return {"raw": record, FROM: origin} if FROM in record else {**record, FROM: origin}
+
+
+def _said_by_velociraptor(delivered: Delivered) -> tuple[dict[int, list[str]], dict[str, str]]:
+    """What a collection of Velociraptor says of its members: faults by member, and digests by name."""
+    if not delivered.is_velociraptor:
+        return {}, {}
+    uploads: list[Json] = []
+    stated: dict[str, str] = {}
+    for member in delivered.members:
+        is_list = member.name == velociraptor.UPLOADS_LIST
+        if member.kind != FILE or member.unreadable or not (is_list or member.name.startswith("results/")):
+            continue
+        rows = _rows(delivered, member)
+        if is_list:
+            uploads += rows
+        else:
+            stated |= velociraptor.stated_digests(rows)
+    return velociraptor.size_faults(uploads, delivered.members), stated
+
+
+def _rows(delivered: Delivered, member: Member) -> list[Json]:
+    opened = partial(delivered.open_member, member)
+    try:
+        look = shapes.look(delivered.head(opened()))
+        if look.shape != shapes.LINES:
+            return []
+        return [row.record for row in shapes.rows(opened, look) if isinstance(row, shapes.Row)]
+    except (ArchiveError, MalformedError):
+        return []
+
+
+def _described(
+    delivered: Delivered, member: Member, odd: list[str], stated: dict[str, str]
+) -> tuple[Json, ArtifactRecord]:
+    """A member's record for `artifacts.json`, and what is used of it here."""
+    name = delivered.shown_name(member)
+    odd = [*member.faults, *odd]
+    identity = delivered.artifact_id(member)
+    record: Json = {"artifact_id": identity, "name": name, "size": member.size}
+    if name != member.name:
+        record["stored_name"] = member.name
+    sha256: str | None = None
+    if name in stated and not member.unreadable:
+        try:
+            sha256 = delivered.digest(member)
+        except ArchiveError:
+            sha256 = None  # stated where its content is read
+        if sha256 not in {None, stated[name]}:
+            odd.append(f"The results state the SHA-256 {stated[name]} for it; the member has {sha256}.")
+    more: Json = {
+        "sha256": sha256,
+        "modified": member.modified,
+        "times": member.times,
+        "attributes": member.attributes,
+        "sparse": delivered.is_velociraptor and velociraptor.is_sparse(member, delivered.members),
+        "faults": odd,
+    }
+    record |= {key: value for key, value in more.items() if value}
+    handle = {"index": member.index, "inner": identity.startswith("i")}
+    return record, ArtifactRecord(artifact_id=identity, name=name, size=member.size, sha256=sha256, handle=handle)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,6 +26,7 @@ PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
 # Names of members that may hold records; what they hold is then decided by their content.
 RECORD_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".tsv"})
 UNPACKED, PASSWORD = "unpacked.tar", "password"
+INNER_ZIP = "data.zip"
 
 Check = Callable[[], None]
 
@@ -59,6 +60,7 @@ class Delivered:
         mapping: column or field → ours, see `kinds.mapped`; empty for none.
         check: called often; raises to stop the work.
         limits: of archives.
+        prefix: of the ids of its members.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Delivered:
         mapping: Mapping[str, str] | None = None,
         check: Check = lambda: None,
         limits: ArchiveLimits | None = None,
+        prefix: str = "m",
     ) -> None:
         self.folder = folder
+        self._prefix = prefix
         self.path = folder / DELIVERED
         self.name = name
         self._kind = kind
@@ -127,6 +131,25 @@ class Delivered:
         """Whether it is a collection of Velociraptor."""
         return velociraptor.is_collection([member.name for member in self.members])
 
+    @cached_property
+    def inner(self) -> Delivered | None:
+        """The collection within an encrypted one of Velociraptor, whose only member it is; None if there is none.
+
+        Its names are hidden by the outer zip, so without the password there is nothing to list.
+        """
+        files = [member for member in self.members if member.kind == FILE]
+        if [member.name for member in files] != [INNER_ZIP]:
+            return None
+        folder = self.folder / "inner"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        try:
+            with (folder / DELIVERED).open("wb") as out:
+                for block in self.open_member(files[0]):
+                    out.write(block)
+        except ArchiveError:
+            return None  # stated where its content is read
+        return Delivered(folder, INNER_ZIP, check=self._check, limits=self._limits, prefix="i")
+
     def open(self) -> Iterator[bytes]:
         """The bytes of the delivered file."""
         with self.path.open("rb") as file:
@@ -162,11 +185,17 @@ class Delivered:
             if member.kind != FILE or member.unreadable or suffix not in RECORD_SUFFIXES:
                 continue
             try:
-                found = self._record_file(artifact_id(member), member.name, lambda member=member: self.open_member(member))
+                found = self._record_file(self.artifact_id(member), member.name, partial(self.open_member, member))
             except ArchiveError:
                 continue  # stated where its content is read
             if found is not None:
                 yield found
+        if self.inner is not None:
+            yield from self.inner.record_files()
+
+    def artifact_id(self, member: Member) -> str:
+        """The id of the artifact that is a member: its place in the archive."""
+        return f"{self._prefix}{member.index + 1:06d}"
 
     def _record_file(self, identity: str, name: str, opener: Callable[[], Iterator[bytes]]) -> RecordFile | None:
         look = shapes.look(self.head(opener()))
@@ -208,12 +237,9 @@ class Delivered:
         others = [member for member in self.members if member.kind != FILE]
         if others:
             described["not_files"] = [_other(member) for member in others]
+        if self.inner is not None:
+            described["inner"] = self.inner.describe()
         return described
-
-
-def artifact_id(member: Member) -> str:
-    """The id of the artifact that is a member: its place in the archive."""
-    return f"m{member.index + 1:06d}"
 
 
 def _other(member: Member) -> dict[str, Any]:

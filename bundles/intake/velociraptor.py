@@ -1,6 +1,6 @@
 """Collections of Velociraptor: the names of their members, and what they say of their uploads that does not agree.
 
-Source: Velociraptor's `paths/` and `uploads/` (components of a path are percent-encoded, `uploads.json` lists the files,
+Source: `paths/` and `uploads/` of Velociraptor (components of a path are percent-encoded, `uploads.json` lists files,
 `.idx` beside a file maps the ranges of a sparse one).
 """
 
