@@ -97,21 +97,11 @@ class Delivered:
             if head[:4] in {b"PK\3\4", b"PK\5\6"}:
                 return ZipArchive(self.path, password=self.password, limits=self._limits)
             if head[TAR_MAGIC_AT : TAR_MAGIC_AT + len(TAR_MAGIC)] == TAR_MAGIC or head.startswith(PACKED):
-                return self._tar(is_packed=head.startswith(PACKED))
+                (self.folder / UNPACKED).unlink(missing_ok=True)
+                return TarArchive(self.path, self.folder / UNPACKED, check=self._check, limits=self._limits)
         except ArchiveError as error:
             self.refused = error
         return None
-
-    def _tar(self, *, is_packed: bool) -> Archive | None:
-        """A tar; None for a packed file that holds none, such as a log in gzip, which is kept as it is."""
-        unpacked = self.folder / UNPACKED
-        unpacked.unlink(missing_ok=True)
-        try:
-            return TarArchive(self.path, unpacked, check=self._check, limits=self._limits)
-        except ArchiveError as error:
-            if is_packed and error.code == "archive_damaged":
-                return None
-            raise
 
     @cached_property
     def password(self) -> bytes | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
@@ -21,6 +20,7 @@ END64_LOCATOR = struct.Struct("<4sLQL")
 END64 = struct.Struct("<4sQ2H2L4Q")
 ENTRY = struct.Struct("<4s6H3L5H2L")
 END_SIGN, LOCATOR_SIGN, END64_SIGN, ENTRY_SIGN = b"PK\5\6", b"PK\6\7", b"PK\6\6", b"PK\1\2"
+SIGNATURE_SIGN = b"PK\5\5"
 LONGEST_COMMENT = 65_535
 U16, U32 = 0xFFFF, 0xFFFFFFFF
 UTF8_FLAG, ENCRYPTED_FLAG = 0x800, 0x1
@@ -114,18 +114,24 @@ def find(file: BinaryIO, size: int, limits: ArchiveLimits) -> Directory:
     return Directory(start=start + shift, end=end, count=count, shift=shift)
 
 
-def entries(file: BinaryIO, directory: Directory) -> Iterator[Entry]:
-    """The entries in their order; fewer than `directory.count` if the directory is damaged."""
+def entries(file: BinaryIO, directory: Directory) -> tuple[list[Entry], str]:
+    """The entries in their order, and why there may be more, as a sentence; empty if the directory is whole."""
     file.seek(directory.start)
-    raw = memoryview(file.read(directory.end - directory.start))
+    raw = file.read(directory.end - directory.start)
+    found: list[Entry] = []
     at = 0
-    while at + ENTRY.size <= len(raw) and bytes(raw[at : at + 4]) == ENTRY_SIGN:
+    while raw[at : at + 4] == ENTRY_SIGN and at + ENTRY.size <= len(raw):
         name_len, extra_len, comment_len = struct.unpack_from("<3H", raw, at + 28)
         end = at + ENTRY.size + name_len + extra_len + comment_len
         if end > len(raw):
             break
-        yield _entry(bytes(raw[at:end]), name_len, extra_len, directory.shift)
+        found.append(_entry(raw[at:end], name_len, extra_len, directory.shift))
         at = end
+    if len(found) != directory.count:
+        return found, f"Its central directory has {len(found)} members where its end says {directory.count}."
+    if at < len(raw) and raw[at : at + 4] != SIGNATURE_SIGN:
+        return found, f"Its central directory has {len(raw) - at} bytes that are no members."
+    return found, ""
 
 
 def _zip64(file: BinaryIO, end: int, short: tuple[int, int, int]) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 import struct
+import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -68,11 +69,7 @@ class ZipArchive:
         size = path.stat().st_size
         with path.open("rb") as file:
             directory = zip_directory.find(file, size, limits)
-            self._entries = list(zip_directory.entries(file, directory))
-        found = len(self._entries)
-        self.cut = ""
-        if found != directory.count:
-            self.cut = f"Its central directory has {found} members where its end says {directory.count}."
+            self._entries, self.cut = zip_directory.entries(file, directory)
         self._end = directory.start
         self._ends = self._ranges()
         listed = [self._member(index, entry, limits) for index, entry in enumerate(self._entries)]
@@ -92,7 +89,7 @@ class ZipArchive:
             packed = _local_member(file, entry, self._ends[member.index])
             try:
                 for _, _, pieces in stream_unzip.stream_unzip(packed, password=self._password):
-                    yield from bounded(pieces, entry.size)
+                    yield from _checked(bounded(pieces, entry.size), entry)
                     return
             except PASSWORD_MISSING:
                 raise ArchiveError("archive_password_missing", "It is encrypted, and no password was given.") from None
@@ -154,6 +151,20 @@ def _kind(entry: Entry, mode: int) -> Kind:
     if kind == stat.S_IFLNK:
         return LINK
     return FILE if kind in {0, stat.S_IFREG} else SPECIAL
+
+
+def _checked(pieces: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
+    """The pieces, whose CRC-32 must be that of the directory; `stream-unzip` compares it with the local header's alone.
+
+    Raises:
+        ArchiveError: `archive_member_damaged`.
+    """
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+        yield piece
+    if crc != entry.crc and not (entry.method == AES_METHOD and entry.crc == 0):  # AES has a check of its own
+        raise ArchiveError("archive_member_damaged", "Its CRC-32 is not that of the central directory.")
 
 
 def _local_member(file: BinaryIO, entry: Entry, end: int) -> Iterator[bytes]:
