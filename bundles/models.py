@@ -372,3 +372,38 @@ class Observable(models.Model):
     def __str__(self) -> str:
         """The value and the incident's records."""
         return f"{self.value} in {self.timeline_id}"
+
+
+class Intake(models.Model):
+    """A delivered file that becomes a bundle: what it is called, what is in it, and what became of it."""
+
+    class State(models.TextChoices):
+        """What became of it."""
+
+        RECEIVED = "received", "Received"
+        BUNDLED = "bundled", "Bundled"
+        DISCARDED = "discarded", "Discarded"
+
+    intake_id = models.UUIDField(primary_key=True)
+    name = models.TextField(help_text="as it was delivered; never used as a path")
+    size = models.BigIntegerField(help_text="bytes")
+    sha256 = models.CharField(max_length=64)
+    received_at = models.DateTimeField()
+    received_by = models.TextField()
+    state = models.TextField(choices=State.choices, default=State.RECEIVED)
+    preview = models.JSONField(null=True, help_text="see bundles.intake.preview; null until it was read")
+    preview_job_id = models.UUIDField(null=True, help_text="the job that reads it")
+    job_id = models.UUIDField(null=True, help_text="the newest job that makes its bundle")
+    bundle_id = models.UUIDField(null=True, help_text="its newest bundle")
+
+    class Meta:
+        """Visible to everyone who may bundle."""
+
+        db_table = "orchestrator_intakes"
+        default_permissions = ()
+        ordering = ("-received_at", "-intake_id")
+        indexes = (models.Index(fields=["sha256"], name="intake_by_digest"),)
+
+    def __str__(self) -> str:
+        """The name and the state."""
+        return f"{self.name} ({self.state})"

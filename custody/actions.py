@@ -21,6 +21,11 @@ GROUPS: dict[str, dict[str, str]] = {
         "upload.verify_failed": "Uploaded file not verified",
         "upload.discard": "Uploaded file deleted",
     },
+    "Imported files": {
+        "intake.received": "File received for import",
+        "intake.bundle": "Bundle of an imported file requested",
+        "intake.discard": "Imported file discarded",
+    },
     "Restores": {
         "restore_request.ask": "Operator asked for a restore",
         "restore_request.decline": "Request for a restore declined",

@@ -245,6 +245,37 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Intake",
+            fields=[
+                ("intake_id", models.UUIDField(primary_key=True, serialize=False)),
+                ("name", models.TextField(help_text="as it was delivered; never used as a path")),
+                ("size", models.BigIntegerField(help_text="bytes")),
+                ("sha256", models.CharField(max_length=64)),
+                ("received_at", models.DateTimeField()),
+                ("received_by", models.TextField()),
+                (
+                    "state",
+                    models.TextField(
+                        choices=[("received", "Received"), ("bundled", "Bundled"), ("discarded", "Discarded")],
+                        default="received",
+                    ),
+                ),
+                (
+                    "preview",
+                    models.JSONField(help_text="see bundles.intake.preview; null until it was read", null=True),
+                ),
+                ("preview_job_id", models.UUIDField(help_text="the job that reads it", null=True)),
+                ("job_id", models.UUIDField(help_text="the newest job that makes its bundle", null=True)),
+                ("bundle_id", models.UUIDField(help_text="its newest bundle", null=True)),
+            ],
+            options={
+                "db_table": "orchestrator_intakes",
+                "ordering": ("-received_at", "-intake_id"),
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["sha256"], name="intake_by_digest")],
+            },
+        ),
+        migrations.CreateModel(
             name="Verification",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

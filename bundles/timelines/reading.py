@@ -181,16 +181,27 @@ def is_address(text: str) -> bool:
 
 def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> tuple[int, str]:
     """The `at_us` and `time` of the record's `Point`, from the fields of these names."""
-    fields = [_TimeField(name, record[name]) for name in names if name in record]
-    fields = [one for one in fields if not one.is_empty] or fields[:1]
+    fields = _time_fields(record, names)
     if not fields:
         return UNDATED, ""
-    fields.sort(key=lambda one: (one.at_us == UNDATED, not one.has_zone))
     chosen, *others = fields
     differing = [one for one in others if one.at_us != chosen.at_us or one.at_us == UNDATED]
     if not differing:
         return chosen.at_us, chosen.text
     return chosen.at_us, "; ".join(f"{one.name} {one.text}" for one in (chosen, *differing))[:LISTED_CHARS]
+
+
+def time_field(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> str:
+    """The name of the field that `time_of` reads; empty if there is none."""
+    fields = _time_fields(record, names)
+    return fields[0].name if fields else ""
+
+
+def _time_fields(record: dict[str, Any], names: tuple[str, ...]) -> list[_TimeField]:
+    """The record's fields of these names that are not empty, the one that counts first."""
+    fields = [_TimeField(name, record[name]) for name in names if name in record]
+    fields = [one for one in fields if not one.is_empty] or fields[:1]
+    return sorted(fields, key=lambda one: (one.at_us == UNDATED, not one.has_zone))
 
 
 class _TimeField:

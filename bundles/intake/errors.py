@@ -1,0 +1,15 @@
+"""The errors of imports; codes are stable."""
+
+from bundles.errors import BundleError
+
+
+class IntakeNotFoundError(BundleError):
+    """There is no such delivered file here, or it was discarded."""
+
+    code = "intake_not_found"
+
+
+class IntakePathError(BundleError):
+    """A path is not that of a regular file below ORCH_INTAKE_DIR."""
+
+    code = "intake_path_invalid"
