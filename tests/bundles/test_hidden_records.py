@@ -14,6 +14,7 @@ from bundles.timelines import record_index
 from foundation.principal import SYSTEM
 from incidents import services
 from incidents.search import records, search
+from jobs.models import Job
 from tests.support import console_rows as rows
 from tests.support import timeline_rows as timelines
 
@@ -28,11 +29,13 @@ def left() -> int:
 
 def attempt() -> UUID:
     """The lease of a running attempt."""
-    return rows.job("processing").lease_token
+    lease = rows.job("processing").lease_token
+    assert lease is not None
+    return lease
 
 
 def end_of(lease: UUID) -> None:
-    rows.Job.objects.get(lease_token=lease).delete()
+    Job.objects.get(lease_token=lease).delete()
 
 
 class KilledError(Exception):

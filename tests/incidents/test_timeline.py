@@ -95,6 +95,31 @@ def test_the_drawing_and_the_table_let_the_same_events_through(tmp_path: Path, g
     assert listed == sorted(set(listed))
 
 
+def test_of_a_filter_that_very_many_match_the_first_are_drawn_and_the_page_says_so(
+    operator: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_query, "MOST_MATCHES", 40)
+    kept(tmp_path / "t", [*timelines.events(300), event(0, timestamp="whenever")])
+    timeline = timelines.timeline()
+    for given in ({"host": "host-3"}, {"host": "host-3", "from": "2026-01-12 08:10"}, {"technique": "T1078"}):
+        wanted = asked(**given)
+        first = IndexedRecord.objects.filter(wanted.condition(), timeline=timeline)[:41]
+        gathered = record_query.gather(timeline, wanted)
+        assert gathered.is_cut
+        assert set(counted(gathered)) == {40}
+        assert gathered.axis.end_us == first[39].at_us
+    few = record_query.gather(timeline, asked(host="host-3", severity="critical"))
+    assert not few.is_cut
+    assert set(counted(few)) == {
+        IndexedRecord.objects.filter(asked(host="host-3", severity="critical").condition()).count()
+    }
+    text = shown(operator, f"{PAGE}?host=host-3")
+    assert "More than 40 records match" in text
+    [rest] = re.findall(r'href="([^"]+)">Show what follows', text)
+    assert "from=2026-01-12T" in rest
+    assert "More than" not in shown(operator, f"{PAGE}?host=host-3&severity=critical")
+
+
 def test_every_mark_leads_to_exactly_its_own_events(operator: Client, tmp_path: Path) -> None:
     kept(tmp_path / "t", timelines.events(700))
     text = shown(operator, PAGE)
