@@ -160,13 +160,6 @@ def sentence(lane: Lane, cluster: Cluster) -> str:
     return f"{records_words(cluster, lane.kind)}, {phase}{when} UTC" + (f": {rated}" if lane.kind != ARTIFACT else "")
 
 
-def marked(text: str) -> str:
-    """Text for a place that holds no markup, each character that hides or reorders others shown as its number."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else f"⟨U+{ord(one):04X}⟩" for one in text)
-
-
 def shape_of(severity: int) -> str:
     """The shape that stands for a severity in lists."""
     return SEVERITIES[severity] if severity >= MEDIUM else "low"

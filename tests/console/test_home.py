@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -25,16 +24,11 @@ from orchestrator_site.models import Visit
 from orchestrator_site.templatetags.console import plain_size
 from tests.support import console_rows as rows
 from tests.support import console_scenes as scenes
+from tests.support.console_rows import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
 LIVE = {"HX-Request": "true"}
-
-
-def signed_in(role: str = "operator") -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 @pytest.fixture

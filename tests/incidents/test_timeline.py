@@ -23,9 +23,10 @@ from bundles.timelines.severities import SEVERITIES
 from bundles.timelines.span import MARKS
 from incidents.timeline import record_query
 from incidents.timeline.filters import Filter, FilterForm
-from tests.console.test_pages import MOST_QUERIES, shown, signed_in
+from tests.console.test_pages import MOST_QUERIES, shown
 from tests.support import console_rows as rows
 from tests.support import timeline_rows as timelines
+from tests.support.console_rows import signed_in
 from tests.support.timeline_rows import event, kept
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
