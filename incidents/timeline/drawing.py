@@ -126,7 +126,7 @@ def draw(gathered: Gathered, wanted: Filter, origin: str, kind: str) -> Drawing:
             _bar(lane, cluster, y, most, _address(lane, cluster, axis, wanted, origin)) for cluster in lane.clusters
         ]
         lanes.append(
-            LaneShape(y, y - 12, lane_words(lane), records_words(lane), _lane_address(lane, wanted, origin), bars)
+            LaneShape(y, y - 12, lane_words(lane), _count_words(lane), _lane_address(lane, wanted, origin), bars)
         )
     height = TOP + len(lanes) * LANE_HEIGHT - LANE_HEIGHT + 18
     drawn = gathered.records - gathered.undated - gathered.beside
@@ -148,6 +148,11 @@ def records_words(lane: Lane | Cluster, kind: str = "") -> str:
     """How many records, with their kind."""
     name = KINDS[lane.kind if isinstance(lane, Lane) else kind]
     return f"{lane.records:,} {name}{'' if lane.records == 1 else 's'}"
+
+
+def _count_words(lane: Lane) -> str:
+    """The same, and that the drawing has none of them if none has a time."""
+    return records_words(lane) + ("" if lane.dated else ", no times")
 
 
 def sentence(lane: Lane, cluster: Cluster) -> str:
