@@ -92,7 +92,8 @@ class Edge:
 class Drawing:
     """The whole picture, `width` by `height` in its own units; `bar` and `bucket` are widths.
 
-    `start` and `end` are the times at `left` and `right`; `zoom` is the address to which `from` and `to` are added.
+    The buckets from `left` to `right` begin at `grid_us` and are `width_us` long; the axis is from `start_us` to
+    `end_us`. `zoom` is the address to which `from` and `to` are added.
     """
 
     width: int
@@ -107,6 +108,8 @@ class Drawing:
     edges_y: int
     start_us: int
     end_us: int
+    grid_us: int
+    width_us: int
     zoom: str
     bar: str = f"{BAR_WIDTH:.1f}"
     bucket: str = f"{BUCKET_WIDTH:.1f}"
@@ -135,7 +138,7 @@ def draw(gathered: Gathered, wanted: Filter, origin: str, kind: str) -> Drawing:
     zoom = wanted.query(origin, kind, since_us=None, until_us=None)
     return Drawing(
         RIGHT + 16, edges_y + 10, LEFT, RIGHT, height, label, lanes, list(_ticks(axis)), edges, edges_y, axis.start_us,
-        axis.end_us, zoom,
+        axis.end_us, axis.grid_us, axis.width_us, zoom,
     )  # fmt: skip
 
 
@@ -237,7 +240,7 @@ def _ticks(axis: Axis) -> Iterator[Tick]:
     unit = next(name for name, step in least.items() if span > step * TICKS)
     for number in range(TICKS):
         at = moment_at(axis.start_us + span * number // (TICKS - 1))
-        x = LEFT + (RIGHT - LEFT) * number / (TICKS - 1)
+        x = LEFT + BUCKET_WIDTH * (axis.start_us + span * number / (TICKS - 1) - axis.grid_us) / axis.width_us
         anchor = "start" if number == 0 else "end" if number == TICKS - 1 else "middle"
         yield Tick(f"{x:.0f}", anchor, _exact(at, unit))
 

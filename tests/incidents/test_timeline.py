@@ -21,7 +21,7 @@ from bundles.samples import incident
 from bundles.timelines import record_index
 from bundles.timelines.severities import SEVERITIES
 from bundles.timelines.span import MARKS
-from incidents.timeline import record_query
+from incidents.timeline import drawing, record_query
 from incidents.timeline.filters import Filter, FilterForm
 from tests.console.test_pages import MOST_QUERIES, shown
 from tests.support import console_rows as rows
@@ -300,6 +300,26 @@ def test_events_of_one_minute_are_told_apart_though_some_are_of_other_centuries(
             break
         zoom = PAGE + unescape(out[0]).split("#")[0]
     assert zoom == PAGE + "?origin=bundle"
+
+
+@pytest.mark.parametrize("query", ["", "?from=2026-01-12+08:00:10&to=2026-01-12+09:00:20", "?host=host-3"])
+def test_a_bar_stands_over_the_time_that_the_script_zooms_into(operator: Client, tmp_path: Path, query: str) -> None:
+    kept(tmp_path / "t", timelines.events(2_100))
+    text = shown(operator, PAGE + query)
+    start, end, grid, width = (
+        int(found)
+        for name in ("start", "end", "grid", "width")
+        for found in re.findall(f'data-{name}="(-?[0-9]+)"', text)
+    )
+    lefts = [float(found) for found in re.findall(r'class="hit" x="([0-9.]+)"', text)]
+    assert len(lefts) == len(marks(text)) > 20
+    for left, href in zip(lefts, marks(text), strict=True):
+        bucket = round((left - drawing.LEFT) / drawing.BUCKET_WIDTH)
+        wanted = asked(
+            **{name: values[0] for name, values in parse_qs(urlsplit(href).query).items() if name != "origin"}
+        )
+        assert max(start, grid + bucket * width) == wanted.since_us
+        assert min(end, grid + (bucket + 1) * width - 1) == wanted.until_us
 
 
 @pytest.mark.parametrize("given", [{}, {"from": "1500-01-01"}, {"to": "3000-01-01"}, {"phase": "unassigned"},
