@@ -241,7 +241,7 @@ def test_a_column_of_jobs_without_any_value_is_left_out(viewer: Client) -> None:
     assert headings(shown(viewer, reverse("jobs-page"))) == ["State", "Job", "Priority", "Requested"]
     rows.job("processing")
     assert headings(shown(viewer, reverse("jobs-page"))) == [
-        "State", "Job", "Incident", "Progress or result", "Took", "Priority", "Attempts", "Worker", "Requested",
+        "State", "Job", "Incident", "Progress or result", "Took", "Priority", "Attempts", "Requested",
     ]  # fmt: skip
 
 
