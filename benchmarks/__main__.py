@@ -38,10 +38,11 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", help="which parts; all unless given")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full data, such as 0.1")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="where data and output go; a tmpfs")  # noqa: S108
+    parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="a tmpfs; made if absent")  # noqa: S108
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
     parser.add_argument("--docs", action="store_true", help="put the figures into docs/performance.md")
     options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -16,6 +16,7 @@ class BundlesConfig(AppConfig):
         from bundles.sources import collect, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
+        from bundles.timelines import record_index
         from bundles.uploads import quarantine, verify_upload
         from jobs.queue import registry
         from jobs.worker import sweeps
@@ -60,6 +61,7 @@ class BundlesConfig(AppConfig):
             )
         )
         sweeps.register("bundles.staging", bundle_files.sweep)
+        sweeps.register("bundles.timelines.hidden", record_index.remove_hidden)
         sweeps.register("bundles.uploads.quarantine", quarantine.sweep)
         sweeps.register("bundles.sources", dependency_status.sweep)
         collect.register("live", LiveSource.from_settings)

@@ -221,6 +221,7 @@ class KeptTimeline(models.Model):
 
         BUNDLE = "bundle", "A bundle"
         RESTORED = "restored", "What was restored here"
+        HIDDEN = "hidden", "Not shown: being written, or replaced"
 
     incident_id = models.TextField()
     origin = models.TextField(choices=Origin.choices)
@@ -235,13 +236,18 @@ class KeptTimeline(models.Model):
     main_first_us = models.BigIntegerField(null=True, help_text="earliest time but for a few records far away")
     main_last_us = models.BigIntegerField(null=True, help_text="latest time but for a few records far away")
     facts = models.JSONField(default=dict, help_text="see bundles.timelines.facts")
+    lease_token = models.UUIDField(null=True, help_text="of the attempt that writes hidden records; else null")
 
     class Meta:
         """Visible to everyone who may see bundles."""
 
         db_table = "orchestrator_timelines"
         default_permissions = ()
-        constraints = (models.UniqueConstraint(fields=["incident_id", "origin"], name="timeline_of_incident"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["incident_id", "origin"], condition=~models.Q(origin="hidden"), name="timeline_of_incident"
+            ),
+        )
 
     def __str__(self) -> str:
         """The incident and the origin."""

@@ -134,6 +134,7 @@ def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
         "total": total,
         "things": THINGS[kind],
         "hidden": total - listed.records,
+        "cut": _cut(gathered, wanted, view.origin, kind),
         "lanes": [_lane_row(lane, wanted, view.origin) for lane in gathered.lanes],
         "drawing": (drawing.draw(gathered, wanted, view.origin, kind) if gathered.records > gathered.undated else None),
         "key": drawing.legend(),
@@ -148,6 +149,15 @@ def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
         "cursor": cursor,
         **_ways_out(wanted, view, gathered, kind),
     }
+
+
+def _cut(gathered: record_query.Gathered, wanted: Filter, origin: str, kind: str) -> dict[str, Any] | None:
+    """Up to when the drawing and the numbers go if more records match, and the address of what follows."""
+    if not gathered.is_cut:
+        return None
+    end_us = gathered.axis.end_us
+    rest = wanted.query(origin, kind, since_us=end_us) + "#kill-chain" if end_us != wanted.since_us else ""
+    return {"most": record_query.MOST_MATCHES, "until": moment_at(end_us), "rest": rest}
 
 
 def _total(kept: KeptTimeline, kind: str) -> int:

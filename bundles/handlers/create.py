@@ -88,6 +88,7 @@ def create(ctx: JobContext) -> JobResult:
             evidence.members, hashes, staging / "records.rows", ctx.check, on_artifact=partial(index.collect, said)
         )
         ctx.progress("publishing", written.size, written.size)
+        prepared = record_index.write_hidden(ctx.incident_id, prepared, ctx.lease_token, ctx.check)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)
         ctx.log("info", "Published the file in the bundle store.", name=name, sha256=written.sha256)

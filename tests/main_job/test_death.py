@@ -18,8 +18,9 @@ from bundles import measures
 from bundles import services as bundle_services
 from bundles.format.reading.report import check_bundle
 from bundles.keys import trusted_keys
-from bundles.models import Bundle, Manifest
+from bundles.models import Bundle, IndexedRecord, KeptTimeline, Manifest
 from bundles.storage import bundle_files
+from bundles.timelines import facts, record_index
 from custody import chain
 from custody.models import Event
 from foundation.principal import SYSTEM
@@ -90,6 +91,8 @@ BEFORE_THE_COMMIT = {
     "packing": at_progress("packing", 2),
     "signing": at_progress("signing"),
     "about to publish": at_progress("publishing"),
+    "indexing the records": after(facts, "keep"),
+    "after indexing them": after(record_index, "write_hidden"),
     "between noting and linking": in_place_of(os, "link"),
     "after publishing": after(bundle_files, "publish"),
     "while inserting rows": in_place_of(Manifest.objects, "create"),
@@ -137,6 +140,7 @@ def test_after_a_worker_is_killed_while_bundling_another_makes_one_valid_bundle(
     assert done is not None
     assert (done.job_id, done.status, done.attempts) == (job.job_id, "completed", 2)
     sweep_all()
+    assert KeptTimeline.objects.get().kept == IndexedRecord.objects.count() > 0
     the_one_valid_bundle(orch)
 
 
