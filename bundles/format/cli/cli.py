@@ -28,6 +28,7 @@ from bundles.format.model import paths
 from bundles.format.model.errors import BundleRejectedError, CannotCheckError, CannotWriteError
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB, MIB
 from bundles.format.model.signing import SigningKey, timestamp
+from bundles.format.reading.target_names import AUTO, MAP_FILE, NAMES
 from bundles.format.writing.assembly import available_compression
 from bundles.format.writing.folder import REFUSE, SPECIAL, folder_payloads
 from bundles.format.writing.packing import write_error
@@ -109,11 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _key_option(extract)
     _only_option(extract)
+    _names_option(extract)
     extract.set_defaults(run=commands.extract)
     bag = actions.add_parser("export-bagit", help="verify a bundle and write it as a BagIt bag")
     bag.add_argument("path", type=Path, metavar="PATH")
     bag.add_argument("into", type=Path, metavar="DIR", help="must not exist; created only if everything is verified")
     _key_option(bag)
+    _names_option(bag)
     bag.set_defaults(run=commands.export_bagit)
     return parser
 
@@ -133,6 +136,16 @@ def _key_option(parser: argparse.ArgumentParser) -> None:
         "--allow-weak-keys",
         action="store_true",
         help="accept keys from 2,048 bits and of any exponent; the report lists them",
+    )
+
+
+def _names_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--names",
+        choices=NAMES,
+        default=AUTO,
+        help="posix: names as stored; windows: names that Windows can hold; auto: tries what DIR can hold (default). "
+        f"Changed names are listed in {MAP_FILE}",
     )
 
 
