@@ -111,7 +111,8 @@ def extraction(into: Path, *, durable: bool = False, names: str = POSIX, bag: bo
             yield sink
         if chosen.renamed and not bag:
             write_map(staging / MAP_FILE, chosen.renamed, staging / paths.ARTIFACTS, durable=durable)
-        staging.chmod(0o750)
+        with suppress(OSError):  # a file system without modes, such as FAT, has its own
+            staging.chmod(0o750)
         publish_folder(staging, into, durable=durable)
     except OSError as error:
         raise CannotCheckError("cannot_extract", f"The target folder cannot be written: {error.strerror}.") from error

@@ -22,7 +22,7 @@ AUTO, POSIX, WINDOWS = NAMES = ("auto", "posix", "windows")
 MAP_FILE = "names.json"
 
 # What a target answers if it cannot hold a name, or holds one that it takes for the same.
-UNSUITABLE = frozenset({errno.EEXIST, errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ})
+UNSUITABLE = frozenset({errno.EEXIST, errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ, errno.ENOENT})
 
 _WINDOWS_CHARACTERS = frozenset('<>:"|?*\\')
 _WINDOWS_DEVICES = frozenset(
