@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,6 +117,31 @@ def test_with_special_record_the_records_say_what_they_are(special, create, reco
     ]
 
 
+def test_what_was_extracted_can_be_bundled_again_to_the_same_content(special, create, records, tmp_path, capsys):
+    (tmp_path / "collected/empty").mkdir()
+    digest = json.loads(create("--special", "record", "--json")[1])["content_digest"]
+    assert {"empty", *special} < set(records())
+    for name in ("manifest.json", "manifest.sig"):
+        (tmp_path / "out" / name).unlink()
+    capsys.readouterr()
+    usual = ["create", str(tmp_path / "out"), "--incident-id", "i", "--key", str(tmp_path / "key.pem"), "--json"]
+    assert main([*usual, "-o", str(tmp_path / "again")]) == 0
+    assert json.loads(capsys.readouterr().out)["content_digest"] == digest
+
+
+def test_extracting_lists_what_has_a_record_but_no_file(special, create, tmp_path, capsys):
+    assert create("--special", "record")[0] == 0
+    keys = ["--key", str(key_folder(tmp_path / "keys"))]
+    assert main(["extract", str(tmp_path / "b"), str(tmp_path / "out"), *keys]) == 0
+    said = capsys.readouterr().out
+    assert f"records in artifacts.json without a file: {len(special)}" in said
+    assert "etc/rc2.d/S01ssh -> ../init.d/ssh" in said
+    assert main(["extract", str(tmp_path / "b"), str(tmp_path / "out2"), *keys, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["without_file"]
+    assert {"name": "etc/pipe", "file_type": "fifo"} in listed
+    assert {one["name"] for one in listed} == set(special)
+
+
 def test_a_link_to_a_folder_is_not_entered(folder, create, records, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/secret").write_bytes(b"not to be bundled")
@@ -210,6 +236,20 @@ def test_a_file_that_grows_is_refused_by_its_path(folder, create, monkeypatch):
     code, said = create("--special", "record")
     assert (code, len(grown)) == (1, 1)
     assert "'var/log/access.log' changed while it was read: it had 4 bytes, then 8" in said
+
+
+def test_the_bundle_does_not_depend_on_the_locale(folder, create, tmp_path, capsys):
+    for name in ("résumé.txt".encode(), b"caf\xe9.txt"):
+        os.close(os.open(os.fsencode(folder) + b"/" + name, os.O_CREAT | os.O_WRONLY))
+    code, said = create("--json")
+    assert code == 0
+    usual = [sys.executable, "-m", "bundles.format", "create", str(folder), "--any", "--incident-id", "i", "--json"]
+    done = subprocess.run(
+        [*usual, "--key", str(tmp_path / "key.pem"), "-o", str(tmp_path / "c")],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert json.loads(done.stdout)["content_digest"] == json.loads(said)["content_digest"]
 
 
 @given(names=st.sets(st.binary(min_size=1, max_size=40).filter(lambda name: not set(name) & {0, 47}), max_size=5))

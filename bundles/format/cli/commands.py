@@ -144,7 +144,7 @@ def _say_unpacked(options: argparse.Namespace, extracted: ExtractedBundle, recor
         number = len(extracted.renamed)
         say(CHANGED.format("1 name was" if number == 1 else f"{number:,} names were", names))
     if fileless:
-        say(f"{len(fileless):,} of the records in {paths.ARTIFACTS} have no file:")
+        say(f"records in {paths.ARTIFACTS} without a file: {len(fileless):,}")
     for one in fileless[:LISTED]:
         target = f" -> {printable(one['target'])}" if "target" in one else ""
         say(f"  {printable(one['file_type']):16}  {printable(one['name'])}{target}")

@@ -84,7 +84,7 @@ def _any_members(folder: Path, incident_id: str, staging: Path, special: str) ->
         if entry.file_type == FILE:
             artifact_id = hashlib.sha256(os.fsencode(entry.relative)).hexdigest()[:32]
             record = _made_record(artifact_id, entry, name=entry.relative)
-            payloads.append(_payload(paths.artifact_path(artifact_id, entry.relative), entry, record["sha256"]))
+            payloads.append(_payload(paths.artifact_path(artifact_id, record["name"]), entry, record["sha256"]))
         else:
             record = {"name": record_text(entry.relative), **entry.facts()}
         spool.add(sort_key(record, ARTIFACT_ORDER), canonical_record(record))
@@ -174,12 +174,13 @@ def _artifact_members(folder: Path, incident_id: str, staging: Path) -> list[Pay
             raise RecordError(f"{which}: there is no file of this artifact in {where}, or another record has it.")
         name = record.get("name")
         digest = record.get("sha256")
-        member = paths.artifact_path(str(artifact_id), name if isinstance(name, str) else file.location.name)
+        stored_as = name if isinstance(name, str) else record_text(file.location.name)
+        member = paths.artifact_path(str(artifact_id), stored_as)
         payloads.append(_payload(member, file, digest if isinstance(digest, str) else None))
     for artifact_id, file in sorted(files.items()):
         record = _made_record(artifact_id, file, name=file.location.name)
         spool.add(sort_key(record, ARTIFACT_ORDER), canonical_record(record))
-        payloads.append(_payload(paths.artifact_path(artifact_id, file.location.name), file, record["sha256"]))
+        payloads.append(_payload(paths.artifact_path(artifact_id, record["name"]), file, record["sha256"]))
     spool.write_array(staging / paths.ARTIFACTS)
     return payloads
 

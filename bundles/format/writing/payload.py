@@ -23,7 +23,7 @@ class Payload:
         size: its size in bytes; reading more or fewer is an error.
         open: opens it at its start, as a binary file with `readinto`.
         expected_sha256: the digest in its record (hex); another digest is an error. None if there is no record.
-        origin: where it comes from, for messages; empty if that is its member path.
+        origin: the path of the file that it comes from, for messages; empty if it does not come from a folder.
     """
 
     path: str
@@ -100,7 +100,7 @@ def read_into(payload: Payload, stream: BinaryIO, view: memoryview) -> int:
     except OSError as error:
         raise _unreadable(payload, error) from error
     if not count:
-        raise PayloadError("payload_truncated", f"{payload.shown} is shorter than its record states.", payload.path)
+        raise PayloadError("payload_truncated", _changed(payload, "shorter"), payload.path)
     return int(count)
 
 
@@ -115,7 +115,14 @@ def expect_end(payload: Payload, stream: BinaryIO) -> None:
     except OSError as error:
         raise _unreadable(payload, error) from error
     if more:
-        raise PayloadError("payload_longer", f"{payload.shown} is longer than its record states.", payload.path)
+        raise PayloadError("payload_longer", _changed(payload, "longer"), payload.path)
+
+
+def _changed(payload: Payload, how: str) -> str:
+    if payload.origin:
+        what = f"{payload.shown} changed while it was read and is now {how}."
+        return f"{what} Bundle a copy that nothing writes to."
+    return f"{payload.shown} is {how} than its record states."
 
 
 def _unreadable(payload: Payload, error: OSError) -> PayloadError:
