@@ -159,6 +159,25 @@ def test_a_device_is_recorded_with_its_numbers(folder, create, records):
     assert (found["file_type"], found["device"]) == ("character device", "1:3")
 
 
+def test_a_folder_may_be_deeper_than_python_recurses(folder, create, records, monkeypatch):
+    depth = 1500
+    with monkeypatch.context() as moved:
+        moved.chdir(folder)
+        for _ in range(depth):
+            Path("d").mkdir()
+            os.chdir("d")
+        Path("file").write_bytes(b"x")
+        moved.undo()
+        code = create()[0]
+        moved.chdir(folder / ("d/" * depth))
+        Path("file").unlink()
+        for _ in range(depth):  # as whatever removes the test's folder recurses
+            os.chdir("..")
+            Path("d").rmdir()
+    assert code == 0
+    assert list(records()) == ["d/" * depth + "file"]
+
+
 def test_empty_folders_are_named_and_others_are_not(folder, create, records, tmp_path):
     for path in ("Users/victim/Desktop", "Windows/Temp", "full/of"):
         (folder / path).mkdir(parents=True)

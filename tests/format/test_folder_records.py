@@ -151,15 +151,20 @@ def test_an_artifact_record_without_its_file_is_named_by_position_and_id(folder)
 )
 @settings(max_examples=400, deadline=None)
 def test_a_fault_is_found_in_exactly_the_documents_that_are_not_strict_json(raw):
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "alerts.json"
-        path.write_bytes(raw)
-        fault = json_faults.first_fault(path, records_at=[], id_field="id")
-    try:
-        strict_loads(raw, floats=True)
-    except ValueError:
-        assert fault is not None
-        assert 0 <= fault.offset <= len(raw)
-        assert fault.line == raw[: fault.offset].count(b"\n") + 1
-    else:
-        assert fault is None
+    """Of a document as it is, and of one in whose second record it is a value."""
+    in_a_record = b'[{},{"k":' + raw + b"}]"
+    cases: list[tuple[bytes, list[list[str]]]] = [(raw, []), (in_a_record, [[]])]
+    for document, records_at in cases:
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "alerts.json"
+            path.write_bytes(document)
+            fault = json_faults.first_fault(path, records_at=records_at, id_field="id")
+        try:
+            whole = strict_loads(document, floats=True)
+        except ValueError:
+            assert fault is not None
+            assert 0 <= fault.offset <= len(document)
+            assert fault.line == document[: fault.offset].count(b"\n") + 1
+        else:
+            odd = bool(records_at) and not all(isinstance(record, dict) for record in whole)  # as `1},7,{"k":1`
+            assert (fault is not None) == odd

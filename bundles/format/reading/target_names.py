@@ -115,7 +115,9 @@ class TargetNames:
     def __init__(self, rules: NameRules | None) -> None:
         self.as_stored = rules is None
         self._rules = rules
-        self._used: set[int] = set()  # hashes, as a bundle may have 200,000 names; two equal ones cost a name
+        # Of changed names only, as others differ already. Hashes, as there may be 200,000; a collision costs a name.
+        self._used: set[int] = set()
+        self._changes = rules not in {None, NameRules()}
         self._folders: dict[str, str] = {}
         self.renamed: dict[str, str] = {}
 
@@ -126,13 +128,15 @@ class TargetNames:
     def made_folder(self, artifact_id: str, name: str) -> None:
         """Note the folder that was made for an artifact."""
         self._folders[artifact_id] = name
-        self._used.add(self._key("", name))
+        if self._changes:
+            self._used.add(self._key("", name))
 
     def made_file(self, member: str, folder: str, name: str) -> None:
         """Note the file that was made for a member, in the folder of that name below `artifacts`."""
         if self.as_stored:
             return
-        self._used.add(self._key(folder, name))
+        if self._changes:
+            self._used.add(self._key(folder, name))
         written = f"{member.split('/', 1)[0]}/{folder}/{name}"
         if written != member:
             self.renamed[member] = written
@@ -170,7 +174,7 @@ def _marked(name: str, seed: str, *, short: bool) -> str:
     """
     mark = "~" + hashlib.sha256(seed.encode("utf-8")).hexdigest()[:_MARK_DIGITS]
     if short:
-        name = name.encode("ascii", "ignore").decode("ascii")
+        name = name.encode("ascii", "ignore").decode("ascii").rstrip(". ")
     stem, dot, suffix = name.rpartition(".")
     if not stem or len(suffix.encode("utf-8")) >= MAX_SUFFIX_BYTES:
         stem, dot, suffix = name, "", ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import FileIO
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from bundles.format.model.records import FILE_TYPE
 from bundles.format.writing import birth_time
@@ -110,16 +110,21 @@ def walk(folder: Path, *, below: str = "", leave_out: Path | None = None) -> Ite
         OSError: a folder cannot be read, or an entry is gone.
     """
     skipped = leave_out.lstat() if leave_out is not None else None
-    for directory, folders, names in os.walk(folder / below, onerror=_raise):
-        here = Path(directory)
+    waiting = [folder / below]
+    while waiting:  # not `os.walk`, which before Python 3.12 reaches its limit of recursion in deep folders
+        here = waiting.pop()
+        with os.scandir(here) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+        inner = [here / entry.name for entry in folders]
         if skipped is not None:
-            folders[:] = [name for name in folders if not os.path.samestat((here / name).lstat(), skipped)]
-        folders.sort()
-        links = [name for name in folders if (here / name).is_symlink()]
-        for name in sorted([*names, *links]):
-            yield _entry(folder, here / name)
-        if not names and not folders and here != folder / below:
+            inner = [one for one in inner if not os.path.samestat(one.lstat(), skipped)]
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield _entry(folder, here / entry.name)
+        if not entries and here != folder / below:
             yield _entry(folder, here)
+        waiting.extend(reversed(inner))
 
 
 def record_text(text: str) -> str:
@@ -135,10 +140,6 @@ def _entry(folder: Path, location: Path) -> Entry:
     file_type = _TYPES.get(stat.S_IFMT(status.st_mode), "unknown")
     target = os.readlink(location) if file_type == LINK else ""  # noqa: PTH115 # a Path would drop `./` and `//`
     return Entry(location.relative_to(folder).as_posix(), location, status, file_type, target)
-
-
-def _raise(error: OSError) -> NoReturn:
-    raise error
 
 
 @cache
