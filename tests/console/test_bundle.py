@@ -109,6 +109,7 @@ def test_one_file_is_opened_as_a_download_and_nothing_else(key: str) -> None:
         ('artifacts/a/<b>"x"|?*:.lnk', "_b__x_____.lnk"),
         ("artifacts/a/evil\r\nSet-Cookie: x", "evil_0D_0ASet-Cookie_ x"),
         ("artifacts/a/ ", "file"),
+        ("artifacts/a/aux.dat", "_61ux.dat"),
     ],
 )
 def test_the_name_that_a_browser_is_offered_is_safe_on_any_system(path: str, name: str) -> None:

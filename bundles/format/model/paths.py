@@ -1,7 +1,7 @@
 """The names allowed in a bundle: incident ids, artifact ids and member paths.
 
-Writers escape what readers refuse. A path that passes here can be created below a directory on any system without
-leaving it, and printed on a terminal without changing its state.
+Writers escape what readers refuse. A path that passes here never leads out of the directory it is created below, and
+printing it does not change a terminal's state. Not every file system can hold it: see `reading/target_names.py`.
 """
 
 from __future__ import annotations
