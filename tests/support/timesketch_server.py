@@ -10,7 +10,7 @@ import html
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,7 +47,7 @@ class TimesketchServer:
         sketches: number of sketches in the list.
         knows_form: whether the sign-in page has a token.
         lets_in: whether passwords count; otherwise only a proxy signs in.
-        on_export: called before the stream begins.
+        has_stream: whether the export stream is there, as from release 20251219 on.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,14 +64,13 @@ class TimesketchServer:
         self.sketches = 1
         self.knows_form = True
         self.lets_in = True
-        self.on_export: Callable[[], None] = lambda: None
+        self.has_stream = True
         self.sessions: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
         context, self.certificate = server_context(self._folder)
         handler = type("BoundExchange", (_Exchange,), {"timesketch": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
@@ -115,6 +114,13 @@ def event(number: int, *labels: str, sketch: int = SKETCH, **fields: Any) -> dic
 def comment(number: int, text: str) -> dict[str, Any]:
     at = "Sat, 28 Nov 2026 19:41:26 GMT"
     return {"id": number, "comment": text, "user": {"username": "ann"}, "created_at": at, "updated_at": at}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore clients that refuse the certificate or disconnect."""
 
 
 class _Exchange(BaseHTTPRequestHandler):
@@ -179,7 +185,7 @@ class _Exchange(BaseHTTPRequestHandler):
             self._say({"meta": {"comments": server.comments[query["event_id"]]}, "objects": {}})
         elif path == f"{own}explore/" and json.loads(body)["count"]:
             self._say({"meta": {"total_count": server.next_count()}, "objects": []})
-        elif path == f"{own}exportstream/":
+        elif path == f"{own}exportstream/" and server.has_stream:
             self._export(json.loads(body))
         else:
             self._say({"message": "No sketch found with this ID."}, 404)
@@ -187,7 +193,6 @@ class _Exchange(BaseHTTPRequestHandler):
     def _export(self, query: dict[str, Any]) -> None:
         server = self.timesketch
         assert query == {"query": "*", "fields": "*", "filter": {"indices": [7]}}, query
-        server.on_export()
         self.send_response(200)
         self.send_header("Content-Type", "application/x-json-stream")
         self.send_header("Transfer-Encoding", "chunked")

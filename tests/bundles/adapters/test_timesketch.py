@@ -127,8 +127,9 @@ def test_the_password_is_sent_with_the_form_only(server, collect):
         ({"lets_in": False}, faults.REJECTED, "single sign-on"),
         ({"sessions": ForgetfulSessions()}, faults.REJECTED, "refused the CSRF token"),
         ({"state": "archived"}, faults.REJECTED, "the sketch is archived"),
+        ({"has_stream": False}, faults.REJECTED, "Timesketch 20251219 or later"),
     ],
-    ids=["no token", "single sign-on only", "token refused", "archived"],
+    ids=["no token", "single sign-on only", "token refused", "archived", "an old release"],
 )
 def test_what_keeps_it_from_reading_is_one_clear_line(server, collect, changes, code, words):
     for name, value in changes.items():
@@ -158,6 +159,11 @@ def test_a_proxy_that_signs_in_needs_no_password_form(server, system, collect, t
     evidence = collect(system=replace(system, credential=credential, options={"sign_in": "proxy"}))
     assert evidence.counts == {"events": 3}
     assert not [asked for asked in server.asked if asked.startswith("POST /login/")]
+
+
+def test_a_proxy_that_does_not_sign_in_is_named(system, collect):
+    with pytest.raises(PermanentError, match="the proxy before it did not sign in"):
+        collect(system=replace(system, credential=None, options={"sign_in": "proxy"}))
 
 
 @pytest.mark.parametrize("ref", ["9", "INC-7", "../../login", "42/../9"])

@@ -23,6 +23,7 @@ from bundles.sources.members import TimelineMember, named
 from bundles.sources.trace import Part
 from jobs.errors import PermanentError, RetryableError
 
+FIRST_RELEASE = "20251219"  # with an export stream
 COMMENT_LABEL = "__ts_comment"
 COMMENTS = "timesketch_comments"
 _LAST = "~"  # behind every time
@@ -50,11 +51,18 @@ def fetch(session: Session, wanted: Wanted) -> Part:
                 commented.add_all()
                 _compare(session, member, began, before, sketches.count(session, sketch))
             except SourceFault as error:
+                fault = _explained(session, error)
                 if not wanted.allow_partial:
-                    raise
+                    raise fault from None
                 commented.keep_rest()
-                fault = error
         return member.part(fault)
+
+
+def _explained(session: Session, error: RetryableError | PermanentError) -> RetryableError | PermanentError:
+    """The fault of reading; for a path that is not there, which release has it, as the sketch itself was found."""
+    if error.code != faults.UNKNOWN:
+        return error
+    return faults.rejected(session.source, f"it has no export stream; Timesketch {FIRST_RELEASE} or later has one.")
 
 
 def _state_timelines(session: Session, sketch: Sketch, member: TimelineMember, wanted: Wanted) -> None:
