@@ -45,6 +45,7 @@ class TimesketchServer:
         counts: what the next counts say; the last one again and again; the number of events if empty.
         comments: id of an event → its comments.
         sketches: number of sketches in the list.
+        rows: each page of the list instead, without an end.
         knows_form: whether the sign-in page has a token.
         lets_in: whether passwords count; otherwise only a proxy signs in.
         has_stream: whether the export stream is there, as from release 20251219 on.
@@ -59,9 +60,10 @@ class TimesketchServer:
         self.cut = False
         self.timelines = {"plaso": "ready"}
         self.state = "new"
-        self.counts: list[int] = []
+        self.counts: list[Any] = []
         self.comments: dict[str, list[dict[str, Any]]] = {}
         self.sketches = 1
+        self.rows: list[Any] = []
         self.knows_form = True
         self.lets_in = True
         self.has_stream = True
@@ -88,7 +90,7 @@ class TimesketchServer:
             return self.lines
         return (json.dumps(event).encode() + b"\n" for event in self.events)
 
-    def next_count(self) -> int:
+    def next_count(self) -> Any:
         if not self.counts:
             return len(self.events)
         return self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
@@ -220,7 +222,9 @@ class _Exchange(BaseHTTPRequestHandler):
         numbers = range(1, self.timesketch.sketches + 1)[(page - 1) * per_page : page * per_page]
         rows = [{"id": n, "name": f"Sketch {n}", "created_at": "2026-11-28 19:41:24", "status": "new"} for n in numbers]
         has_next = page * per_page < self.timesketch.sketches
-        self._say({"meta": {"has_next": has_next, "current_page": page}, "objects": rows})
+        endless = bool(self.timesketch.rows)
+        meta = {"has_next": has_next or endless, "current_page": page}
+        self._say({"meta": meta, "objects": self.timesketch.rows or rows})
 
     def _session(self) -> dict[str, Any]:
         cookies = dict(part.strip().partition("=")[::2] for part in self.headers.get("Cookie", "").split(";"))

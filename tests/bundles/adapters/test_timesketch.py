@@ -233,11 +233,11 @@ def test_timelines_that_cannot_be_read_are_stated(server, collect, tmp_path):
     server.timelines = {"plaso": "ready", "broken\n": "fail", "old": "archived"}
     evidence = collect()
     notes = evidence.provenance["timeline"]["notes"]
-    assert [note.split(" of the sketch")[0] for note in notes] == ["The timeline broken%0A", "The timeline old"]
+    assert notes == ["Timelines of the sketch that have no events to read: broken%0A (fail), old (archived)."]
     assert evidence.missing == []
     (tmp_path / "staging").rename(tmp_path / "first")
     server.timelines = {"plaso": "ready", "being read": "processing"}
-    with pytest.raises(RetryableError, match="being read are still being imported"):
+    with pytest.raises(RetryableError, match=r"still being imported.*: being read \(processing\)"):
         collect()
     (tmp_path / "staging").rename(tmp_path / "second")
     evidence = collect(allow_partial=True)
@@ -258,6 +258,19 @@ def test_it_lists_sketches_page_by_page(server, system):
     assert [one.ref for one in listed] == [str(number) for number in range(1, 111)]
     assert listed[0].title == "Sketch 1"
     assert len([asked for asked in server.asked if "per_page=50" in asked]) == 3
+
+
+def test_a_list_of_sketches_without_an_end_is_left(server, system):
+    server.rows = [None]
+    with TimesketchAdapter(system, faults.TIMELINE, DEFAULT_LIMITS) as adapter:
+        assert adapter.incidents(110) == []
+
+
+@pytest.mark.parametrize("count", [-1, 10**30, True, "3", None])
+def test_a_count_that_is_none_is_refused(server, collect, count):
+    server.counts = [count]
+    with pytest.raises(PermanentError, match="does not say how many events"):
+        collect()
 
 
 def test_it_offers_a_count_without_reading(server, system):

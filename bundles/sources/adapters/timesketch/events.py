@@ -67,15 +67,13 @@ def _explained(session: Session, error: RetryableError | PermanentError) -> Retr
 
 def _state_timelines(session: Session, sketch: Sketch, member: TimelineMember, wanted: Wanted) -> None:
     """State the timelines whose events are not read."""
-    if sketch.processing:
-        what = (
-            f"the timelines {', '.join(sketch.processing)} are still being imported; their events cannot be read yet."
-        )
+    if importing := sketch.named(processing=True):
+        what = f"timelines that are still being imported cannot be read yet: {importing}."
         if not wanted.allow_partial:
             raise faults.unavailable(session.source, what)
         member.gap(what)
-    for name, state in sketch.others:
-        member.note(f"The timeline {name} of the sketch is in the state {state}; it has no events to read.")
+    if closed := sketch.named(processing=False):
+        member.note(f"Timelines of the sketch that have no events to read: {closed}.")
 
 
 def _read(session: Session, sketch: Sketch, member: TimelineMember, commented: _Commented, path: str) -> None:

@@ -28,7 +28,7 @@ from bundles.sources.trace import Tally, Trace
 SIGN_IN_PATH = "/login/?local_auth=1"
 PROXY_PATH = "/login/"
 HOME_PATH = "/"
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 256 * 1024
 TOKEN_AGE_S = 1200.0  # Timesketch takes a CSRF token for an hour unless it is configured otherwise
 MOST_COOKIES, MOST_COOKIE_CHARACTERS = 50, 8192
 BY_FORM, BY_PROXY = "form", "proxy"
