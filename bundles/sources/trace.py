@@ -121,7 +121,7 @@ class Part:
         provenance: for the manifest.
         count: number of records.
         fault: why something may be missing from it; only if a partial bundle is allowed.
-        left_out: for each record that was refused, or for many, the reason; only if a partial bundle is allowed.
+        left_out: a reason for each record that was refused, or for many of them; only in a partial bundle.
     """
 
     member: Path

@@ -183,6 +183,13 @@ def test_events_that_are_added_while_it_reads_are_stated(server, collect):
     assert "changed while it was read: 3 events before, 5 after, 3 exported" in provenance["notes"][0]
 
 
+def test_events_that_are_removed_while_it_reads_are_stated(server, collect):
+    server.counts = [5, 3]
+    provenance = collect().provenance["timeline"]
+    assert "5 events before, 3 after, 3 exported" in provenance["notes"][0]
+    assert "as_of" not in provenance, "nothing came later"
+
+
 def test_a_stream_that_ends_early_like_a_whole_one_is_noticed_by_the_count(server, collect):
     server.counts = [9]
     with pytest.raises(RetryableError, match="ended after 3 of 9 events"):

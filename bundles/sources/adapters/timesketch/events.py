@@ -184,7 +184,7 @@ def _compare(session: Session, member: TimelineMember, began: datetime, before: 
     if came > max(before, after):
         member.note(f"The sketch counted {before} events before and {after} after its export; the export had {came}.")
     elif before != after:
-        member.as_of(began, came, max(0, after - came))
+        member.as_of(began, came, after - came)
         member.note(f"The sketch changed while it was read: {before} events before, {after} after, {came} exported.")
 
 
