@@ -43,6 +43,7 @@ class TimesketchServer:
         timelines: name → state.
         state: of the sketch.
         counts: what the next counts say; the last one again and again; the number of events if empty.
+        stats: what the sketch says of the events of its timelines.
         comments: id of an event → its comments.
         sketches: number of sketches in the list.
         rows: each page of the list instead, without an end.
@@ -61,6 +62,7 @@ class TimesketchServer:
         self.timelines = {"plaso": "ready"}
         self.state = "new"
         self.counts: list[Any] = []
+        self.stats: dict[str, Any] = {}
         self.comments: dict[str, list[dict[str, Any]]] = {}
         self.sketches = 1
         self.rows: list[Any] = []
@@ -216,7 +218,8 @@ class _Exchange(BaseHTTPRequestHandler):
 
     def _meta(self) -> dict[str, Any]:
         attributes = {"ticket": {"ontology": "text", "values": ["INC-7"]}}
-        return {"aggregators": {"a": 1}, "attributes": attributes, "emojis": {}, "mappings": [], "views": []}
+        other = {"aggregators": {"a": 1}, "emojis": {}, "mappings": [], "views": []}
+        return {**other, "attributes": attributes, "stats_per_timeline": self.timesketch.stats}
 
     def _list(self, page: int, per_page: int) -> None:
         numbers = range(1, self.timesketch.sketches + 1)[(page - 1) * per_page : page * per_page]

@@ -196,6 +196,20 @@ def test_a_stream_that_ends_early_like_a_whole_one_is_noticed_by_the_count(serve
         collect()
 
 
+@pytest.mark.parametrize("counts", [[0], [0, 3], [3, 0]])
+def test_a_count_of_none_is_not_believed_where_there_are_events(server, collect, counts):
+    server.counts = counts
+    with pytest.raises(RetryableError, match="it counts no events, and has some"):
+        collect()
+
+
+def test_neither_a_count_nor_a_stream_without_events_is_believed_if_the_sketch_says_otherwise(server, collect):
+    server.stats = {"7": {"count": 3}}
+    server.counts, server.lines = [0], []
+    with pytest.raises(RetryableError, match="it counts no events, and has some"):
+        collect()
+
+
 @pytest.mark.parametrize("half", [b"", b'{"message": "Logi'], ids=["between events", "within an event"])
 def test_a_cut_stream_can_be_tried_again_or_is_kept_in_part(server, collect, half, tmp_path):
     server.lines = [*(json.dumps(event(number, "__ts_comment")).encode() + b"\n" for number in (2, 1)), half or b"\n"]

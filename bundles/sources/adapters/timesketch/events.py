@@ -24,6 +24,7 @@ from bundles.sources.trace import Part
 from jobs.errors import PermanentError, RetryableError
 
 FIRST_RELEASE = "20251219"  # with an export stream
+COUNT_FAILED = "it counts no events, and has some; its count says 0 also where the search behind it failed."
 COMMENT_LABEL = "__ts_comment"
 COMMENTS = "timesketch_comments"
 _LAST = "~"  # behind every time
@@ -49,7 +50,10 @@ def fetch(session: Session, wanted: Wanted) -> Part:
             try:
                 _read(session, sketch, member, commented, path)
                 commented.add_all()
-                _compare(session, member, began, before, sketches.count(session, sketch))
+                after = sketches.count(session, sketch)
+                if not (before and after) and (member.position or sketch.has_events):
+                    raise faults.unavailable(session.source, COUNT_FAILED)
+                _compare(session, member, began, before, after)
             except SourceFault as error:
                 fault = _explained(session, error)
                 if not wanted.allow_partial:

@@ -35,6 +35,7 @@ class Sketch:
         meta: `META`, as served.
         ready: ids of the timelines whose events can be read.
         unread: name and state of the other timelines.
+        has_events: whether the sketch itself says that a timeline has any.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Sketch:
     meta: dict[str, Any]
     ready: tuple[int, ...]
     unread: tuple[tuple[str, str], ...]
+    has_events: bool
 
     def named(self, *, processing: bool) -> str:
         """The timelines that are being imported, or the others that cannot be read, each with its state; empty if none.
@@ -90,6 +92,7 @@ def fetch(session: Session, ref: str) -> Sketch:
         meta=meta,
         ready=tuple(number for number, _, state in sorted_out if state == READY),
         unread=tuple((name, state) for _, name, state in sorted_out if state != READY),
+        has_events=_has_events(meta.get("stats_per_timeline")),
     )
 
 
@@ -186,6 +189,11 @@ def _timeline(timeline: object) -> tuple[int, str, str]:
     if isinstance(number, bool) or not isinstance(number, int):
         raise MalformedError("a timeline of the sketch has no id")
     return number, shown(name if isinstance(name, str) else number), _state(timeline)
+
+
+def _has_events(stats: object) -> bool:
+    counted = [one.get("count") for one in stats.values() if isinstance(one, dict)] if isinstance(stats, dict) else []
+    return any(isinstance(count, int) and count > 0 for count in counted)
 
 
 def _state(fields: dict[str, Any]) -> str:
