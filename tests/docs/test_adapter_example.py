@@ -34,11 +34,15 @@ ANSWERS = {
     "/cases/42/events": json.dumps(EVENTS).encode(),
     "/cases/42/alerts": json.dumps(ALERTS).encode(),
     "/cases/42/files": json.dumps(FILES).encode(),
+    "/cases/43/events": b"[]",
+    "/cases/43/alerts": b"[]",
+    "/cases/43/files": json.dumps([{"id": 9, "name": None}, FILES[1]]).encode(),
     "/files/1": DISK,
     "/files/2": b"evil",
 }
 COLLECT = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 
 from bundles.format.model.signing import SigningKey
@@ -58,7 +62,10 @@ evidence = source.collect("case-7", folder, allow_partial=False, on_progress=not
 key = SigningKey.load(folder / "key.pem")
 more = {"chunk_size_mb": 1, "compression": "zstd", "progress": None}
 pack(evidence, folder / "case-7.bundle", incident_id="case-7", key=key, **more)
-json.dump({"names": registry.names(), "provenance": evidence.provenance}, sys.stdout)
+(folder / "partial").mkdir()
+other = replace(source, refs={"desk": "43"})
+part = other.collect("case-8", folder / "partial", allow_partial=True, on_progress=nothing, check=nothing)
+json.dump({"names": registry.names(), "provenance": evidence.provenance, "missing": part.missing}, sys.stdout)
 """
 
 
@@ -123,6 +130,9 @@ def test_the_example_of_the_document_is_installed_and_collects_a_whole_incident(
     said = json.loads(ran.stdout)
     assert "acme" in said["names"]
     assert SECRET not in ran.stdout
+    assert said["missing"] == [
+        {"source": "artifacts", "reason": "Forensic artifacts: record 1: it has no id or no name."}
+    ]
     _is_whole(folder / "case-7.bundle", ring(), tmp_path / "extracted")
     for part, count in {"timeline": 2, "alerts": 3, "artifacts": 2}.items():
         entry = said["provenance"][part]
