@@ -2,7 +2,7 @@
 
 `docs/sources.md` shows a whole adapter in 60 lines. An adapter is made anew for each use, for one system and one part,
 and closed after it. It raises the job errors of `bundles.sources.faults`, so that the queue knows what a retry can
-help with, and it leaves nothing out in silence: what it cannot read is in `Part.gaps` or is an error.
+help with, and it leaves nothing out in silence: what it cannot read is in `Part.left_out` or is an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Wanted:
         ref: the incident's id in the system; the same unless the request says otherwise. Untrusted text.
         staging: an existing folder for the member and scratch files.
         tally: counts records and bytes, reports progress, and stops the work when the job must end.
-        allow_partial: leave out what cannot be read, named in `Part.gaps` or `Part.fault`, instead of failing.
+        allow_partial: leave out what cannot be read, named in `Part.left_out` or `Part.fault`, instead of failing.
     """
 
     incident_id: str
