@@ -132,8 +132,9 @@ class _Findings:
         self.artifacts: list[Artifact] = []
 
     def add(self, source: Source, part: Part) -> None:
-        """Add a part; its fault, if any, is listed as missing."""
+        """Add a part; its fault, if any, and what it left out are listed as missing."""
         self.parts[source] = part
+        self._missing.extend({"source": source.key, "reason": reason} for reason in part.gaps)
         if part.fault is not None:
             with self.or_missing(source=source.key):
                 raise part.fault
