@@ -14,6 +14,7 @@ from bundles.sources.adapters.protocol import Adapter
 GROUP = "ransomeye_orchestrator.sources"
 OURS = {
     "ransomeye": "bundles.sources.adapters.ransomeye.adapter:RansomEyeAdapter",
+    "velociraptor": "bundles.sources.adapters.velociraptor.adapter:VelociraptorAdapter",
 }
 
 
