@@ -15,6 +15,7 @@ class SourceLimits:
 
     Attributes:
         timeline_bytes: the timeline's response; events are read one by one, so it need not fit into memory.
+        export_bytes: a stream of events, one a line, that is read and sorted on disk.
         header_bytes: the timeline without its events (entities, correlations), which must fit into memory.
         page_bytes: one page of alerts.
         artifact_list_bytes: the list of artifact records.
@@ -31,6 +32,7 @@ class SourceLimits:
     """
 
     timeline_bytes: int = GIB
+    export_bytes: int = 64 * GIB
     header_bytes: int = 16 * MIB
     page_bytes: int = 256 * MIB
     artifact_list_bytes: int = 256 * MIB

@@ -1,8 +1,7 @@
 """Velociraptor's gRPC API on loopback: the published stubs, mutual TLS, and answers in the shapes of the real server.
 
-It knows the queries that the adapter asks, sends rows in parts between lines of its log as `api/query.go` of Velociraptor
-does, and can be told to misbehave. Shapes: `flows()`, `hunts()`, `hunt_flows()`, `flow_results()`, `flow_logs()`,
-`uploads()` and `clients()` as their plugins send them.
+It knows the queries that the adapter asks, sends rows in parts between lines of its log as the real one does, and can
+be told to misbehave. The rows have the keys that the plugins of Velociraptor 0.7x send.
 """
 
 from __future__ import annotations
@@ -277,36 +276,32 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         """The rows of a query as JSON texts, or what its log says."""
         flow = self.flows.get(f"{env.get('ClientId')}/{env.get('FlowId')}")
         client, hunt = env.get("ClientId", ""), env.get("HuntId", "")
-        if vql == flows.FLOW:
-            if client not in self.hosts and client != "server":
-                return f"flows: unable to get client {client}: file does not exist"
-            return _texts([flow.row()] if flow else [])
-        if vql == flows.CLIENT:
-            host = self.hosts[client]
-            return _texts([{"client_id": client, "Hostname": host, "Fqdn": f"{host}.example.org"}])
-        if vql == flows.HUNT:
-            return _texts([self.hunts[hunt]] if hunt in self.hunts else [])
-        if vql.startswith("SELECT * FROM hunt_flows(hunt_id=HuntId) LIMIT "):
-            most = int(vql.rpartition(" ")[2])
-            names = self.hunt_flows[hunt][:most]
-            return _texts([
-                {"HuntId": hunt, "ClientId": client, "FlowId": flow_id, "Flow": self.flows[name].row()}
-                for name in names
-                for client, _, flow_id in [name.partition("/")]
-            ])  # fmt: skip
-        if vql.startswith(
-            "SELECT hunt_id, hunt_description, create_time FROM hunts() ORDER BY create_time DESC LIMIT "
-        ):
-            newest = sorted(self.hunts.values(), key=lambda one: -one["create_time"])
-            return _texts(newest[: int(vql.rpartition(" ")[2])])
-        assert flow is not None, vql
-        if vql == rows.RESULTS:
-            return flow.rows[env["ArtifactName"]]
-        if vql == uploads.UPLOADS:
-            return _texts(flow.uploads)
-        if vql == uploads.LOGS:
-            return _texts(flow.log)
-        return f"VQL Error: 1:1: unexpected token in {vql}."
+        most = int(vql.rpartition(" LIMIT ")[2] or 0) if " LIMIT " in vql else 0
+        host = self.hosts.get(client, "")
+        known: dict[str, Callable[[], list[Any]]] = {
+            flows.FLOW: lambda: [flow.row()] if flow else [],
+            flows.CLIENT: lambda: [{"client_id": client, "Hostname": host, "Fqdn": f"{host}.example.org"}],
+            flows.HUNT: lambda: [self.hunts[hunt]] if hunt in self.hunts else [],
+            flows.HUNT_FLOWS.format(most=most): lambda: self._of_hunt(hunt)[:most],
+            flows.HUNTS.format(most=most): lambda: self._newest()[:most],
+            rows.RESULTS: lambda: flow.rows[env["ArtifactName"]] if flow else [],
+            uploads.UPLOADS: lambda: flow.uploads if flow else [],
+            uploads.LOGS: lambda: flow.log if flow else [],
+        }
+        if vql not in known:
+            return f"VQL Error: 1:1: unexpected token in {vql}."
+        if vql == flows.FLOW and not host and client != "server":
+            return f"flows: unable to get client {client}: file does not exist"
+        return [row if isinstance(row, str) else json.dumps(row) for row in known[vql]()]
+
+    def _of_hunt(self, hunt: str) -> list[dict[str, Any]]:
+        found = [self.flows[name] for name in self.hunt_flows[hunt]]
+        return [
+            {"HuntId": hunt, "ClientId": flow.client_id, "FlowId": flow.flow_id, "Flow": flow.row()} for flow in found
+        ]
+
+    def _newest(self) -> list[dict[str, Any]]:
+        return sorted(self.hunts.values(), key=lambda one: -one["create_time"])
 
 
 def filler(offset: int, length: int) -> bytes:
@@ -322,10 +317,6 @@ def filler(offset: int, length: int) -> bytes:
 
 def _log(text: str) -> Any:
     return api_pb2.VQLResponse(log=text, timestamp=1669082757000000)
-
-
-def _texts(found: list[dict[str, Any]]) -> list[str]:
-    return [json.dumps(row) for row in found]
 
 
 def _split(path: str) -> list[str]:

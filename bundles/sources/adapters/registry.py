@@ -14,6 +14,7 @@ from bundles.sources.adapters.protocol import Adapter
 GROUP = "ransomeye_orchestrator.sources"
 OURS = {
     "ransomeye": "bundles.sources.adapters.ransomeye.adapter:RansomEyeAdapter",
+    "timesketch": "bundles.sources.adapters.timesketch.adapter:TimesketchAdapter",
     "velociraptor": "bundles.sources.adapters.velociraptor.adapter:VelociraptorAdapter",
 }
 

@@ -22,7 +22,7 @@ from bundles.sources.adapters.velociraptor.options import ALL, Options
 from bundles.sources.client import Dropped
 from bundles.sources.faults import invalid, rejected, unavailable
 from bundles.sources.limits import MIB
-from bundles.sources.members import RecordsMember, named
+from bundles.sources.members import RecordsMember, named, shown
 from bundles.sources.trace import Part
 
 UPLOADS = "SELECT * FROM uploads(client_id=ClientId, flow_id=FlowId)"
@@ -168,7 +168,7 @@ class _Reader:
         size = None if is_index else count_of(row.get("uploaded_size"))
         if size is not None:
             full = count_of(row.get("file_size"))
-            which = f"the upload {named_path(path)} of {flow.name}"
+            which = f"the upload {shown(path)} of {flow.name}"
             if full is not None and size < full and not sparse:
                 self._member.note(f"Of {which}, {size} of {full} bytes were uploaded, and it has no index.")
             more = self._compared(which, places, size)
@@ -287,11 +287,6 @@ class UploadContent:
     def _ask(self) -> Any:
         places: Sequence[str] = self._record.handle["components"]
         return self._connection.buffer_later(places, self._next, PIECE_BYTES)
-
-
-def named_path(path: str) -> str:
-    """A path for a message: one line, escaped, shortened."""
-    return named(0, path)[len("record 0 (id ") : -1]
 
 
 def _is_index(row: dict[str, Any]) -> bool:
