@@ -138,6 +138,7 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         self.log_lines: dict[str, str] = {}  # plugin → what its log says instead of rows
         self.stated_more = 0  # rows that the log states beyond those that are sent
         self.part_rows = 500
+        self.surplus = b""  # sent behind each piece
         self.pads = False  # as a server does that does not know the field `padding`
         self.before_part: Callable[[int, grpc.ServicerContext], None] = lambda _number, _context: None
         self.before_piece: Callable[[int, grpc.ServicerContext], None] = lambda _offset, _context: None
@@ -155,10 +156,25 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         self.write_client()
         return self
 
-    def start(self, *, name: str = SERVER_NAME, days: int = 30, authority: Authority | None = None) -> None:
-        """Listen on a free port, or again on the one that it had."""
+    def start(
+        self,
+        *,
+        name: str = SERVER_NAME,
+        days: int = 30,
+        authority: Authority | None = None,
+        trusted: Authority | None = None,
+    ) -> None:
+        """Listen on a free port, or again on the one that it had.
+
+        Args:
+            name: in its certificate.
+            days: see `Authority.issue`.
+            authority: that issues its certificate.
+            trusted: whose clients it accepts.
+        """
         certificate, key = (authority or self.authority).issue(name, days=days)
-        credentials = grpc.ssl_server_credentials([(key, certificate)], self.authority.pem, require_client_auth=True)
+        roots = (trusted or self.authority).pem
+        credentials = grpc.ssl_server_credentials([(key, certificate)], roots, require_client_auth=True)
         self._server = grpc.server(ThreadPoolExecutor(max_workers=8))
         api_pb2_grpc.add_APIServicer_to_server(self, self._server)
         self._port = self._server.add_secure_port(f"127.0.0.1:{self._port}", credentials)
@@ -248,7 +264,6 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
             yield _log(f"Time 0: {request.Query[0].Name}: Sending response part {number} 1 kB ({stated} rows).")
             yield api_pb2.VQLResponse(
                 Response="[\n " + ",\n ".join(part) + "\n]",
-                Columns=list(json.loads(part[0], parse_float=str)) if part else [],
                 Query=request.Query[0],
                 part=number,
                 timestamp=1669082757000000,
@@ -270,7 +285,7 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         if isinstance(content, int):
             length = max(0, min(request.length, content - request.offset))
             return api_pb2.VFSFileBuffer(data=filler(request.offset, length))
-        return api_pb2.VFSFileBuffer(data=content[request.offset : request.offset + request.length])
+        return api_pb2.VFSFileBuffer(data=content[request.offset : request.offset + request.length] + self.surplus)
 
     def _rows(self, vql: str, env: dict[str, str]) -> list[str] | str:
         """The rows of a query as JSON texts, or what its log says."""

@@ -11,13 +11,17 @@ from dataclasses import replace
 import pytest
 
 from bundles.format.model.records import iter_array, read_timeline
+from bundles.format.reading.verify import verify_bundle
+from bundles.handlers.pack import pack
 from bundles.sources import faults
 from bundles.sources.adapters import registry
 from bundles.sources.adapters.velociraptor.adapter import VelociraptorAdapter
 from bundles.sources.limits import DEFAULT_LIMITS
 from bundles.sources.live import LiveSource
 from bundles.sources.profiles import Profile
+from bundles.timelines import record_index
 from jobs.errors import PermanentError, RetryableError
+from tests.support import format_builders
 from tests.support.velociraptor_server import CLIENT, FLOW, StoredFlow, Velociraptor, filler
 
 EVTX, PSLIST, SIGMA = "Windows.EventLogs.Evtx", "Windows.System.Pslist", "Windows.Hayabusa.Rules/Detections"
@@ -398,3 +402,29 @@ def test_the_registry_knows_it_and_importing_it_imports_no_grpc():
     env = {"ORCH_PROFILE": "development", "DB_HOST": "unused", "PATH": "/usr/bin"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_flow_becomes_a_bundle_that_verifies_and_whose_times_the_index_reads(server, staging, tmp_path):
+    flow = server.add(flow_with_rows())
+    server.upload(flow, "/etc/passwd", b"root")
+    evidence = collect(server, staging)
+    written = pack(
+        evidence,
+        tmp_path / "case.bundle",
+        incident_id="case-7",
+        key=format_builders.signing_key(),
+        chunk_size_mb=1,
+        compression="zstd",
+        progress=None,
+    )
+    manifest = verify_bundle(written.path, format_builders.ring()).manifest
+    assert manifest.complete
+    assert len(manifest.files) == 3 + len(evidence.artifacts)
+    entry = evidence.provenance["timeline"]
+    assert (entry["adapter"], entry["ref"], entry["url"]) == ("velociraptor", REF, f"grpc://{server.place}")
+    assert entry["record_count"] == 3
+    scratch = staging / "records.rows"
+    prepared = record_index.prepare(evidence.members, {}, scratch)
+    assert prepared.counts == {"events": 3, "alerts": {"high": 1, "critical": 1}, "artifacts": 3}
+    read = [json.loads(line) for line in scratch.read_text().splitlines()]
+    assert all(at_us > 1_669_082_000_000_000 for _, _, at_us, *_ in read)

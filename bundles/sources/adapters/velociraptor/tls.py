@@ -10,7 +10,7 @@ import os
 import socket
 import ssl
 
-from bundles.sources.adapters.velociraptor.api_client import ApiClient
+from bundles.sources.adapters.velociraptor.api_client import MAKE_ANEW, ApiClient
 
 
 def fault(place: str, client: ApiClient, timeout_s: float) -> str:
@@ -30,18 +30,27 @@ def fault(place: str, client: ApiClient, timeout_s: float) -> str:
         with socket.create_connection((host.strip("[]"), int(port)), timeout_s) as plain:
             try:
                 with context.wrap_socket(plain, server_hostname=client.server_name) as secure:
-                    secure.recv(1)
+                    return "" if _speaks(secure) else f"the server refuses the client certificate; {MAKE_ANEW}."
             except ssl.SSLCertVerificationError as error:
                 words = error.verify_message
                 reason = f"its name is not {client.server_name}" if "ostname" in words else words
                 return f"the server's TLS certificate is not accepted: {reason}."
             except ssl.SSLError as error:
                 if "ALERT" in (error.reason or ""):
-                    return f"the server refuses the client certificate ({error.reason}); make a new API client file."
+                    return f"the server refuses the client certificate ({error.reason}); {MAKE_ANEW}."
                 return f"the TLS connection failed ({error.reason})."
     except (OSError, ValueError):
         return ""
-    return ""
+
+
+def _speaks(secure: ssl.SSLSocket) -> bool:
+    """Whether the server sends something after the handshake, as it does once it has accepted the client."""
+    try:
+        return bool(secure.recv(1))
+    except TimeoutError:
+        return True
+    except ConnectionResetError:
+        return False
 
 
 def _load_identity(context: ssl.SSLContext, client: ApiClient) -> None:
