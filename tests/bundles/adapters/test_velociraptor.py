@@ -141,9 +141,8 @@ def test_rows_that_no_rule_takes_are_kept_as_files_and_mapped_ones_are_named(ser
     assert json.loads(contents["flow.json"])["session_id"] == FLOW
     record = records_of(evidence)[f"results/{PSLIST}.json"]
     assert (record["artifact"], record["rows"], record["flow_id"]) == (PSLIST, 2, FLOW)
-    (note,) = evidence.provenance["artifacts"]["notes"]
-    assert EVTX in note
-    assert SIGMA in note
+    notes = evidence.provenance["artifacts"]["notes"]
+    assert [note.split()[2] for note in notes] == [EVTX, SIGMA]
 
 
 def test_all_rows_are_files_too_if_the_options_say_so(server, staging):
@@ -282,12 +281,15 @@ def test_a_hunt_is_read_flow_by_flow_each_with_its_own_host(server, staging):
     server.add(flow_with_rows())
     server.add(flow_with_rows(client_id=other, flow_id="F.CDU2T197U1SFU.H"))
     server.hunts["H.1"] = {"hunt_id": "H.1", "hunt_description": "Evtx", "create_time": 5, "state": "RUNNING"}
+    server.hunts["H.1"]["stats"] = {"total_clients_scheduled": 3}
     server.hunt_flows["H.1"] = [REF, f"{other}/F.CDU2T197U1SFU.H"]
     evidence = collect(server, staging, ref=f"H.1, {REF}")
     assert evidence.counts["events"] == 6
     events = [event for event, _ in read_timeline(evidence.members["timeline.json"]).events]
     assert {event["host"] for event in events} == {"WIN-E5K9RC5GU23", "DC01"}
-    assert "The hunt H.1 still runs" in " ".join(evidence.provenance["timeline"]["notes"])
+    notes = " ".join(evidence.provenance["timeline"]["notes"])
+    assert "The hunt H.1 still runs" in notes
+    assert "The hunt H.1 states 3 machines, and 2 flows came (as of 20" in notes
 
 
 def test_more_flows_than_the_bound_are_refused(server, staging):

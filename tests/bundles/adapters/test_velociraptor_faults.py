@@ -307,7 +307,7 @@ def faults_of(server, **changed):
 
 
 def test_the_checks_name_each_wrong_option(server):
-    file = {"api_client_file": "/etc/orchestrator/api_client.yaml"}
+    file = {"api_client_file": str(server.client_file)}
     rule = {"artifact": "Windows.*", "part": "alerts", "time": "EventTime"}
     assert faults_of(server, options=file | {"rows": [rule]}, url="grpc://[::1]:8001") == []
     wrong: dict[str, dict[str, Any]] = {
@@ -315,6 +315,7 @@ def test_the_checks_name_each_wrong_option(server):
         "client_cert": {"client_cert": Path("/a.pem")},
         "credential": {"credential": Credential(kind="bearer", secret_file=Path("/token"))},
         "options.api_client_file": {"options": {"api_client_file": "relative.yaml"}},
+        "options.api_client_file: /none cannot be read": {"options": {"api_client_file": "/none"}},
         "options.org": {"options": file | {"org": 3}},
         "options.results": {"options": file | {"results": "some"}},
         "options.most_flows": {"options": file | {"most_flows": 0}},

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from bundles.sources.adapters.protocol import ArtifactRecord, Content, Listed, Offer, Wanted
-from bundles.sources.adapters.velociraptor import flows, options, rows, uploads
+from bundles.sources.adapters.velociraptor import api_client, flows, options, rows, uploads
 from bundles.sources.adapters.velociraptor.connection import Connection
 from bundles.sources.adapters.velociraptor.options import Options
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source, misconfigured
@@ -37,8 +37,16 @@ class VelociraptorAdapter:
     @classmethod
     def faults_of(cls, system: System) -> list[str]:
         """See `protocol.Adapter`."""
+        read, wrong = options.read(system)
         missing = options.missing_extra()
-        return [*([missing] if missing else []), *options.read(system)[1]]
+        if missing:
+            return [missing, *wrong]
+        if read is not None:
+            try:
+                api_client.load(read.api_client_file)
+            except api_client.ApiClientError as error:
+                return [f"options.api_client_file: {error}"]
+        return wrong
 
     def __enter__(self) -> Self:
         return self

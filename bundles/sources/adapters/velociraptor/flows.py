@@ -95,7 +95,8 @@ class Found:
 
     Attributes:
         flows: all of them, each once.
-        notes: a sentence on each that has not ended well, and on each hunt that still runs.
+        notes: a sentence, without its full stop, on each that has not ended well, and on each hunt that still runs or
+            has more machines than flows came.
         hunts: as Velociraptor sent them.
     """
 
@@ -124,16 +125,18 @@ def find(connection: Connection, ref: str, most: int, heard: Heard) -> Found:
     """
     found: dict[str, Flow] = {}
     hunts: list[dict[str, Any]] = []
+    notes: list[str] = []
     for part in _parts(connection, ref):
         if part.startswith("H."):
             hunts.append(_one(connection, HUNT, {"HuntId": part}, unknown=part, heard=heard))
-            flows = _of_hunt(connection, part, most, heard)
+            flows = list(islice(_of_hunt(connection, part, most, heard), most + 1))
+            notes += _hunt_notes(part, hunts[-1], len(flows))
         else:
             client_id, _, flow_id = part.partition("/")
             env = {"ClientId": client_id, "FlowId": flow_id}
             context = _one(connection, FLOW, env, unknown=part, heard=heard)
             _check(connection, context, client_id, flow_id)
-            flows = iter([Flow(client_id, flow_id, context)])
+            flows = [Flow(client_id, flow_id, context)]
         for flow in flows:
             found.setdefault(flow.name, flow)
             if len(found) > most:
@@ -146,8 +149,7 @@ def find(connection: Connection, ref: str, most: int, heard: Heard) -> Found:
     with_hosts = tuple(
         Flow(one.client_id, one.flow_id, one.context, hosts[one.client_id], one.hunt_id) for one in found.values()
     )
-    running = (note for hunt in hunts if (note := _hunt_note(hunt)))
-    return Found(with_hosts, (*running, *_notes(with_hosts)), tuple(hunts))
+    return Found(with_hosts, (*notes, *_notes(with_hosts)), tuple(hunts))
 
 
 def _parts(connection: Connection, ref: str) -> list[str]:
@@ -195,19 +197,22 @@ def _host(connection: Connection, client_id: str, heard: Heard) -> str:
     return ""
 
 
-def _hunt_note(hunt: dict[str, Any]) -> str:
-    if _word(hunt.get("state"), HUNT_STATES) != "RUNNING":
-        return ""
-    return f"The hunt {_shown(hunt.get('hunt_id'))} still runs: machines that answer later are not in here."
+def _hunt_notes(hunt_id: str, hunt: dict[str, Any], flows: int) -> Iterator[str]:
+    stats = hunt.get("stats")
+    scheduled = count_of(stats.get("total_clients_scheduled")) if isinstance(stats, dict) else None
+    if _word(hunt.get("state"), HUNT_STATES) == "RUNNING":
+        yield f"the hunt {hunt_id} still runs: machines that answer later are not in here"
+    if scheduled is not None and scheduled > flows:
+        yield f"the hunt {hunt_id} states {scheduled} machines, and {flows} flows came"
 
 
 def _notes(flows: tuple[Flow, ...]) -> Iterator[str]:
     for flow in flows:
         if flow.state == ERROR:
-            yield f"The flow {flow.name} ended with an error: what it collected before is in here."
+            yield f"the flow {flow.name} ended with an error: what it collected before is in here"
         elif flow.state != FINISHED:
             state = flow.state or "in a state that is not known"
-            yield f"The flow {flow.name} was not finished ({state}): what it collects later is not in here."
+            yield f"the flow {flow.name} was not finished ({state}): what it collects later is not in here"
 
 
 def _word(state: Any, words: tuple[str, ...]) -> str:
@@ -215,7 +220,3 @@ def _word(state: Any, words: tuple[str, ...]) -> str:
     if isinstance(state, str):
         return state if state in words else ""
     return words[state] if isinstance(state, int) and 0 <= state < len(words) else ""
-
-
-def _shown(text: Any) -> str:
-    return text if isinstance(text, str) and _HUNT.fullmatch(text) else "asked for"

@@ -11,16 +11,15 @@ from bundles.sources.adapters.velociraptor import flows
 from bundles.sources.adapters.velociraptor.connection import Connection, Heard
 from bundles.sources.adapters.velociraptor.flows import Flow
 from bundles.sources.adapters.velociraptor.options import Options, Rule
+from bundles.sources.adapters.velociraptor.statements import Statements
 from bundles.sources.faults import TIMELINE, misconfigured
-from bundles.sources.members import RecordsMember, TimelineMember
+from bundles.sources.members import RecordsMember, TimelineMember, shown
 from bundles.sources.trace import Part
 from foundation.instant import rfc3339
 
 RESULTS = "SELECT * FROM flow_results(client_id=ClientId, flow_id=FlowId, artifact=ArtifactName)"
 SERVED = "served"
 NAMES = {"time": "timestamp", "title": "title", "severity": "severity", "id": "id"}
-MOST_NOTES = 1000
-Member = TimelineMember | RecordsMember
 
 
 def fetch(connection: Connection, options: Options, wanted: Wanted) -> Part:
@@ -35,23 +34,24 @@ def fetch(connection: Connection, options: Options, wanted: Wanted) -> Part:
     made = TimelineMember if part == TIMELINE else RecordsMember
     with made(part, connection.url, wanted) as member:
         found = flows.find(connection, wanted.ref, options.most_flows, member.trace.read)
-        state(member, found.notes)
+        statements = Statements(member)
+        state(statements, found.notes)
         if isinstance(member, TimelineMember):
             member.header = {"flows": [flow.summary() for flow in found.flows], "hunts": list(found.hunts)}
         for flow in found.flows:
             for artifact in flow.artifacts:
                 rule = options.rule(part, artifact)
                 if rule is not None:
-                    _add(connection, member, flow, artifact, rule)
+                    _add(connection, statements, flow, artifact, rule)
+        statements.finish()
         return member.part()
 
 
-def state(member: Member, notes: tuple[str, ...]) -> None:
+def state(statements: Statements, notes: tuple[str, ...]) -> None:
     """Note what the flows' states mean, with the time at which they were read."""
-    for note in notes[:MOST_NOTES]:
-        member.note(f"{note[:-1]} (as of {rfc3339(datetime.now(UTC))}).")
-    if len(notes) > MOST_NOTES:
-        member.note(f"{len(notes) - MOST_NOTES} more flows were not finished, or ended with an error.")
+    now = rfc3339(datetime.now(UTC))
+    for note in notes:
+        statements.note(f"{note} (as of {now}).")
 
 
 def read(connection: Connection, flow: Flow, artifact: str, heard: Heard) -> Iterator[Any]:
@@ -60,18 +60,18 @@ def read(connection: Connection, flow: Flow, artifact: str, heard: Heard) -> Ite
     return connection.rows(RESULTS, env, unknown=flow.name, heard=heard)
 
 
-def compare(member: Member, flow: Flow, artifact: str, received: int) -> None:
+def compare(statements: Statements, flow: Flow, artifact: str, received: int) -> None:
     """State it if other rows came than the client says that it sent.
 
     Raises:
         jobs.errors.PermanentError: some are missing from a finished flow, and a partial bundle is not allowed.
     """
     stated = flow.stated_rows.get(artifact, received)
-    what = f"Of {artifact} in {flow.name}, {received} rows came, and the flow states {stated}."
+    what = f"of {shown(artifact)} in {flow.name}, {received} rows came, and the flow states {stated}."
     if received < stated and flow.state == flows.FINISHED:
-        member.gap(what)
+        statements.gap(what)
     elif received != stated:
-        member.note(what)
+        statements.note(what)
 
 
 def with_keys(row: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
@@ -80,13 +80,13 @@ def with_keys(row: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
     return {**row, **added, **({SERVED: displaced} if displaced else {})}
 
 
-def _add(connection: Connection, member: Member, flow: Flow, artifact: str, rule: Rule) -> None:
-    received = 0
+def _add(connection: Connection, statements: Statements, flow: Flow, artifact: str, rule: Rule) -> None:
+    member, received = statements.member, 0
     for row in read(connection, flow, artifact, member.trace.read):
         received += 1
         own_id = f"{flow.name}/{artifact}/{received}"
         member.add(_record(row, flow, artifact, rule, own_id) if isinstance(row, dict) else row, own_id)
-    compare(member, flow, artifact, received)
+    compare(statements, flow, artifact, received)
 
 
 def _record(row: dict[str, Any], flow: Flow, artifact: str, rule: Rule, own_id: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bundles.sources.adapters.velociraptor import flows, rows
 from bundles.sources.adapters.velociraptor.connection import Connection
 from bundles.sources.adapters.velociraptor.flows import Flow, count_of
 from bundles.sources.adapters.velociraptor.options import ALL, Options
+from bundles.sources.adapters.velociraptor.statements import Statements
 from bundles.sources.client import Dropped
 from bundles.sources.faults import invalid, rejected, unavailable
 from bundles.sources.limits import MIB
@@ -43,25 +44,32 @@ def fetch(connection: Connection, options: Options, wanted: Wanted) -> tuple[Par
     """
     with RecordsMember(connection.source, connection.url, wanted) as member:
         found = flows.find(connection, wanted.ref, options.most_flows, member.trace.read)
-        rows.state(member, found.notes)
-        reader = _Reader(connection, options, wanted, member)
+        statements = Statements(member)
+        rows.state(statements, found.notes)
+        reader = _Reader(connection, options, wanted, member, statements)
         for flow in found.flows:
             reader.read(flow)
-        if reader.mapped:
-            member.note(
-                f"Rows of these artifacts are not in here as files, as the timeline or the alerts take them: "
-                f"{', '.join(sorted(reader.mapped))}."
-            )
+        for artifact in sorted(reader.mapped):
+            what = "as the options map them to the timeline or the alerts"
+            statements.note(f"rows of {shown(artifact)} are not in here as files, {what}.")
+        statements.finish()
         return member.part(), reader.records
 
 
 class _Reader:
     """Reads flow after flow."""
 
-    def __init__(self, connection: Connection, options: Options, wanted: Wanted, member: RecordsMember) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        options: Options,
+        wanted: Wanted,
+        member: RecordsMember,
+        statements: Statements,
+    ) -> None:
         self._connection = connection
+        self._statements = statements
         self._options = options
-        self._wanted = wanted
         self._member = member
         self._folder = wanted.staging / FOLDER
         self._folder.mkdir(exist_ok=True)
@@ -81,7 +89,7 @@ class _Reader:
             name = f"results/{artifact.replace('%', '%25').replace('/', '%2F')}.json"
             served = rows.read(self._connection, flow, artifact, self._member.trace.read)
             received = self._file(flow, "results", name, served, artifact=artifact)
-            rows.compare(self._member, flow, artifact, received)
+            rows.compare(self._statements, flow, artifact, received)
         self._uploads(flow)
 
     def _rows(self, flow: Flow, query: str) -> Iterator[Any]:
@@ -118,7 +126,7 @@ class _Reader:
             reason = "it is not an object"
         except RecordError as error:
             reason = str(error)
-        self._member.gap(f"{where}: {named(number)}: {reason}.")
+        self._statements.gap(f"{shown(where)}: {named(number)}: {reason}.")
         return b""
 
     def _uploads(self, flow: Flow) -> None:
@@ -137,11 +145,11 @@ class _Reader:
             self._upload(flow, row, sparse=_components(row) in indexed)
         stated = count_of(flow.context.get("total_uploaded_files"))
         if stated is not None and files != stated:
-            what = f"{flow.name} lists {files} uploads, and states {stated}."
+            what = f"the flow {flow.name} lists {files} uploads, and states {stated}."
             if files < stated and flow.state == flows.FINISHED:
-                self._member.gap(what)
+                self._statements.gap(what)
             else:
-                self._member.note(what)
+                self._statements.note(what)
 
     def _upload(self, flow: Flow, row: dict[str, Any], *, sparse: bool) -> None:
         is_index, path, places = _is_index(row), _original_path(row), list(_components(row))
@@ -170,7 +178,7 @@ class _Reader:
             full = count_of(row.get("file_size"))
             which = f"the upload {shown(path)} of {flow.name}"
             if full is not None and size < full and not sparse:
-                self._member.note(f"Of {which}, {size} of {full} bytes were uploaded, and it has no index.")
+                self._statements.note(f"of {which}, {size} of {full} bytes were uploaded, and it has no index.")
             more = self._compared(which, places, size)
             if more:
                 size = None
@@ -189,10 +197,12 @@ class _Reader:
         except Dropped as drop:
             raise unavailable(self._connection.source, str(drop)) from None
         if end < stated:
-            self._member.gap(f"Of {which}, fewer than the stated {stated} bytes are stored; those that are, are kept.")
+            self._statements.gap(
+                f"of {which}, fewer than the stated {stated} bytes are stored; those that are, are kept."
+            )
             return -1
         if end > stated:
-            self._member.note(f"Of {which}, more than the stated {stated} bytes are stored.")
+            self._statements.note(f"of {which}, more than the stated {stated} bytes are stored.")
             return 1
         return 0
 
