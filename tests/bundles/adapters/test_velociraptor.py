@@ -15,10 +15,12 @@ from bundles.format.reading.verify import verify_bundle
 from bundles.handlers.pack import pack
 from bundles.sources import faults
 from bundles.sources.adapters import registry
+from bundles.sources.adapters.protocol import ArtifactRecord
 from bundles.sources.adapters.velociraptor.adapter import VelociraptorAdapter
 from bundles.sources.limits import DEFAULT_LIMITS
 from bundles.sources.live import LiveSource
 from bundles.sources.profiles import Profile
+from bundles.sources.remote import RemoteReader
 from bundles.timelines import record_index
 from jobs.errors import PermanentError, RetryableError
 from tests.support import format_builders
@@ -345,6 +347,23 @@ def test_a_transfer_that_is_cut_goes_on_at_its_offset(server, staging):
     pieces = [offset for offset, length in server.asked if length > 2]
     assert pieces.count(0) == 1
     assert pieces.count(2 * 1024 * 1024) == 3
+
+
+def test_a_transfer_survives_a_restart_of_the_server(server):
+    place = server.upload(server.add(StoredFlow()), "/big", 8 * 1024 * 1024)
+    record = ArtifactRecord(
+        artifact_id="a-1", name="/big", size=8 * 1024 * 1024, sha256=None, handle={"components": list(place)}
+    )
+    adapter = VelociraptorAdapter(server.system(timeout_s=30), faults.ARTIFACTS, DEFAULT_LIMITS)
+    read = b""
+    with RemoteReader(adapter, faults.ARTIFACTS, record, DEFAULT_LIMITS) as reader:
+        while block := reader.read(1024 * 1024):
+            read += block
+            if len(read) == 3 * 1024 * 1024:
+                server.stop()
+                server.start()
+    assert read == filler(0, 8 * 1024 * 1024)
+    assert [offset for offset, _ in server.asked].count(0) == 1
 
 
 def test_200_mb_stay_flat_in_memory(server, tmp_path):

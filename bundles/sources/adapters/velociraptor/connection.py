@@ -6,6 +6,7 @@ when a connection is made, not before.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ from bundles.sources.waiting import pace_of
 
 ANSWER_BYTES = 64 * MIB  # of one message; it holds at most `page_records` rows
 BATCH_S = 5  # longest time that the server gathers rows for one message
+RECONNECT_MS = (100, 1000)
 # Field 8 of VFSFileBuffer, `padding`, set to false: the server then sends a sparse file as it stores it, not with its
 # gaps filled. The published stubs do not have the field yet; protobuf sends what it does not know as it is.
 NO_PADDING = b"\x40\x00"
@@ -68,6 +70,8 @@ class Connection:
         self._open()
 
     def _open(self) -> None:
+        # gRPC would write what servers say, such as the text of a GOAWAY, to standard error.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import grpc  # large, and optional
         from pyvelociraptor import api_pb2, api_pb2_grpc
 
@@ -83,6 +87,10 @@ class Connection:
             ("grpc.service_config_disable_resolution", 1),
             ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", ANSWER_BYTES),
+            # A reader that resumes asks again soon; gRPC would wait up to two minutes before it connects anew.
+            ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS[0]),
+            ("grpc.max_reconnect_backoff_ms", RECONNECT_MS[1]),
+            ("grpc.min_reconnect_backoff_ms", int(self.limits.connect_s * 1000)),  # the longest wait for a connection
         )
         self._channel = grpc.secure_channel(f"dns:///{self._place}", credentials, settings)
         self._stub = api_pb2_grpc.APIStub(self._channel)
@@ -140,14 +148,21 @@ class Connection:
         """
         return self.received(self.buffer_later(components, offset, length), length)
 
-    def buffer_later(self, components: Sequence[str], offset: int, length: int) -> Any:
-        """Ask for bytes, and let them arrive meanwhile; see `received`."""
+    def buffer_later(self, components: Sequence[str], offset: int, length: int, *, wait: bool = False) -> Any:
+        """Ask for bytes, and let them arrive meanwhile; see `received`.
+
+        Args:
+            components: where the file store has the file.
+            offset: of the first byte.
+            length: the most bytes.
+            wait: give a server that is not there now the time of one answer to come back.
+        """
         self._pace.wait()
         request = self._messages.VFSFileBuffer(
             components=list(components), offset=offset, length=length, org_id=self._org
         )
         request.MergeFromString(NO_PADDING)
-        return self._stub.VFSGetBuffer.future(request, timeout=self._timeout_s)
+        return self._stub.VFSGetBuffer.future(request, timeout=self._timeout_s, wait_for_ready=wait)
 
     def received(self, asked: Any, length: int) -> bytes:
         """The bytes that `buffer_later` asked for; raises as `buffer` does."""

@@ -296,7 +296,7 @@ class UploadContent:
 
     def _ask(self) -> Any:
         places: Sequence[str] = self._record.handle["components"]
-        return self._connection.buffer_later(places, self._next, PIECE_BYTES)
+        return self._connection.buffer_later(places, self._next, PIECE_BYTES, wait=self._next > 0)
 
 
 def _is_index(row: dict[str, Any]) -> bool:
