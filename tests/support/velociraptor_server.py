@@ -138,6 +138,7 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         self.log_lines: dict[str, str] = {}  # plugin → what its log says instead of rows
         self.stated_more = 0  # rows that the log states beyond those that are sent
         self.part_rows = 500
+        self.answer = ""  # instead of rows
         self.surplus = b""  # sent behind each piece
         self.pads = False  # as a server does that does not know the field `padding`
         self.before_part: Callable[[int, grpc.ServicerContext], None] = lambda _number, _context: None
@@ -263,7 +264,7 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
             stated = len(part) + (self.stated_more if start + size >= len(found) else 0)
             yield _log(f"Time 0: {request.Query[0].Name}: Sending response part {number} 1 kB ({stated} rows).")
             yield api_pb2.VQLResponse(
-                Response="[\n " + ",\n ".join(part) + "\n]",
+                Response=self.answer or "[\n " + ",\n ".join(part) + "\n]",
                 Query=request.Query[0],
                 part=number,
                 timestamp=1669082757000000,

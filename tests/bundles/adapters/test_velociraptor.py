@@ -352,7 +352,11 @@ def test_a_transfer_that_is_cut_goes_on_at_its_offset(server, staging):
 def test_a_transfer_survives_a_restart_of_the_server(server):
     place = server.upload(server.add(StoredFlow()), "/big", 8 * 1024 * 1024)
     record = ArtifactRecord(
-        artifact_id="a-1", name="/big", size=8 * 1024 * 1024, sha256=None, handle={"components": list(place)}
+        artifact_id="a-1",
+        name="/big",
+        size=8 * 1024 * 1024,
+        sha256=None,
+        handle={"components": list(place), "tag": "t"},
     )
     adapter = VelociraptorAdapter(server.system(timeout_s=30), faults.ARTIFACTS, DEFAULT_LIMITS)
     read = b""

@@ -269,19 +269,52 @@ def test_an_answer_that_is_cut_is_never_taken_for_a_whole_one(server):
     assert "broke off half-way" in text
 
 
-@pytest.mark.parametrize("raw", ["{", '{"a":NaN}', '{"a":1,"a":2}', '"text"'])
-def test_rows_that_are_not_json_objects_are_refused_and_never_quoted(server, raw, tmp_path):
-    server.add(StoredFlow(rows={"Windows.A": ['{"good":1}', raw]}, context={"query_stats": []}))
-    with pytest.raises(PermanentError) as raised:
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [('{"a":NaN}', "field a: .*NaN"), ('{"a":1,"a":2}', "twice"), ('"text"', "not an object"), ('{"a":1e}', "")],
+)
+def test_one_bad_row_is_named_and_with_a_partial_bundle_left_out_alone(server, raw, said, tmp_path):
+    rows = ['{"n":1}', raw, '{"n":3}']
+    server.add(StoredFlow(rows={"Windows.A": rows}, context={"query_stats": []}))
+    with pytest.raises(PermanentError, match=f"(?s)record 2.*{said}") as raised:
         artifacts_of(server, tmp_path)
     assert raised.value.code == faults.INVALID
+    again = tmp_path / "again"
+    again.mkdir()
+    part, records = artifacts_of(server, again, allow_partial=True)
+    (gap,) = part.left_out
+    assert "results/Windows.A.json" in gap
+    (kept,) = [record.handle["file"] for record in records if record.name == "results/Windows.A.json"]
+    assert kept.read_text() == '{"n":1}\n{"n":3}\n'
 
 
-def artifacts_of(server, staging: Path):
+def test_one_bad_alert_is_left_out_alone_too(server, tmp_path):
+    rule = {"artifact": "Windows.*", "part": "alerts"}
+    rows = ['{"n":1}', '{"n":NaN}', '{"n":3}']
+    server.add(StoredFlow(rows={"Windows.A": rows}, context={"query_stats": []}))
+    with VelociraptorAdapter(server.system(rows=[rule]), faults.ALERTS, DEFAULT_LIMITS) as adapter:
+        part = adapter.alerts(wanted_of(tmp_path, allow_partial=True))
+    (gap,) = part.left_out
+    assert f"row {REF}/Windows.A/2: field n" in gap
+    assert part.count == 2
+
+
+def test_an_answer_that_is_no_list_is_refused(server):
+    server.add(StoredFlow())
+    server.answer = "{}"
+    error, text = error_of(server)
+    assert error.code == faults.INVALID
+    assert "its rows were refused" in text
+
+
+def wanted_of(staging: Path, *, allow_partial: bool = False) -> Wanted:
     tally = Tally(lambda _: None, lambda: None)
-    wanted = Wanted(incident_id="case-7", ref=REF, staging=staging, tally=tally, allow_partial=False)
+    return Wanted(incident_id="case-7", ref=REF, staging=staging, tally=tally, allow_partial=allow_partial)
+
+
+def artifacts_of(server, staging: Path, *, allow_partial: bool = False):
     with VelociraptorAdapter(server.system(), faults.ARTIFACTS, DEFAULT_LIMITS) as adapter:
-        return adapter.artifacts(wanted)
+        return adapter.artifacts(wanted_of(staging, allow_partial=allow_partial))
 
 
 def test_more_bytes_of_a_file_than_asked_for_are_refused(server, tmp_path):
@@ -340,10 +373,8 @@ def test_the_adapter_names_itself_where_the_extra_is_not_installed(server, monke
 
 
 def test_a_part_without_a_rule_says_which_table_to_add(server, tmp_path):
-    tally = Tally(lambda _: None, lambda: None)
-    wanted = Wanted(incident_id="case-7", ref=REF, staging=tmp_path, tally=tally, allow_partial=False)
     with (
         VelociraptorAdapter(server.system(), faults.ALERTS, DEFAULT_LIMITS) as adapter,
         pytest.raises(PermanentError, match=r'no table of options.rows has part = "alerts"'),
     ):
-        adapter.alerts(wanted)
+        adapter.alerts(wanted_of(tmp_path))

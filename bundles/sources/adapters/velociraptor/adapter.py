@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import ClassVar, Self
 
 from bundles.sources.adapters.protocol import ArtifactRecord, Content, Listed, Offer, Wanted
@@ -27,6 +26,7 @@ class VelociraptorAdapter:
     title: ClassVar[str] = "Velociraptor"
     parts: ClassVar[frozenset[Source]] = frozenset({TIMELINE, ALERTS, ARTIFACTS})
     lists_incidents: ClassVar[bool] = True
+    speaks_http: ClassVar[bool] = False
 
     def __init__(self, system: System, part: Source, limits: SourceLimits) -> None:
         self._system = system
@@ -71,7 +71,7 @@ class VelociraptorAdapter:
     def content(self, record: ArtifactRecord, at: int, tag: str) -> Content:  # noqa: ARG002 -- there is no proof of equal bytes
         """See `protocol.Adapter`."""
         if "file" in record.handle:
-            return uploads.FileContent(Path(record.handle["file"]), at)
+            return uploads.FileContent(record.handle["file"], at)
         return uploads.UploadContent(self._connection, record, at)
 
     def offer(self, ref: str) -> Offer:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
-from bundles.format.model.errors import RecordError
 from bundles.sources import faults
 from bundles.sources.adapters.velociraptor import api_client, tls
 from bundles.sources.adapters.velociraptor.options import Options, missing_extra, place_of
@@ -106,7 +105,7 @@ class Connection:
         self._channel.close()
 
     def rows(self, vql: str, env: Mapping[str, str], *, unknown: str, heard: Heard) -> Iterator[Any]:
-        """The rows of a query, one by one, as they arrive.
+        """The rows of a query, one by one, as they arrive; a `Refused` in the place of one that is not sound JSON.
 
         Args:
             vql: the query; values come in `env`, never in its text.
@@ -138,15 +137,15 @@ class Connection:
         if fault is not None:
             raise fault
 
-    def buffer(self, components: Sequence[str], offset: int, length: int) -> bytes:
-        """Bytes of a stored file from an offset; fewer than `length` only at its end.
+    def buffer(self, components: Sequence[str], offset: int, length: int, *, wait: bool = False) -> bytes:
+        """Bytes of a stored file from an offset; fewer than `length` only at its end. See `buffer_later`.
 
         Raises:
             Dropped: there is no answer now.
             FileNotFoundError: the file store does not have the file.
             jobs.errors.PermanentError: it is refused.
         """
-        return self.received(self.buffer_later(components, offset, length), length)
+        return self.received(self.buffer_later(components, offset, length, wait=wait), length)
 
     def buffer_later(self, components: Sequence[str], offset: int, length: int, *, wait: bool = False) -> Any:
         """Ask for bytes, and let them arrive meanwhile; see `received`.
@@ -179,9 +178,9 @@ class Connection:
     def _parsed(self, raw: bytes) -> Iterator[Any]:
         document = JsonStream(iter((raw, b"")))
         try:
-            yield from document.elements(self.limits.record_bytes)
+            yield from document.records(self.limits.record_bytes)
             document.end()
-        except (MalformedError, RecordError) as error:
+        except MalformedError as error:
             raise faults.invalid(self.source, f"its rows were refused: {error}.") from None
 
     def _answers(self, vql: str, env: Mapping[str, str]) -> Iterator[Any]:

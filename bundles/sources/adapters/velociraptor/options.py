@@ -88,7 +88,7 @@ def read(system: System) -> tuple[Options | None, list[str]]:
     given = dict(system.options)
     wrong: list[str] = []
     if system.url and not place_of(system.url):
-        wrong.append("url: it is not grpc://host:port; leave it out to use api_connection_string.")
+        wrong.append("url: it is not grpc://host:port.")
     wrong += [
         f"{name}: the adapter velociraptor takes certificates and key from options.api_client_file."
         for name in ("credential", "ca_file", "client_cert", "client_key")

@@ -13,6 +13,7 @@ from bundles.sources.adapters.velociraptor.flows import Flow
 from bundles.sources.adapters.velociraptor.options import Options, Rule
 from bundles.sources.adapters.velociraptor.statements import Statements
 from bundles.sources.faults import TIMELINE, misconfigured
+from bundles.sources.jsonstream import Refused
 from bundles.sources.members import RecordsMember, TimelineMember, shown
 from bundles.sources.trace import Part
 from foundation.instant import rfc3339
@@ -74,6 +75,13 @@ def compare(statements: Statements, flow: Flow, artifact: str, received: int) ->
         statements.note(what)
 
 
+def refusal(row: Any) -> str:
+    """Why what came in the place of a row is none."""
+    if not isinstance(row, Refused):
+        return "it is not an object"
+    return f"field {row.field}: {row.reason}" if row.field else row.reason
+
+
 def with_keys(row: dict[str, Any], added: dict[str, Any]) -> dict[str, Any]:
     """The row with keys added; a column of the same name and another value is kept in `served`."""
     displaced = {key: row[key] for key in (*added, SERVED) if key in row and (key == SERVED or row[key] != added[key])}
@@ -85,7 +93,10 @@ def _add(connection: Connection, statements: Statements, flow: Flow, artifact: s
     for row in read(connection, flow, artifact, member.trace.read):
         received += 1
         own_id = f"{flow.name}/{artifact}/{received}"
-        member.add(_record(row, flow, artifact, rule, own_id) if isinstance(row, dict) else row, own_id)
+        if isinstance(row, dict):
+            member.add(_record(row, flow, artifact, rule, own_id), own_id)
+        else:
+            member.leave_out(f"row {shown(own_id)}: {refusal(row)}")
     compare(statements, flow, artifact, received)
 
 

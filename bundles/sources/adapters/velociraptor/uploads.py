@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bundles.format.model.canonical import canonical_record
+from bundles.format.model.canonical import canonical_json, canonical_record
 from bundles.format.model.errors import RecordError
 from bundles.sources.adapters.protocol import ArtifactRecord, Wanted
 from bundles.sources.adapters.velociraptor import flows, rows
@@ -115,7 +115,7 @@ class _Reader:
             record |= {"sha256": digest.hexdigest(), "size": size}
             if flow.context.get("create_time") is not None:
                 record["collected_at"] = flow.context["create_time"]
-            self._add(record, sha256=digest.hexdigest(), size=size, handle={"file": str(path)})
+            self._add(record, sha256=digest.hexdigest(), size=size, handle={"file": path})
         return count
 
     def _line(self, row: Any, where: str, number: int) -> bytes:
@@ -123,7 +123,7 @@ class _Reader:
         try:
             if isinstance(row, dict):
                 return canonical_record(row) + b"\n"
-            reason = "it is not an object"
+            reason = rows.refusal(row)
         except RecordError as error:
             reason = str(error)
         self._statements.gap(f"{shown(where)}: {named(number)}: {reason}.")
@@ -133,7 +133,8 @@ class _Reader:
         served: list[dict[str, Any]] = []
         for number, row in enumerate(self._rows(flow, UPLOADS), start=1):
             if not isinstance(row, dict) or not _components(row):
-                self._member.leave_out(f"upload {number} of {flow.name}: it has no place in the file store")
+                reason = "it has no place in the file store" if isinstance(row, dict) else rows.refusal(row)
+                self._member.leave_out(f"upload {number} of {flow.name}: {reason}")
             elif len(served) >= MOST_UPLOADS:
                 raise invalid(self._connection.source, f"{flow.name} has more than {MOST_UPLOADS} uploads.")
             else:
@@ -171,7 +172,7 @@ class _Reader:
         if sparse:
             record["sparse"] = True
             record["index_artifact_id"] = self._id_of(flow, "index", "\0".join([*places[:-1], places[-1] + INDEX]))
-        handle: dict[str, Any] = {"components": places}
+        handle: dict[str, Any] = {"components": places, "tag": _tag(row, places)}
         # The row of an index may repeat the sizes of the file that it belongs to.
         size = None if is_index else count_of(row.get("uploaded_size"))
         if size is not None:
@@ -232,7 +233,10 @@ class _Reader:
 
 
 class FileContent:
-    """A file of the staging folder; see `protocol.Content`."""
+    """A file of the staging folder; see `protocol.Content`.
+
+    Its handle is a `Path`, which is not JSON: nobody can keep it for another attempt, for which the file is made anew.
+    """
 
     tag = ""
 
@@ -251,12 +255,15 @@ class FileContent:
 
 
 class UploadContent:
-    """A stored upload from any offset, one piece ahead of the reader; see `protocol.Content`."""
+    """A stored upload from any offset, one piece ahead of the reader; see `protocol.Content`.
 
-    tag = ""
+    Velociraptor writes the record of an upload once all of it is stored, and nothing to it later. So the record's
+    digest is the tag; a continued transfer also looks whether the stored size is still the one in the record.
+    """
 
     def __init__(self, connection: Connection, record: ArtifactRecord, at: int) -> None:
         self.at = at
+        self.tag: str = record.handle["tag"]
         self._connection = connection
         self._record = record
         self._next = at  # of the piece that is asked for
@@ -265,6 +272,18 @@ class UploadContent:
         if record.handle.get("padded"):
             what = f"it fills the gaps of the sparse artifact {record.artifact_id}; its version is too old for that."
             raise rejected(connection.source, what)
+        if at and record.size is not None:
+            self._look_again(record.size)
+
+    def _look_again(self, size: int) -> None:
+        last = max(0, size - 1)
+        try:
+            end = last + len(self._connection.buffer(self._record.handle["components"], last, 2, wait=True))
+        except FileNotFoundError:
+            end = 0
+        if end != size:
+            what = f"artifact {self._record.artifact_id} changed while it was read."
+            raise unavailable(self._connection.source, what)
 
     def read(self, most: int) -> bytes:
         """See `protocol.Content`."""
@@ -297,6 +316,12 @@ class UploadContent:
     def _ask(self) -> Any:
         places: Sequence[str] = self._record.handle["components"]
         return self._connection.buffer_later(places, self._next, PIECE_BYTES, wait=self._next > 0)
+
+
+def _tag(row: dict[str, Any], places: list[str]) -> str:
+    """Changes whenever an upload is stored anew at the same place."""
+    stored = [row.get(name) for name in ("Timestamp", "started", "file_size", "uploaded_size")]
+    return hashlib.sha256(canonical_json([places, stored])).hexdigest()
 
 
 def _is_index(row: dict[str, Any]) -> bool:
