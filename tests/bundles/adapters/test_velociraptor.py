@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -15,12 +16,10 @@ from bundles.format.reading.verify import verify_bundle
 from bundles.handlers.pack import pack
 from bundles.sources import faults
 from bundles.sources.adapters import registry
-from bundles.sources.adapters.protocol import ArtifactRecord
 from bundles.sources.adapters.velociraptor.adapter import VelociraptorAdapter
 from bundles.sources.limits import DEFAULT_LIMITS
 from bundles.sources.live import LiveSource
 from bundles.sources.profiles import Profile
-from bundles.sources.remote import RemoteReader
 from bundles.timelines import record_index
 from jobs.errors import PermanentError, RetryableError
 from tests.support import format_builders
@@ -349,25 +348,27 @@ def test_a_transfer_that_is_cut_goes_on_at_its_offset(server, staging):
     assert pieces.count(2 * 1024 * 1024) == 3
 
 
-def test_a_transfer_survives_a_restart_of_the_server(server):
-    place = server.upload(server.add(StoredFlow()), "/big", 8 * 1024 * 1024)
-    record = ArtifactRecord(
-        artifact_id="a-1",
-        name="/big",
-        size=8 * 1024 * 1024,
-        sha256=None,
-        handle={"components": list(place), "tag": "t"},
-    )
-    adapter = VelociraptorAdapter(server.system(timeout_s=30), faults.ARTIFACTS, DEFAULT_LIMITS)
-    read = b""
-    with RemoteReader(adapter, faults.ARTIFACTS, record, DEFAULT_LIMITS) as reader:
-        while block := reader.read(1024 * 1024):
-            read += block
-            if len(read) == 3 * 1024 * 1024:
-                server.stop()
-                server.start()
-    assert read == filler(0, 8 * 1024 * 1024)
-    assert [offset for offset, _ in server.asked].count(0) == 1
+def test_a_transfer_survives_a_restart_of_the_server(server, staging):
+    size = 8 * 1024 * 1024
+    server.upload(server.add(StoredFlow()), "/big", size)
+    restarts: list[threading.Thread] = []
+
+    def restart() -> None:
+        server.stop()
+        server.start()
+
+    def stop_at_3_mib(offset, _context):
+        if offset == 3 * 1024 * 1024 and not restarts:
+            restarts.append(threading.Thread(target=restart))
+            restarts[0].start()
+            server.release.wait()
+
+    server.before_piece = stop_at_3_mib
+    evidence = collect(server, staging, parts=[faults.ARTIFACTS], timeout_s=30)
+    contents = contents_of(evidence)
+    restarts[0].join()
+    assert contents["/big"] == filler(0, size)
+    assert [offset for offset, length in server.asked if length > 2].count(0) == 1
 
 
 def test_200_mb_stay_flat_in_memory(server, tmp_path):
@@ -395,7 +396,6 @@ from bundles.sources.adapters.protocol import Wanted
 from bundles.sources.adapters.velociraptor.adapter import VelociraptorAdapter
 from bundles.sources.limits import DEFAULT_LIMITS
 from bundles.sources.profiles import System
-from bundles.sources.remote import RemoteReader
 from bundles.sources.trace import Tally
 
 client_file, ref, staging = sys.argv[1:]
@@ -406,9 +406,9 @@ wanted = Wanted(incident_id="case-7", ref=ref, staging=Path(staging), tally=tall
 _, records = adapter.artifacts(wanted)
 (record,) = [one for one in records if one.name == "/disk.img"]
 size, before = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-with RemoteReader(adapter, faults.ARTIFACTS, record, DEFAULT_LIMITS) as reader:
-    while block := reader.read(1024 * 1024):
-        size += len(block)
+content = adapter.content(record, 0, "")
+while block := content.read(64 * 1024):
+    size += len(block)
 print(size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
