@@ -76,7 +76,7 @@ class VelociraptorAdapter:
 
     def offer(self, ref: str) -> Offer:
         """See `protocol.Adapter`."""
-        found = flows.find(self._connection, ref, self._options.most_flows, lambda _: None)
+        found = flows.find(self._connection, ref, self._options.most_flows, lambda _: None, hosts=False)
         open_flows = sum(flow.state != flows.FINISHED for flow in found.flows)
         detail = f"{len(found.flows)} flows, {open_flows} of them not finished."
         if self._part != ARTIFACTS:

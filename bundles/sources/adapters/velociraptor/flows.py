@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -41,14 +41,12 @@ class Flow:
         flow_id: its id.
         context: its state and counts, as Velociraptor sent them.
         host: name of the machine; empty if it is not known.
-        hunt_id: the hunt that it is read for; empty without.
     """
 
     client_id: str
     flow_id: str
     context: dict[str, Any]
     host: str = ""
-    hunt_id: str = ""
 
     @property
     def name(self) -> str:
@@ -110,7 +108,7 @@ def count_of(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def find(connection: Connection, ref: str, most: int, heard: Heard) -> Found:
+def find(connection: Connection, ref: str, most: int, heard: Heard, *, hosts: bool = True) -> Found:
     """Ask for the flows of a reference.
 
     Args:
@@ -118,6 +116,7 @@ def find(connection: Connection, ref: str, most: int, heard: Heard) -> Found:
         ref: see `REFERENCES`.
         most: bound of their number.
         heard: receives the bytes of the answers.
+        hosts: whether to ask for the machines' names, which takes a query for each.
 
     Raises:
         jobs.errors.RetryableError, jobs.errors.PermanentError: it cannot be asked; one of them is unknown; or there are
@@ -142,14 +141,10 @@ def find(connection: Connection, ref: str, most: int, heard: Heard) -> Found:
             if len(found) > most:
                 what = f"{part} brings the incident to more than {most} flows (options.most_flows)."
                 raise faults.rejected(connection.source, what)
-    hosts: dict[str, str] = {}
-    for flow in found.values():
-        if flow.client_id not in hosts:
-            hosts[flow.client_id] = _host(connection, flow.client_id, heard)
-    with_hosts = tuple(
-        Flow(one.client_id, one.flow_id, one.context, hosts[one.client_id], one.hunt_id) for one in found.values()
-    )
-    return Found(with_hosts, (*notes, *_notes(with_hosts)), tuple(hunts))
+    clients = {flow.client_id for flow in found.values()} if hosts else set()
+    names = {client_id: _host(connection, client_id, heard) for client_id in sorted(clients)}
+    named = tuple(replace(flow, host=names.get(flow.client_id, "")) for flow in found.values())
+    return Found(named, (*notes, *_notes(named)), tuple(hunts))
 
 
 def _parts(connection: Connection, ref: str) -> list[str]:
@@ -179,7 +174,7 @@ def _of_hunt(connection: Connection, hunt_id: str, most: int, heard: Heard) -> I
         if not match or not isinstance(context, dict):
             raise faults.invalid(connection.source, f"its list of the flows of {hunt_id} has one without usable ids.")
         _check(connection, context, match["client"], match["flow"])
-        yield Flow(match["client"], match["flow"], context, hunt_id=hunt_id)
+        yield Flow(match["client"], match["flow"], context)
 
 
 def _check(connection: Connection, context: dict[str, Any], client_id: str, flow_id: str) -> None:

@@ -14,13 +14,15 @@ from bundles.sources.adapters.velociraptor.api_client import MAKE_ANEW, ApiClien
 
 
 def fault(place: str, client: ApiClient, timeout_s: float) -> str:
-    """What is wrong with the certificates, in one sentence; empty if it is something else.
+    """What is wrong with the certificates, in one sentence; empty if it is something else, and on other than Linux.
 
     Args:
         place: `host:port`.
         client: certificates, key, and the server's name.
         timeout_s: longest wait for each step.
     """
+    if not hasattr(os, "memfd_create"):  # which only Linux has
+        return ""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
     host, _, port = place.rpartition(":")
@@ -55,6 +57,10 @@ def _speaks(secure: ssl.SSLSocket) -> bool:
 
 def _load_identity(context: ssl.SSLContext, client: ApiClient) -> None:
     """Give the context certificate and key by way of a file in memory, as it takes them from files only."""
+    if not hasattr(
+        os, "memfd_create"
+    ):  # only Linux has such files; elsewhere the server's certificate alone is checked
+        return
     descriptor = os.memfd_create("client")
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:
