@@ -103,6 +103,7 @@ lock: ## Pin all dependencies with hashes from requirements*.in; UPGRADE=1 takes
 	@sh deploy/setup-python.sh $(VENV)
 	$(LOCK) --output-file requirements-setup.txt requirements-setup.in
 	$(LOCK) --output-file requirements.txt requirements.in
+	$(LOCK) --output-file requirements-velociraptor.txt requirements-velociraptor.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 	$(LOCK) --output-file requirements-bench.txt requirements-bench.in
 

@@ -15,6 +15,7 @@ GROUP = "ransomeye_orchestrator.sources"
 OURS = {
     "ransomeye": "bundles.sources.adapters.ransomeye.adapter:RansomEyeAdapter",
     "timesketch": "bundles.sources.adapters.timesketch.adapter:TimesketchAdapter",
+    "velociraptor": "bundles.sources.adapters.velociraptor.adapter:VelociraptorAdapter",
 }
 
 
