@@ -19,10 +19,10 @@ from bundles.sources.adapters.ransomeye.artifacts import ArtifactRecord
 from bundles.sources.client import SourceClient
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.content import ContentReader
-from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source, SourceFault
+from bundles.sources.faults import ALERTS, ARTIFACTS, INVALID, TIMELINE, Source, SourceFault
 from bundles.sources.limits import DEFAULT_LIMITS, SourceLimits
 from bundles.sources.trace import Part, Tally
-from jobs.errors import RetryableError
+from jobs.errors import PermanentError, RetryableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +63,13 @@ class LiveSource:
         tally = Tally(on_progress, check)
         found = _Findings(allow_partial=allow_partial)
         with self._client(TIMELINE) as client, found.or_missing(source=TIMELINE.key):
-            found.parts[TIMELINE] = timeline.fetch(client, incident_id, staging, tally)
+            found.add(TIMELINE, timeline.fetch(client, incident_id, staging, tally, allow_partial=allow_partial))
         with self._client(ALERTS) as client, found.or_missing(source=ALERTS.key):
             found.add(ALERTS, alerts.fetch(client, incident_id, staging, tally, allow_partial=allow_partial))
         records: list[ArtifactRecord] = []
         with self._client(ARTIFACTS) as client, found.or_missing(source=ARTIFACTS.key):
-            found.parts[ARTIFACTS], records = artifacts.fetch(client, incident_id, staging, tally)
+            part, records = artifacts.fetch(client, incident_id, staging, tally, allow_partial=allow_partial)
+            found.add(ARTIFACTS, part)
         found.require_records()
         content = ContentReader(self.storage, lambda: self._client(ARTIFACTS))
         for record in sorted(records, key=lambda one: one.artifact_id):
@@ -94,8 +95,11 @@ class _Findings:
         self.artifacts: list[Artifact] = []
 
     def add(self, source: Source, part: Part) -> None:
-        """Add a part; its fault, if any, is listed as missing."""
+        """Add a part; its fault, if any, and the records it had to leave out are listed as missing."""
         self.parts[source] = part
+        for reason in part.left_out:
+            self._faults.append(PermanentError(INVALID, reason))
+            self._missing.append({"source": source.key, "reason": reason})
         if part.fault is not None:
             with self.or_missing(source=source.key):
                 raise part.fault

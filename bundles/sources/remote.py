@@ -35,7 +35,7 @@ class RemoteReader(io.RawIOBase):
         super().__init__()
         self._client = client
         self._artifact = artifact
-        self._path = f"{PATH}/{quote(artifact.artifact_id, safe='')}/content"
+        self._path = f"{PATH}/{quote(artifact.source_id, safe='')}/content"
         self._at = 0
         self._ended = False
         self._etag = ""

@@ -121,9 +121,11 @@ class Part:
         provenance: for the manifest.
         count: number of records.
         fault: why something may be missing from it; only if a partial bundle is allowed.
+        left_out: a reason for each record that was refused, or for many of them; only in a partial bundle.
     """
 
     member: Path
     provenance: dict[str, Any]
     count: int
     fault: RetryableError | PermanentError | None = None
+    left_out: tuple[str, ...] = ()

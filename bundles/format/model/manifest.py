@@ -28,6 +28,7 @@ _FIELDS = {
 }  # fmt: skip
 _METADATA_FIELDS = {"compression", "file_count", "generator", "sources", "total_size"}
 _SOURCE_FIELDS = {"fetched_at", "record_count", "sha256", "url"}
+_SOURCE_EXTRAS = {"as_of", "equal_records", "notes", "repeated_ids"}  # each only where there is something to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def compose(
         missing: `{"path" or "source": …, "reason": …}` for each missing file or source.
         generator: the writer's name and version.
         compression: `zstd` or `gzip`.
-        sources: name → `url`, `fetched_at`, `record_count` and `sha256` of a source.
+        sources: name → `url`, `fetched_at`, `record_count` and `sha256` of a source, and the optional fields.
     """
     entries = sorted(files, key=lambda entry: entry.path)
     gaps = [dict(gap) for gap in missing]
@@ -174,11 +175,7 @@ def read(
     integer(metadata["total_size"], "total_size")
     for name, source in mapping(metadata["sources"], "sources").items():
         text(name, "a source's name")
-        exact(mapping(source, "a source"), _SOURCE_FIELDS, "a source")
-        text(source["url"], "a source's url")
-        moment(source["fetched_at"], "a source's fetched_at")
-        integer(source["record_count"], "a source's record_count")
-        sha256_hex(source["sha256"], "a source's sha256")
+        _check_source(mapping(source, "a source"))
     if not paths.valid_incident_id(fields["incident_id"]):
         raise invalid("incident_id is not an incident id")
     if not isinstance(fields["complete"], bool):
@@ -202,6 +199,24 @@ def read(
         manifest_hash=sha256_hex(fields["manifest_hash"], "manifest_hash"),
         metadata=metadata,
     )
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    exact(source, _SOURCE_FIELDS | (_SOURCE_EXTRAS & source.keys()), "a source")
+    text(source["url"], "a source's url")
+    moment(source["fetched_at"], "a source's fetched_at")
+    integer(source["record_count"], "a source's record_count")
+    sha256_hex(source["sha256"], "a source's sha256")
+    for name in ("equal_records", "repeated_ids"):
+        integer(source.get(name, 1), f"a source's {name}", low=1)
+    for note in listing(source.get("notes", []), "a source's notes"):
+        text(note, "a note")
+    if "as_of" in source:
+        as_of = mapping(source["as_of"], "a source's as_of")
+        exact(as_of, {"at", "later", "records"}, "a source's as_of")
+        moment(as_of["at"], "as_of.at")
+        integer(as_of["records"], "as_of.records")
+        integer(as_of["later"], "as_of.later", low=1)
 
 
 def check_consistency(manifest: Manifest, fields: Mapping[str, Any], own_hash: str | None = None) -> None:
