@@ -253,8 +253,9 @@ def path_id_of(key: Key, record: str) -> str:
     if key.id_type == "string" and paths.path_id_is_plain(key.text):
         return key.text
     artifact_id = parse_record(record).get("artifact_id")
-    is_number = isinstance(artifact_id, int) and not isinstance(artifact_id, bool)
-    return paths.path_id(artifact_id) if isinstance(artifact_id, str) or is_number else key.text
+    if isinstance(artifact_id, bool) or not isinstance(artifact_id, str | int):
+        return key.text
+    return paths.path_id(artifact_id)
 
 
 def storable(text: str) -> bool:

@@ -52,8 +52,9 @@ class Repeats:
         notes: list[str] = []
         if self.equal:
             said["equal_records"] = self.equal
-            where = f" ({self._noun}s {_listed(self._equal_at)})" if self._equal_at else ""
-            notes.append(f"{self.equal} came once more, equal in every byte, and are in the bundle once{where}")
+            where = f" (at position {_listed(self._equal_at)})" if self._equal_at else ""
+            what = f"1 {self._noun} was" if self.equal == 1 else f"{self.equal} {self._noun}s were"
+            notes.append(f"{what} left out, equal to an earlier one in every byte{where}")
         if self._positions:
             said["repeated_ids"] = len(self._positions) + self.unnamed_ids
             notes += [

@@ -240,7 +240,7 @@ def test_records_of_one_artifact_with_the_same_bytes_are_all_kept_and_equal_ones
     stated = evidence.provenance["artifacts"]
     assert (stated["record_count"], stated["equal_records"], stated["repeated_ids"]) == (2, 1, 1)
     assert stated["notes"] == [
-        "1 came once more, equal in every byte, and are in the bundle once (artifact records 2)",
+        "1 artifact record was left out, equal to an earlier one in every byte (at position 2)",
         "artifact records 1, 3 are different and have the id a-1; all are kept",
     ]
 

@@ -20,7 +20,9 @@ def _no_job_but_those_that_are_asked_for(settings):
 
 
 # Ids as sources have them, of which no path can have most; the record keeps each as it is.
-ODD_IDS = ["~40964304", 42, "42", "a/b", "..", "й" * 700, "nul\x00 \ud83d", "id-" + "0" * 64, -7, 2**80]
+ODD_IDS: list[str | int] = [
+    "~40964304", 42, "42", "a/b", "..", "й" * 700, "nul\x00 \ud83d", "id-" + "0" * 64, -7, 2**80,
+]  # fmt: skip
 
 GAP = {"source": "alerts", "reason": "Alerts DB: it cannot be reached."}
 FILE_GAP = {"path": "artifacts/art-1/plain.log", "reason": "Forensic artifacts: it cannot be reached."}
