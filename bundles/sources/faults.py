@@ -1,6 +1,7 @@
 """Job errors for the faults of a source, one function for each kind; each names the source.
 
-Messages contain fixed text and ids of the incident only: nothing that a source sent, no credentials, no addresses.
+Messages contain fixed text, and ids and field names of records, escaped and shortened: nothing else that a source
+sent, no credentials, no addresses.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class ArtifactRecord:
     """The fields of an artifact's record that are used here; the record itself is in `artifacts.json`.
 
     Attributes:
-        artifact_id: as the record has it, as text.
+        artifact_id: of its path in the bundle, made from the record's id by `paths.path_id`; safe in a path.
         name: the original name; not safe as a path.
         size: bytes; None if the system does not know it before the content was read.
         sha256: 64 lowercase hexadecimal digits; None if the system does not know it.
