@@ -1,7 +1,8 @@
 """The job that makes a bundle: fetch, pack, sign, publish.
 
 The file gets its name once it is complete and synced, its row in the transaction that completes the job. An attempt
-that dies leaves at most a staging folder and a file that the sweep recognizes.
+that dies leaves at most a staging folder and a file that the sweep recognizes, and what it fetched, with which the next
+attempt goes on. What was fetched is dropped when the job ends, when the disk is full, and when it cannot be packed.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ from bundles.sources import collect
 from bundles.storage import bundle_files, store_identity
 from bundles.timelines import record_index
 from custody import chain
-from jobs.errors import PermanentError, RetryableError
+from jobs.errors import CancelledError, LeaseLostError, PermanentError, RetryableError, StoppingError
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
 GAPS_LOGGED = 20
+KEEPING = "live"  # the source whose attempts go on where the last one ended
 JOB_TYPE = "bundle_create"
 PHASES = ("fetching", "packing", "signing", "publishing")
 
@@ -56,13 +58,15 @@ def create(ctx: JobContext) -> JobResult:
         key, signer = trusted_keys.signing()
         store_identity.require(store_identity.ARTIFACTS)
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
+        fetched = bundle_files.make_fetched(ctx.job_id) if ctx.payload["source"] == KEEPING else staging
     except (FormatError, BundleError) as error:
         raise job_error(error) from error
+    evidence: collect.Evidence | None = None
     try:
         ctx.progress("fetching")
         evidence = collect.get(ctx.payload["source"]).collect(
             ctx.incident_id,
-            staging,
+            fetched,
             allow_partial=ctx.payload["allow_partial"],
             on_progress=lambda fetched: _report(ctx, fetched),
             check=ctx.check,
@@ -93,15 +97,37 @@ def create(ctx: JobContext) -> JobResult:
         ctx.log("info", "Published the file in the bundle store.", name=name, sha256=written.sha256)
     except BaseException as error:
         used_bytes = bundle_files.disk_usage(staging)
+        if fetched != staging:
+            used_bytes += bundle_files.disk_usage(fetched)
+        if evidence is None:  # scratch files have no names, and packing takes room beside what was fetched
+            used_bytes *= 2
         bundle_files.withdraw(staging)
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # from the staging folder; sources raise job errors
             error = write_error(error)
+        if _is_useless(error) and _holds_lease(ctx):
+            bundle_files.drop_fetched(ctx.job_id)
         if isinstance(error, FormatError | BundleError):
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
     made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared, said)
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
+
+
+def _is_useless(error: BaseException) -> bool:
+    """Whether what was fetched serves no other attempt, or stands in its way."""
+    return isinstance(error, PermanentError | CancelledError | FormatError | BundleError)
+
+
+def _holds_lease(ctx: JobContext) -> bool:
+    """Whether no other attempt can be at work with what was fetched."""
+    try:
+        ctx.check()
+    except LeaseLostError:
+        return False
+    except (CancelledError, StoppingError):
+        return True
+    return True
 
 
 def _report(ctx: JobContext, fetched: collect.Fetched) -> None:
@@ -219,4 +245,8 @@ class _PublishedBundle:
         )
         if verification is not None:
             verify_request.record(who, bundle, verification, after_job_id=str(self.ctx.job_id))
-        transaction.on_commit(lambda: bundle_files.remove_staging(self.staging))
+        transaction.on_commit(self._clear)
+
+    def _clear(self) -> None:
+        bundle_files.drop_fetched(self.ctx.job_id)
+        bundle_files.remove_staging(self.staging)
