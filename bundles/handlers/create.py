@@ -36,7 +36,7 @@ from bundles.sources import collect
 from bundles.storage import bundle_files, store_identity
 from bundles.timelines import record_index
 from custody import chain
-from jobs.errors import CancelledError, LeaseLostError, PermanentError, RetryableError, StoppingError
+from jobs.errors import CancelledError, PermanentError, RetryableError
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
@@ -58,7 +58,9 @@ def create(ctx: JobContext) -> JobResult:
         key, signer = trusted_keys.signing()
         store_identity.require(store_identity.ARTIFACTS)
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
-        fetched = bundle_files.make_fetched(ctx.job_id) if ctx.payload["source"] == KEEPING else staging
+        fetched = staging
+        if ctx.payload["source"] == KEEPING:
+            fetched = bundle_files.make_fetched(ctx.job_id, ctx.lease_token)
     except (FormatError, BundleError) as error:
         raise job_error(error) from error
     evidence: collect.Evidence | None = None
@@ -105,29 +107,13 @@ def create(ctx: JobContext) -> JobResult:
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # from the staging folder; sources raise job errors
             error = write_error(error)
-        if _is_useless(error) and _holds_lease(ctx):
-            bundle_files.drop_fetched(ctx.job_id)
+        if isinstance(error, PermanentError | CancelledError | FormatError | BundleError):
+            bundle_files.drop_fetched(ctx.job_id, ctx.lease_token)  # it serves no other attempt, or is in its way
         if isinstance(error, FormatError | BundleError):
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
     made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared, said)
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
-
-
-def _is_useless(error: BaseException) -> bool:
-    """Whether what was fetched serves no other attempt, or stands in its way."""
-    return isinstance(error, PermanentError | CancelledError | FormatError | BundleError)
-
-
-def _holds_lease(ctx: JobContext) -> bool:
-    """Whether no other attempt can be at work with what was fetched."""
-    try:
-        ctx.check()
-    except LeaseLostError:
-        return False
-    except (CancelledError, StoppingError):
-        return True
-    return True
 
 
 def _report(ctx: JobContext, fetched: collect.Fetched) -> None:
@@ -248,5 +234,5 @@ class _PublishedBundle:
         transaction.on_commit(self._clear)
 
     def _clear(self) -> None:
-        bundle_files.drop_fetched(self.ctx.job_id)
+        bundle_files.drop_fetched(self.ctx.job_id, self.ctx.lease_token)
         bundle_files.remove_staging(self.staging)

@@ -17,8 +17,8 @@ from typing import Any, Self
 
 from bundles.sources.adapters.protocol import ArtifactRecord
 from bundles.sources.faults import Source
-from bundles.sources.journal import Journal
 from bundles.sources.trace import Part
+from bundles.storage.journal import Journal
 
 READING, CONTENTS, RECORDS = "reading", "contents", "artifacts.records"
 BLOCK_BYTES = 256 * 1024
@@ -37,7 +37,7 @@ class Kept:
         contents: the folder of artifacts' contents.
 
     Raises:
-        bundles.sources.journal.BusyError: another attempt still works in the folder.
+        bundles.storage.journal.BusyError: another attempt still works in the folder.
         OSError: the folder cannot be used.
     """
 

@@ -27,12 +27,12 @@ from bundles.sources.adapters.protocol import Adapter, ArtifactRecord, Wanted
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, UNAVAILABLE, Source, SourceFault
 from bundles.sources.fetching import Fetcher
-from bundles.sources.journal import BusyError
 from bundles.sources.kept import Kept
 from bundles.sources.limits import DEFAULT_LIMITS, SourceLimits
 from bundles.sources.profiles import Profile
 from bundles.sources.trace import Part, Tally
 from bundles.sources.transfer import Received
+from bundles.storage.journal import BusyError
 from jobs.errors import PermanentError, RetryableError
 
 BUSY_S = 5.0

@@ -13,9 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from bundles.sources.journal import Journal
+from bundles.storage.journal import Journal
 
-MARK_BYTES = 1024 * 1024  # received bytes that a kill may cost
+LEAST_MARK_BYTES, MOST_MARK_BYTES = 64 * 1024, 1024 * 1024  # received bytes that a kill may cost
+MARKS = 1024  # of one content, if it is neither small nor large
 THREAD_FROM_BYTES = 512 * 1024
 READ_BYTES = 256 * 1024
 HELD_PIECES = 8
@@ -28,16 +29,18 @@ class ReceivedFile:
         file: where it is or will be.
         journal: of the folder.
         key: of the content in the journal.
+        size: of the whole in bytes, if known.
 
     Attributes:
         at: bytes received so far.
         tag, encoding, whole: of the answers that they came from, see `http_content.HttpContent`.
     """
 
-    def __init__(self, file: Path, journal: Journal, key: str) -> None:
+    def __init__(self, file: Path, journal: Journal, key: str, size: int | None) -> None:
         self._journal, self._key = journal, key
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._hash = hashlib.sha256()
+        self._mark_bytes = min(MOST_MARK_BYTES, max(LEAST_MARK_BYTES, (size or 0) // MARKS))
         self._marked = 0
         self._hashed = 0
         self._failed: BaseException | None = None
@@ -127,7 +130,7 @@ class ReceivedFile:
     def _take(self, piece: bytes) -> None:
         self._hash.update(piece)
         self._hashed += len(piece)
-        if self._hashed - self._marked >= MARK_BYTES:
+        if self._hashed - self._marked >= self._mark_bytes:
             self._marked = self._hashed
             self._journal.add(
                 "part", self._key, at=self._hashed, sha256=self._hash.hexdigest(), tag=self.tag,

@@ -109,7 +109,7 @@ class Transfer:
         done = self._done()
         if done is not None:
             return done
-        with ReceivedFile(self._file, self._journal, self._key) as file:
+        with ReceivedFile(self._file, self._journal, self._key, self._record.size) as file:
             while True:
                 self._receive_all(file)
                 sha256 = file.digest()

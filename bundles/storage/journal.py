@@ -29,6 +29,21 @@ class BusyError(Exception):
     """Another attempt has the journal open."""
 
 
+def is_open(folder: Path) -> bool:
+    """Whether a process has the journal of a folder open."""
+    try:
+        file = os.open(folder / NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 class Journal:
     """The open journal of a folder.
 
