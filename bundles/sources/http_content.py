@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
-
-import requests
+from urllib.parse import urlencode
 
 from bundles.sources import encodings, faults
 from bundles.sources.adapters.protocol import ArtifactRecord
-from bundles.sources.client import MOST_DIGITS, Changed, SourceClient, read_some
+from bundles.sources.client import MOST_DIGITS, Answer, Changed, SourceClient
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
 
@@ -51,10 +50,11 @@ class HttpContent:
         self._record = record
         self._open = ExitStack()
         self.whole: int | None = None
+        query = f"?{urlencode(params)}" if params else ""
         headers = {"Range": f"bytes={at}-"} if at else {}
         if at and tag:
             headers["If-Range"] = tag
-        self._response = self._open.enter_context(client.send("GET", path, headers=headers, params=params))
+        self._response = self._open.enter_context(client.content(path + query, headers))
         self.encoding = encodings.name_of(self._response.headers.get("Content-Encoding"))
         try:
             self._check(at)
@@ -67,7 +67,7 @@ class HttpContent:
 
     def read(self, most: int) -> bytes:
         """See `protocol.Content`."""
-        return read_some(self._response, most)
+        return self._response.read(most)
 
     def close(self) -> None:
         """See `protocol.Content`."""
@@ -90,7 +90,7 @@ class HttpContent:
             if not self.encoding and self._record.size is not None and self.whole not in {None, self._record.size}:
                 raise self._differs()
 
-    def _check_range(self, response: requests.Response, at: int) -> None:
+    def _check_range(self, response: Answer, at: int) -> None:
         """Accept a range that begins where it was asked for; it may end early, and need not say what the whole is."""
         sent = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
         first, last = (int(number) for number in sent.groups()[:2]) if sent else (-1, -1)

@@ -25,6 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 STEP_S = 0.25  # longest wait between two checks whether the work must stop
+BUFFER_BYTES = 64 * 1024  # a small content comes with its head in one read
 
 _check: ContextVar[Callable[[], None]] = ContextVar("check of the work that waits", default=lambda: None)
 
@@ -150,7 +151,7 @@ class _AllowedSocket:
         return getattr(self._socket, name)
 
     def makefile(self, *_args: Any, **_options: Any) -> io.BufferedReader:
-        return io.BufferedReader(_AllowedReader(self._socket, self._allowance))
+        return io.BufferedReader(_AllowedReader(self._socket, self._allowance), BUFFER_BYTES)
 
 
 class AllowanceAdapter(HTTPAdapter):
