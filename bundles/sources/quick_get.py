@@ -87,7 +87,7 @@ class QuickAnswer:
     def is_read(self) -> bool:
         """Whether the whole body was read and the connection can take another request."""
         if self._other is not None:
-            return self._other.isclosed() and not self._other.will_close
+            return (self._other.isclosed() or self._other.length == 0) and not self._other.will_close
         return self._left == 0 and self.headers.get("Connection", "").lower() != "close"
 
     def read(self, most: int) -> bytes:
