@@ -19,6 +19,7 @@ from benchmarks import (
     queue_part,
     queue_report,
     search_part,
+    sources_part,
 )
 
 PARTS = {
@@ -29,6 +30,7 @@ PARTS = {
     "idle": idle_part.run,
     "live": live_part.run,
     "search": search_part.run,
+    "sources": sources_part.run,
 }
 
 
@@ -55,6 +57,7 @@ def main() -> int:
     drawn = {
         "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines,
         "idle": idle_part.lines, "live": live_part.lines, "search": search_part.lines,
+        "sources": sources_part.lines,
     }  # fmt: skip
     for name in drawn.keys() & results.keys() if options.docs else ():
         document.draw_lines(name, drawn[name](results[name]), Path("docs/performance.md"))

@@ -1,7 +1,8 @@
 """The job that makes a bundle: fetch, pack, sign, publish.
 
 The file gets its name once it is complete and synced, its row in the transaction that completes the job. An attempt
-that dies leaves at most a staging folder and a file that the sweep recognizes.
+that dies leaves at most a staging folder and a file that the sweep recognizes, and what it fetched, with which the next
+attempt goes on. What was fetched is dropped when the job ends, when the disk is full, and when it cannot be packed.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ from bundles.sources import collect
 from bundles.storage import bundle_files, store_identity
 from bundles.timelines import record_index
 from custody import chain
-from jobs.errors import PermanentError, RetryableError
+from jobs.errors import CancelledError, PermanentError, RetryableError
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
 GAPS_LOGGED = 20
+KEEPING = "live"  # the source whose attempts go on where the last one ended
 JOB_TYPE = "bundle_create"
 PHASES = ("fetching", "packing", "signing", "publishing")
 
@@ -56,13 +58,17 @@ def create(ctx: JobContext) -> JobResult:
         key, signer = trusted_keys.signing()
         store_identity.require(store_identity.ARTIFACTS)
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
+        fetched = staging
+        if ctx.payload["source"] == KEEPING:
+            fetched = bundle_files.make_fetched(ctx.job_id, ctx.lease_token)
     except (FormatError, BundleError) as error:
         raise job_error(error) from error
+    evidence: collect.Evidence | None = None
     try:
         ctx.progress("fetching")
         evidence = collect.get(ctx.payload["source"]).collect(
             ctx.incident_id,
-            staging,
+            fetched,
             allow_partial=ctx.payload["allow_partial"],
             on_progress=lambda fetched: _report(ctx, fetched),
             check=ctx.check,
@@ -94,10 +100,16 @@ def create(ctx: JobContext) -> JobResult:
         ctx.log("info", "Published the file in the bundle store.", name=name, sha256=written.sha256)
     except BaseException as error:
         used_bytes = bundle_files.disk_usage(staging)
+        if fetched != staging:
+            used_bytes += bundle_files.disk_usage(fetched)
+        if evidence is None:  # scratch files have no names, and packing takes room beside what was fetched
+            used_bytes *= 2
         bundle_files.withdraw(staging)
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # from the staging folder; sources raise job errors
             error = write_error(error)
+        if isinstance(error, PermanentError | CancelledError | FormatError | BundleError):
+            bundle_files.drop_fetched(ctx.job_id, ctx.lease_token)  # it serves no other attempt, or is in its way
         if isinstance(error, FormatError | BundleError):
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
@@ -220,4 +232,8 @@ class _PublishedBundle:
         )
         if verification is not None:
             verify_request.record(who, bundle, verification, after_job_id=str(self.ctx.job_id))
-        transaction.on_commit(lambda: bundle_files.remove_staging(self.staging))
+        transaction.on_commit(self._clear)
+
+    def _clear(self) -> None:
+        bundle_files.drop_fetched(self.ctx.job_id, self.ctx.lease_token)
+        bundle_files.remove_staging(self.staging)

@@ -35,9 +35,9 @@ ALERTS = Source("alerts", "Alerts DB")
 ARTIFACTS = Source("artifacts", "Forensic artifacts")
 
 
-def unavailable(source: Source, what: str) -> RetryableError:
-    """The source is down, too slow, disconnected or changing: another attempt can help."""
-    return RetryableError(UNAVAILABLE, f"{source.title}: {what}")
+def unavailable(source: Source, what: str, *, not_before_s: float = 0) -> RetryableError:
+    """The source is down, too slow, disconnected or changing: another attempt can help, if it says so after a time."""
+    return RetryableError(UNAVAILABLE, f"{source.title}: {what}", not_before_s=not_before_s)
 
 
 def rejected(source: Source, what: str) -> PermanentError:

@@ -47,7 +47,8 @@ class ArtifactRecord:
         size: bytes; None if the system does not know it before the content was read.
         sha256: 64 lowercase hexadecimal digits; None if the system does not know it.
         locations: paths in the artifact store, if the record names any; untrusted.
-        handle: what the adapter needs to open the content; never written anywhere.
+        handle: what the adapter needs to open the content, as JSON values; kept in the job's staging folder for its
+            next attempt, and never in a bundle. No secrets.
     """
 
     artifact_id: str
@@ -65,6 +66,9 @@ class Content(Protocol):
         at: the position of the first byte that `read` returns: the one asked for, or 0 from a system that cannot
             continue.
         tag: proves that two answers are of the same bytes (a strong ETag); empty if there is no proof.
+
+    It may have `encoding` (the content encoding of the bytes, which are returned as sent) and `whole` (how many bytes
+    there are in all, as sent; None if unknown), as `bundles.sources.http_content.HttpContent` has.
     """
 
     at: int
@@ -167,7 +171,7 @@ class Adapter(Protocol):
             tag: of the answer that is continued; empty at first.
 
         Raises:
-            bundles.sources.client.Dropped: there is no answer now.
+            bundles.sources.client.Dropped: there is no answer now; `Changed`: what was read cannot be continued.
             jobs.errors.RetryableError, jobs.errors.PermanentError: see `bundles.sources.faults`.
         """
         ...

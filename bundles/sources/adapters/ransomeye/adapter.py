@@ -58,8 +58,7 @@ class RansomEyeAdapter:
 
     def content(self, record: ArtifactRecord, at: int, tag: str) -> HttpContent:
         """See `protocol.Adapter`."""
-        if not at:
-            self._client.allow((record.size or 0) / self._client.limits.least_rate_bytes_s)
+        self._client.allow(max(0, (record.size or 0) - at) / self._client.limits.least_rate_bytes_s)
         path = f"{artifacts.PATH}/{quote(str(record.handle['id']), safe='')}/content"
         return HttpContent(self._client, path, record, at=at, tag=tag)
 
