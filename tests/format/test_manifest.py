@@ -338,7 +338,8 @@ def test_what_is_missing_may_be_named_by_path_or_by_source(tmp_path):
 def test_all_fields_of_the_format_are_read(tmp_path):
     change = {"compression": "gzip", "sources": {"alerts": SOURCE}}
     assert verdict(crafted(change=lambda fields: fields["metadata"].update(change)), tmp_path) == "verified"
-    for extras in (EXTRAS, {"notes": []}, {"as_of": AS_OF}, {"equal_records": 3}):
+    some: tuple[dict[str, Any], ...] = (EXTRAS, {"notes": []}, {"as_of": AS_OF}, {"equal_records": 3})
+    for extras in some:
         change["sources"] = {"alerts": SOURCE | extras}
         assert verdict(crafted(change=lambda fields: fields["metadata"].update(change)), tmp_path) == "verified"
 
