@@ -29,7 +29,8 @@ def write(member: Path, received: Mapping[str, Artifact], folder: Path) -> Path:
         if artifact is not None:
             said = {"size": artifact.size, "sha256": artifact.sha256, "sha256_from": FROM_CONTENT}
             # What a record says was compared with the content; it keeps its own words.
-            kept = canonical_record({**said, **{key: value for key, value in record.items() if value is not None}})
+            lacking = {key: value for key, value in said.items() if record.get(key) is None}
+            kept = canonical_record({**record, **lacking})
         spool.add(sort_key(record, ARTIFACT_ORDER), kept)
     made = folder / member.name
     spool.write_array(made)

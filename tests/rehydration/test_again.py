@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
 from bundles import services as bundle_services
+from bundles.artifacts import search_sql
 from bundles.format.model import paths
 from bundles.models import Bundle, BundledArtifact
 from foundation.principal import SYSTEM
@@ -72,6 +74,14 @@ def test_artifacts_with_any_ids_are_restored_bundled_again_and_listed_with_what_
     assert job.result["content_digest"] == written.manifest.content_digest
     hosts = dict(BundledArtifact.objects.values_list("artifact_id", "host"))
     assert {one: hosts[paths.path_id(one)] for one in ODD_IDS[:5]} == {one: f"host of {one!r}" for one in ODD_IDS[:5]}
+    for searched in ("~40964304", "42"):
+        ids = {paths.path_id("~40964304")} if searched == "~40964304" else {"42", paths.path_id(42)}
+        query, values = search_sql.hits(
+            "orchestrator_bundle_artifacts", "artifact_id", text=searched, hex_digits="", limit=9
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(query, values)
+            assert {row[0] for row in cursor.fetchall() if row[1] == "id"} == ids
     assert restore(Bundle.objects.get().path).result["changed"] is False
 
 

@@ -21,9 +21,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from bundles.format.model.canonical import canonical_json
 from bundles.format.model.records import ALERT_ORDER, canonical_record, sort_key
 from bundles.sources import faults
 from bundles.sources.client import SourceClient
@@ -38,8 +37,7 @@ DIGEST_BYTES = 16
 COPY_BYTES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """An alert that is new in a reading.
 
     Attributes:
@@ -47,7 +45,7 @@ class Kept:
         line: its canonical form.
         identity: by which readings are compared.
         position: its place in the list, from 1.
-        id_digest: of its id.
+        id_digest: of its id, see `id_digest_of`.
     """
 
     key: tuple[str, str]
@@ -158,10 +156,11 @@ class Pass:
         overlap = again.index(False) if False in again else len(page)
         explained = overlap if overlap and before[-overlap:] == page[:overlap] else 0
         self.strays += sum(again[explained:])
+        marks = {self.first_total, self.mark}
         for identity, repeated in zip(page, again, strict=True):
             self._order.update(identity)
             self.slots += 1
-            if self.slots in {self.first_total, self.mark}:
+            if self.slots in marks:
                 self.order_at[self.slots] = self.order
             if repeated:
                 continue
@@ -343,6 +342,7 @@ def digest_of(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=DIGEST_BYTES).digest()
 
 
-def id_digest_of(alert_id: object) -> int:
-    """A number of 64 bits for an id, to find ids that occur twice in little memory."""
-    return int.from_bytes(hashlib.blake2b(canonical_json(alert_id), digest_size=8).digest(), "big")
+def id_digest_of(alert_id: str | int) -> int:
+    """A number of 64 bits for an id, the same within this process, to find ids that occur twice in little memory."""
+    text = alert_id if isinstance(alert_id, str) else f"\0{alert_id}"  # no text that is an id has a control character
+    return hash(text) & 0xFFFF_FFFF_FFFF_FFFF
