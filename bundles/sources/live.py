@@ -20,11 +20,11 @@ from bundles.sources.adapters import registry
 from bundles.sources.adapters.protocol import Adapter, ArtifactRecord, Wanted
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
 from bundles.sources.content import ContentReader
-from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source, SourceFault
+from bundles.sources.faults import ALERTS, ARTIFACTS, INVALID, TIMELINE, Source, SourceFault
 from bundles.sources.limits import DEFAULT_LIMITS, SourceLimits
 from bundles.sources.profiles import Profile
 from bundles.sources.trace import Part, Tally
-from jobs.errors import RetryableError
+from jobs.errors import PermanentError, RetryableError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +132,11 @@ class _Findings:
         self.artifacts: list[Artifact] = []
 
     def add(self, source: Source, part: Part) -> None:
-        """Add a part; its fault, if any, and what it left out are listed as missing."""
+        """Add a part; its fault, if any, and the records it had to leave out are listed as missing."""
         self.parts[source] = part
-        self._missing.extend({"source": source.key, "reason": reason} for reason in part.gaps)
+        for reason in part.left_out:
+            self._faults.append(PermanentError(INVALID, reason))
+            self._missing.append({"source": source.key, "reason": reason})
         if part.fault is not None:
             with self.or_missing(source=source.key):
                 raise part.fault

@@ -1,7 +1,7 @@
 """Writes the members of systems whose records come one by one: a timeline, or a list of alerts or artifact records.
 
 A writer counts its records, gives the part its provenance, and treats a record that cannot be used as `Wanted` says:
-it is a fault that names the record, or, if a partial bundle is allowed, it is left out and named in `Part.gaps`.
+it is a fault that names the record, or, if a partial bundle is allowed, it is left out and named in `Part.left_out`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bundles.sources.trace import Part, Trace
 from foundation.instant import rfc3339
 from jobs.errors import PermanentError, RetryableError
 
-GAPS_NAMED = 1000  # records that one part names; the others are counted
+NAMED = 200  # records that one part names; the others are counted
 SHOWN_CHARACTERS = 120  # of an id in a message
 TOO_LARGE = "it takes more than {} bytes as canonical JSON"
 
@@ -59,13 +59,13 @@ class _Member:
     Attributes:
         trace: receives the bytes that the system sends; give it to `SourceClient.document`.
         position: of the last record that was added or left out, from 1.
-        left_out: number of records that were left out.
+        refused: number of records that were left out.
     """
 
     def __init__(self, source: Source, url: str, wanted: Wanted) -> None:
         self.trace = Trace(source, url, wanted.tally)
         self.position = 0
-        self.left_out = 0
+        self.refused = 0
         self._source = source
         self._wanted = wanted
         self._gaps: list[str] = []
@@ -89,11 +89,11 @@ class _Member:
             jobs.errors.PermanentError: a partial bundle is not allowed.
         """
         self.position += 1
-        self.left_out += 1
+        self.refused += 1
         if not self._wanted.allow_partial:
             raise faults.invalid(self._source, f"{which_and_why}.")
-        if self.left_out <= GAPS_NAMED:
-            self._gaps.append(f"{which_and_why}.")
+        if self.refused <= NAMED:
+            self._gaps.append(f"{self._source.title}: {which_and_why}.")
 
     def gap(self, what: str) -> None:
         """State that something other than a record is missing, in a sentence.
@@ -103,7 +103,7 @@ class _Member:
         """
         if not self._wanted.allow_partial:
             raise faults.invalid(self._source, what)
-        self._gaps.append(what)
+        self._gaps.append(f"{self._source.title}: {what}")
 
     def note(self, what: str) -> None:
         """State in the manifest, in a sentence, what a reader must know about the part; nothing is missing."""
@@ -136,37 +136,46 @@ class _Member:
         return None
 
     def _part(self, name: str, fault: RetryableError | PermanentError | None) -> Part:
-        more = self.left_out - GAPS_NAMED
+        more = self.refused - NAMED
         if more > 0:
-            self._gaps.append(f"{more} more records cannot be used; the first {GAPS_NAMED} are named.")
+            self._gaps.append(f"{self._source.title}: {more} more records cannot be used; the first {NAMED} are named.")
         provenance = self.trace.provenance()
         if self._notes:
             provenance["notes"] = self._notes
         if self._as_of is not None:
             provenance["as_of"] = self._as_of
         member = self._wanted.staging / name
-        return Part(member, provenance, self.trace.records, fault, gaps=tuple(self._gaps))
+        return Part(member, provenance, self.trace.records, fault, left_out=tuple(self._gaps))
 
 
 class TimelineMember(_Member):
-    """Writes `timeline.json`: a header and the events in the order in which they are added. Memory stays flat.
+    """Writes `timeline.json`: a header and the events. Memory stays flat.
+
+    Args:
+        source: the part.
+        url: of what is read, without credentials, for the manifest.
+        wanted: the incident and how it is read.
+        by_key: sort the events by the keys given to `add`, for a system that sends them in no order; otherwise they
+            keep the order in which they are added.
 
     Attributes:
         header: keys of the timeline besides `incident_id`, which is ours, and `events`.
     """
 
-    def __init__(self, source: Source, url: str, wanted: Wanted) -> None:
+    def __init__(self, source: Source, url: str, wanted: Wanted, *, by_key: bool = False) -> None:
         super().__init__(source, url, wanted)
         self.header: dict[str, Any] = {}
+        self._spool = RecordSpool(wanted.staging) if by_key else None
         self._lines = tempfile.TemporaryFile(dir=wanted.staging)  # noqa: SIM115 -- closed with the writer
         self._open.callback(self._lines.close)
 
-    def add(self, event: Any, record_id: object = None) -> bool:
+    def add(self, event: Any, record_id: object = None, *, key: tuple[str, str] = ("", "")) -> bool:
         """Add an event; returns whether it is in the member.
 
         Args:
             event: as the system sent it.
             record_id: for the message if it cannot be used.
+            key: its place among the others, if they are sorted.
 
         Raises:
             jobs.errors.PermanentError: it cannot be used, and a partial bundle is not allowed.
@@ -174,7 +183,10 @@ class TimelineMember(_Member):
         line = self._line(event, record_id)
         if line is None:
             return False
-        self._lines.write(line + b"\n")
+        if self._spool is not None:
+            self._spool.add(key, line)
+        else:
+            self._lines.write(line + b"\n")
         return True
 
     def part(self, fault: RetryableError | PermanentError | None = None) -> Part:
@@ -193,7 +205,9 @@ class TimelineMember(_Member):
         except RecordError as error:
             raise faults.invalid(self._source, f"what it says of the incident was refused: {error}.") from None
         self._lines.seek(0)
-        write_timeline(self._wanted.staging / paths.TIMELINE, header, (line.rstrip(b"\n") for line in self._lines))
+        in_order = (line.rstrip(b"\n") for line in self._lines)
+        lines = in_order if self._spool is None else self._spool.lines()
+        write_timeline(self._wanted.staging / paths.TIMELINE, header, lines)
         return self._part(paths.TIMELINE, fault)
 
 
@@ -202,8 +216,8 @@ class RecordsMember(_Member):
 
     Args:
         source: `faults.ALERTS` or `faults.ARTIFACTS`; decides the member and its order.
-        url: see `TimelineMember`.
-        wanted: see `TimelineMember`.
+        url: of what is read, without credentials, for the manifest.
+        wanted: the incident and how it is read.
     """
 
     def __init__(self, source: Source, url: str, wanted: Wanted) -> None:

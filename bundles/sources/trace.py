@@ -121,11 +121,11 @@ class Part:
         provenance: for the manifest.
         count: number of records.
         fault: why something may be missing from it; only if a partial bundle is allowed.
-        gaps: a sentence for each record or other thing that was left out; only if a partial bundle is allowed.
+        left_out: for each record that was refused, or for many, the reason; only if a partial bundle is allowed.
     """
 
     member: Path
     provenance: dict[str, Any]
     count: int
     fault: RetryableError | PermanentError | None = None
-    gaps: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()

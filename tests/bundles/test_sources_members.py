@@ -43,6 +43,14 @@ def test_a_timeline_keeps_the_order_of_its_events_and_carries_our_incident_id(wa
     assert part.provenance["as_of"] == {"at": "2026-01-01T00:00:00.000000Z", "records": 3, "later": 2}
 
 
+def test_a_timeline_can_be_sorted_by_key_for_a_system_without_an_order(wanted):
+    with TimelineMember(faults.TIMELINE, URL, wanted(), by_key=True) as member:
+        for number in (3, 1, 2):
+            member.add({"n": number}, key=(str(number), ""))
+        part = member.part()
+    assert [event["n"] for event, _ in read_timeline(part.member).events] == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("source", "name", "records"),
     [
@@ -75,9 +83,9 @@ def test_a_record_that_cannot_be_used_is_left_out_and_named_or_is_a_fault(wanted
         part = member.part()
     assert [event["n"] for event, _ in read_timeline(part.member).events] == [1, 4]
     assert part.count == 2
-    assert part.gaps[0].startswith("record 2 (id ~12%0A): ")
-    assert reason in part.gaps[0]
-    assert part.gaps[1] == "record 3 (id 9): it has no size."
+    assert part.left_out[0].startswith("KillChain timeline: record 2 (id ~12%0A): ")
+    assert reason in part.left_out[0]
+    assert part.left_out[1] == "KillChain timeline: record 3 (id 9): it has no size."
     part.member.unlink()
     with TimelineMember(faults.TIMELINE, URL, wanted()) as member:
         member.add({"n": 1})
@@ -88,10 +96,10 @@ def test_a_record_that_cannot_be_used_is_left_out_and_named_or_is_a_fault(wanted
 
 
 def test_of_very_many_bad_records_the_first_are_named_and_the_others_counted(wanted, monkeypatch):
-    monkeypatch.setattr(members, "GAPS_NAMED", 2)
+    monkeypatch.setattr(members, "NAMED", 2)
     with RecordsMember(faults.ALERTS, URL, wanted(allow_partial=True)) as member:
         for bad in range(5):
             member.add(bad)
         part = member.part()
-    assert len(part.gaps) == 3
-    assert part.gaps[2].startswith("3 more records")
+    assert len(part.left_out) == 3
+    assert part.left_out[2].startswith("Alerts DB: 3 more records")

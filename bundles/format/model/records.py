@@ -98,18 +98,22 @@ class RecordSpool:
         Returns:
             The file's size in bytes.
         """
-        self._held.sort()
-        with self._runs, path.open("xb") as out:
-            ordered = heapq.merge(self._held, *(_read_run(run) for run in self._run_files))
+        with path.open("xb") as out:
             lead = b"[\n"
-            for _, line in ordered:
+            for line in self.lines():
                 out.write(lead)
                 out.write(line)
                 lead = b",\n"
             out.write(b"[]" if lead == b"[\n" else b"\n]")
-            size = out.tell()
+            return out.tell()
+
+    def lines(self) -> Iterator[bytes]:
+        """The records' lines in order, once; the records are dropped at the end."""
+        self._held.sort()
+        with self._runs:
+            for _, line in heapq.merge(self._held, *(_read_run(run) for run in self._run_files)):
+                yield line
         self._held, self._run_files = [], []
-        return size
 
     def _spill(self) -> None:
         self._held.sort()
