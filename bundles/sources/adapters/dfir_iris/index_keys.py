@@ -41,8 +41,6 @@ def of_alert(alert: dict[str, Any]) -> dict[str, Any]:
     """The alert with its keys for the index and for the order of `alerts.json`."""
     assets = alert.get("assets")
     added = _names(asset_of(one) for one in assets) if isinstance(assets, list) else {}
-    severity = alert.get("severity")
-    _copy(added, "level", severity.get("severity_name") if isinstance(severity, dict) else None)
     _copy(added, "timestamp", alert.get("alert_source_event_time"))
     _copy(added, "title", alert.get("alert_title"))
     if "alert_id" in alert:

@@ -148,10 +148,11 @@ class Iris:
         """
         facts = Facts()
         with self.document(path, trace, max_bytes=max_bytes, params=params) as document:
-            if not self._walk(document, key, take, facts):
-                raise MalformedError(f"it has no list named {key}")
+            found = self._walk(document, key, take, facts)
             document.end()
             self._check_status(facts.said.get("status", "success"))
+            if not found:
+                raise MalformedError(f"it has no list named {key}")
             _ = facts.total
         return facts
 
