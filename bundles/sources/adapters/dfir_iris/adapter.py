@@ -61,14 +61,17 @@ class DfirIrisAdapter:
 
     def timeline(self, wanted: Wanted) -> Part:
         """See `protocol.Adapter`."""
+        self._iris.tally = wanted.tally
         return timeline.fetch(self._iris, wanted)
 
     def alerts(self, wanted: Wanted) -> Part:
         """See `protocol.Adapter`."""
+        self._iris.tally = wanted.tally
         return alerts.fetch(self._iris, wanted)
 
     def artifacts(self, wanted: Wanted) -> tuple[Part, Sequence[ArtifactRecord]]:
         """See `protocol.Adapter`."""
+        self._iris.tally = wanted.tally
         return artifacts.fetch(self._iris, wanted, self._without_bytes)
 
     def content(self, record: ArtifactRecord, at: int, tag: str) -> HttpContent:

@@ -6,8 +6,8 @@ SHA-256 of the original. Such a file is taken as it is delivered: the record has
 and the digest of what was delivered is computed on receipt. The marks can change later, so they do not prove that a
 file is packed; nothing is compared for a file that has them.
 
-IRIS leaves a folder out of the tree if it was moved below a younger one. Where there is a flat list of the files (v2),
-the files of such folders come from there.
+IRIS leaves the folders in a folder out of the tree if that was moved into a younger one. Where there is a flat list of
+the files (v2), the files of such folders come from there.
 
 An evidence record describes an item, often one that was never uploaded. If a file of the datastore has its SHA-256, the
 record says which; else it says that IRIS has no bytes, and the option `evidence_without_bytes` decides what that means.

@@ -76,16 +76,20 @@ class Iris:
 
     Args:
         client: with its URL and key.
+
+    Attributes:
+        tally: of the job, which can stop the reading; of its own where there is no job.
     """
 
     def __init__(self, client: SourceClient) -> None:
         self.client = client
         self.source = client.source
         self.limits = client.limits
+        self.tally = Tally(lambda _: None, lambda: None)
 
     def scratch(self) -> Trace:
         """A trace of answers that are not part of a member."""
-        return Trace(self.source, self.client.url(""), Tally(lambda _: None, lambda: None))
+        return Trace(self.source, self.client.url(""), self.tally)
 
     def case(self, ref: str, trace: Trace) -> Case:
         """The case.
