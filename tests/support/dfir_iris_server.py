@@ -51,7 +51,7 @@ class IrisServer:
         answers: path → a function that may answer instead, and then returns True.
         alerts: in the order of their time.
         most_per_page: the server's own bound; none if 0.
-        on_page: called with the number of each page of alerts before it is made.
+        on_alerts: called with the query of each request for alerts before it is answered.
         cut_after: bytes after which each answer with a file's content breaks off; no cut if 0.
     """
 
@@ -72,7 +72,7 @@ class IrisServer:
         self.contents = {7: DISK, 8: zipped(MALWARE, PASSWORD), 9: PASTED}
         self.alerts = [alert(number) for number in range(1, 6)]
         self.most_per_page = 0
-        self.on_page: Callable[[int], None] = lambda _: None
+        self.on_alerts: Callable[[dict[str, str]], None] = lambda _: None
         self.cut_after = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -260,9 +260,16 @@ class Handler(BaseHTTPRequestHandler):
         self.older(found[0]) if found else self.older(None, f"{message} for this case", 400)
 
     def _alerts(self, *, envelope: bool) -> None:
-        self.iris.on_page(int(self.query.get("page", 1)))
+        self.iris.on_alerts(self.query)
         ours = [one for one in self.iris.alerts if int(self.query["case_id"]) in one["cases"]]
+        if "alert_ids" in self.query:
+            asked = {int(number) for number in self.query["alert_ids"].split(",")}
+            ours = [one for one in ours if one["alert_id"] in asked]
+        if int(self.query.get("page", 1)) % 2 == 0:
+            ours.reverse()  # rows of one time are in no order; PostgreSQL may sort them differently for each page
         ours.sort(key=lambda one: str(one["alert_source_event_time"]), reverse=self.query.get("sort") == "desc")
+        if "fields" in self.query:
+            ours = [{name: one[name] for name in self.query["fields"].split(",")} for one in ours]
         self.paged(ours, "alerts" if envelope else "data", envelope=envelope)
 
     def _content(self, number: int) -> None:

@@ -35,6 +35,7 @@ MISSING, RECORD = "missing", "record"  # values of the option
 DEEPEST_FOLDER = 200
 NAMED = 10  # evidence records in one error
 NO_BYTES = "none in IRIS"
+NO_BYTES_OF = "evidence that has no bytes in IRIS"
 
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -185,7 +186,7 @@ def offer(iris: Iris, ref: str, without_bytes: str) -> Offer:
     said = [f"{len(files.by_id)} files and {len(register)} evidence records"]
     if bare:
         so = ", which makes the bundle incomplete" if without_bytes == MISSING else ""
-        said.append(f"{bare} evidence records have no bytes in IRIS{so}")
+        said.append(f"{bare} of the evidence records without bytes in IRIS{so}")
     if unusable:
         said.append(f"{unusable} records of files cannot be used")
     sizes = [one.size for one in files.by_id.values()]
@@ -279,12 +280,12 @@ def _say_bare(iris: Iris, member: RecordsMember, bare: list[str], without_bytes:
     if not bare:
         return
     if without_bytes == RECORD:
-        member.note(f"{len(bare)} evidence records have no bytes in IRIS: {_few(bare)}.")
+        member.note(f"{NO_BYTES_OF} ({len(bare)}): {_few(bare)}.")
     elif allow_partial:
         for one in bare:
             member.gap(f"{one} has no bytes in IRIS; only its record is here.")
     else:
-        what = f"{len(bare)} evidence records have no bytes in IRIS: {_few(bare)}. Allow a partial bundle, which names"
+        what = f"{NO_BYTES_OF} ({len(bare)}): {_few(bare)}. Allow a partial bundle, which names"
         what += " them as missing, or let options.evidence_without_bytes be 'record'."
         raise faults.invalid(iris.source, what)
 

@@ -1,10 +1,10 @@
 """Reads a list of IRIS to its end: in one answer, or page by page until it is known to be complete.
 
-The rule is that of `adapters/ransomeye/alerts.py`: pages by number are complete only if the list did not change between
-them. IRIS makes the check cheap, as each record has a key of the database: after a reading of several pages the list is
-read once more. The reading is accepted if it has as many records as the totals say and all of them are still in the
-list. Then none was removed meanwhile, so none moved into a page that had been read; those that came meanwhile are
-counted. Otherwise it is read again, `SourceLimits.alert_readings` times in all.
+The rule is that of `adapters/ransomeye/alerts.py`: pages are complete only if the list did not change between them.
+Here each record has a key of the database and each page a total, so keys are compared instead of bytes. After a
+reading of several pages the list is read once more. The reading is accepted if it has as many records as the totals say and all of
+them are still in the list. Then none was removed meanwhile, so none moved into a page that had been read; those that
+came meanwhile are counted. Otherwise it is read again, `SourceLimits.alert_readings` times in all.
 
 The end is where `next_page` is null, not where a page is short: a server may limit the size of its pages.
 """
@@ -178,13 +178,22 @@ class Reader:
         listing: the list.
         case: whose list.
         older: ask only the older route.
+        size: records asked for at a time; `SourceLimits.page_records` by default.
+        params: further parameters.
+
+    Attributes:
+        older: whether the older route is asked; true once v2 was found not to have the list.
     """
 
-    def __init__(self, iris: Iris, listing: Listing, case: Case, *, older: bool = False) -> None:
+    def __init__(
+        self, iris: Iris, listing: Listing, case: Case, *, older: bool = False, size: int = 0, **params: Any
+    ) -> None:
         self._iris = iris
         self._listing = listing
         self._case = case
-        self._older = older
+        self._size = size or iris.limits.page_records
+        self._params = params
+        self.older = older
 
     @property
     def path(self) -> str:
@@ -230,7 +239,7 @@ class Reader:
 
     def once(self, take: Take, trace: Trace) -> Reading:
         """Read the list to its end, once."""
-        reading, size, most = Reading(), self._iris.limits.page_records, self._iris.limits.alerts
+        reading, size, most = Reading(), self._size, self._iris.limits.alerts
         while reading.pages < MOST_PAGES:
             copies: Counter[Hashable] = Counter()
             before = reading.slots
@@ -256,31 +265,31 @@ class Reader:
 
     @property
     def _names_case(self) -> bool:
-        return not self._older and "{case}" in self._listing.v2
+        return not self.older and "{case}" in self._listing.v2
 
     @property
     def _route(self) -> str:
-        return self._listing.older if self._older else self._listing.v2.format(case=self._case.number)
+        return self._listing.older if self.older else self._listing.v2.format(case=self._case.number)
 
     def _ask(self, page: int, size: int, take: Take, trace: Trace) -> Any:
         """Ask for one page, of the older route if v2 does not have the list."""
-        if not self._older:
+        if not self.older:
             try:
                 return self._page(page, size, take, trace)
             except StatusRefusedError as refused:
                 if refused.status not in ASK_OLDER or page > 1:
                     raise
-                self._older = True
+                self.older = True
         return self._page(page, size, take, trace)
 
     def _page(self, page: int, size: int, take: Take, trace: Trace) -> Any:
         listing, limits = self._listing, self._iris.limits
-        params: dict[str, Any] = {}
+        params = dict(self._params)
         if not self._names_case:
             params[listing.by_case] = self._case.number
-        if not self._older or listing.older_paged:
+        if not self.older or listing.older_paged:
             params |= {"page": page, "per_page": size, **listing.order}
-        key = listing.key if self._older else "data"
+        key = listing.key if self.older else "data"
         return self._iris.records(self._route, trace, key, take, max_bytes=limits.page_bytes, **params)
 
     def _identity(self, record: Any) -> Hashable:
