@@ -2,9 +2,9 @@
 
 The rule is that of `adapters/ransomeye/alerts.py`: pages are complete only if the list did not change between them.
 Here each record has a key of the database and each page a total, so keys are compared instead of bytes. After a
-reading of several pages the list is read once more. The reading is accepted if it has as many records as the totals say and all of
-them are still in the list. Then none was removed meanwhile, so none moved into a page that had been read; those that
-came meanwhile are counted. Otherwise it is read again, `SourceLimits.alert_readings` times in all.
+reading of several pages the list is read once more. The reading is accepted if it has as many records as the totals
+say and all of them are still in the list. Then none was removed meanwhile, so none moved into a page that had been
+read; those that came meanwhile are counted. Otherwise it is read again, `SourceLimits.alert_readings` times in all.
 
 The end is where `next_page` is null, not where a page is short: a server may limit the size of its pages.
 """
