@@ -185,7 +185,7 @@ def test_a_header_beyond_its_bound_is_a_clear_fault_and_with_partial_a_gap(iris,
 
 @pytest.mark.parametrize(
     ("row", "said"),
-    [("text", "record 2: it has no event_id"), ({"event_id": "12"}, r"record 2 \(id 12\): it has no event_id")],
+    [("text", "record 2: it is not an object"), ({"event_id": "12"}, r"record 2 \(id 12\): it has no event_id")],
 )
 def test_one_bad_event_is_named_and_with_partial_left_out(iris, staging, row, said):
     answer = {"timeline": [served.listed(iris.events[0]), row, served.listed(iris.events[2])], "state": {}}
@@ -195,6 +195,29 @@ def test_one_bad_event_is_named_and_with_partial_left_out(iris, staging, row, sa
     evidence = collect(iris, staging, parts=(TIMELINE,), partial=True)
     assert [point.what for point in points(evidence, "timeline.json")] == ["Event 11", "Event 13"]
     assert len(evidence.missing) == 1
+
+
+def test_a_record_that_is_not_json_is_named_by_its_place_and_with_partial_left_out_alone(iris, staging):
+    body = json.dumps({"total": 3, "data": [served.alert(number) for number in (1, 2, 3)]})
+    broken = body.replace('"alert_title": "Alert 2"', '"alert_title": NaN').encode()
+    iris.alerts = [served.alert(number) for number in (1, 2, 3)]
+    iris.answers["/api/v2/alerts"] = lambda http: "alert_ids" in http.query and http.says(broken) is None
+    with pytest.raises(PermanentError, match=r"record 2 \(id 2\), byte \d+, field alert_title: NaN is not JSON"):
+        collect(iris, staging, parts=(ALERTS,))
+    evidence = collect(iris, staging, parts=(ALERTS,), partial=True)
+    assert [one["alert_id"] for one in records(evidence, "alerts.json")] == [1, 3]
+    assert len(evidence.missing) == 1
+
+
+def test_one_event_whose_record_is_not_json_is_named_and_with_partial_left_out(iris, staging):
+    iris.answers["/case/timeline/events/12"] = lambda http: (
+        http.says(b'{"status": "success", "data": {"a": NaN}}') is None
+    )
+    with pytest.raises(PermanentError, match=r"record 2 \(id 12\): its answer was refused: .*NaN"):
+        collect(iris, staging, parts=(TIMELINE,))
+    evidence = collect(iris, staging, parts=(TIMELINE,), partial=True)
+    assert [point.what for point in points(evidence, "timeline.json")] == ["Event 11", "Event 13"]
+    assert "(id 12)" in evidence.missing[0]["reason"]
 
 
 def test_a_directory_that_lists_fewer_notes_than_it_counts_is_a_fault(iris, staging):
@@ -324,12 +347,12 @@ def test_one_bad_alert_is_named_and_with_partial_left_out(iris, staging, bad):
     iris.alerts = good
     listed = {"total": 3, "data": [{"alert_id": 1}, bad, {"alert_id": 3}], "next_page": None}
     iris.answers["/api/v2/alerts"] = lambda http: "fields" in http.query and http.v2(listed) is None
-    with pytest.raises(PermanentError, match="record 2 of the list: it has no alert_id"):
+    with pytest.raises(PermanentError, match="list of alerts, record 2: it"):
         collect(iris, staging, parts=(ALERTS,))
     evidence = collect(iris, staging, parts=(ALERTS,), partial=True)
     assert [one["alert_id"] for one in records(evidence, "alerts.json")] == [1, 3]
     assert evidence.missing[0]["source"] == "alerts"
-    assert "record 2 of the list" in evidence.missing[0]["reason"]
+    assert "list of alerts, record 2: it" in evidence.missing[0]["reason"]
 
 
 @pytest.mark.parametrize("release", RELEASES)

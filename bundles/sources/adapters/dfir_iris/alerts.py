@@ -16,13 +16,15 @@ from typing import Any
 from bundles.sources import faults
 from bundles.sources.adapters.dfir_iris import index_keys
 from bundles.sources.adapters.dfir_iris.pages import ALERTS, Reader
-from bundles.sources.adapters.dfir_iris.wire import Case, Iris
+from bundles.sources.adapters.dfir_iris.wire import Case, Iris, unusable
 from bundles.sources.adapters.protocol import Offer, Wanted
+from bundles.sources.jsonstream import Refused
 from bundles.sources.members import RecordsMember, named
 from bundles.sources.trace import Part, Trace
 
 # A request's line is limited to 4,094 bytes by IRIS's own web server; a comma takes three.
 MOST_CHARACTERS = 2500
+NO_ID = "it has no alert_id that is a whole number"
 NAMED = 10  # alerts in one error
 
 
@@ -32,14 +34,16 @@ class _Ids:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.found: Counter[int] = Counter()
-        self.unusable: list[int] = []  # positions
+        self.unusable: list[str] = []
         self._position = 0
 
     def take(self, record: Any) -> None:
         self._position += 1
         number = record.get("alert_id") if isinstance(record, dict) else None
-        if isinstance(number, bool) or not isinstance(number, int):
-            self.unusable.append(self._position)
+        if not isinstance(record, dict):
+            self.unusable.append(f"list of alerts, {unusable(record, self._position)}")
+        elif isinstance(number, bool) or not isinstance(number, int):
+            self.unusable.append(f"list of alerts, record {self._position}: {NO_ID}")
         else:
             self.found[number] += 1
 
@@ -56,8 +60,8 @@ def fetch(iris: Iris, wanted: Wanted) -> Part:
     reader = Reader(iris, ALERTS, case, size=iris.limits.alerts, fields="alert_id")
     ids = reader.agreed(lambda: _Ids(iris.scratch())).kept
     with RecordsMember(iris.source, iris.client.url(reader.path), wanted) as member:
-        for position in ids.unusable:
-            member.leave_out(f"{named(position)} of the list: it has no alert_id that is a whole number")
+        for one in ids.unusable:
+            member.leave_out(one)
         gone: list[int] = []
         for batch in _batches(ids.found, iris.limits.page_records):
             gone += _read(iris, case, member, batch, older=reader.older)
@@ -98,8 +102,12 @@ def _read(iris: Iris, case: Case, member: RecordsMember, asked: Counter[int], *,
 
     def take(record: Any) -> None:
         number = record.get("alert_id") if isinstance(record, dict) else None
-        if isinstance(number, bool) or not isinstance(number, int):
-            member.leave_out(f"{named(member.position + 1)}: it has no alert_id that is a whole number")
+        if isinstance(record, Refused) and isinstance(record.record_id, int) and left[record.record_id] > 0:
+            left[record.record_id] -= 1
+        if not isinstance(record, dict):
+            member.leave_out(unusable(record, member.position + 1))
+        elif isinstance(number, bool) or not isinstance(number, int):
+            member.leave_out(f"{named(member.position + 1)}: {NO_ID}")
         elif number not in asked:
             raise faults.invalid(iris.source, f"it sent alert {number}, which was not asked for.")
         elif left[number] > 0:

@@ -22,7 +22,7 @@ from typing import Any
 from bundles.format.model import paths
 from bundles.sources import faults
 from bundles.sources.adapters.dfir_iris.pages import EVIDENCES, FILES, Reader
-from bundles.sources.adapters.dfir_iris.wire import ASK_OLDER, Case, Iris
+from bundles.sources.adapters.dfir_iris.wire import ASK_OLDER, Case, Iris, unusable
 from bundles.sources.adapters.protocol import ArtifactRecord, Offer, Wanted
 from bundles.sources.faults import StatusRefusedError
 from bundles.sources.jsonstream import JsonStream, MalformedError
@@ -262,7 +262,7 @@ def _add_evidence(iris: Iris, case: Case, member: RecordsMember, files: _Files) 
     bare: list[str] = []
     for record in agreed.kept.records:
         if not isinstance(record, dict):
-            member.leave_out(f"{named(member.position + 1)}: an evidence record is not an object")
+            member.leave_out(f"evidence register, {unusable(record, member.position + 1)}")
             continue
         holder = _file_of(record, files)
         added: dict[str, Any] = {"bytes": holder or NO_BYTES, "record_type": "evidence"}

@@ -13,13 +13,14 @@ from bundles.format.model.canonical import canonical_json
 from bundles.sources import faults
 from bundles.sources.adapters.dfir_iris import index_keys
 from bundles.sources.adapters.dfir_iris.pages import ASSETS, IOCS, NOTE_DIRECTORIES, TASKS, Reader
-from bundles.sources.adapters.dfir_iris.wire import ASK_OLDER, VERSIONS, Case, Iris
+from bundles.sources.adapters.dfir_iris.wire import ASK_OLDER, VERSIONS, Case, Iris, UnusableAnswerError, unusable
 from bundles.sources.faults import StatusRefusedError
 from bundles.sources.members import TimelineMember
 from bundles.sources.trace import Trace
 
 LISTS = (("assets", ASSETS), ("iocs", IOCS), ("tasks", TASKS))
 NOTES_V2, NOTE_OLDER = "/api/v2/cases/{case}/notes", "/case/notes/{note}"
+NAMED = 20  # unusable records of one list
 NOTES, DIRECTORIES = "notes", "note_directories"
 
 
@@ -49,12 +50,12 @@ class _Kept:
     def __init__(self, trace: Trace, room: _Room) -> None:
         self.trace = trace
         self.records: list[dict[str, Any]] = []
-        self.refused = 0
+        self.refused: list[str] = []
         self._room = room
 
     def take(self, record: Any) -> None:
         if not isinstance(record, dict):
-            self.refused += 1
+            self.refused.append(unusable(record, len(self.records) + len(self.refused) + 1))
             return
         self._room.take(record)
         self.records.append(record)
@@ -112,8 +113,10 @@ def _list(iris: Iris, member: TimelineMember, reader: Reader, what: str, left: i
 
 
 def _say_refused(member: TimelineMember, kept: _Kept, what: str) -> None:
-    if kept.refused:
-        member.gap(f"{kept.refused} of its {what} are not objects and were left out.")
+    for one in kept.refused[:NAMED]:
+        member.gap(f"its {what}, {one}.")
+    if len(kept.refused) > NAMED:
+        member.gap(f"its {what}: {len(kept.refused) - NAMED} more records cannot be used.")
 
 
 def _versions(iris: Iris, trace: Trace) -> Any:
@@ -143,7 +146,11 @@ def _read_notes(iris: Iris, case: Case, member: TimelineMember, notes: _Kept) ->
 def _read_by_directory(iris: Iris, case: Case, member: TimelineMember, notes: _Kept, *, allow_partial: bool) -> None:
     """Read each note that a directory has."""
     for number in _note_numbers(member):
-        note = iris.first([(NOTE_OLDER.format(note=number), {"cid": case.number})], member.trace)
+        try:
+            note = iris.first([(NOTE_OLDER.format(note=number), {"cid": case.number})], member.trace)
+        except UnusableAnswerError as error:
+            member.gap(f"note {number}: {error}")
+            continue
         if note is None:
             what = f"note {number} was deleted while the notes were read."
             if not allow_partial:

@@ -21,6 +21,7 @@ from bundles.format.model.canonical import canonical_json
 from bundles.sources import faults
 from bundles.sources.adapters.dfir_iris.wire import ASK_OLDER, Case, Iris, Take
 from bundles.sources.faults import StatusRefusedError
+from bundles.sources.jsonstream import Refused
 from bundles.sources.trace import Trace
 
 MOST_PAGES = 1_000_000
@@ -298,4 +299,6 @@ class Reader:
                 value = record.get(name)
                 if isinstance(value, int | str):
                     return value
+        if isinstance(record, Refused):
+            return record.digest
         return hashlib.blake2b(canonical_json(record), digest_size=16).digest()

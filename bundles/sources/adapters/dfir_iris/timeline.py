@@ -13,7 +13,7 @@ from typing import IO, Any
 from bundles.format.model.records import canonical_record, parse_record
 from bundles.sources import faults
 from bundles.sources.adapters.dfir_iris import header, index_keys
-from bundles.sources.adapters.dfir_iris.wire import Case, Iris, case_number
+from bundles.sources.adapters.dfir_iris.wire import Case, Iris, UnusableAnswerError, case_number, unusable
 from bundles.sources.adapters.protocol import Offer, Wanted
 from bundles.sources.members import TimelineMember, named
 from bundles.sources.trace import Part
@@ -62,7 +62,9 @@ def _spool(iris: Iris, case: Case, member: TimelineMember, rows: IO[bytes]) -> N
         nonlocal position
         position += 1
         number = row.get("event_id") if isinstance(row, dict) else None
-        if isinstance(number, bool) or not isinstance(number, int):
+        if not isinstance(row, dict):
+            member.leave_out(unusable(row, position))
+        elif isinstance(number, bool) or not isinstance(number, int):
             member.leave_out(f"{named(position, number)}: it has no event_id that is a whole number")
         else:
             rows.write(canonical_record(row) + b"\n")
@@ -82,7 +84,11 @@ def _add(
     """Add one event: its own record, and what only the list says of it."""
     number = row["event_id"]
     older = EVENT_OLDER.format(event=number), {"cid": case.number}
-    record = iris.first([older, (EVENT_V2.format(case=case.number, event=number), {})], member.trace)
+    try:
+        record = iris.first([older, (EVENT_V2.format(case=case.number, event=number), {})], member.trace)
+    except UnusableAnswerError as error:
+        member.leave_out(f"{named(member.position + 1, number)}: {str(error).rstrip('.')}")
+        return
     if record is None:
         if not allow_partial:
             raise faults.unavailable(iris.source, f"event {number} was deleted while the timeline was read.")

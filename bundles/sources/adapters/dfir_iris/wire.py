@@ -18,7 +18,7 @@ from bundles.format.model import paths
 from bundles.sources import faults
 from bundles.sources.client import SourceClient
 from bundles.sources.faults import StatusRefusedError
-from bundles.sources.jsonstream import JsonStream, MalformedError
+from bundles.sources.jsonstream import JsonStream, MalformedError, Refused
 from bundles.sources.trace import Tally, Trace
 from jobs.errors import PermanentError
 
@@ -30,10 +30,15 @@ ASK_OLDER = NO_ROUTE | {403}
 SHOWN_CHARACTERS = 60
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+IDS = ("event_id", "alert_id", "asset_id", "ioc_id", "task_id", "note_id", "file_id", "id")
 _FACTS = frozenset({"status", "total", "next_page"})
 _PAGE_NOT_JSON = "it answered with a page, not with JSON; is the url that of IRIS, and does the key reach it?"
 
 Take = Callable[[Any], object]
+
+
+class UnusableAnswerError(Exception):
+    """The answer with one object cannot be used; the message says why, without naming the source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +135,21 @@ class Iris:
         return value
 
     def first(self, ways: list[tuple[str, dict[str, Any]]], trace: Trace) -> Any:
-        """The data from the first of these routes that has the object; None if none has it."""
+        """The data from the first of these routes that has the object; None if none has it.
+
+        Raises:
+            UnusableAnswerError: the answer is not what it must be, so that the object can be left out.
+        """
         for path, params in ways:
             try:
                 return self.value(path, trace, most=self.limits.record_bytes, **params)
             except StatusRefusedError as refused:
                 if refused.status not in ABSENT:
                     raise
+            except PermanentError as fault:
+                if fault.code != faults.INVALID:
+                    raise
+                raise UnusableAnswerError(str(fault).removeprefix(f"{self.source.title}: ")) from None
         return None
 
     def records(self, path: str, trace: Trace, key: str, take: Take, *, max_bytes: int, **params: Any) -> Facts:
@@ -146,7 +159,7 @@ class Iris:
             path: see `value`.
             trace: see `value`.
             key: the name of the list in the answer's data; the data itself may be the list.
-            take: called with each record.
+            take: called with each record, or with a `Refused` in the place of one that is not JSON as it must be.
             max_bytes: the bound of the answer.
             params: see `value`.
         """
@@ -173,7 +186,7 @@ class Iris:
     def _walk(self, document: JsonStream, key: str, take: Take, facts: Facts, *, inside: bool = False) -> bool:
         """Read an object or a list; returns whether the list was found."""
         if document.peek() == "[":
-            for record in document.elements(self.limits.record_bytes):
+            for record in document.records(self.limits.record_bytes, ids=IDS):
                 take(record)
             return True
         found = False
@@ -205,6 +218,18 @@ class Iris:
     def _check_status(self, status: object) -> None:
         if status != "success":
             raise faults.rejected(self.source, "it answered that the request failed.")
+
+
+def unusable(record: Any, position: int) -> str:
+    """A record that is no object, for a message.
+
+    Args:
+        record: what came in its place, or a `Refused`.
+        position: in its list, from 1.
+    """
+    if isinstance(record, Refused):
+        return f"record {record.position}{record.where()} {record.why}"
+    return f"record {position}: it is not an object"
 
 
 def case_number(source: faults.Source, ref: str) -> int:
