@@ -24,7 +24,7 @@ from bundles.sources.live import LiveSource
 from bundles.sources.profiles import Credential, Profile, System
 from bundles.timelines import severities, times
 from bundles.timelines.reading import ALERT, ARTIFACT, EVENT, Point, point_of
-from jobs.errors import PermanentError, RetryableError
+from jobs.errors import CancelledError, PermanentError, RetryableError
 from tests.support import dfir_iris_server as served
 from tests.support import format_builders
 from tests.support.dfir_iris_server import BETA, CASE, KEY, NEWEST, OLDER, Handler, IrisServer
@@ -64,10 +64,10 @@ def system_of(iris: IrisServer, **changes: Any) -> System:
 def collect(
     iris: IrisServer, staging: Path, *, ref: str = str(CASE), partial: bool = False, **options: Any
 ) -> Evidence:
-    """Collect the case; `options` are those of the system, `parts`, and bounds."""
+    """Collect the case; `options` are those of the system, `parts`, `check`, and bounds."""
     names = ("options", "credential", "ca_file", "page_records")
     changes = {name: options.pop(name) for name in names if name in options}
-    parts = options.pop("parts", (TIMELINE, ALERTS, ARTIFACTS))
+    parts, check = options.pop("parts", (TIMELINE, ALERTS, ARTIFACTS)), options.pop("check", lambda: None)
     system = system_of(iris, **changes)
     source = LiveSource(
         profile=Profile(name="eu", systems=dict.fromkeys(parts, system)),
@@ -75,7 +75,7 @@ def collect(
         refs={"iris": ref},
         limits=replace(DEFAULT_LIMITS, **options),
     )
-    return source.collect(INCIDENT, staging, allow_partial=partial, on_progress=lambda _: None, check=lambda: None)
+    return source.collect(INCIDENT, staging, allow_partial=partial, on_progress=lambda _: None, check=check)
 
 
 def points(evidence: Evidence, member: str) -> list[Point]:
@@ -470,12 +470,12 @@ def test_a_site_may_say_that_the_register_is_only_a_register(iris, staging):
     ]
 
 
-@pytest.mark.parametrize("ref", ["INC-7", "4.2", "-1", "0", "042", "42?cid=7", "9" * 40])
 @pytest.mark.parametrize("part", [TIMELINE, ALERTS, ARTIFACTS])
-def test_a_ref_that_is_no_whole_number_is_refused_before_anything_is_asked(iris, staging, ref, part):
-    with pytest.raises(PermanentError, match="is not the id of a case in IRIS") as raised:
-        collect(iris, staging, ref=ref, parts=(part,))
-    assert raised.value.code == "incident_unknown"
+def test_a_ref_that_is_no_whole_number_is_refused_before_anything_is_asked(iris, staging, part):
+    for ref in ("INC-7", "4.2", "-1", "0", "042", "42?cid=7", "\u0664\u0662", "9" * 40):
+        with pytest.raises(PermanentError, match="is not the id of a case in IRIS") as raised:
+            collect(iris, staging, ref=ref, parts=(part,))
+        assert raised.value.code == "incident_unknown"
     assert iris.asked == []
 
 
@@ -560,6 +560,18 @@ def test_answers_that_are_none_are_told_apart_and_never_quoted(iris, staging, an
     with pytest.raises(kind, match=said) as raised:
         collect(iris, staging, parts=(TIMELINE,))
     assert "secret-body" not in str(raised.value)
+
+
+def test_a_job_that_must_end_stops_the_reading(iris, staging):
+    iris.alerts = [served.alert(number) for number in range(1, 31)]
+
+    def check() -> None:
+        if any("alert_ids" in path for path in iris.asked):
+            raise CancelledError("stop")
+
+    with pytest.raises(CancelledError):
+        collect(iris, staging, parts=(ALERTS,), page_records=10, check=check, partial=True)
+    assert sum("alert_ids" in path for path in iris.asked) == 1
 
 
 def adapter(iris: IrisServer, part: Any, **changes: Any) -> DfirIrisAdapter:
