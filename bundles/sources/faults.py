@@ -60,6 +60,18 @@ def misconfigured(source: Source, what: str) -> PermanentError:
     return PermanentError(MISCONFIGURED, f"{source.title}: {what}")
 
 
+class StatusRefusedError(PermanentError):
+    """The source refused a request with a status that an adapter may know the meaning of.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    def __init__(self, source: Source, status: int, what: str) -> None:
+        super().__init__(REJECTED, f"{source.title}: {what}")
+        self.status = status
+
+
 def of_status(source: Source, code: int) -> RetryableError | PermanentError:
     """The fault for an unexpected HTTP status."""
     if code >= 500 or code in RETRYABLE_4XX:
@@ -67,7 +79,7 @@ def of_status(source: Source, code: int) -> RetryableError | PermanentError:
     if 300 <= code < 400:
         return rejected(source, f"it answered with a redirect (HTTP {code}), which is not followed.")
     if code in {401, 403}:
-        return rejected(source, f"it refused the credential, or its rights, with HTTP {code}.")
+        return StatusRefusedError(source, code, f"it refused the credential, or its rights, with HTTP {code}.")
     if code >= 400:
-        return rejected(source, f"it refused the request with HTTP {code}.")
+        return StatusRefusedError(source, code, f"it refused the request with HTTP {code}.")
     return invalid(source, f"it answered with HTTP {code} where 200 was expected.")

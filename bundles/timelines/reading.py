@@ -51,12 +51,13 @@ PARTS = (
 HOST_FIELDS = frozenset({
     "host", "hostname", "host_name", "computer", "computer_name", "computername", "source_host", "target_host",
     "workstationname", "agent_name", "device_name", "devicename", "endpoint", "fqdn", "destinationhostname",
-    "sourcehostname",
+    "sourcehostname", "hosts",
 })  # fmt: skip
 NAME_IN_PART = {"host": "host", "agent": "host", "user": "user"}  # as in {"host": {"name": "DC01"}}
 ACCOUNT_FIELDS = frozenset({
     "user", "username", "user_name", "account", "account_name", "accountname", "targetusername", "subjectusername",
     "src_user", "dst_user", "sourceuser", "destinationuser", "samaccountname", "userprincipalname", "upn", "actor",
+    "accounts",
 })  # fmt: skip
 NOBODY = frozenset({"", "-", "n/a", "none", "null", "unknown", "(null)", "*", "any"})
 MOST_NAMES = 8  # hosts or accounts of one record
@@ -152,13 +153,14 @@ def names_in(record: dict[str, Any]) -> tuple[list[str], list[str]]:
             if isinstance(value, dict):
                 if name in PARTS and depth < DEEPEST_PART:
                     pending.append((lower, value, depth + 1))
-            elif isinstance(value, str):
-                if lower == "name":
-                    lower = NAME_IN_PART.get(part_name, "")
-                if lower in HOST_FIELDS:
-                    _add(hosts, value, is_host=True)
-                elif lower in ACCOUNT_FIELDS:
-                    _add(accounts, value)
+                continue
+            if lower == "name":
+                lower = NAME_IN_PART.get(part_name, "")
+            if lower not in HOST_FIELDS and lower not in ACCOUNT_FIELDS:
+                continue
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str):
+                    _add(hosts if lower in HOST_FIELDS else accounts, text, is_host=lower in HOST_FIELDS)
     return list(hosts)[:MOST_NAMES], list(accounts)[:MOST_NAMES]
 
 

@@ -105,6 +105,8 @@ def read(record: dict[str, Any]) -> Rated:
     source's own fields, then a word elsewhere (`level`, `priority`).
     """
     stated = record.get("severity")
+    if isinstance(stated, dict):  # as DFIR-IRIS writes it
+        stated = stated.get("severity_name", stated)
     if rank := _word(stated):
         return Rated(rank, _listed(stated))
     parts = [record, *(part for name in ORIGINAL_PARTS if isinstance(part := record.get(name), dict))]
