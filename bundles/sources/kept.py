@@ -65,7 +65,8 @@ class Kept:
         if not known >= entry["more"].keys():
             return None
         member = self._folder / entry["file"]
-        return Part(member=member, provenance=entry["provenance"], count=entry["count"], **entry["more"])
+        more = {name: tuple(value) if isinstance(value, list) else value for name, value in entry["more"].items()}
+        return Part(member=member, provenance=entry["provenance"], count=entry["count"], **more)
 
     def keep(self, source: Source, found: Part) -> Part:
         """Take a part over from `reading`; one with a fault serves this attempt alone.
@@ -77,7 +78,7 @@ class Kept:
         found.member.replace(member)
         moved = dataclasses.replace(found, member=member)
         more = {
-            field.name: getattr(found, field.name)
+            field.name: _plain(getattr(found, field.name))
             for field in dataclasses.fields(found)
             if field.name not in _OWN_FIELDS
         }
@@ -128,6 +129,10 @@ def _is(file: Path, sha256: str) -> bool:
         return _digest(file) == sha256
     except OSError:
         return False
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _is_json(value: Any) -> bool:
