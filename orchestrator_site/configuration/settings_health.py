@@ -41,7 +41,7 @@ LIBRARIES = (
 
 # Topics of the page in its order, each with the variables that belong to it; the first that matches counts.
 TOPICS = (
-    ("Sources", r"(KILLCHAIN|FORENSIC|DB|CORE)_API_|ORCH_SOURCE_"),
+    ("Sources", r"(KILLCHAIN|FORENSIC|DB|CORE)_API_|ORCH_SOURCES?_"),
     ("Keys and signatures", r"ORCH_(SIGN_KEY|VERIFY_KEY|VERIFY_|ALLOW_UNSIGNED)"),
     ("Storage", r"OUTPUT_DIR|FORENSIC_STORAGE|ORCH_(VAR_DIR|MAX_UPLOAD|DISK_)"),
     ("Jobs and workers", r"ORCH_(JOB|WORKER|LEASE|HEARTBEAT|KEEP)_"),

@@ -42,7 +42,7 @@ class RansomEyeAdapter:
 
     def timeline(self, wanted: Wanted) -> Part:
         """See `protocol.Adapter`."""
-        return timeline.fetch(self._client, wanted.ref, wanted.staging, wanted.tally)
+        return timeline.fetch(self._client, wanted.ref, wanted.staging, wanted.tally, kept_as=wanted.incident_id)
 
     def alerts(self, wanted: Wanted) -> Part:
         """See `protocol.Adapter`."""

@@ -19,8 +19,15 @@ from bundles.sources.trace import Part, Tally, Trace
 MEMBER = "timeline.json"
 
 
-def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -> Part:
+def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally, *, kept_as: str = "") -> Part:
     """Read the timeline and write `timeline.json` into `staging`.
+
+    Args:
+        client: of the service.
+        incident_id: the incident's id there.
+        staging: for the member and scratch files.
+        tally: counts the events.
+        kept_as: the incident's id here, which goes into the member; the same if empty.
 
     Raises:
         jobs.errors.RetryableError: another attempt can help.
@@ -42,6 +49,7 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally) -
             document.end()
             canonical_record(header)
         _check(client, header, incident_id, trace.records)
+        header["incident_id"] = kept_as or incident_id
         lines.seek(0)
         member = staging / MEMBER
         write_timeline(member, header, (line.rstrip(b"\n") for line in lines))
