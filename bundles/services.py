@@ -23,7 +23,8 @@ from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.handlers import verify_request
 from bundles.handlers.create import JOB_TYPE as CREATE
 from bundles.models import Bundle, Manifest, Verification
-from bundles.sources import configured
+from bundles.sources import checking, configured
+from bundles.sources.checking import Checked
 from bundles.sources.configured import ProfileUnknownError
 from bundles.storage import bundle_files
 from custody import chain
@@ -146,6 +147,31 @@ def request_bundle(
                 details=payload,
             )
     return enqueued
+
+
+def check_sources(
+    principal: Principal, *, incident_id: str, profile: str = "", refs: Mapping[str, str] | None = None
+) -> Checked:
+    """Ask every system of a profile what it has of an incident, without fetching it; takes up to `checking.WAITS_S`.
+
+    Args:
+        principal: needs `bundles.create_bundle`.
+        incident_id: the incident.
+        profile: the source profile; the default one if empty.
+        refs: system → the incident's id there, where it differs.
+
+    Raises:
+        AccessDeniedError: the principal may not bundle.
+        IncidentIdInvalidError: it is not an incident id.
+        InvalidBundleRequestError: there is no such profile or system, or an id is none.
+    """
+    principal.require("bundles.create_bundle")
+    if not paths.valid_incident_id(incident_id):
+        raise IncidentIdInvalidError(paths.INCIDENT_ID_RULE)
+    asked, errors = _asked(profile, incident_id, refs or {})
+    if errors:
+        raise InvalidBundleRequestError("The request has invalid parameters.", errors)
+    return checking.check(configured.current().get(asked["profile"]), incident_id, asked["refs"])
 
 
 def _asked(profile: str, incident_id: str, refs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -342,6 +368,7 @@ def as_dict(bundle: Bundle) -> dict[str, Any]:
         "verified_at": rfc3339(bundle.verified_at) if bundle.verified_at else None,
         "verified_ok": bundle.verified_ok,
         "counts": bundle.counts,
+        "sources": bundle.sources,
     }
 
 

@@ -21,8 +21,7 @@ from bundles.format.model.errors import BundleRejectedError
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.format.model.paths import INCIDENT_ID_PATTERN, MAX_INCIDENT_ID
 from bundles.rest.api_shapes import BundledArtifactsPage, BundleShape, BundlesPage, VerificationAccepted
-from bundles.sources.configured import MOST_REF_CHARS
-from bundles.sources.sources_file import NAME
+from bundles.rest.source_fields import profile_field, refs_field
 from foundation import byte_ranges
 from foundation.strict_input import (
     PageQuery,
@@ -39,7 +38,6 @@ from jobs.rest.api_shapes import JobAccepted
 from jobs.rest.fields import idempotency_key_field, priority_field
 
 TAG = ["Bundles"]
-PROFILE_PATTERN = NAME.pattern
 MEDIA_TYPES = {".zst": "application/zstd", ".gz": "application/gzip"}
 REPEATED = "The existing job: of this idempotency key, or an equal one that is still active."
 DOWNLOAD_HEADERS = [
@@ -48,26 +46,6 @@ DOWNLOAD_HEADERS = [
     OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER),
     OpenApiParameter("If-Match", str, OpenApiParameter.HEADER),
 ]
-
-
-class RefsField(serializers.DictField):
-    """System → the incident's id there. `bundles.services` checks both."""
-
-    child = StrictTextField(max_length=MOST_REF_CHARS)
-
-
-def profile_field() -> StrictTextField:
-    """The source profile of a request."""
-    return StrictTextField(
-        required=False, pattern=PROFILE_PATTERN, help_text="the source profile; the default one without it"
-    )
-
-
-def refs_field() -> RefsField:
-    """The ids of an incident in the systems of a profile."""
-    return RefsField(
-        required=False, help_text="system of the profile: the incident's id there, where it is another one"
-    )
 
 
 class CreateBundle(StrictSerializer):

@@ -18,7 +18,7 @@ import requests
 import urllib3
 
 from bundles.format.model.errors import RecordError
-from bundles.sources import faults
+from bundles.sources import faults, tls_files
 from bundles.sources.faults import Source
 from bundles.sources.jsonstream import EndedEarlyError, JsonStream, MalformedError
 from bundles.sources.limits import SourceLimits
@@ -131,8 +131,10 @@ class SourceClient:
         except CredentialError as error:
             raise faults.misconfigured(self.source, str(error)) from None
         except requests.exceptions.SSLError as error:
-            raise faults.misconfigured(self.source, _tls_fault(error)) from None
+            raise faults.misconfigured(self.source, tls_files.fault_of(self.system) or _tls_fault(error)) from None
         except requests.RequestException:
+            if says := tls_files.fault_of(self.system):
+                raise faults.misconfigured(self.source, says) from None
             raise Dropped("it cannot be reached.") from None
         except OSError:  # `requests` says so of a file of certificates that is not there
             raise faults.misconfigured(self.source, "a file of its certificates cannot be read.") from None
@@ -226,7 +228,8 @@ def _tls_fault(error: BaseException) -> str:
     while inner is not None and inner not in seen:
         seen.append(inner)
         if isinstance(inner, ssl.SSLCertVerificationError):
-            reason = "the name differs" if "ostname" in str(inner.verify_message) else inner.verify_message
+            verified = str(inner.verify_message).rstrip(".")
+            reason = "the name differs" if "ostname" in verified or "IP address" in verified else verified
             return f"its TLS certificate is not accepted: {reason}."
         if isinstance(inner, ssl.SSLError) and inner.reason:
             return f"the TLS connection failed ({inner.reason})."

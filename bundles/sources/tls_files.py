@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from bundles.sources.profiles import System
 
 SOON = timedelta(days=30)
 MOST_BYTES = 4 * 1024 * 1024
@@ -35,11 +37,21 @@ def of_authorities(path: Path, now: datetime) -> Found:
     return found
 
 
+def fault_of(system: System) -> str:
+    """Why a system's client certificate cannot be accepted, as a sentence; empty without, or if nothing is wrong.
+
+    The server does not say it: it only breaks off.
+    """
+    if system.client_cert is None:
+        return ""
+    return next(iter(of_client(system.client_cert, system.client_key, datetime.now(UTC)).faults), "")
+
+
 def of_client(path: Path, key_path: Path | None, now: datetime) -> Found:
     """Check a client certificate and its key; the key is in the same file if `key_path` is None."""
     certificates = _certificates(path)
     if not certificates:
-        return Found([f"the file holds no PEM certificate ({path})."])
+        return Found([f"there is no PEM certificate that can be read ({path})."])
     found = Found()
     _add_expiry(found, certificates[0], path, now)
     where = key_path or path
