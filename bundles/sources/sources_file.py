@@ -69,9 +69,9 @@ SYSTEM_KEYS = (
     Key("requests_per_s", "number", "most requests a second, of each process; no limit by default", 0.01, 10_000),
     Key("page_records", "number", "records asked for at a time; by default the adapter's", 1, 100_000, whole=True),
     Key("connections", "number", "connections for artifacts' contents at a time; 4 by default", 1, 4, whole=True),
-    Key("severities", "name of a scale", "how bare numbers are rated, see [timelines.md](timelines.md#severity)"),
+    Key("severities", "name of a scale", "how bare numbers are rated, see [timelines.md](timelines.md#severities)"),
     Key("times", "`{zone, numbers}`", "the zone of texts without one and the unit of bare numbers, see"
-        " [timelines.md](timelines.md#time)"),
+        " [timelines.md](timelines.md#times-of-a-source)"),
     Key("options", "table", "settings of the adapter, see its page"),
 )  # fmt: skip
 PROFILE_KEYS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from django.core.checks import ERROR
 from bundles.sources import configured, sources_file
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE
 from bundles.sources.sources_file import SourcesFile
+from bundles.timelines import rules
 from orchestrator_site.configuration import source_checks
 from tests.support.certificates import Authority
 
@@ -250,3 +252,11 @@ def test_an_id_in_a_system_is_any_text_within_the_bound() -> None:
         assert configured.is_ref(ref), ref
     for other in ("", "  ", "a\nb", "a\x00", "\x9f", "\ud800", "x" * (configured.MOST_REF_CHARS + 1), 42, None):
         assert not configured.is_ref(other), other
+
+
+def test_the_document_has_every_key_of_the_file() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+    rows = [*sources_file.table(sources_file.SYSTEM_KEYS), *sources_file.table(sources_file.PROFILE_KEYS)]
+    assert [row for row in rows if row not in text] == []
+    for name in rules.scale_names():
+        assert re.search(rf"# .*\b{name}\b", text), name
