@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from bundles.sources import faults, tls_files
+from bundles.sources import configured, faults, tls_files
 from bundles.sources.adapters import registry
 from bundles.sources.adapters.protocol import Offer
 from bundles.sources.client import Dropped
@@ -162,7 +162,7 @@ def _ask(source: LiveSource, part: Source, incident_id: str) -> Any:
 def _offer(source: LiveSource, part: Source, incident_id: str) -> Offer:
     system = source.profile.systems[part]
     if says := tls_files.fault_of(system):
-        raise faults.misconfigured(part, says)
+        raise faults.misconfigured(configured.part_of(part, system), says)
     with source.adapter(part) as adapter:
         return adapter.offer(source.ref(part, incident_id))
 

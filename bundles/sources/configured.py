@@ -19,6 +19,7 @@ from django.conf import settings
 
 from bundles.sources import profiles, sources_file
 from bundles.sources.adapters import registry
+from bundles.sources.faults import Source
 from bundles.sources.profiles import DEFAULT_PROFILE, Profile, System
 from bundles.sources.sources_file import SourcesFile
 
@@ -101,8 +102,16 @@ def on_disk() -> SourcesFile | None:
 
 
 def title_of(system: System) -> str:
-    """A system's name for a person, such as `iris (DFIR-IRIS)`."""
+    """A system's name for a person, such as `iris (DFIR-IRIS)`, or `Alerts DB` of the environment."""
+    for part in profiles.PARTS:
+        if system.name == part.key:
+            return part.title  # no system of a file has this name
     return f"{system.name} ({registry.get(system.adapter).title})"
+
+
+def part_of(part: Source, system: System) -> Source:
+    """A part as messages name it: by its service in the environment, or as that of a system of the file."""
+    return part if system.name == part.key else Source(part.key, f"{part.key.capitalize()} of {title_of(system)}")
 
 
 def refs_faults(profile: Profile, refs: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ Messages contain fixed text and ids of the incident only: nothing that a source 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.errors import PermanentError, RetryableError
 
@@ -23,10 +23,10 @@ SourceFault = (RetryableError, PermanentError)
 
 @dataclass(frozen=True)
 class Source:
-    """An upstream service: `key` is its name in the manifest, `title` its name in messages."""
+    """What is read: `key` is its name in the manifest; `title` its name in messages, which takes no part in equality."""
 
     key: str
-    title: str
+    title: str = field(compare=False)
 
 
 TIMELINE = Source("timeline", "KillChain timeline")

@@ -20,7 +20,7 @@ from bundles.sources.adapters import registry
 from bundles.sources.client import Dropped, Silent, SourceClient
 from bundles.sources.faults import Source, SourceFault
 from bundles.sources.limits import SourceLimits
-from bundles.sources.profiles import PARTS, Profile, System
+from bundles.sources.profiles import Profile, System
 from foundation import in_background
 
 PAGE_WAITS_S = 5.0
@@ -88,9 +88,6 @@ def of_profile(profile: Profile, wait_s: float = PAGE_WAITS_S) -> list[SourceHea
 
 def source_of(system: System) -> Source:
     """A system as messages name it."""
-    for part in PARTS:
-        if system.name == part.key:
-            return part  # of the environment: no system of a file has this name
     return Source(system.name, configured.title_of(system))
 
 

@@ -36,6 +36,7 @@ class SystemListing:
         profiles: the profiles that use it.
         incidents: the newest, at most `MOST`, as it orders them.
         error: why there is no list, as a sentence; empty without.
+        unusable: how many more it lists whose id cannot be used, see `configured.is_ref`.
     """
 
     system: str
@@ -43,15 +44,17 @@ class SystemListing:
     profiles: tuple[str, ...]
     incidents: tuple[Listed, ...] = ()
     error: str = ""
+    unusable: int = 0
 
     @property
     def cut(self) -> bool:
         """Whether it may have more than it was asked for."""
-        return len(self.incidents) >= MOST
+        return len(self.incidents) + self.unusable >= MOST
 
 
+_Answer = tuple[tuple[Listed, ...], int]  # the incidents, and how many more have an id that cannot be used
 _lock = threading.Lock()
-_asked: dict[tuple[str, str], tuple[float, Future[tuple[Listed, ...]]]] = {}
+_asked: dict[tuple[str, str], tuple[float, Future[_Answer]]] = {}
 
 
 def able() -> list[System]:
@@ -75,7 +78,7 @@ def listed(wait_s: float = WAITS_S) -> list[SystemListing]:
             system=system.name, title=configured.title_of(system), profiles=tuple(known.users_of(system.name))
         )
         try:
-            incidents = future.result(max(0.0, until - time.monotonic()))
+            incidents, unusable = future.result(max(0.0, until - time.monotonic()))
         except NotYetError:
             found.append(replace(empty, error=f"It has not answered in {wait_s:.0f} s. Look again in a moment."))
         except (RetryableError, PermanentError, Dropped) as error:
@@ -83,7 +86,7 @@ def listed(wait_s: float = WAITS_S) -> list[SystemListing]:
         except Exception as error:  # noqa: BLE001 # an adapter may be anybody's
             found.append(replace(empty, error=f"Its adapter failed ({type(error).__name__})."))
         else:
-            found.append(replace(empty, incidents=incidents))
+            found.append(replace(empty, incidents=incidents, unusable=unusable))
     return found
 
 
@@ -93,7 +96,7 @@ def forget() -> None:
         _asked.clear()
 
 
-def _question(system: System) -> Future[tuple[Listed, ...]]:
+def _question(system: System) -> Future[_Answer]:
     """The answer that is known, or is on its way."""
     key = (system.name, system.url)
     with _lock:
@@ -108,9 +111,11 @@ def _question(system: System) -> Future[tuple[Listed, ...]]:
         return future
 
 
-def _ask(system: System) -> tuple[Listed, ...]:
+def _ask(system: System) -> _Answer:
     adapter = registry.get(system.adapter)
     part = next(part for part in sorted(adapter.parts, key=lambda one: one.key))
     quick = replace(system, timeout_s=min(system.timeout_s, ASKED_S))
     with adapter(quick, part, replace(DEFAULT_LIMITS, total_factor=1)) as opened:
-        return tuple(one for one in opened.incidents(MOST)[:MOST] if configured.is_ref(one.ref))
+        found = opened.incidents(MOST)
+    usable = tuple(one for one in found[:MOST] if configured.is_ref(one.ref))
+    return usable, len(found[:MOST]) - len(usable)

@@ -101,7 +101,8 @@ class LiveSource:
         """A new adapter for a part of the profile."""
         system = self.profile.systems[part]
         pages = {} if system.page_records is None else {"page_records": system.page_records}
-        return registry.get(system.adapter)(system, part, replace(self.limits, **pages))
+        named = configured.part_of(part, system)
+        return registry.get(system.adapter)(system, named, replace(self.limits, **pages))
 
     def ref(self, part: Source, incident_id: str) -> str:
         """The incident's id in the system of a part."""

@@ -36,6 +36,7 @@ class SystemListingShape(serializers.Serializer[Any]):
     title = serializers.CharField()
     profiles = serializers.ListField(child=serializers.CharField(), help_text="that use it")
     incidents = ListedShape(many=True)
+    unusable = serializers.IntegerField(help_text="how many more have an id that cannot be used here")
     complete = serializers.BooleanField(help_text="false where the system has more than are listed, or did not answer")
     error = serializers.CharField(allow_null=True, help_text="why there is no list")
 
@@ -85,6 +86,7 @@ def _as_dict(one: FromSystem) -> dict[str, Any]:
             }
             for row in one.incidents
         ],
+        "unusable": one.listing.unusable,
         "complete": not (one.listing.cut or one.listing.error),
         "error": one.listing.error or None,
     }

@@ -285,10 +285,11 @@ def test_a_check_before_the_job_gives_one_line_for_each_fault(
         # the ransomeye adapter asks for alerts by POST, which this server does not know
         assert line(credential=credential)[0] == "source_unavailable"
         assert line(client_cert=expired.certificate, client_key=expired.key)[1].startswith(
-            "Alerts DB: the certificate expired on "
+            "Alerts of sys (RansomEye): the certificate expired on "
         )
         assert line(credential=Credential(kind="bearer", secret_file=tmp_path / "gone")) == (
-            "source_misconfigured", f"Alerts DB: {tmp_path}/gone cannot be read (No such file or directory).",
-        )  # fmt: skip
+            "source_misconfigured",
+            f"Alerts of sys (RansomEye): {tmp_path}/gone cannot be read (No such file or directory).",
+        )
         assert "not accepted" in line(ca_file=Authority(tmp_path, "stranger").certificate)[1]
-    assert line() == ("source_unavailable", "Alerts DB: it cannot be reached.")
+    assert line() == ("source_unavailable", "Alerts of sys (RansomEye): it cannot be reached.")

@@ -134,8 +134,8 @@ def test_the_sources_are_checked_before_a_job_is_made(analyst: Client, sources: 
     sources.answers["db"] = says(b"", 403)
     sources.answers["forensic"] = says({"error": "unknown"}, 404)
     text = plain(analyst.post(reverse("new-bundle"), values))
-    assert "Alerts DB: it refused the credential, or its rights, with HTTP 403." in text
-    assert "Forensic artifacts: the incident case-9 is not known there." in text
+    assert "Alerts of cases (Case system): it refused the credential, or its rights, with HTTP 403." in text
+    assert "Artifacts of south (RansomEye): the incident case-9 is not known there." in text
     assert TOKEN not in text
     assert not Job.objects.exists()
 
@@ -215,7 +215,8 @@ def test_incidents_that_a_source_lists_are_shown_beside_those_bundled(
     assert (form["profile"].value(), form["ref-cases"].value(), form["incident_id"].value()) == ("eu", "~7 <b>", None)
     [system] = analyst.get("/sources/incidents").json()["systems"]
     assert [(one["ref"], one["incident_id"]) for one in system["incidents"]] == [("42", "ours-1"), ("~7 <b>", None)]
-    assert system["complete"]
+    assert (system["complete"], system["unusable"]) == (True, 1)
+    assert "1 more of" in part
     assert ListingAdapter.asked == [f"cases {listing.MOST}"], "an answer is kept for a minute"
     assert client_of("viewer").get("/sources/incidents").status_code == 403
 
