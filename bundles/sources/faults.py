@@ -23,7 +23,7 @@ SourceFault = (RetryableError, PermanentError)
 
 @dataclass(frozen=True)
 class Source:
-    """What is read: `key` is its name in the manifest; `title` its name in messages, which takes no part in equality."""
+    """What is read: `key` is its name in the manifest; `title` its name in messages, which is not compared."""
 
     key: str
     title: str = field(compare=False)
