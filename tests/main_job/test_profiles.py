@@ -12,11 +12,14 @@ from bundles import services as bundle_services
 from bundles.errors import InvalidBundleRequestError
 from bundles.format.reading.report import check_bundle
 from bundles.keys import trusted_keys
-from bundles.models import IndexedRecord, KeptTimeline, Manifest
+from bundles.models import DependencyStatus, IndexedRecord, KeptTimeline, Manifest
+from bundles.sources import dependency_status
 from foundation.principal import SYSTEM
+from jobs import services as job_services
+from jobs.models import Job
 from rehydration.models import RestoredIncident, TimelineHeader
 from tests.support.main_job import INCIDENT, bundle, job_of, path_of, restore, run_to_its_end, sources
-from tests.support.upstreams import Upstreams
+from tests.support.upstreams import Upstreams, says
 
 __all__ = ["sources"]
 
@@ -127,7 +130,7 @@ def test_requests_that_differ_in_profile_or_ids_are_different_requests(orch: Any
 
 @pytest.mark.usefixtures("_file")
 def test_an_unknown_profile_or_system_is_refused_with_what_there_is(orch: Any) -> None:
-    for asked, field, says in (
+    for asked, field, expected in (
         ({"profile": "us"}, "profile", "There is no source profile 'us'; there are default, eu, alerts-only"),
         ({"profile": "eu", "refs": {"west": "1"}}, "refs.west", "has no such system; it has north, south, files"),
         ({"profile": "eu", "refs": {"north": "a\nb"}}, "refs.north", "none of them a control character"),
@@ -135,7 +138,7 @@ def test_an_unknown_profile_or_system_is_refused_with_what_there_is(orch: Any) -
     ):
         with pytest.raises(InvalidBundleRequestError) as refused:
             bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT, **asked)
-        assert says in refused.value.fields[field]
+        assert expected in refused.value.fields[field]
 
 
 @pytest.mark.usefixtures("_file")
@@ -151,3 +154,28 @@ def test_a_profile_that_is_gone_when_the_job_runs_fails_it_and_says_so(settings:
 def test_the_job_of_the_default_profile_says_so_in_its_payload(orch: Any) -> None:
     payload = job_of(bundle()).payload
     assert (payload["profile"], payload["refs"]) == ("default", {})
+
+
+@pytest.mark.usefixtures("_file")
+def test_a_job_waits_for_the_systems_of_its_own_profile_and_for_no_other(
+    settings: Any, sources: Upstreams, orch: Any
+) -> None:
+    settings.KILLCHAIN_API_URL = "http://127.0.0.1:9"  # of the profile `default` alone
+    sources.answers["db"] = says(b"", 500)
+    waiting = [
+        run_to_its_end(bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT, profile=name).job)
+        for name in ("default", "eu")
+    ]
+    for job in waiting:
+        job_services.retry(SYSTEM, job.job_id, when_available=True)
+    assert [Job.objects.get(pk=job.pk).waits_for for job in waiting] == ["sources", "sources:eu"]
+    sources.answers.clear()
+    dependency_status.sweep()
+    assert [Job.objects.get(pk=job.pk).waits_for for job in waiting] == ["sources", ""]
+    assert set(DependencyStatus.objects.values_list("name", "ok")) == {
+        ("source.timeline", False), ("source.alerts", True), ("source.artifacts", True),
+        ("source.north", True), ("source.south", True), ("source.files", True),
+    }  # fmt: skip
+    settings.KILLCHAIN_API_URL = sources.url("killchain")
+    dependency_status.sweep()
+    assert [Job.objects.get(pk=job.pk).waits_for for job in waiting] == ["", ""]
