@@ -59,6 +59,9 @@ class Bundle(models.Model):
     counts = models.JSONField(
         null=True, help_text="events, alerts by severity, artifacts; null until they were counted"
     )
+    sources = models.JSONField(
+        default=dict, help_text="part: by which adapter, profile and rules it was read, as the manifest has it"
+    )
 
     class Meta:
         """Permissions and indexes."""
@@ -78,6 +81,7 @@ class Bundle(models.Model):
             models.Index(fields=["key_id", "-created_at"], name="bundle_signer"),
             models.Index(fields=["size"], name="bundle_size"),
             models.Index(fields=["-created_at"], condition=models.Q(counts__isnull=True), name="bundle_unread"),
+            GinIndex(fields=["sources"], opclasses=["jsonb_path_ops"], name="bundle_sources"),
         )
         constraints = (
             models.CheckConstraint(

@@ -16,7 +16,7 @@ from custody import exports
 from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
-from incidents import attack, columns, facts_view, record_rows, saved_views, services, summary
+from incidents import attack, columns, facts_view, from_sources, record_rows, saved_views, services, summary
 from incidents.errors import ViewInvalidError
 from incidents.known import IncidentSummary
 from incidents.summary import IncidentView
@@ -39,7 +39,13 @@ def incidents_page(request: HttpRequest) -> HttpResponse:
     """List the incidents that jobs, bundles or restores name."""
     search, cursor = request.GET.get("search", "").strip(), request.GET.get("cursor", "")
     page = services.incidents(of_request(request), search=search, cursor=cursor)
-    context = {"page": page, "search": search, "cursor": cursor, "here": "incidents"}
+    context = {
+        "page": page,
+        "search": search,
+        "cursor": cursor,
+        "sources_list": from_sources.can_list(),
+        "here": "incidents",
+    }
     return render(request, "incidents/list.html", context)
 
 

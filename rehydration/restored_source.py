@@ -78,7 +78,7 @@ class RestoredSource:
         return Evidence(
             members=members,
             artifacts=files,
-            provenance=_provenance(incident_id, members, counts),
+            provenance=_provenance(incident, members, counts),
             missing=missing,
             counts=counts,
         )
@@ -180,7 +180,7 @@ def _left_out(incident: RestoredIncident) -> list[dict[str, str]]:
     ]
 
 
-def _provenance(incident_id: str, members: dict[str, Path], counts: dict[str, int]) -> dict[str, Any]:
+def _provenance(incident: RestoredIncident, members: dict[str, Path], counts: dict[str, int]) -> dict[str, Any]:
     fetched_at = rfc3339(datetime.now(UTC))
     names = {"timeline": "events", "alerts": "alerts", "artifacts": "artifacts"}
     made = {}
@@ -188,7 +188,8 @@ def _provenance(incident_id: str, members: dict[str, Path], counts: dict[str, in
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         made[SOURCE_OF[member]] = {
-            "url": f"restored:{incident_id}",
+            **incident.rules.get(SOURCE_OF[member], {}),
+            "url": f"restored:{incident.pk}",
             "fetched_at": fetched_at,
             "record_count": counts[names[SOURCE_OF[member]]],
             "sha256": digest,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,7 @@ from jobs.queue.job_result import JobResult
 GAPS_LOGGED = 20
 KEEPING = "live"  # the source whose attempts go on where the last one ended
 JOB_TYPE = "bundle_create"
+IDENTITY = ("adapter", "adapter_version", "profile", "system", "ref", "severities", "times")
 PHASES = ("fetching", "packing", "signing", "publishing")
 
 
@@ -66,7 +68,7 @@ def create(ctx: JobContext) -> JobResult:
     evidence: collect.Evidence | None = None
     try:
         ctx.progress("fetching")
-        evidence = collect.get(ctx.payload["source"]).collect(
+        evidence = collect.source_of(ctx.payload).collect(
             ctx.incident_id,
             fetched,
             allow_partial=ctx.payload["allow_partial"],
@@ -91,7 +93,12 @@ def create(ctx: JobContext) -> JobResult:
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
         said: dict[str, index.Description] = {}
         prepared = record_index.prepare(
-            evidence.members, hashes, staging / "records.rows", ctx.check, on_artifact=partial(index.collect, said)
+            evidence.members,
+            hashes,
+            staging / "records.rows",
+            ctx.check,
+            on_artifact=partial(index.collect, said),
+            rules=record_index.rules_of(written.manifest.metadata),
         )
         ctx.progress("publishing", written.size, written.size)
         prepared = record_index.write_hidden(ctx.incident_id, prepared, ctx.lease_token, ctx.check)
@@ -153,6 +160,14 @@ def _with_needed_bytes(
     return error
 
 
+def _identities(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """By which adapter, and as what, each part was read; nothing for evidence that was restored."""
+    found = {
+        part: {name: entry[name] for name in IDENTITY if name in entry} for part, entry in metadata["sources"].items()
+    }
+    return {part: entry for part, entry in found.items() if entry}
+
+
 def _name(ctx: JobContext, written: WrittenBundle) -> str:
     """A file name that no other attempt has: incident, time, lease token."""
     stem, suffix = bundle_name(ctx.incident_id, str(written.manifest.metadata["compression"])).split(".tar", 1)
@@ -212,6 +227,7 @@ class _PublishedBundle:
             files=len(manifest.files),
             total_bytes=manifest.total_size,
             counts=self.prepared.counts,
+            sources=_identities(manifest.metadata),
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
         index.add(bundle.bundle_id, manifest.files, self.said)

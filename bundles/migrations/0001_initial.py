@@ -45,6 +45,13 @@ class Migration(migrations.Migration):
                         help_text="events, alerts by severity, artifacts; null until they were counted", null=True
                     ),
                 ),
+                (
+                    "sources",
+                    models.JSONField(
+                        default=dict,
+                        help_text="part: by which adapter, profile and rules it was read, as the manifest has it",
+                    ),
+                ),
             ],
             options={
                 "db_table": "orchestrator_bundles",
@@ -342,6 +349,12 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="bundle",
             index=models.Index(fields=["size"], name="bundle_size"),
+        ),
+        migrations.AddIndex(
+            model_name="bundle",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["sources"], name="bundle_sources", opclasses=["jsonb_path_ops"]
+            ),
         ),
         migrations.AddConstraint(
             model_name="bundle",

@@ -24,7 +24,7 @@ import requests
 import urllib3
 
 from bundles.format.model.errors import RecordError
-from bundles.sources import encodings, faults, quick_get
+from bundles.sources import encodings, faults, quick_get, tls_files
 from bundles.sources.faults import Source
 from bundles.sources.jsonstream import EndedEarlyError, JsonStream, MalformedError
 from bundles.sources.limits import SourceLimits
@@ -197,6 +197,8 @@ class SourceClient:
             kept = self._transport.connected == connected > 0
             if kept and tries > 1 and isinstance(error, requests.ConnectionError):
                 return self._sent(method, path, tries - 1, request)
+            if says := tls_files.fault_of(self.system):
+                raise faults.misconfigured(self.source, says) from None
             if isinstance(error, requests.exceptions.SSLError):
                 raise faults.misconfigured(self.source, _tls_fault(error)) from None
             raise Dropped("it cannot be reached.") from None
@@ -400,7 +402,8 @@ def _tls_fault(error: BaseException) -> str:
     while inner is not None and inner not in seen:
         seen.append(inner)
         if isinstance(inner, ssl.SSLCertVerificationError):
-            reason = "the name differs" if "ostname" in str(inner.verify_message) else inner.verify_message
+            verified = str(inner.verify_message).rstrip(".")
+            reason = "the name differs" if "ostname" in verified or "IP address" in verified else verified
             return f"its TLS certificate is not accepted: {reason}."
         if isinstance(inner, ssl.SSLError) and inner.reason:
             return f"the TLS connection failed ({inner.reason})."

@@ -6,7 +6,7 @@ sent, no credentials, no addresses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.errors import PermanentError, RetryableError
 
@@ -24,10 +24,10 @@ SourceFault = (RetryableError, PermanentError)
 
 @dataclass(frozen=True)
 class Source:
-    """An upstream service: `key` is its name in the manifest, `title` its name in messages."""
+    """What is read: `key` is its name in the manifest; `title` its name in messages, which is not compared."""
 
     key: str
-    title: str
+    title: str = field(compare=False)
 
 
 TIMELINE = Source("timeline", "KillChain timeline")

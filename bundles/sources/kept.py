@@ -65,7 +65,9 @@ class Kept:
         if not known >= entry["more"].keys():
             return None
         member = self._folder / entry["file"]
-        more = {name: tuple(value) if isinstance(value, list) else value for name, value in entry["more"].items()}
+        more: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in entry["more"].items()
+        }
         return Part(member=member, provenance=entry["provenance"], count=entry["count"], **more)
 
     def keep(self, source: Source, found: Part) -> Part:

@@ -21,15 +21,25 @@ from django.conf import settings
 
 from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
-from bundles.sources import completed, content, profiles, waiting
+from bundles.sources import completed, configured, content, waiting
 from bundles.sources.adapters import registry
 from bundles.sources.adapters.protocol import Adapter, ArtifactRecord, Wanted
 from bundles.sources.collect import Artifact, Check, Evidence, Progress
-from bundles.sources.faults import ALERTS, ARTIFACTS, INVALID, TIMELINE, UNAVAILABLE, Source, SourceFault
+from bundles.sources.configured import ProfileUnknownError
+from bundles.sources.faults import (
+    ALERTS,
+    ARTIFACTS,
+    INVALID,
+    MISCONFIGURED,
+    TIMELINE,
+    UNAVAILABLE,
+    Source,
+    SourceFault,
+)
 from bundles.sources.fetching import Fetcher
 from bundles.sources.kept import Kept
 from bundles.sources.limits import DEFAULT_LIMITS, SourceLimits
-from bundles.sources.profiles import Profile
+from bundles.sources.profiles import PARTS, Profile
 from bundles.sources.trace import Part, Tally
 from bundles.sources.transfer import Received
 from bundles.storage.journal import BusyError
@@ -55,17 +65,21 @@ class LiveSource:
     limits: SourceLimits = DEFAULT_LIMITS
 
     @classmethod
-    def from_settings(cls) -> Self:
-        """The source for the present settings."""
-        return cls(
-            profile=profiles.of_three_services(
-                timeline_url=settings.KILLCHAIN_API_URL,
-                alerts_url=settings.DB_API_URL,
-                artifacts_url=settings.FORENSIC_API_URL,
-                timeout_s=settings.ORCH_SOURCE_TIMEOUT_SECONDS,
-            ),
-            storage=Path(settings.FORENSIC_STORAGE_PATH),
-        )
+    def for_payload(cls, payload: Mapping[str, Any]) -> Self:
+        """The source for a job's payload: its `profile` and its `refs`.
+
+        Raises:
+            jobs.errors.PermanentError: `source_misconfigured`: the profile is no longer there, or has other systems.
+        """
+        try:
+            profile = configured.current().get(str(payload.get("profile", "")))
+        except ProfileUnknownError as error:
+            raise PermanentError(MISCONFIGURED, f"{error} It may have been removed after the job was made.") from None
+        refs = dict(payload.get("refs", {}))
+        if faults_found := configured.refs_faults(profile, refs):
+            name, says = next(iter(faults_found.items()))
+            raise PermanentError(MISCONFIGURED, f"{name}: {says}. The file of sources may have changed since.")
+        return cls(profile=profile, refs=refs, storage=Path(settings.FORENSIC_STORAGE_PATH))
 
     def collect(
         self, incident_id: str, staging: Path, *, allow_partial: bool, on_progress: Progress, check: Check
@@ -184,7 +198,8 @@ class LiveSource:
         """A new adapter for a part of the profile."""
         system = self.profile.systems[part]
         pages = {} if system.page_records is None else {"page_records": system.page_records}
-        return registry.get(system.adapter)(system, part, replace(self.limits, **pages))
+        named = configured.part_of(part, system)
+        return registry.get(system.adapter)(system, named, replace(self.limits, **pages))
 
     def ref(self, part: Source, incident_id: str) -> str:
         """The incident's id in the system of a part."""
@@ -278,6 +293,9 @@ class _Findings:
     def evidence(self, incident_id: str) -> Evidence:
         """The evidence made of the parts."""
         names = {TIMELINE: "events", ALERTS: "alerts", ARTIFACTS: "artifacts"}
+        profile = self._source.profile
+        reason = f"the source profile {profile.name} names no system for it."
+        not_asked = [{"source": part.key, "reason": reason} for part in PARTS if part not in profile.systems]
         return Evidence(
             members={part.member.name: part.member for part in self.parts.values()},
             artifacts=self.artifacts,
@@ -285,6 +303,6 @@ class _Findings:
                 source.key: {**part.provenance, **self._source.identity(source, incident_id)}
                 for source, part in self.parts.items()
             },
-            missing=self._missing,
+            missing=[*self._missing, *not_asked],
             counts={names[source]: part.count for source, part in self.parts.items()},
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from bundles.format.model.canonical import canonical_json
 from bundles.timelines import severities, terms
+from bundles.timelines.rules import NO_RULES, Rules
 from bundles.timelines.times import UNDATED, read
 from foundation.storable_text import shortened
 
@@ -102,21 +103,22 @@ class Point:
     terms: str
 
 
-def point_of(record: dict[str, Any], line: str, kind: str = EVENT) -> Point:
+def point_of(record: dict[str, Any], line: str, kind: str = EVENT, rules: Rules = NO_RULES) -> Point:
     """Read one record.
 
     Args:
         record: the record.
         line: its canonical JSON.
         kind: `EVENT`, `ALERT` or `ARTIFACT`.
+        rules: how its source writes severities and times.
     """
     metadata = record.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     named = ("name", "title") if kind == ARTIFACT else ("title", "alert_type", "type", "name", "description")
     if kind == EVENT:
         named = ("alert_type", *named)
-    at_us, time = time_of(record, COLLECTED_FIELDS if kind == ARTIFACT else TIME_FIELDS)
-    rated = severities.read(record)
+    at_us, time = time_of(record, COLLECTED_FIELDS if kind == ARTIFACT else TIME_FIELDS, rules)
+    rated = severities.read(record, rules.scale)
     hosts, accounts = names_in(record)
     return Point(
         at_us=at_us,
@@ -181,9 +183,9 @@ def is_address(text: str) -> bool:
     return True
 
 
-def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> tuple[int, str]:
+def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS, rules: Rules = NO_RULES) -> tuple[int, str]:
     """The `at_us` and `time` of the record's `Point`, from the fields of these names."""
-    fields = [_TimeField(name, record[name]) for name in names if name in record]
+    fields = [_TimeField(name, record[name], rules) for name in names if name in record]
     fields = [one for one in fields if not one.is_empty] or fields[:1]
     if not fields:
         return UNDATED, ""
@@ -198,10 +200,11 @@ def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> tup
 class _TimeField:
     """The time in one field of an event."""
 
-    def __init__(self, name: str, value: Any) -> None:
+    def __init__(self, name: str, value: Any, rules: Rules) -> None:
         self.name = name
         self.is_empty = value is None or (isinstance(value, str) and not value.strip())
-        self.at_us, has_zone = read(value)
+        zone = None if name == IN_UTC_BY_NAME else rules.zone
+        self.at_us, has_zone = read(value, zone=zone, per_second=rules.per_second)
         self.has_zone = has_zone or name == IN_UTC_BY_NAME
         if self.is_empty or isinstance(value, bool):
             self.text = listed(json.dumps(value))  # shows null, true or "" as written

@@ -27,6 +27,7 @@ from bundles.format.model.records import iter_array, parse_record, read_timeline
 from bundles.models import KeptTimeline
 from bundles.timelines import facts, observables
 from bundles.timelines.reading import ALERT, ARTIFACT, EVENT, Point, point_of
+from bundles.timelines.rules import NO_RULES, RULE_KEYS, Rules, of_entry
 from bundles.timelines.severities import SEVERITIES
 from bundles.timelines.span import main_stretch
 from bundles.timelines.times import UNDATED
@@ -40,6 +41,7 @@ MOST_RECORDS = 2_000_000  # of an incident; a longer one is not indexed
 CHECK_EVERY = 1000
 BATCH = 1000
 REMOVED_AT_ONCE = 10_000
+SOURCES = {EVENT: "timeline", ALERT: "alerts", ARTIFACT: "artifacts"}  # in the manifest
 MEMBERS = {EVENT: paths.TIMELINE, ALERT: paths.ALERTS, ARTIFACT: paths.ARTIFACTS}
 
 # Not COPY: a worker's connection waits by a callback, which rules it out.
@@ -66,7 +68,7 @@ class Prepared:
     Attributes:
         rows: the scratch file with one row of the table per line, as JSON; must exist until the rows are stored.
         records: number of rows; 0 if there are more than `MOST_RECORDS`.
-        sha256: over the SHA-256 digests of the data members that were read; empty if there were none.
+        sha256: over the SHA-256 digests of the data members that were read, and the rules; empty if there were none.
         counts: `events`, `alerts` (by severity) and `artifacts`; None for each that the bundle does not have.
         observables: the hashes and addresses in the records.
         hidden: the key of the hidden timeline with these rows; None if `write_hidden` has not written it.
@@ -87,6 +89,7 @@ def prepare(
     check: Callable[[], None] = lambda: None,
     *,
     on_artifact: Callable[[dict[str, Any]], None] = lambda _: None,
+    rules: Mapping[str, Rules] | None = None,
 ) -> Prepared:
     """Read a bundle's data members.
 
@@ -96,6 +99,7 @@ def prepare(
         scratch: the new file for the rows.
         check: called often; raises to stop the work.
         on_artifact: called with the record of each artifact.
+        rules: kind → how its source writes severities and times; see `rules_of`.
 
     Raises:
         RecordError: a member is malformed.
@@ -113,13 +117,15 @@ def prepare(
                     check()
                 if kind == ARTIFACT:
                     on_artifact(record)
-                point = point_of(record, line.decode("ascii"), kind)
+                point = point_of(record, line.decode("ascii"), kind, (rules or {}).get(kind, NO_RULES))
                 found[SEVERITIES[point.severity]] += 1
                 written += 1
                 if written <= MOST_RECORDS:
                     out.write(json.dumps(_row(kind, position, point)) + "\n")
                     observables.collect(record, values)
     digests = "".join(sha256_of.get(MEMBERS[kind], "") for kind in counted)
+    if digests and rules:
+        digests += "".join(rules[kind].words for kind in counted if kind in rules)
     events, alerts, artifacts = (counted.get(kind) for kind in (EVENT, ALERT, ARTIFACT))
     return Prepared(
         rows=scratch,
@@ -163,6 +169,27 @@ def write_hidden(
     return replace(prepared, hidden=hidden)
 
 
+def rules_of(metadata: Mapping[str, Any]) -> dict[str, Rules]:
+    """Kind → the rules in the entry of its source, of a manifest's metadata."""
+    sources = metadata.get("sources")
+    entries = sources if isinstance(sources, Mapping) else {}
+    return {kind: of_entry(entries.get(SOURCES[kind])) for kind in SOURCES}
+
+
+def stated_rules(metadata: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Part → `severities` and `times` of its source's entry, as they stand in a manifest's metadata.
+
+    A part whose source states none is there with an empty entry, so that it replaces earlier rules.
+    """
+    sources = metadata.get("sources")
+    entries = sources.items() if isinstance(sources, Mapping) else ()
+    return {
+        part: {name: entry[name] for name in RULE_KEYS if name in entry}
+        for part, entry in entries
+        if part in SOURCES.values() and isinstance(entry, Mapping)
+    }
+
+
 def keep_bundled(incident_id: str, bundle_id: UUID, prepared: Prepared) -> None:
     """Show a bundle's records as those of its incident, in the caller's transaction.
 
@@ -184,18 +211,24 @@ def keep_bundled(incident_id: str, bundle_id: UUID, prepared: Prepared) -> None:
     _show(written, incident_id, KeptTimeline.Origin.BUNDLE, **about)
 
 
-def keep_restored(incident_id: str, records: Mapping[str, Iterable[str]], counts: Mapping[str, int]) -> None:
+def keep_restored(
+    incident_id: str,
+    records: Mapping[str, Iterable[str]],
+    counts: Mapping[str, int],
+    rules: Mapping[str, Rules] | None = None,
+) -> None:
     """Store what was restored as the records of its incident.
 
     Args:
         incident_id: the incident.
         records: kind → the canonical JSON of each record, in order.
         counts: kind → their number.
+        rules: kind → how its source writes severities and times.
     """
     _lock(incident_id, KeptTimeline.Origin.RESTORED)
     few = sum(counts.values()) <= MOST_RECORDS
     values: set[str] = set()
-    rows = _rows_of(records, values) if few else ()
+    rows = _rows_of(records, values, rules or {}) if few else ()
     written = _write(incident_id, rows, values)
     _show(written, incident_id, KeptTimeline.Origin.RESTORED, events=counts.get(EVENT, 0))
 
@@ -232,13 +265,13 @@ def _read_rows(prepared: Prepared, check: Callable[[], None] = lambda: None) -> 
             yield tuple(json.loads(line))
 
 
-def _rows_of(records: Mapping[str, Iterable[str]], values: set[str]) -> Iterator[Row]:
+def _rows_of(records: Mapping[str, Iterable[str]], values: set[str], rules: Mapping[str, Rules]) -> Iterator[Row]:
     """The rows of restored records; their hashes and addresses are added to `values`."""
     for kind, lines in records.items():
         for position, line in enumerate(lines):
             record = parse_record(line)
             observables.collect(record, values)
-            yield _row(kind, position, point_of(record, line, kind))
+            yield _row(kind, position, point_of(record, line, kind, rules.get(kind, NO_RULES)))
 
 
 def _lock(incident_id: str, origin: str) -> None:

@@ -297,11 +297,11 @@ def test_a_partial_collection_of_nothing_fails(upstreams, staging):
 
 def test_the_live_source_is_registered_and_an_unknown_one_is_refused(settings):
     settings.KILLCHAIN_API_URL = "http://timeline.example.com:81"
-    source = sources.get("live")
+    source = sources.source_of({"source": "live"})
     assert isinstance(source, LiveSource)
     assert source.profile.systems[faults.TIMELINE].url == "http://timeline.example.com:81"
     with pytest.raises(SourceNotRegisteredError):
-        sources.get("nowhere")
+        sources.source_of({"source": "nowhere"})
 
 
 def _shared_incidents() -> Path:

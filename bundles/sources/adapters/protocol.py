@@ -127,6 +127,9 @@ class Adapter(Protocol):
         title: the system's name as people know it.
         parts: what it can read.
         lists_incidents: whether `incidents` works.
+
+    A class whose system is not asked by HTTP has `speaks_http = False` as well; whether such a system answers is told
+    by a connection to the host and port of its URL.
     """
 
     name: ClassVar[str]

@@ -43,7 +43,12 @@ class RansomEyeAdapter:
     def timeline(self, wanted: Wanted) -> Part:
         """See `protocol.Adapter`."""
         return timeline.fetch(
-            self._client, wanted.ref, wanted.staging, wanted.tally, allow_partial=wanted.allow_partial
+            self._client,
+            wanted.ref,
+            wanted.staging,
+            wanted.tally,
+            kept_as=wanted.incident_id,
+            allow_partial=wanted.allow_partial,
         )
 
     def alerts(self, wanted: Wanted) -> Part:

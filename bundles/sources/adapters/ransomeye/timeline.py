@@ -21,14 +21,23 @@ MEMBER = "timeline.json"
 Keep = Callable[[Any, JsonStream], None]  # a record or a `Refused`, and the document it comes from
 
 
-def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally, *, allow_partial: bool = False) -> Part:
+def fetch(
+    client: SourceClient,
+    incident_id: str,
+    staging: Path,
+    tally: Tally,
+    *,
+    kept_as: str = "",
+    allow_partial: bool = False,
+) -> Part:
     """Read the timeline and write `timeline.json` into `staging`.
 
     Args:
-        client: of KillChain.
-        incident_id: the incident.
+        client: of the service.
+        incident_id: the incident's id there.
         staging: for the member and scratch files.
         tally: counts the events.
+        kept_as: the incident's id here, which goes into the member; the same if empty.
         allow_partial: leave out events that cannot be used, and name them in the part.
 
     Raises:
@@ -58,6 +67,7 @@ def fetch(client: SourceClient, incident_id: str, staging: Path, tally: Tally, *
             document.end()
             canonical_record(header)
         _check(client, header, incident_id, trace.records + refusals.count)
+        header["incident_id"] = kept_as or incident_id
         lines.seek(0)
         member = staging / MEMBER
         write_timeline(member, header, (line.rstrip(b"\n") for line in lines))
