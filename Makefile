@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 MYPY := ORCH_PROFILE=development DB_HOST=unused $(BIN)/mypy
 
-.PHONY: help setup lint format check test run demo verifier screens bench fuzz soak lock clean
+.PHONY: help setup lint format check test run demo verifier screens bench fuzz soak large lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -95,6 +95,9 @@ fuzz: $(VENV)/.test-ready ## Mutants of good bundles against the reader: five mi
 soak: $(VENV)/.test-ready ## The queue under 10,000 seeds, every kill point, and chaos with real workers: an hour or two
 	$(BIN)/python -m soak
 
+large: $(VENV)/.test-ready ## A fetch of 2 GB that is killed ten times: a minute or two
+	LARGE_FETCH_MIB=2048 $(BIN)/python -m pytest -q -s tests/bundles/test_sources_killed.py
+
 # The versions that are pinned stay, but with UPGRADE=1.
 LOCK = sh deploy/uv.sh $(VENV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
@@ -103,6 +106,7 @@ lock: ## Pin all dependencies with hashes from requirements*.in; UPGRADE=1 takes
 	@sh deploy/setup-python.sh $(VENV)
 	$(LOCK) --output-file requirements-setup.txt requirements-setup.in
 	$(LOCK) --output-file requirements.txt requirements.in
+	$(LOCK) --output-file requirements-velociraptor.txt requirements-velociraptor.in
 	$(LOCK) --output-file requirements-dev.txt requirements-dev.in
 	$(LOCK) --output-file requirements-bench.txt requirements-bench.in
 

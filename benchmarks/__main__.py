@@ -19,6 +19,7 @@ from benchmarks import (
     queue_part,
     queue_report,
     search_part,
+    sources_part,
 )
 
 PARTS = {
@@ -29,6 +30,7 @@ PARTS = {
     "idle": idle_part.run,
     "live": live_part.run,
     "search": search_part.run,
+    "sources": sources_part.run,
 }
 
 
@@ -38,10 +40,11 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", help="which parts; all unless given")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full data, such as 0.1")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="where data and output go; a tmpfs")  # noqa: S108
+    parser.add_argument("--work", type=Path, default=Path("/dev/shm"), help="a tmpfs; made if absent")  # noqa: S108
     parser.add_argument("--json", type=Path, default=Path("var/bench.json"))
     parser.add_argument("--docs", action="store_true", help="put the figures into docs/performance.md")
     options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -54,6 +57,7 @@ def main() -> int:
     drawn = {
         "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines,
         "idle": idle_part.lines, "live": live_part.lines, "search": search_part.lines,
+        "sources": sources_part.lines,
     }  # fmt: skip
     for name in drawn.keys() & results.keys() if options.docs else ():
         document.draw_lines(name, drawn[name](results[name]), Path("docs/performance.md"))

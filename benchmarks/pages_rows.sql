@@ -62,8 +62,10 @@ SELECT bundle_id, convert_to(json_build_object('files', (
 ))::text, 'UTF8') FROM orchestrator_bundles;
 
 -- As the search knows them: every file of the bundle with many, and of each other one more than its manifest lists.
-INSERT INTO orchestrator_bundle_artifacts (bundle_id, place, artifact_id, name, size, sha256)
-SELECT bundle_id, n - 1, n::text, 'System-' || n || '.evtx', 1000 + n, pg_temp.digest_of(name || n)
+INSERT INTO orchestrator_bundle_artifacts
+    (bundle_id, place, artifact_id, name, size, sha256, original_name, kind, host, collected_at)
+SELECT bundle_id, n - 1, n::text, 'System-' || n || '.evtx', 1000 + n, pg_temp.digest_of(name || n), '',
+       (ARRAY['evtx', 'memory', 'registry', 'prefetch'])[1 + n %% 4], 'host-' || n %% 40, '2026-01-01T00:00:00Z'
 FROM orchestrator_bundles
 CROSS JOIN LATERAL generate_series(1, CASE WHEN name = 'bundle_' || %(bundles)s || '.tar.zst' THEN %(files)s
                                            ELSE %(bundled)s / %(bundles)s END) AS n;

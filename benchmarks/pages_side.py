@@ -34,7 +34,7 @@ LEFT_OUT = {
     "sign-in", "sign-out", "find", "custody-export", "sources-part", "worker-drain", "revoke-token", "public-key",
     "jobs-batch", "bundles-batch", "bundle-file", "bundle-key", "settings-text",
     "verify-file-send", "verify-file-held", "verify-file-begin", "verify-file-upload", "verify-file-result",
-    "attack-layer", "incident-record", "incident-views",
+    "attack-layer", "incident-record", "incident-views", "restore-ask",
     "jobs-csv", "bundles-csv", "incidents-csv", "custody-csv", "workers-csv",
 }  # fmt: skip
 SQL_CHARS = 400

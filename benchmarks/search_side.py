@@ -80,8 +80,9 @@ def _bundle(number: int) -> None:
     named = list(search_rows.artifact_names(number))
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO orchestrator_bundle_artifacts (bundle_id, place, artifact_id, name, size, sha256)"
-            " SELECT %s, place, id, name, place, encode(sha256((%s || id)::bytea), 'hex')"
+            "INSERT INTO orchestrator_bundle_artifacts (bundle_id, place, artifact_id, name, size, sha256,"
+            " original_name, kind, host, collected_at)"
+            " SELECT %s, place, id, name, place, encode(sha256((%s || id)::bytea), 'hex'), '', '', '', ''"
             " FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS given (id, name, place)",
             [made.pk, str(number), [one for one, _ in named], [name for _, name in named]],
         )

@@ -13,9 +13,10 @@ class BundlesConfig(AppConfig):
         """Register the job types, the sweeps and the live source."""
         from bundles import services
         from bundles.handlers import after_create, create, verify
-        from bundles.sources import collect, dependency_status
+        from bundles.sources import collect, configured, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
+        from bundles.timelines import record_index
         from bundles.uploads import quarantine, verify_upload
         from jobs.queue import registry
         from jobs.worker import sweeps
@@ -31,7 +32,9 @@ class BundlesConfig(AppConfig):
                 resubmit=services.resubmit_bundle,
                 resubmit_needs="bundles.create_bundle",
                 dependency=registry.Dependency(
-                    name=dependency_status.SOURCES, title="the sources", is_available=dependency_status.all_answer
+                    name_of=dependency_status.waits_of_job,
+                    title="the sources",
+                    is_available=dependency_status.all_answer,
                 ),
                 summary=after_create.summary,
                 offers=after_create.offers,
@@ -60,6 +63,8 @@ class BundlesConfig(AppConfig):
             )
         )
         sweeps.register("bundles.staging", bundle_files.sweep)
+        sweeps.register("bundles.timelines.hidden", record_index.remove_hidden)
         sweeps.register("bundles.uploads.quarantine", quarantine.sweep)
         sweeps.register("bundles.sources", dependency_status.sweep)
-        collect.register("live", LiveSource.from_settings)
+        collect.register("live", LiveSource.for_payload)
+        configured.current()  # reads the file of sources, which holds until this process ends

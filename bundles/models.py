@@ -59,6 +59,9 @@ class Bundle(models.Model):
     counts = models.JSONField(
         null=True, help_text="events, alerts by severity, artifacts; null until they were counted"
     )
+    sources = models.JSONField(
+        default=dict, help_text="part: by which adapter, profile and rules it was read, as the manifest has it"
+    )
 
     class Meta:
         """Permissions and indexes."""
@@ -78,6 +81,7 @@ class Bundle(models.Model):
             models.Index(fields=["key_id", "-created_at"], name="bundle_signer"),
             models.Index(fields=["size"], name="bundle_size"),
             models.Index(fields=["-created_at"], condition=models.Q(counts__isnull=True), name="bundle_unread"),
+            GinIndex(fields=["sources"], opclasses=["jsonb_path_ops"], name="bundle_sources"),
         )
         constraints = (
             models.CheckConstraint(
@@ -221,6 +225,7 @@ class KeptTimeline(models.Model):
 
         BUNDLE = "bundle", "A bundle"
         RESTORED = "restored", "What was restored here"
+        HIDDEN = "hidden", "Not shown: being written, or replaced"
 
     incident_id = models.TextField()
     origin = models.TextField(choices=Origin.choices)
@@ -235,13 +240,18 @@ class KeptTimeline(models.Model):
     main_first_us = models.BigIntegerField(null=True, help_text="earliest time but for a few records far away")
     main_last_us = models.BigIntegerField(null=True, help_text="latest time but for a few records far away")
     facts = models.JSONField(default=dict, help_text="see bundles.timelines.facts")
+    lease_token = models.UUIDField(null=True, help_text="of the attempt that writes hidden records; else null")
 
     class Meta:
         """Visible to everyone who may see bundles."""
 
         db_table = "orchestrator_timelines"
         default_permissions = ()
-        constraints = (models.UniqueConstraint(fields=["incident_id", "origin"], name="timeline_of_incident"),)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["incident_id", "origin"], condition=~models.Q(origin="hidden"), name="timeline_of_incident"
+            ),
+        )
 
     def __str__(self) -> str:
         """The incident and the origin."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -22,6 +23,9 @@ from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.handlers import verify_request
 from bundles.handlers.create import JOB_TYPE as CREATE
 from bundles.models import Bundle, Manifest, Verification
+from bundles.sources import checking, configured
+from bundles.sources.checking import Checked
+from bundles.sources.configured import ProfileUnknownError
 from bundles.storage import bundle_files
 from custody import chain
 from foundation import keyset
@@ -65,6 +69,8 @@ def request_bundle(
     allow_partial: bool = False,
     source: str = "live",
     compression: str = "zstd",
+    profile: str = "",
+    refs: Mapping[str, str] | None = None,
     idempotency_key: str = "",
     request_body: dict[str, Any] | None = None,
 ) -> Enqueued:
@@ -78,6 +84,8 @@ def request_bundle(
         allow_partial: list missing evidence in the signed manifest instead of failing.
         source: `live`, or `restored` for evidence restored here.
         compression: `zstd` or `gzip`.
+        profile: from which systems live evidence is read; the default profile if empty.
+        refs: system of the profile → the incident's id there, where it differs from `incident_id`.
         idempotency_key: repeating the same request with the same key returns the same job.
         request_body: the request that the key identifies; the arguments by default.
 
@@ -99,6 +107,12 @@ def request_bundle(
         errors["source"] = "one of " + ", ".join(SOURCES)
     if compression not in COMPRESSIONS:
         errors["compression"] = "one of " + ", ".join(COMPRESSIONS)
+    asked: dict[str, Any] = {}
+    if source == "live":
+        asked, faults = _asked(profile, incident_id, refs or {})
+        errors |= faults
+    elif profile or refs:
+        errors["profile" if profile else "refs"] = "for live evidence only"
     if errors:
         raise InvalidBundleRequestError("The request has invalid parameters.", errors)
     payload = {
@@ -107,6 +121,7 @@ def request_bundle(
         "allow_partial": allow_partial,
         "source": source,
         "compression": compression,
+        **asked,
     }
     with transaction.atomic():
         enqueued = queue.enqueue(
@@ -132,6 +147,44 @@ def request_bundle(
                 details=payload,
             )
     return enqueued
+
+
+def check_sources(
+    principal: Principal, *, incident_id: str, profile: str = "", refs: Mapping[str, str] | None = None
+) -> Checked:
+    """Ask every system of a profile what it has of an incident, without fetching it; takes up to `checking.WAITS_S`.
+
+    Args:
+        principal: needs `bundles.create_bundle`.
+        incident_id: the incident.
+        profile: the source profile; the default one if empty.
+        refs: system → the incident's id there, where it differs.
+
+    Raises:
+        AccessDeniedError: the principal may not bundle.
+        IncidentIdInvalidError: it is not an incident id.
+        InvalidBundleRequestError: there is no such profile or system, or an id is none.
+    """
+    principal.require("bundles.create_bundle")
+    if not paths.valid_incident_id(incident_id):
+        raise IncidentIdInvalidError(paths.INCIDENT_ID_RULE)
+    asked, errors = _asked(profile, incident_id, refs or {})
+    if errors:
+        raise InvalidBundleRequestError("The request has invalid parameters.", errors)
+    return checking.check(configured.current().get(asked["profile"]), incident_id, asked["refs"])
+
+
+def _asked(profile: str, incident_id: str, refs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The profile and the ids of a request for a payload, and what is wrong with them by field.
+
+    Ids that are the incident's own are dropped, so that equal requests are recognized.
+    """
+    try:
+        chosen = configured.current().get(profile)
+    except ProfileUnknownError as error:
+        return {}, {"profile": str(error).rstrip(".")}
+    kept = {name: ref for name, ref in refs.items() if ref != incident_id}
+    return {"profile": chosen.name, "refs": kept}, configured.refs_faults(chosen, refs)
 
 
 def _expected_size(incident_id: str) -> int:
@@ -176,6 +229,8 @@ def resubmit_bundle(principal: Principal, job: Job) -> Enqueued:
         allow_partial=payload.get("allow_partial", False),
         source=payload.get("source", "live"),
         compression=payload.get("compression", "zstd"),
+        profile=payload.get("profile", ""),
+        refs=payload.get("refs"),
     )
 
 
@@ -313,6 +368,7 @@ def as_dict(bundle: Bundle) -> dict[str, Any]:
         "verified_at": rfc3339(bundle.verified_at) if bundle.verified_at else None,
         "verified_ok": bundle.verified_ok,
         "counts": bundle.counts,
+        "sources": bundle.sources,
     }
 
 

@@ -27,7 +27,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "intake.discard": "Imported file discarded",
     },
     "Restores": {
-        "restore_request.ask": "Operator asked for a restore",
+        "restore_request.ask": "Restore requested from an operator",
         "restore_request.decline": "Request for a restore declined",
         "restore_request.done": "Requested restore carried out",
         "incident.restore": "Restore or preview requested",

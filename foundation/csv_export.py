@@ -15,7 +15,7 @@ from typing import Any
 from django.http import StreamingHttpResponse
 
 from foundation.instant import rfc3339
-from foundation.invisible import is_invisible
+from foundation.invisible import is_invisible, marked
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # full-width ones count in some locales # noqa: RUF001
 MOST_ROWS = 100_000
@@ -37,15 +37,10 @@ def cell(value: object) -> str | int | float:
     cut = text if len(text) <= MOST_CELL_CHARS else text[: MOST_CELL_CHARS - 1] + "…"
     if cut.isprintable():  # nothing invisible in it, as nearly always; a hundred thousand rows are soon sent
         return f"'{cut}" if cut.lstrip().startswith(FORMULA_STARTS) else cut
-    shown = "".join(marked(character) for character in cut)
+    shown = marked(cut)
     # The original's start counts: a spreadsheet may drop what is invisible, and blanks, before it looks.
     bare = "".join(character for character in cut[:50] if not is_invisible(character)).lstrip()
     return f"'{shown}" if text.startswith(FORMULA_STARTS) or bare.startswith(FORMULA_STARTS) else shown
-
-
-def marked(character: str) -> str:
-    """A character that hides, reorders or breaks lines as its number; any other as it is."""
-    return f"⟨U+{ord(character):04X}⟩" if is_invisible(character) else character
 
 
 def download(

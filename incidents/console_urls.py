@@ -1,11 +1,14 @@
 """The addresses of the pages about incidents."""
 
 from foundation.console_page import ConsolePage
-from incidents import pages, record_pages
+from incidents import pages, record_pages, source_pages
 from incidents.search.elsewhere_page import elsewhere_page
 
 PAGES = (
     ConsolePage("console/incidents", pages.incidents_page, "incidents-page"),
+    ConsolePage(
+        "console/sources/incidents", source_pages.listed_page, "incidents-from-sources", needs="bundles.create_bundle"
+    ),
     ConsolePage("console/incidents/<str:incident_id>", pages.incident_page, "incident-page"),
     ConsolePage(
         "console/incidents/<str:incident_id>/records/<str:kind>/<int:position>",

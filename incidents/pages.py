@@ -16,7 +16,7 @@ from custody import exports
 from custody.models import Event
 from foundation import keyset
 from foundation.principal import of_request
-from incidents import attack, columns, facts_view, record_rows, saved_views, services, summary
+from incidents import attack, columns, facts_view, from_sources, record_rows, saved_views, services, summary
 from incidents.errors import ViewInvalidError
 from incidents.known import IncidentSummary
 from incidents.summary import IncidentView
@@ -39,7 +39,13 @@ def incidents_page(request: HttpRequest) -> HttpResponse:
     """List the incidents that jobs, bundles or restores name."""
     search, cursor = request.GET.get("search", "").strip(), request.GET.get("cursor", "")
     page = services.incidents(of_request(request), search=search, cursor=cursor)
-    context = {"page": page, "search": search, "cursor": cursor, "here": "incidents"}
+    context = {
+        "page": page,
+        "search": search,
+        "cursor": cursor,
+        "sources_list": from_sources.can_list(),
+        "here": "incidents",
+    }
     return render(request, "incidents/list.html", context)
 
 
@@ -134,6 +140,7 @@ def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
         "total": total,
         "things": THINGS[kind],
         "hidden": total - listed.records,
+        "cut": _cut(gathered, wanted, view.origin, kind),
         "lanes": [_lane_row(lane, wanted, view.origin) for lane in gathered.lanes],
         "drawing": (drawing.draw(gathered, wanted, view.origin, kind) if gathered.records > gathered.undated else None),
         "key": drawing.legend(),
@@ -148,6 +155,15 @@ def _records(request: HttpRequest, view: IncidentView) -> dict[str, Any]:
         "cursor": cursor,
         **_ways_out(wanted, view, gathered, kind),
     }
+
+
+def _cut(gathered: record_query.Gathered, wanted: Filter, origin: str, kind: str) -> dict[str, Any] | None:
+    """Up to when the drawing and the numbers go if more records match, and the address of what follows."""
+    if not gathered.is_cut:
+        return None
+    end_us = gathered.axis.end_us
+    rest = wanted.query(origin, kind, since_us=end_us) + "#kill-chain" if end_us != wanted.since_us else ""
+    return {"most": record_query.MOST_MATCHES, "until": moment_at(end_us), "rest": rest}
 
 
 def _total(kept: KeptTimeline, kind: str) -> int:

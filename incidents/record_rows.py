@@ -26,7 +26,6 @@ def row_of(record: IndexedRecord, view: IncidentView) -> dict[str, Any]:
         "record": record,
         "at": at,
         "iso": html_time_of(record.at_us) if at else "",
-        "recorded_time": drawing.marked(record.time),
         "has_text_beside": not _is_same(at, record.time),
         "phase": phase_words(record.phase),
         "severity": SEVERITIES[record.severity],

@@ -139,9 +139,8 @@ def _kept_with_others(incident_id: str, principal: Principal) -> QuerySet[KeptTi
     """The incident's indexes; what was restored and the reader's saved views come along, to save two queries."""
     columns = {name: name for name in _RESTORED_COLUMNS}
     restored = RestoredIncident.objects.filter(pk=OuterRef("incident_id")).values(row=JSONObject(**columns))
-    return KeptTimeline.objects.filter(incident_id=incident_id).annotate(
-        restored=Subquery(restored), saved=ArraySubquery(saved_views.rows_of(principal))
-    )
+    shown = KeptTimeline.objects.filter(incident_id=incident_id).exclude(origin=KeptTimeline.Origin.HIDDEN)
+    return shown.annotate(restored=Subquery(restored), saved=ArraySubquery(saved_views.rows_of(principal)))
 
 
 _RESTORED_COLUMNS = tuple(field.name for field in RestoredIncident._meta.fields)  # noqa: SLF001 # documented API

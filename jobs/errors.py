@@ -57,12 +57,14 @@ class RetryableError(JobError):
     """Raised by a handler: this attempt failed, another may succeed.
 
     `needs_bytes` is the disk space that the next attempt is expected to need, when this one failed for lack of it.
+    `not_before_s` is how many seconds from now the next attempt can succeed at the earliest.
     """
 
-    def __init__(self, code: str, message: str, *, needs_bytes: int = 0) -> None:
+    def __init__(self, code: str, message: str, *, needs_bytes: int = 0, not_before_s: float = 0) -> None:
         super().__init__(message)
         self.code = code
         self.needs_bytes = needs_bytes
+        self.not_before_s = not_before_s
 
 
 class LeaseLostError(JobError):

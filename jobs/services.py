@@ -126,7 +126,7 @@ def _to_wait_for(principal: Principal, job_id: UUID | str) -> str:
     dependency = registry.get(job.job_type).dependency
     if dependency is None:
         raise StateConflictError("A job of this type has nothing to wait for; retry it without waiting.")
-    return "" if dependency.is_available(job) else dependency.name
+    return "" if dependency.is_available(job) else dependency.name_of(job)
 
 
 def free_stuck(principal: Principal, job_ids: Iterable[UUID | str] | None = None) -> list[Job]:

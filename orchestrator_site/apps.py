@@ -14,6 +14,6 @@ class SiteConfig(AppConfig):
         """Register checks and signal receivers; fill the role groups after every migration."""
         # Imported here because they import models.
         from orchestrator_site.accounts import roles, session_age, throttle  # noqa: F401
-        from orchestrator_site.configuration import checks, host_checks  # noqa: F401
+        from orchestrator_site.configuration import checks, host_checks, source_checks  # noqa: F401
 
         post_migrate.connect(roles.fill_after_migrate, dispatch_uid="orchestrator_site.accounts.roles")

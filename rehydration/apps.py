@@ -30,5 +30,5 @@ class RehydrationConfig(AppConfig):
                 summary=handler.summary,
             )
         )
-        collect.register("restored", RestoredSource)
+        collect.register("restored", lambda _: RestoredSource())
         sweeps.register("restore staging", staging.sweep)

@@ -17,7 +17,8 @@ class RestoredIncident(models.Model):
     `missing` is what no bundle restored so far has carried. `left_out` is what a bundle carried and a restore could not
     put beside what was here: SHA-256 of the bundle → source → how many records and files. `bundle_sha256`,
     `content_digest`, `restored_at` and `restored_by` belong to the first restore. `has_alerts` and `has_artifacts`
-    distinguish an empty list from one that no bundle contained.
+    distinguish an empty list from one that no bundle contained. `rules` is how the source of each part writes
+    severities and times, from the newest restore that had the part (`bundles.timelines.rules`).
     """
 
     incident_id = models.TextField(primary_key=True)
@@ -30,6 +31,7 @@ class RestoredIncident(models.Model):
     has_artifacts = models.BooleanField()
     missing = models.JSONField(default=list)
     left_out = models.JSONField(default=dict)
+    rules = models.JSONField(default=dict)
     events = models.BigIntegerField(default=0)
     alerts = models.BigIntegerField(default=0)
     artifacts = models.BigIntegerField(default=0)

@@ -211,7 +211,7 @@ class _Planner:
         """
         row, entry = match.row, match.row.file
         if entry is None:
-            if self.contents.manifest.complete:
+            if self.contents.manifest.complete and row.key.id_type != "none":  # without an id it needs no file
                 self.ledger.problems.append(f"artifact {row.key} has a record but no file")
             self._record(match)
             return

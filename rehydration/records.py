@@ -126,7 +126,7 @@ class Contents:
         """The artifact records in the order of the bundle."""
         for position, (key, digest, name, recorded_sha256, record) in enumerate(_read(self._artifact_rows.path)):
             made = Key(*key.split(" ", 1))
-            yield ArtifactRow(made, digest, position, name, recorded_sha256, record, self._file_of(made.text, record))
+            yield ArtifactRow(made, digest, position, name, recorded_sha256, record, self._file_of(made, record))
 
     def repeated_alerts(self) -> Mapping[Key, Counter[str]]:
         """How often each digest occurs, for each id that more than one alert has."""
@@ -172,9 +172,14 @@ class Contents:
     def _array(self, member: str) -> Iterator[tuple[dict[str, Any], bytes]]:
         return iter_array(self.directory / member) if self.has(member) else iter(())
 
-    def _file_of(self, artifact_id: str, record: str) -> FileEntry | None:
-        """The file of the record: the one at the path for its name, or the only one with its id."""
-        files = self._files_by_id.get(artifact_id, [])
+    def _file_of(self, key: Key, record: str) -> FileEntry | None:
+        """The file of the record: the one at the path for its name, or the only one with its id.
+
+        An id that no path can have stands in the path as `paths.path_id` makes it; bundles of other writers may have a
+        whole number as it is.
+        """
+        artifact_id = path_id_of(key, record)
+        files = self._files_by_id.get(artifact_id) or self._files_by_id.get(key.text, [])
         if len(files) > 1:
             path = paths.artifact_path(artifact_id, str(parse_record(record).get("name") or ""))
             files = [entry for entry in files if entry.path == path]
@@ -236,6 +241,21 @@ def _read(path: Path) -> Iterator[list[str]]:
     with path.open("r", encoding="ascii") as file:
         for line in file:
             yield json.loads(line)
+
+
+def path_id_of(key: Key, record: str) -> str:
+    """The artifact id in the path of a record's file; the key's own text where the id is neither text nor a number.
+
+    Args:
+        key: of the record.
+        record: its canonical line, parsed only where the path does not have the id as it is.
+    """
+    if key.id_type == "string" and paths.path_id_is_plain(key.text):
+        return key.text
+    artifact_id = parse_record(record).get("artifact_id")
+    if isinstance(artifact_id, bool) or not isinstance(artifact_id, str | int):
+        return key.text
+    return paths.path_id(artifact_id)
 
 
 def storable(text: str) -> bool:

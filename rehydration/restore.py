@@ -18,8 +18,8 @@ from django.db.models.functions import Now
 
 from bundles.format.model import paths
 from bundles.models import KeptTimeline
+from bundles.timelines import record_index
 from bundles.timelines.reading import ALERT, ARTIFACT, EVENT
-from bundles.timelines.record_index import keep_restored
 from jobs.errors import RetryableError
 from rehydration import artifacts
 from rehydration.batches import HasRecord, batches
@@ -114,8 +114,8 @@ def add_rows(plan: Plan, contents: Contents, origin: Origin) -> None:
         if count != planned[table]:
             raise RetryableError("target_changed", f"The database changed while the restore ran (table {table}).")
     _complete_records(incident_id, contents, plan)
-    _update_incident(plan, contents, origin, added)
-    _index_records(incident_id, changed=any(added[table] for table in ("events", "alerts", "artifacts")))
+    reread = _update_incident(plan, contents, origin, added)
+    _index_records(incident_id, changed=reread or any(added[table] for table in ("events", "alerts", "artifacts")))
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,12 @@ def _complete_records(incident_id: str, contents: Contents, plan: Plan) -> None:
         _execute(_FILES_FOUND, [*_columns(batch, columns), incident_id])
 
 
-def _update_incident(plan: Plan, contents: Contents, origin: Origin, added: dict[str, int]) -> None:
-    """Update the incident's row: its counts, what no bundle has contained so far, and what was left out."""
+def _update_incident(plan: Plan, contents: Contents, origin: Origin, added: dict[str, int]) -> bool:
+    """Update the incident's row: its counts, what no bundle has contained so far, and what was left out.
+
+    Returns:
+        Whether the rules by which its records are read changed.
+    """
     manifest = contents.manifest
     row = RestoredIncident.objects.select_for_update().filter(pk=manifest.incident_id).first()
     missing = [dict(gap) for gap in manifest.missing]
@@ -201,6 +205,10 @@ def _update_incident(plan: Plan, contents: Contents, origin: Origin, added: dict
     row.has_alerts = row.has_alerts or contents.has(paths.ALERTS)
     row.has_artifacts = row.has_artifacts or contents.has(paths.ARTIFACTS)
     row.missing = missing
+    stated = {**row.rules, **record_index.stated_rules(manifest.metadata)}
+    rules = {part: entry for part, entry in stated.items() if entry}
+    changed = bool(rules != row.rules)
+    row.rules = rules
     row.left_out.pop(origin.bundle_sha256, None)
     if left_out := _left_out(plan):
         row.left_out[origin.bundle_sha256] = left_out
@@ -208,6 +216,7 @@ def _update_incident(plan: Plan, contents: Contents, origin: Origin, added: dict
     row.alerts += added["alerts"]
     row.artifacts += added["artifacts"]
     row.save()
+    return changed
 
 
 def _left_out(plan: Plan) -> dict[str, int]:
@@ -231,7 +240,8 @@ def _index_records(incident_id: str, *, changed: bool) -> None:
     counts = {kind: found.count() for kind, found in rows.items()}
     if changed or any(counts.values()):
         lines = {kind: found.values_list("record", flat=True).iterator(chunk_size=2000) for kind, found in rows.items()}
-        keep_restored(incident_id, lines, counts)
+        rules = RestoredIncident.objects.values_list("rules", flat=True).get(pk=incident_id)
+        record_index.keep_restored(incident_id, lines, counts, record_index.rules_of({"sources": rules}))
 
 
 def _subject(gap: dict[str, str]) -> tuple[str | None, str | None]:

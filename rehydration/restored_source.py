@@ -31,6 +31,7 @@ from foundation.instant import rfc3339
 from jobs.errors import PermanentError
 from rehydration import incident_lock
 from rehydration.models import Alert, ArtifactRecord, RestoredIncident, TimelineEvent, TimelineHeader
+from rehydration.records import Key, path_id_of
 
 ROWS_AT_ONCE = 1000
 SOURCE_OF = {paths.TIMELINE: "timeline", paths.ALERTS: "alerts", paths.ARTIFACTS: "artifacts"}
@@ -77,7 +78,7 @@ class RestoredSource:
         return Evidence(
             members=members,
             artifacts=files,
-            provenance=_provenance(incident_id, members, counts),
+            provenance=_provenance(incident, members, counts),
             missing=missing,
             counts=counts,
         )
@@ -122,10 +123,11 @@ def _rows_with_file(incident_id: str) -> Iterator[ArtifactRecord]:
 
 
 def _artifact(row: ArtifactRecord) -> Artifact:
-    """The stored name is what the name of the member path was made to; made once more it stays the same."""
+    """The stored path has what id and name were made to for the member path; the name made once more stays the same."""
+    _, artifact_id, name = row.stored_path.split("/")
     return Artifact(
-        artifact_id=row.artifact_id,
-        name=row.stored_path.rsplit("/", 1)[-1],
+        artifact_id=artifact_id,
+        name=name,
         size=row.size,
         sha256=row.sha256,
         open=partial(_open, row.stored_path, row.size, row.artifact_id),
@@ -144,27 +146,29 @@ def _open(stored_path: str, size: int, artifact_id: str) -> BinaryIO:
 
 def _missing(incident: RestoredIncident) -> list[dict[str, str]]:
     """What the incident lacks here: members and files that no bundle brought, with the reason it was given then."""
-    recorded = {gap.get("path") or gap.get("source", ""): gap for gap in incident.missing}
+    recorded: dict[str, list[dict[str, str]]] = {}  # a source may have several gaps, such as records left out
+    for gap in incident.missing:
+        recorded.setdefault(gap.get("path") or gap.get("source", ""), []).append(gap)
     has_timeline = TimelineHeader.objects.filter(pk=incident.pk).exists()
     present = {
         paths.TIMELINE: has_timeline, paths.ALERTS: incident.has_alerts, paths.ARTIFACTS: incident.has_artifacts,
     }  # fmt: skip
-    gaps: dict[str, dict[str, str]] = {}
+    gaps: dict[str, list[dict[str, str]]] = {}
     for member, source in SOURCE_OF.items():
         if not present[member]:
-            gap = (
-                recorded.pop(member, None) or recorded.pop(source, None) or {"source": source, "reason": NEVER_CARRIED}
-            )
-            gaps[gap.get("path") or gap["source"]] = gap
+            never = [{"source": source, "reason": NEVER_CARRIED}]
+            found = recorded.pop(member, None) or recorded.pop(source, None) or never
+            gaps[found[0].get("path") or found[0]["source"]] = found
         else:  # what is said of its source stays: every bundle restored so far lacked something of it
             recorded.pop(member, None)
     stored = {f"{paths.ARTIFACT_FOLDER}/{row.stored_path.partition('/')[2]}" for row in _rows_with_file(incident.pk)}
-    gaps.update({subject: gap for subject, gap in recorded.items() if subject not in stored})
+    gaps.update({subject: found for subject, found in recorded.items() if subject not in stored})
     for row in ArtifactRecord.objects.filter(incident_id=incident.pk, stored_path=""):
-        if paths.valid_artifact_id(row.artifact_id):
-            path = paths.artifact_path(row.artifact_id, str(parse_record(row.record).get("name") or ""))
-            gaps.setdefault(path, {"path": path, "reason": NEVER_CARRIED})
-    return list(gaps.values()) + _left_out(incident)
+        artifact_id = path_id_of(Key(row.id_type, row.artifact_id), row.record)
+        if paths.valid_artifact_id(artifact_id):
+            path = paths.artifact_path(artifact_id, str(parse_record(row.record).get("name") or ""))
+            gaps.setdefault(path, [{"path": path, "reason": NEVER_CARRIED}])
+    return [gap for found in gaps.values() for gap in found] + _left_out(incident)
 
 
 def _left_out(incident: RestoredIncident) -> list[dict[str, str]]:
@@ -176,7 +180,7 @@ def _left_out(incident: RestoredIncident) -> list[dict[str, str]]:
     ]
 
 
-def _provenance(incident_id: str, members: dict[str, Path], counts: dict[str, int]) -> dict[str, Any]:
+def _provenance(incident: RestoredIncident, members: dict[str, Path], counts: dict[str, int]) -> dict[str, Any]:
     fetched_at = rfc3339(datetime.now(UTC))
     names = {"timeline": "events", "alerts": "alerts", "artifacts": "artifacts"}
     made = {}
@@ -184,7 +188,8 @@ def _provenance(incident_id: str, members: dict[str, Path], counts: dict[str, in
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         made[SOURCE_OF[member]] = {
-            "url": f"restored:{incident_id}",
+            **incident.rules.get(SOURCE_OF[member], {}),
+            "url": f"restored:{incident.pk}",
             "fetched_at": fetched_at,
             "record_count": counts[names[SOURCE_OF[member]]],
             "sha256": digest,

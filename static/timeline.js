@@ -8,13 +8,14 @@
 
   if (drawing) {
     const svg = drawing.querySelector("svg"), span = svg.querySelector(".span");
-    const [start, end, left, right, marks] = ["start", "end", "left", "right", "marks"].map((name) => Number(drawing.dataset[name]));
+    const [start, end, grid, length, left, right, marks] = ["start", "end", "grid", "width", "left", "right", "marks"].map((name) => Number(drawing.dataset[name]));
     const width = (right - left) / marks;
     let anchor = null, head = null, dragged = false;
 
     const clamp = (value) => Math.max(0, Math.min(marks - 1, value));
     const iso = (us) => new Date(us / 1000).toISOString();
-    const at = (bucket) => start + Math.round((end - start) * bucket / marks);
+    const at = (bucket) => Math.max(start, Math.min(end, grid + bucket * length));
+    const above = (us) => Math.ceil(us / 1000) * 1000;  // a Date has whole milliseconds
 
     function bucketAt(event) {
       const box = svg.getBoundingClientRect();
@@ -33,7 +34,7 @@
     function zoom() {
       const from = Math.min(anchor, head), to = Math.max(anchor, head) + 1;
       const joint = drawing.dataset.zoom === "?" ? "" : "&";
-      location.assign(`${drawing.dataset.zoom}${joint}from=${iso(at(from))}&to=${iso(at(to))}#kill-chain`);
+      location.assign(`${drawing.dataset.zoom}${joint}from=${iso(at(from))}&to=${iso(above(at(to)))}#kill-chain`);
     }
 
     svg.addEventListener("pointerdown", (event) => {
@@ -60,6 +61,7 @@
         if (!event.shiftKey || anchor === null) anchor = head;
         event.preventDefault();
         show();
+        span.scrollIntoView({ block: "nearest", inline: "nearest" });
       } else if (event.key === "Enter" && anchor !== null) {
         event.preventDefault();
         zoom();
@@ -85,6 +87,13 @@
       drawer.replaceChildren();
       if (opener) opener.focus();
     };
+    document.addEventListener("focusin", (event) => {
+      if (!drawer.classList.contains("open") || drawer.contains(event.target)) return;
+      // The keyboard has left the drawer: what it has reached must not be behind it.
+      if (event.target.getBoundingClientRect().right <= drawer.getBoundingClientRect().left) return;
+      opener = null;
+      close();
+    });
     drawer.addEventListener("click", (event) => {
       if (!event.target.closest("[data-close]")) return;
       event.preventDefault();

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Bundle an incident from its sources, without the queue and without a database.
 
-Usage: create_incident_bundle.py INCIDENT_ID -o PATH [--chunk-size-mb N] [--gzip] [--allow-partial] [--json]
+Usage: create_incident_bundle.py INCIDENT_ID -o PATH [--profile NAME] [--ref SYSTEM=ID]
+       [--chunk-size-mb N] [--gzip] [--allow-partial] [--json]
 PATH is a directory, or a file that must not exist yet. Settings come from the environment, as for the service.
 Exit 0 done; 1 not made; 2 could not begin (usage, settings, a key unreadable).
 """
@@ -48,8 +49,14 @@ def main() -> int:
         KILLCHAIN_API_URL=environment.killchain_api_url,
         FORENSIC_API_URL=environment.forensic_api_url,
         DB_API_URL=environment.db_api_url,
+        ORCH_SOURCES_FILE=environment.sources_file,
+        ORCH_SOURCES_IN_ENVIRONMENT=environment.names_a_source,
         ORCH_SOURCE_TIMEOUT_SECONDS=environment.source_timeout_s,
     )
+    if faults := _faults_of_sources():
+        for line in faults:
+            terminal.complain("settings", f"ORCH_SOURCES_FILE: {line}")
+        return terminal.CANNOT_CHECK
     try:
         result = _bundle(options)
     except (CannotWriteError, CannotCheckError) as error:
@@ -76,6 +83,15 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Bundle an incident from its sources into one signed file.")
     parser.add_argument("incident_id", metavar="INCIDENT_ID")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PATH", help="a directory, or a new file")
+    parser.add_argument("--profile", default="", metavar="NAME", help="a source profile; the default one without it")
+    parser.add_argument(
+        "--ref",
+        action="append",
+        default=[],
+        type=_ref,
+        metavar="SYSTEM=ID",
+        help="the incident's id in a system of the profile, where it is another one; may be repeated",
+    )
     parser.add_argument("--chunk-size-mb", type=int, default=DEFAULT_CHUNK_MIB, metavar="N")
     parser.add_argument("--gzip", action="store_true", help="gzip instead of zstd")
     parser.add_argument("--allow-partial", action="store_true", help="list what is missing instead of failing")
@@ -83,18 +99,41 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _ref(text: str) -> tuple[str, str]:
+    system, equals, ref = text.partition("=")
+    if not (system and equals and ref):
+        raise argparse.ArgumentTypeError("must be SYSTEM=ID")
+    return system, ref
+
+
+def _faults_of_sources() -> list[str]:
+    from bundles.sources import configured
+
+    file = configured.current().file
+    return [str(one) for one in file.faults] if file else []
+
+
 def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     from bundles.handlers import pack
     from bundles.keys import trusted_keys
+    from bundles.sources import configured
     from bundles.sources.live import LiveSource
 
     pack.require_request(options.incident_id, options.chunk_size_mb)
+    refs = dict(options.ref)
+    try:
+        profile = configured.current().get(options.profile)
+    except configured.ProfileUnknownError as error:
+        raise CannotWriteError("input_invalid", str(error)) from error
+    for name, says in configured.refs_faults(profile, refs).items():
+        raise CannotWriteError("input_invalid", f"{name}: {says}.")
+    source = LiveSource.for_payload({"profile": profile.name, "refs": refs})
     key, _ = trusted_keys.signing()
     compression = "gzip" if options.gzip else available_compression()
     target = cli.output_path(options.output, options.incident_id, compression)
     staging = Path(tempfile.mkdtemp(prefix=".bundle-", dir=target.parent))
     try:
-        evidence = LiveSource.from_settings().collect(
+        evidence = source.collect(
             options.incident_id,
             staging,
             allow_partial=options.allow_partial,

@@ -55,8 +55,11 @@ NOTHING_SAID = Description("", "", "", "")
 
 
 def collect(said: dict[str, Description], record: dict[str, Any]) -> None:
-    """Add what the record of an artifact says to `said`, by artifact id."""
-    said[str(record.get("artifact_id"))] = description_of(record)
+    """Add what the record of an artifact says to `said`, by the artifact id in the path of its file."""
+    artifact_id, description = record.get("artifact_id"), description_of(record)
+    if isinstance(artifact_id, str) or (isinstance(artifact_id, int) and not isinstance(artifact_id, bool)):
+        said[paths.path_id(artifact_id)] = description
+    said.setdefault(str(artifact_id), description)  # bundles of other writers may have a number as it is
 
 
 def description_of(record: dict[str, Any]) -> Description:
@@ -75,7 +78,7 @@ def add(bundle_id: UUID, files: Iterable[FileEntry], said: Mapping[str, Descript
     Args:
         bundle_id: the bundle.
         files: all files of its manifest, in order.
-        said: what the records say, by artifact id.
+        said: what the records say, by the artifact id in a path.
     """
     with connection.cursor() as cursor:
         for batch in _batches(_rows(files, said or {})):

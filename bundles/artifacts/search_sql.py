@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from bundles.format.model import paths
 from foundation.hex_prefix import digest_range
 
 NAME_FROM = 3  # characters: a trigram
+MOST_DIGITS = 100  # of an id that is a number
 # The first part is the indexed expression of the migrations, the second removes names that only have the same trigrams.
 _BY_NAME = (
     "orchestrator_trigrams(name) @> orchestrator_trigrams(%({needle})s)"
@@ -25,7 +27,7 @@ def hits(
     Args:
         table: with the columns `artifact_id`, `sha256` and `name`.
         key: its primary key's columns.
-        text: the search text; compared with ids.
+        text: the search text; compared with ids, and with what stands in a path for an id that cannot.
         hex_digits: the search text as lower-case hex digits; empty if it is not hex.
         limit: the largest number of rows per condition.
         needle: the name of the parameter that is searched in names, whatever its case: `text`, or one that the caller
@@ -34,8 +36,8 @@ def hits(
     Returns:
         SQL for the columns of `key` and `matched` (`digest`, `id` or `name`), and the values of its parameters.
     """
-    ways = [("id", "artifact_id = %(text)s")]
-    values: dict[str, Any] = {"text": text, "limit": limit}
+    ways = [("id", "artifact_id = ANY(%(ids)s)")]
+    values: dict[str, Any] = {"text": text, "ids": _ids(text), "limit": limit}
     bounds = digest_range(hex_digits)
     if bounds:
         ways.append(("digest", "sha256 BETWEEN %(low)s AND %(high)s"))
@@ -47,3 +49,9 @@ def hits(
         for word, condition in ways
     )
     return f"SELECT {key}, min(matched) AS matched FROM ({united}) AS hit GROUP BY {key}", values  # noqa: S608 # our own parts
+
+
+def _ids(text: str) -> list[str]:
+    """The ids that the search text may mean: itself, and in paths those of it as a text and as a whole number."""
+    number = text if text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS else ""
+    return [text, paths.path_id(text), *([paths.path_id(int(number))] if number else [])]

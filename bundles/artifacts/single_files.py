@@ -19,6 +19,7 @@ from bundles.format.model.errors import FormatError
 from bundles.format.model.limits import GIB
 from bundles.format.reading.container import Opened
 from bundles.format.reading.single import match_file
+from bundles.format.reading.target_names import windows_name
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, Manifest
 from bundles.storage import bundle_files
@@ -95,9 +96,9 @@ def open_file(
 
 
 def saved_name(path: str) -> str:
-    """The file name offered to a browser: the last component, neither hidden nor a path."""
+    """The file name offered to a browser: the last component, neither hidden nor a path nor a device of Windows."""
     name = _NOT_PORTABLE.sub("_", paths.safe_name(path)).strip(" .")
-    return name or "file"
+    return _NOT_PORTABLE.sub("_", windows_name(name)) if name else "file"
 
 
 def _spool(bundle: Bundle, path: str, spool: IO[bytes]) -> None:

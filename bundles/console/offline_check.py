@@ -23,7 +23,7 @@ SIGNATURE = r"""sed 's/.*"signature":"\([A-Za-z0-9+/=]*\)".*/\1/' manifest.sig \
   | openssl base64 -d -A > ../signature.bin"""
 COUNTED = r"""test "$(wc -l < ../sums)" -eq $(sed 's/.*"file_count":\([0-9]*\).*/\1/' manifest.json)"""
 WHOLE = (
-    r"""{ grep -q '"complete":true' manifest.json || echo "It is partial: manifest.json tells what is missing."; }"""
+    r"""{ grep -q '"complete":true' manifest.json || echo "It is partial: manifest.json lists what is missing."; }"""
 )
 # The path and SHA-256 of each file in the form that sha256sum -c reads. In a string of the manifest a quote is written
 # \", so no text in it can look like these two fields.

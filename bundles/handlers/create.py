@@ -1,13 +1,15 @@
 """The job that makes a bundle: fetch, pack, sign, publish.
 
 The file gets its name once it is complete and synced, its row in the transaction that completes the job. An attempt
-that dies leaves at most a staging folder and a file that the sweep recognizes.
+that dies leaves at most a staging folder and a file that the sweep recognizes, and what it fetched, with which the next
+attempt goes on. What was fetched is dropped when the job ends, when the disk is full, and when it cannot be packed.
 """
 
 from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,12 +37,14 @@ from bundles.sources import collect
 from bundles.storage import bundle_files, store_identity
 from bundles.timelines import record_index
 from custody import chain
-from jobs.errors import PermanentError, RetryableError
+from jobs.errors import CancelledError, PermanentError, RetryableError
 from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
 GAPS_LOGGED = 20
+KEEPING = "live"  # the source whose attempts go on where the last one ended
 JOB_TYPE = "bundle_create"
+IDENTITY = ("adapter", "adapter_version", "profile", "system", "ref", "severities", "times")
 PHASES = ("fetching", "packing", "signing", "publishing")
 
 
@@ -56,13 +60,17 @@ def create(ctx: JobContext) -> JobResult:
         key, signer = trusted_keys.signing()
         store_identity.require(store_identity.ARTIFACTS)
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
+        fetched = staging
+        if ctx.payload["source"] == KEEPING:
+            fetched = bundle_files.make_fetched(ctx.job_id, ctx.lease_token)
     except (FormatError, BundleError) as error:
         raise job_error(error) from error
+    evidence: collect.Evidence | None = None
     try:
         ctx.progress("fetching")
-        evidence = collect.get(ctx.payload["source"]).collect(
+        evidence = collect.source_of(ctx.payload).collect(
             ctx.incident_id,
-            staging,
+            fetched,
             allow_partial=ctx.payload["allow_partial"],
             on_progress=lambda fetched: _report(ctx, fetched),
             check=ctx.check,
@@ -85,18 +93,30 @@ def create(ctx: JobContext) -> JobResult:
         hashes = {entry.path: entry.sha256 for entry in written.manifest.files}
         said: dict[str, index.Description] = {}
         prepared = record_index.prepare(
-            evidence.members, hashes, staging / "records.rows", ctx.check, on_artifact=partial(index.collect, said)
+            evidence.members,
+            hashes,
+            staging / "records.rows",
+            ctx.check,
+            on_artifact=partial(index.collect, said),
+            rules=record_index.rules_of(written.manifest.metadata),
         )
         ctx.progress("publishing", written.size, written.size)
+        prepared = record_index.write_hidden(ctx.incident_id, prepared, ctx.lease_token, ctx.check)
         name = _name(ctx, written)
         bundle_files.publish(written.path, name)
         ctx.log("info", "Published the file in the bundle store.", name=name, sha256=written.sha256)
     except BaseException as error:
         used_bytes = bundle_files.disk_usage(staging)
+        if fetched != staging:
+            used_bytes += bundle_files.disk_usage(fetched)
+        if evidence is None:  # scratch files have no names, and packing takes room beside what was fetched
+            used_bytes *= 2
         bundle_files.withdraw(staging)
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # from the staging folder; sources raise job errors
             error = write_error(error)
+        if isinstance(error, PermanentError | CancelledError | FormatError | BundleError):
+            bundle_files.drop_fetched(ctx.job_id, ctx.lease_token)  # it serves no other attempt, or is in its way
         if isinstance(error, FormatError | BundleError):
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
@@ -138,6 +158,14 @@ def _with_needed_bytes(
     if isinstance(error, RetryableError) and full:
         error.needs_bytes = used_bytes + 1
     return error
+
+
+def _identities(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """By which adapter, and as what, each part was read; nothing for evidence that was restored."""
+    found = {
+        part: {name: entry[name] for name in IDENTITY if name in entry} for part, entry in metadata["sources"].items()
+    }
+    return {part: entry for part, entry in found.items() if entry}
 
 
 def _name(ctx: JobContext, written: WrittenBundle) -> str:
@@ -199,6 +227,7 @@ class _PublishedBundle:
             files=len(manifest.files),
             total_bytes=manifest.total_size,
             counts=self.prepared.counts,
+            sources=_identities(manifest.metadata),
         )
         Manifest.objects.create(bundle=bundle, raw=self.written.manifest_bytes)
         index.add(bundle.bundle_id, manifest.files, self.said)
@@ -219,4 +248,8 @@ class _PublishedBundle:
         )
         if verification is not None:
             verify_request.record(who, bundle, verification, after_job_id=str(self.ctx.job_id))
-        transaction.on_commit(lambda: bundle_files.remove_staging(self.staging))
+        transaction.on_commit(self._clear)
+
+    def _clear(self) -> None:
+        bundle_files.drop_fetched(self.ctx.job_id, self.ctx.lease_token)
+        bundle_files.remove_staging(self.staging)

@@ -80,7 +80,7 @@ def verify(ctx: JobContext) -> JobResult:
     else:
         ctx.log("error", "The bundle is not verified.", code=report["error"]["code"], detail=report["error"]["detail"])
     uncounted = bundle.counts is None and report["verified"]
-    read = _read_records(ctx, path) if uncounted else None
+    read = _read_records(ctx, bundle, path) if uncounted else None
 
     def register() -> None:
         store_identity.hold(store_identity.BUNDLES)
@@ -131,7 +131,7 @@ def summary(job: Job) -> registry.Summary:
     return registry.Summary(kind="verified", words="Verified")
 
 
-def _read_records(ctx: JobContext, path: Path) -> _Records | None:
+def _read_records(ctx: JobContext, bundle: Bundle, path: Path) -> _Records | None:
     """Read the records of a verified bundle whose records were not counted yet; errors do not affect the verdict."""
     try:
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
@@ -147,8 +147,15 @@ def _read_records(ctx: JobContext, path: Path) -> _Records | None:
             members[member], hashes[member] = into / member, matched.entry.sha256
         said: dict[str, index.Description] = {}
         prepared = record_index.prepare(
-            members, hashes, staging / "records.rows", ctx.check, on_artifact=partial(index.collect, said)
+            members,
+            hashes,
+            staging / "records.rows",
+            ctx.check,
+            on_artifact=partial(index.collect, said),
+            rules=record_index.rules_of({"sources": bundle.sources}),
         )
+        if not _is_indexed(bundle.incident_id):
+            prepared = record_index.write_hidden(bundle.incident_id, prepared, ctx.lease_token, ctx.check)
         return _Records(prepared, said)
     except (FormatError, BundleError, OSError) as error:
         ctx.log("warning", "The records could not be read for the page of the incident.", error=str(error))
@@ -159,9 +166,12 @@ def _read_records(ctx: JobContext, path: Path) -> _Records | None:
 def _save_records(bundle: Bundle, read: _Records) -> None:
     Bundle.objects.filter(bundle_id=bundle.bundle_id).update(counts=read.prepared.counts)
     index.describe(bundle.bundle_id, read.artifacts)
-    known = KeptTimeline.objects.filter(incident_id=bundle.incident_id, origin=KeptTimeline.Origin.BUNDLE)
-    if not known.exists():
+    if not _is_indexed(bundle.incident_id):
         record_index.keep_bundled(bundle.incident_id, bundle.bundle_id, read.prepared)
+
+
+def _is_indexed(incident_id: str) -> bool:
+    return KeptTimeline.objects.filter(incident_id=incident_id, origin=KeptTimeline.Origin.BUNDLE).exists()
 
 
 def _clean_up(ctx: JobContext) -> None:

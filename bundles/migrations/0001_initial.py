@@ -45,6 +45,13 @@ class Migration(migrations.Migration):
                         help_text="events, alerts by severity, artifacts; null until they were counted", null=True
                     ),
                 ),
+                (
+                    "sources",
+                    models.JSONField(
+                        default=dict,
+                        help_text="part: by which adapter, profile and rules it was read, as the manifest has it",
+                    ),
+                ),
             ],
             options={
                 "db_table": "orchestrator_bundles",
@@ -109,7 +116,16 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("incident_id", models.TextField()),
-                ("origin", models.TextField(choices=[("bundle", "A bundle"), ("restored", "What was restored here")])),
+                (
+                    "origin",
+                    models.TextField(
+                        choices=[
+                            ("bundle", "A bundle"),
+                            ("restored", "What was restored here"),
+                            ("hidden", "Not shown: being written, or replaced"),
+                        ]
+                    ),
+                ),
                 ("bundle_id", models.UUIDField(help_text="the newest bundle that carries these records", null=True)),
                 (
                     "sha256",
@@ -141,6 +157,10 @@ class Migration(migrations.Migration):
                     models.BigIntegerField(help_text="latest time but for a few records far away", null=True),
                 ),
                 ("facts", models.JSONField(default=dict, help_text="see bundles.timelines.facts")),
+                (
+                    "lease_token",
+                    models.UUIDField(help_text="of the attempt that writes hidden records; else null", null=True),
+                ),
             ],
             options={
                 "db_table": "orchestrator_timelines",
@@ -361,6 +381,12 @@ class Migration(migrations.Migration):
             model_name="bundle",
             index=models.Index(fields=["size"], name="bundle_size"),
         ),
+        migrations.AddIndex(
+            model_name="bundle",
+            index=django.contrib.postgres.indexes.GinIndex(
+                fields=["sources"], name="bundle_sources", opclasses=["jsonb_path_ops"]
+            ),
+        ),
         migrations.AddConstraint(
             model_name="bundle",
             constraint=models.CheckConstraint(
@@ -398,7 +424,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="kepttimeline",
-            constraint=models.UniqueConstraint(fields=("incident_id", "origin"), name="timeline_of_incident"),
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("origin", "hidden"), _negated=True),
+                fields=("incident_id", "origin"),
+                name="timeline_of_incident",
+            ),
         ),
         migrations.AddField(
             model_name="verification",

@@ -21,6 +21,7 @@ from bundles.format.model.errors import BundleRejectedError
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.format.model.paths import INCIDENT_ID_PATTERN, MAX_INCIDENT_ID
 from bundles.rest.api_shapes import BundledArtifactsPage, BundleShape, BundlesPage, VerificationAccepted
+from bundles.rest.source_fields import profile_field, refs_field
 from foundation import byte_ranges
 from foundation.strict_input import (
     PageQuery,
@@ -69,6 +70,8 @@ class CreateBundle(StrictSerializer):
         default="live",
         help_text="the upstream services, or the evidence restored here",
     )
+    profile = profile_field()
+    refs = refs_field()
 
 
 class VerifyBundle(StrictSerializer):

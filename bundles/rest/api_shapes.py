@@ -46,6 +46,27 @@ class CountsField(serializers.JSONField):
     """How many events, alerts by severity, and artifacts; null for each that the bundle does not have."""
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "type": "object",
+            "properties": {
+                "adapter": {"type": "string"},
+                "adapter_version": {"type": "string"},
+                "profile": {"type": "string"},
+                "system": {"type": "string"},
+                "ref": {"type": "string"},
+                "severities": {"type": "string"},
+                "times": {"type": "object"},
+            },
+        },
+    }
+)
+class SourcesField(serializers.JSONField):
+    """Part: by which adapter and profile it was read, and the incident's id there; empty for restored evidence."""
+
+
 class BundleShape(serializers.Serializer[Any]):
     """One bundle."""
 
@@ -72,6 +93,7 @@ class BundleShape(serializers.Serializer[Any]):
     verified_at = serializers.DateTimeField(allow_null=True, help_text="the last verification; null before the first")
     verified_ok = serializers.BooleanField(allow_null=True)
     counts = CountsField(allow_null=True, help_text="of its records; null until they were counted")
+    sources = SourcesField(help_text="part: by which adapter and profile it was read, as whose incident")
 
     class Meta:
         """Its name in the schema."""

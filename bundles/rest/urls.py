@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from bundles.rest import api
+from bundles.rest import api, sources_api
 
 urlpatterns = [
+    path("sources", sources_api.ProfilesView.as_view(), name="api-sources"),
+    path("sources/check", sources_api.CheckView.as_view(), name="api-sources-check"),
     path("bundle/create", api.BundleCreateView.as_view(), name="api-bundle-create"),
     path("bundles", api.BundlesView.as_view(), name="api-bundles"),
     path("bundles/<str:bundle_id>", api.BundleView.as_view(), name="api-bundle"),

@@ -1,14 +1,20 @@
 """HTTP client for one configured system: no redirects, environment proxies or cookies; bounded time and size.
 
-Every transport error and every unexpected response is raised as a job error that names the source.
+Every transport error and every unexpected response is raised as a job error that names the source. A source that asks
+to be left alone for a time (RFC 9110, section 10.2.3) is asked again after it. A kept connection that the source closed
+between two requests is replaced once, without a word, if the request only reads.
 """
 
 from __future__ import annotations
 
+import email.utils
+import http.client
 import ssl
+import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Any, Self
@@ -18,15 +24,17 @@ import requests
 import urllib3
 
 from bundles.format.model.errors import RecordError
-from bundles.sources import faults
+from bundles.sources import encodings, faults, quick_get, tls_files
 from bundles.sources.faults import Source
 from bundles.sources.jsonstream import EndedEarlyError, JsonStream, MalformedError
 from bundles.sources.limits import SourceLimits
 from bundles.sources.profiles import Credential, CredentialError, System
 from bundles.sources.trace import Trace
-from bundles.sources.waiting import Allowance, AllowanceAdapter, pace_of
+from bundles.sources.waiting import Allowance, AllowanceAdapter, pace_of, pause
 
 READ_BYTES = 64 * 1024
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LEAST_WAIT_S = 0.5  # before a request is repeated, also where the source says 0
 MOST_DIGITS = 18  # of a stated length that is shown; a longer one is no length
 
 
@@ -36,6 +44,28 @@ class Dropped(Exception):  # noqa: N818 -- a signal within this package, for a r
 
 class Silent(Dropped):
     """There was no response in time; the service may only be slow."""
+
+
+class Changed(Dropped):
+    """What was read so far cannot be continued, as the source has something else there now; it can be read anew."""
+
+
+_BROKEN = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, quick_get.EndedError)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of bytes.
+
+    Attributes:
+        status_code: of the answer.
+        headers: its fields; names in any case.
+        read: the next bytes, at most so many; empty at the end. Raises `Dropped`.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]
+    read: Callable[[int], bytes]
 
 
 class _Identity(requests.auth.AuthBase):
@@ -73,6 +103,8 @@ class SourceClient:
         self._timeout_s = system.timeout_s
         self._allowance = Allowance(system.timeout_s)
         self._pace = pace_of(system.name, system.requests_per_s)
+        self._quick: quick_get.QuickConnection | None = None
+        self._plain_head: dict[str, str] = {}
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -85,8 +117,9 @@ class SourceClient:
         if system.client_cert is not None:
             certificate, key = str(system.client_cert), system.client_key
             self._session.cert = certificate if key is None else (certificate, str(key))
+        self._transport = AllowanceAdapter(self._allowance)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, AllowanceAdapter(self._allowance))
+            self._session.mount(scheme, self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +128,8 @@ class SourceClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
+        self._drop_quick()
         self._session.close()
 
     def url(self, path: str) -> str:
@@ -108,36 +142,137 @@ class SourceClient:
         self._allowance.grant(self._timeout_s * self.limits.total_factor + extra_s)
 
     @contextmanager
-    def send(self, method: str, path: str, **request: Any) -> Iterator[requests.Response]:
+    def send(
+        self, method: str, path: str, *, repeatable: bool | None = None, **request: Any
+    ) -> Iterator[requests.Response]:
         """Send one request and yield the response with its body unread; call `allow` first.
+
+        A 429 or 503 with `Retry-After` is waited for and asked again, within the total deadline of one response.
 
         Args:
             method: the HTTP method.
             path: appended to the base URL, already quoted.
+            repeatable: whether the request changes nothing there, so that it may be sent a second time where a kept
+                connection turns out to be closed; by default, what the method says.
             request: `params`, `json`, `headers` as in requests.
 
         Raises:
             Dropped: there is no response.
+            jobs.errors.RetryableError: the source asks to be left alone for longer than the deadline.
             jobs.errors.PermanentError: a file of the system cannot be used, or its certificate is not accepted.
         """
+        tries = 2 if (method in SAFE_METHODS if repeatable is None else repeatable) else 1
+        give_up_at = time.monotonic() + self._timeout_s * self.limits.total_factor
+        while True:
+            with self._sent(method, path, tries, request) as response:
+                wait_s = _asked_to_wait_s(response.status_code, response.headers.get("Retry-After"))
+                if wait_s is None:
+                    yield response
+                    return
+                code = response.status_code
+            self._wait_as_asked(code, wait_s, give_up_at)
+
+    def _wait_as_asked(self, code: int, wait_s: float, give_up_at: float) -> None:
+        """Wait, unless that would be beyond the deadline."""
+        wait_s = max(wait_s, LEAST_WAIT_S)
+        if time.monotonic() + wait_s > give_up_at:
+            what = f"it answered with HTTP {code} and asks for {wait_s:.0f} s without a request."
+            raise faults.unavailable(self.source, what, not_before_s=wait_s)
+        pause(wait_s)
+
+    def _sent(self, method: str, path: str, tries: int, request: dict[str, Any]) -> requests.Response:
+        """Send one request, and again if it went into a kept connection that was closed already."""
         self._pace.wait()
         timeout = (min(self.limits.connect_s, self._timeout_s), self._timeout_s)
+        connected = self._transport.connected
         try:
-            response = self._session.request(
+            return self._session.request(
                 method, self._base_url + path, stream=True, allow_redirects=False, timeout=timeout, **request
             )
         except requests.Timeout:
             raise Silent("it did not answer in time.") from None
         except CredentialError as error:
             raise faults.misconfigured(self.source, str(error)) from None
-        except requests.exceptions.SSLError as error:
-            raise faults.misconfigured(self.source, _tls_fault(error)) from None
-        except requests.RequestException:
+        except requests.RequestException as error:
+            kept = self._transport.connected == connected > 0
+            if kept and tries > 1 and isinstance(error, requests.ConnectionError):
+                return self._sent(method, path, tries - 1, request)
+            if says := tls_files.fault_of(self.system):
+                raise faults.misconfigured(self.source, says) from None
+            if isinstance(error, requests.exceptions.SSLError):
+                raise faults.misconfigured(self.source, _tls_fault(error)) from None
             raise Dropped("it cannot be reached.") from None
         except OSError:  # `requests` says so of a file of certificates that is not there
             raise faults.misconfigured(self.source, "a file of its certificates cannot be read.") from None
-        with response:
-            yield response
+
+    @contextmanager
+    def content(self, path: str, headers: dict[str, str]) -> Iterator[Answer]:
+        """Like `send`, for a GET of bytes: costs less, so that thousands of small contents need not wait for it."""
+        if "@" in urlsplit(self._base_url).netloc:
+            with self.send("GET", path, headers=headers) as response:
+                yield Answer(response.status_code, response.headers, lambda most: read_some(response, most))
+            return
+        give_up_at = time.monotonic() + self._timeout_s * self.limits.total_factor
+        while True:
+            self._pace.wait()
+            answer = self._quickly(path, headers)
+            wait_s = _asked_to_wait_s(answer.status_code, answer.headers.get("Retry-After"))
+            if wait_s is None:
+                break
+            self._drop_quick()
+            self._wait_as_asked(answer.status_code, wait_s, give_up_at)
+        try:
+            yield Answer(answer.status_code, answer.headers, lambda most: _read_quickly(answer, most))
+        finally:
+            if not answer.is_read:
+                self._drop_quick()
+
+    def _quickly(self, path: str, headers: dict[str, str]) -> quick_get.QuickAnswer:
+        """Send a GET on the quick connection; once more if it was kept and closed meanwhile."""
+        head = self._head(path, headers)
+        while True:
+            kept = self._quick is not None
+            try:
+                if self._quick is None:
+                    self._quick = quick_get.connect(
+                        self._transport, self._base_url, verify=self._session.verify, cert=self._session.cert,
+                        connect_s=min(self.limits.connect_s, self._timeout_s),
+                    )  # fmt: skip
+                return self._quick.get(head)
+            except (urllib3.exceptions.TimeoutError, TimeoutError):
+                self._drop_quick()
+                raise Silent("it did not answer in time.") from None
+            except (urllib3.exceptions.SSLError, ssl.SSLError) as error:
+                self._drop_quick()
+                if not kept:
+                    raise faults.misconfigured(self.source, _tls_fault(error)) from None
+            except _BROKEN:
+                self._drop_quick()
+                if not kept:
+                    raise Dropped("it cannot be reached.") from None
+            except BaseException:
+                self._drop_quick()
+                raise
+
+    def _head(self, path: str, headers: dict[str, str]) -> bytes:
+        """The request of a GET, to the empty line."""
+        parts = urlsplit(self._base_url)
+        if self._session.auth is not None or not self._plain_head:
+            try:
+                prepared = self._session.prepare_request(requests.Request("GET", self._base_url + "/"))
+            except CredentialError as error:
+                raise faults.misconfigured(self.source, str(error)) from None
+            self._plain_head = {name: _text(value) for name, value in prepared.headers.items()}
+        fields = {"Host": parts.netloc, **self._plain_head, **headers, "Connection": "keep-alive"}
+        lines = [f"GET {parts.path}{path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise faults.misconfigured(self.source, "a header of its requests would have more than one line.")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def _drop_quick(self) -> None:
+        if self._quick is not None:
+            self._quick.close()
+            self._quick = None
 
     @contextmanager
     def answer(self, method: str, path: str, *, unknown: str = "", **request: Any) -> Iterator[requests.Response]:
@@ -182,27 +317,41 @@ class SourceClient:
             jobs.errors.RetryableError: no response, too slow, a 5xx, or cut off.
             jobs.errors.PermanentError: any other response than a 200 with strict JSON.
         """
+        request.setdefault("repeatable", True)  # a document is read, whatever the method
         try:
             with self.answer(method, path, unknown=unknown, **request) as response:
-                if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                    raise faults.invalid(self.source, "it sent an encoded body that was not asked for.")
+                encoding = encodings.name_of(response.headers.get("Content-Encoding"))
+                if encoding and encoding not in encodings.KNOWN:
+                    raise faults.invalid(
+                        self.source, "it sent a body in an encoding that was not asked for and is not known here."
+                    )
                 stated = response.headers.get("Content-Length", "")
                 if stated.isascii() and stated.isdigit() and len(stated) < MOST_DIGITS:
                     trace.expect(int(stated))
-                yield JsonStream(self._pieces(response, max_bytes, trace))
-        except EndedEarlyError:
+                yield JsonStream(self._pieces(response, encoding, max_bytes, trace))
+        except (EndedEarlyError, encodings.CutError):
             raise faults.unavailable(self.source, "its answer stops half-way.") from None
-        except (MalformedError, RecordError) as error:
+        except (MalformedError, RecordError, encodings.EncodedError) as error:
             raise faults.invalid(self.source, f"its answer was refused: {error}.") from None
 
-    def _pieces(self, response: requests.Response, max_bytes: int, trace: Trace) -> Iterator[bytes]:
+    def _pieces(self, response: requests.Response, encoding: str, max_bytes: int, trace: Trace) -> Iterator[bytes]:
+        """The body without its encoding; counted and hashed as sent, and bounded both as sent and without it."""
+        sent = self._bounded(_traced(response, trace), max_bytes)
+        return self._bounded(encodings.decoded(sent, encoding), max_bytes) if encoding else sent
+
+    def _bounded(self, pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
         size_bytes = 0
-        while piece := read_some(response, READ_BYTES):
+        for piece in pieces:
             size_bytes += len(piece)
             if size_bytes > max_bytes:
                 raise faults.invalid(self.source, f"its answer is larger than {max_bytes} bytes.")
-            trace.read(piece)
             yield piece
+
+
+def _traced(response: requests.Response, trace: Trace) -> Iterator[bytes]:
+    while piece := read_some(response, READ_BYTES):
+        trace.read(piece)
+        yield piece
 
 
 def read_some(response: requests.Response, most: int) -> bytes:
@@ -219,6 +368,33 @@ def read_some(response: requests.Response, most: int) -> bytes:
         raise Dropped("its answer broke off half-way.") from None
 
 
+def _read_quickly(answer: quick_get.QuickAnswer, most: int) -> bytes:
+    try:
+        return answer.read(most)
+    except TimeoutError:
+        raise Dropped("it stopped sending half-way.") from None
+    except _BROKEN:
+        raise Dropped("its answer broke off half-way.") from None
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
+def _asked_to_wait_s(status_code: int, retry_after: str | None) -> float | None:
+    """The seconds that a 429 or 503 asks to wait; None if it is another answer or does not say so."""
+    if status_code not in {429, 503}:
+        return None
+    value = (retry_after or "").strip()
+    if value.isascii() and value.isdigit() and len(value) < MOST_DIGITS:
+        return float(value)
+    try:
+        until = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, until.timestamp() - time.time())
+
+
 def _tls_fault(error: BaseException) -> str:
     """What is wrong with the TLS connection, in the words of the TLS library, without anything that the peer chose."""
     seen: list[BaseException] = []
@@ -226,7 +402,8 @@ def _tls_fault(error: BaseException) -> str:
     while inner is not None and inner not in seen:
         seen.append(inner)
         if isinstance(inner, ssl.SSLCertVerificationError):
-            reason = "the name differs" if "ostname" in str(inner.verify_message) else inner.verify_message
+            verified = str(inner.verify_message).rstrip(".")
+            reason = "the name differs" if "ostname" in verified or "IP address" in verified else verified
             return f"its TLS certificate is not accepted: {reason}."
         if isinstance(inner, ssl.SSLError) and inner.reason:
             return f"the TLS connection failed ({inner.reason})."

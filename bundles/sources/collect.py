@@ -6,7 +6,7 @@ An `Evidence` is made only after every source in it was read to its end and chec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -103,22 +103,30 @@ class EvidenceSource(Protocol):
         ...
 
 
-_factories: dict[str, Callable[[], EvidenceSource]] = {}
+Factory = Callable[[Mapping[str, Any]], EvidenceSource]
+_factories: dict[str, Factory] = {}
 
 
-def register(name: str, factory: Callable[[], EvidenceSource]) -> None:
-    """Register the factory of the source `name` (`live`, `restored`); replaces an earlier one."""
+def register(name: str, factory: Factory) -> None:
+    """Register the factory of the source `name` (`live`, `restored`); replaces an earlier one.
+
+    Args:
+        name: as `source` of a job's payload names it.
+        factory: makes the source for a job's payload; raises a job error if it cannot.
+    """
     _factories[name] = factory
 
 
-def get(name: str) -> EvidenceSource:
-    """A new source of that name.
+def source_of(payload: Mapping[str, Any]) -> EvidenceSource:
+    """A new source for a job's payload.
 
     Raises:
-        SourceNotRegisteredError: there is none.
+        SourceNotRegisteredError: there is none of its name.
+        jobs.errors.PermanentError: it cannot be made for this payload.
     """
+    name = payload["source"]
     try:
         factory = _factories[name]
     except KeyError:
         raise SourceNotRegisteredError(f"There is no evidence source named {name!r}.") from None
-    return factory()
+    return factory(payload)

@@ -1,7 +1,7 @@
-"""Opens an artifact's bytes: from the artifact store if it has the file, else from the Forensic service.
+"""Finds artifacts' bytes: in the artifact store if it has the file, else fetched from the artifacts' system.
 
-For a partial bundle every artifact is checked before packing starts, since a packed file cannot be removed: local files
-are read completely, remote ones are downloaded to the staging directory.
+Everything remote is fetched to the staging folder before packing starts, for partial and for whole bundles. A file in
+the store is packed from there; for a partial bundle it is read once before, as a packed file cannot be removed.
 """
 
 from __future__ import annotations
@@ -9,38 +9,32 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from bundles.sources import faults, store
-from bundles.sources.adapters.protocol import Adapter, ArtifactRecord
+from bundles.sources.adapters.protocol import ArtifactRecord
 from bundles.sources.collect import Artifact, Check
-from bundles.sources.limits import SourceLimits
-from bundles.sources.remote import RemoteReader
+from bundles.sources.transfer import Received
 
-FOLDER = "fetched"
 BLOCK_BYTES = 1024 * 1024
 
 
-class ContentReader:
-    """Finds and opens artifacts.
+class StoreReader:
+    """Finds and opens artifacts in the artifact store.
 
     Args:
         root: FORENSIC_STORAGE_PATH.
-        connect: makes a new adapter for the artifacts.
-        limits: how often a broken answer is continued.
     """
 
-    def __init__(self, root: Path, connect: Callable[[], Adapter], limits: SourceLimits) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._connect = connect
-        self._limits = limits
 
-    def locate(self, record: ArtifactRecord) -> Artifact:
-        """The artifact with its opener; a local file is opened once to detect a wrong size early.
+    def locate(self, record: ArtifactRecord) -> Artifact | None:
+        """The artifact with its opener, None if the store does not have it; opened once to detect a wrong size early.
 
         Raises:
             jobs.errors.RetryableError: the store cannot be read.
@@ -49,7 +43,7 @@ class ContentReader:
         with _faults_of_the_store(record):
             parts = store.find(self._root, record.locations)
         if not parts:
-            return _artifact(record, lambda: cast("BinaryIO", self._remote(record)))
+            return None
 
         def read_stored() -> BinaryIO:
             with _faults_of_the_store(record):
@@ -60,36 +54,29 @@ class ContentReader:
         read_stored().close()
         return _artifact(record, read_stored)
 
-    def _remote(self, record: ArtifactRecord) -> RemoteReader:
-        return RemoteReader(self._connect(), faults.ARTIFACTS, record, self._limits)
-
-    def prove(self, record: ArtifactRecord, staging: Path, check: Check) -> Artifact:
-        """Like `locate`, but reads the content and compares its hash; a remote file is stored in `staging`.
+    def prove(self, record: ArtifactRecord, found: Artifact, check: Check) -> Artifact:
+        """Read an artifact that `locate` found and compare its hash.
 
         Raises:
             jobs.errors.RetryableError: it cannot be read now.
             jobs.errors.PermanentError: it cannot be read, or its size or hash differ from the record.
         """
-        opener = self.locate(record).open
         digest, size_bytes = hashlib.sha256(), 0
-        with opener() as reader, ExitStack() as opened:
-            kept: BinaryIO | None = None
-            if isinstance(reader, RemoteReader):
-                copy = staging / FOLDER / record.artifact_id
-                copy.parent.mkdir(exist_ok=True)
-                kept = opened.enter_context(copy.open("wb"))
-                opener = partial(_open_copy, copy)
+        with found.open() as reader:
             while block := reader.read(BLOCK_BYTES):
                 check()
                 digest.update(block)
                 size_bytes += len(block)
-                if kept:
-                    kept.write(block)
         if record.sha256 not in {None, digest.hexdigest()}:
             raise faults.invalid(
                 faults.ARTIFACTS, f"the content of artifact {record.artifact_id} has another SHA-256 than its record."
             )
-        return _artifact(replace(record, size=size_bytes, sha256=digest.hexdigest()), opener)
+        return _artifact(replace(record, size=size_bytes, sha256=digest.hexdigest()), found.open)
+
+
+def fetched(record: ArtifactRecord, received: Received) -> Artifact:
+    """The artifact of a content that was fetched."""
+    return _artifact(replace(record, size=received.size, sha256=received.sha256), partial(_open_fetched, received.file))
 
 
 @contextmanager
@@ -104,8 +91,8 @@ def _faults_of_the_store(record: ArtifactRecord) -> Iterator[None]:
         raise faults.unavailable(faults.ARTIFACTS, what) from None
 
 
-def _open_copy(copy: Path) -> BinaryIO:
-    return copy.open("rb")
+def _open_fetched(file: Path) -> BinaryIO:
+    return file.open("rb")
 
 
 def _artifact(record: ArtifactRecord, opener: Callable[[], BinaryIO]) -> Artifact:

@@ -13,8 +13,9 @@ from django.conf import settings
 from django.db import connection
 
 from bundles.models import DependencyStatus
-from bundles.sources import health
+from bundles.sources import configured, health
 from bundles.sources.health import SourceHealth
+from bundles.sources.profiles import DEFAULT_PROFILE
 from jobs.models import Job
 from jobs.queue import queue
 
@@ -39,28 +40,45 @@ def sweep() -> int:
     return 0
 
 
+def waits_of(profile: str) -> str:
+    """What a job waits for that needs the systems of a profile."""
+    return SOURCES if profile == DEFAULT_PROFILE else f"{SOURCES}:{profile}"
+
+
+def waits_of_job(job: Job) -> str:
+    """What a job waits for: the systems of its own profile."""
+    return waits_of(job.payload.get("profile") or configured.current().default)
+
+
 def record_all(found: list[SourceHealth]) -> None:
     """Record the status of sources, except those that are informational, not configured or still slow.
 
-    Jobs that wait for the sources run when all of them answer, and wait on when one is down.
+    Jobs that wait for the systems of a profile run when all of them answer, and wait on when one is down.
     """
-    needed = [source for source in found if not source.informational]
-    for source in needed:
+    needed = {source.name: source for source in found if not source.informational}
+    for source in needed.values():
         if source.ok or source.down:
             record(f"source.{source.name}", source.title, ok=source.ok, detail=source.detail)
-    if all(source.ok for source in needed):
-        queue.release_waiting(SOURCES)
-    elif any(source.down for source in needed):
-        queue.postpone_waiting(SOURCES)
+    for profile in configured.current().profiles.values():
+        names = {system.name for system in profile.systems.values()}
+        asked = [source for name, source in needed.items() if name in names]
+        if any(source.down for source in asked):
+            queue.postpone_waiting(waits_of(profile.name))
+        elif len(asked) == len(names) and all(source.ok for source in asked):
+            queue.release_waiting(waits_of(profile.name))
 
 
 def all_answer(job: Job) -> bool:
-    """Query every source that the job needs, and record the status; whether all of them answer."""
+    """Query every system that the job needs, and record the status; whether all of them answer."""
     if job.payload.get("source", "live") != "live":
         return True
-    found = health.reachability()
+    try:
+        profile = configured.current().get(job.payload.get("profile", ""))
+    except configured.ProfileUnknownError:
+        return True  # a new attempt says so
+    found = health.of_profile(profile)
     record_all(found)
-    return all(source.ok for source in found if not source.informational)
+    return all(source.ok for source in found)
 
 
 def record(name: str, title: str, *, ok: bool, detail: str) -> None:

@@ -1,11 +1,12 @@
 """Job errors for the faults of a source, one function for each kind; each names the source.
 
-Messages contain fixed text and ids of the incident only: nothing that a source sent, no credentials, no addresses.
+Messages contain fixed text, and ids and field names of records, escaped and shortened: nothing else that a source
+sent, no credentials, no addresses.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.errors import PermanentError, RetryableError
 
@@ -23,10 +24,10 @@ SourceFault = (RetryableError, PermanentError)
 
 @dataclass(frozen=True)
 class Source:
-    """An upstream service: `key` is its name in the manifest, `title` its name in messages."""
+    """What is read: `key` is its name in the manifest; `title` its name in messages, which is not compared."""
 
     key: str
-    title: str
+    title: str = field(compare=False)
 
 
 TIMELINE = Source("timeline", "KillChain timeline")
@@ -34,9 +35,9 @@ ALERTS = Source("alerts", "Alerts DB")
 ARTIFACTS = Source("artifacts", "Forensic artifacts")
 
 
-def unavailable(source: Source, what: str) -> RetryableError:
-    """The source is down, too slow, disconnected or changing: another attempt can help."""
-    return RetryableError(UNAVAILABLE, f"{source.title}: {what}")
+def unavailable(source: Source, what: str, *, not_before_s: float = 0) -> RetryableError:
+    """The source is down, too slow, disconnected or changing: another attempt can help, if it says so after a time."""
+    return RetryableError(UNAVAILABLE, f"{source.title}: {what}", not_before_s=not_before_s)
 
 
 def rejected(source: Source, what: str) -> PermanentError:
@@ -59,6 +60,18 @@ def misconfigured(source: Source, what: str) -> PermanentError:
     return PermanentError(MISCONFIGURED, f"{source.title}: {what}")
 
 
+class StatusRefusedError(PermanentError):
+    """The source refused a request with a status that an adapter may know the meaning of.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    def __init__(self, source: Source, status: int, what: str) -> None:
+        super().__init__(REJECTED, f"{source.title}: {what}")
+        self.status = status
+
+
 def of_status(source: Source, code: int) -> RetryableError | PermanentError:
     """The fault for an unexpected HTTP status."""
     if code >= 500 or code in RETRYABLE_4XX:
@@ -66,7 +79,7 @@ def of_status(source: Source, code: int) -> RetryableError | PermanentError:
     if 300 <= code < 400:
         return rejected(source, f"it answered with a redirect (HTTP {code}), which is not followed.")
     if code in {401, 403}:
-        return rejected(source, f"it refused the credential, or its rights, with HTTP {code}.")
+        return StatusRefusedError(source, code, f"it refused the credential, or its rights, with HTTP {code}.")
     if code >= 400:
-        return rejected(source, f"it refused the request with HTTP {code}.")
+        return StatusRefusedError(source, code, f"it refused the request with HTTP {code}.")
     return invalid(source, f"it answered with HTTP {code} where 200 was expected.")

@@ -6,14 +6,13 @@ import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlencode
 
-import requests
-
-from bundles.sources import faults
+from bundles.sources import encodings, faults
 from bundles.sources.adapters.protocol import ArtifactRecord
-from bundles.sources.client import SourceClient, read_some
+from bundles.sources.client import MOST_DIGITS, Answer, Changed, SourceClient
 
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)", re.ASCII | re.IGNORECASE)
 
 
 class HttpContent:
@@ -27,7 +26,12 @@ class HttpContent:
         tag: the strong ETag of the answer that is continued; empty if it had none.
         params: of the URL.
 
+    Attributes:
+        encoding: its content encoding, which `read` leaves as it was sent; empty for none.
+        whole: the bytes of the whole content as sent, with its encoding; None if the answer does not say.
+
     Raises:
+        bundles.sources.client.Changed: there are fewer bytes than the position to continue at.
         bundles.sources.client.Dropped: there is no answer.
         jobs.errors.RetryableError, jobs.errors.PermanentError: it is not the content asked for.
     """
@@ -45,10 +49,13 @@ class HttpContent:
         self._client = client
         self._record = record
         self._open = ExitStack()
+        self.whole: int | None = None
+        query = f"?{urlencode(params)}" if params else ""
         headers = {"Range": f"bytes={at}-"} if at else {}
         if at and tag:
             headers["If-Range"] = tag
-        self._response = self._open.enter_context(client.send("GET", path, headers=headers, params=params))
+        self._response = self._open.enter_context(client.content(path + query, headers))
+        self.encoding = encodings.name_of(self._response.headers.get("Content-Encoding"))
         try:
             self._check(at)
         except BaseException:
@@ -60,7 +67,7 @@ class HttpContent:
 
     def read(self, most: int) -> bytes:
         """See `protocol.Content`."""
-        return read_some(self._response, most)
+        return self._response.read(most)
 
     def close(self) -> None:
         """See `protocol.Content`."""
@@ -68,26 +75,29 @@ class HttpContent:
 
     def _check(self, at: int) -> None:
         response, source, name = self._response, self._client.source, self._record.artifact_id
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise faults.invalid(source, "it sent an encoded body that was not asked for.")
         if response.status_code == 206 and at:
             self._check_range(response, at)
-        elif response.status_code == 416:
-            raise self._differs()
+        elif response.status_code == 416 and at:
+            raise Changed(f"artifact {name} is shorter than it was.")
         elif response.status_code == 404:
             raise faults.rejected(source, f"it does not have the content of artifact {name}.")
         elif response.status_code != 200:
             raise faults.of_status(source, response.status_code)
         else:
             length = response.headers.get("Content-Length", "")
-            if length and self._record.size is not None and length != str(self._record.size):
+            if length.isascii() and length.isdigit() and len(length) < MOST_DIGITS:
+                self.whole = int(length)
+            if not self.encoding and self._record.size is not None and self.whole not in {None, self._record.size}:
                 raise self._differs()
 
-    def _check_range(self, response: requests.Response, at: int) -> None:
-        sent = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        size = self._record.size
-        first, last, whole = [int(number) for number in sent.groups()] if sent else [-1, -1, -1]
-        if (first, last) != (at, whole - 1) or size not in {None, whole}:
+    def _check_range(self, response: Answer, at: int) -> None:
+        """Accept a range that begins where it was asked for; it may end early, and need not say what the whole is."""
+        sent = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+        first, last = (int(number) for number in sent.groups()[:2]) if sent else (-1, -1)
+        self.whole = int(sent[3]) if sent and sent[3] != "*" else None
+        recorded = None if self.encoding else self._record.size
+        ends = [size for size in (self.whole, recorded) if size is not None]
+        if first != at or last < first or any(last >= size for size in ends) or len(set(ends)) > 1:
             what = f"it sent another range of artifact {self._record.artifact_id} than asked for."
             raise faults.invalid(self._client.source, what)
 

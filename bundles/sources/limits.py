@@ -28,7 +28,9 @@ class SourceLimits:
         connect_s: longest wait for a connection; the read timeout if that is shorter.
         total_factor: longest wait for one response in all, as a multiple of the read timeout.
         least_rate_bytes_s: lowest rate of an artifact's content; its size at this rate is added to the wait.
-        resumes: how often one artifact's download is resumed after a dropped connection.
+        no_progress_factor: longest time in which an artifact's content may make no progress, over all dropped
+            connections, as a multiple of the read timeout. A byte counts as much as at `least_rate_bytes_s`.
+        no_progress_resumes: how often in a row it is continued without a new byte.
     """
 
     timeline_bytes: int = GIB
@@ -45,7 +47,8 @@ class SourceLimits:
     connect_s: float = 5.0
     total_factor: int = 10
     least_rate_bytes_s: int = 64 * KIB
-    resumes: int = 8
+    no_progress_factor: int = 2
+    no_progress_resumes: int = 100
 
 
 DEFAULT_LIMITS = SourceLimits()

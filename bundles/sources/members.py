@@ -32,6 +32,7 @@ from jobs.errors import PermanentError, RetryableError
 
 NAMED = 200  # records that one part names; the others are counted
 SHOWN_CHARACTERS = 120  # of an id in a message
+WAY_ON = "Correct it at the source, or allow a partial bundle, which leaves out this record only and names it."
 TOO_LARGE = "it takes more than {} bytes as canonical JSON"
 
 
@@ -94,7 +95,7 @@ class _Member:
         self.position += 1
         self.refused += 1
         if not self._wanted.allow_partial:
-            raise faults.invalid(self._source, f"{which_and_why}.")
+            raise faults.invalid(self._source, f"{which_and_why}. {WAY_ON}")
         if self.refused <= NAMED:
             self._gaps.append(f"{self._source.title}: {which_and_why}.")
 
@@ -116,11 +117,12 @@ class _Member:
         """State that the system's list grew while it was read.
 
         Args:
-            at: when `records` was true.
-            records: how many the system had then.
-            later: how many more it had at the end.
+            at: when it had the records that were read.
+            records: how many these are.
+            later: how many more it had at the end; nothing is stated for 0.
         """
-        self._as_of = {"at": rfc3339(at.astimezone(UTC)), "records": records, "later": later}
+        if later > 0:
+            self._as_of = {"at": rfc3339(at.astimezone(UTC)), "records": records, "later": later}
 
     def _line(self, record: Any, record_id: object) -> bytes | None:
         """The record's canonical line; None if it was left out."""

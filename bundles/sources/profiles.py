@@ -1,7 +1,8 @@
 """Source profiles: from which systems, and as whom, an incident is collected.
 
 A profile names one system for each part of an incident: its timeline, its alerts, its artifacts. A part without a
-system is not collected. Secrets are read from their files when they are used, and are never in `repr`.
+system is not collected, and the manifest lists it as missing. Secrets are read from their files when they are used, and
+are never in `repr`.
 """
 
 from __future__ import annotations

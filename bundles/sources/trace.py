@@ -15,7 +15,7 @@ from jobs.errors import PermanentError, RetryableError
 
 
 class Tally:
-    """Counts the records of all sources, reports progress, and lets the work be stopped."""
+    """Counts the records of all sources, reports progress, and lets the work be stopped; for the job's thread only."""
 
     def __init__(self, on_progress: Progress, check: Check) -> None:
         self._on_progress = on_progress
@@ -40,6 +40,12 @@ class Tally:
         self._received_bytes += size_bytes
         self._answer_bytes += size_bytes
         self._report()
+        self.check()
+
+    def again(self, what: str, records: int) -> None:
+        """Count the records of `what` that an earlier attempt read and kept."""
+        self._records += records
+        self.begin(what)
         self.check()
 
     def add(self, what: str) -> None:
@@ -121,7 +127,7 @@ class Part:
         provenance: for the manifest.
         count: number of records.
         fault: why something may be missing from it; only if a partial bundle is allowed.
-        left_out: for each record that was refused, or for many, the reason; only if a partial bundle is allowed.
+        left_out: a reason for each record that was refused, or for many of them; only in a partial bundle.
     """
 
     member: Path

@@ -3,6 +3,9 @@
 A socket timeout starts again with every byte, so a response could take forever. Here every read of a connection,
 including headers, uses up one allowance for the whole exchange. Only time spent waiting for the source counts, not the
 time between two reads.
+
+All waits are short steps, between which the check of `stopped_by` runs: cancelling, shutting down and a lost lease end
+a wait for a source that sends nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +14,38 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+STEP_S = 0.25  # longest wait between two checks whether the work must stop
+BUFFER_BYTES = 64 * 1024  # a small content comes with its head in one read
+
+_check: ContextVar[Callable[[], None]] = ContextVar("check of the work that waits", default=lambda: None)
+
+
+@contextmanager
+def stopped_by(check: Callable[[], None]) -> Iterator[None]:
+    """While the block runs, let `check` end every wait of this thread by raising."""
+    before = _check.set(check)
+    try:
+        yield
+    finally:
+        _check.reset(before)
+
+
+def pause(seconds: float) -> None:
+    """Wait, unless the check of `stopped_by` raises."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        _check.get()()
+        time.sleep(min(left, STEP_S))
 
 
 class Allowance:
@@ -69,7 +98,7 @@ class Pace:
             now = time.monotonic()
             turn = max(now, self._next)
             self._next = turn + self._apart_s
-        time.sleep(turn - now)
+        pause(turn - now)
 
 
 _paces: dict[tuple[str, float | None], Pace] = {}
@@ -92,13 +121,19 @@ class _AllowedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
-        self._socket.settimeout(self._allowance.next_timeout_s())
-        began = time.monotonic()
-        try:
-            return self._inner.readinto(buffer)
-        finally:
-            self._allowance.spend(time.monotonic() - began)
+    def readinto(self, buffer: Any) -> int:
+        until = time.monotonic() + self._allowance.next_timeout_s()
+        while True:
+            began = time.monotonic()
+            if began >= until:
+                raise TimeoutError("the source sends nothing")
+            self._socket.settimeout(min(STEP_S, until - began))
+            try:
+                return self._socket.recv_into(buffer)
+            except TimeoutError:
+                _check.get()()
+            finally:
+                self._allowance.spend(time.monotonic() - began)
 
     def close(self) -> None:
         self._inner.close()
@@ -116,31 +151,41 @@ class _AllowedSocket:
         return getattr(self._socket, name)
 
     def makefile(self, *_args: Any, **_options: Any) -> io.BufferedReader:
-        return io.BufferedReader(_AllowedReader(self._socket, self._allowance))
+        return io.BufferedReader(_AllowedReader(self._socket, self._allowance), BUFFER_BYTES)
 
 
 class AllowanceAdapter(HTTPAdapter):
-    """A transport of `requests` that never retries and uses an allowance."""
+    """A transport of `requests` that never retries and uses an allowance.
+
+    Attributes:
+        connected: how many connections it has made.
+    """
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
+        self.connected = 0
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:  # noqa: FBT001, FBT002 -- the signature is that of requests
         """Make pools whose connections use the allowance."""
         self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, block=block, **options)
-        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._allowance)
+        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._allowance, self._count)
+
+    def _count(self) -> None:
+        self.connected += 1
 
 
-def _pool_classes(allowance: Allowance) -> dict[str, Any]:
+def _pool_classes(allowance: Allowance, connected: Callable[[], None]) -> dict[str, Any]:
     class Plain(HTTPConnection):
         def connect(self) -> None:
             super().connect()
+            connected()
             self.sock = cast("socket.socket", _AllowedSocket(cast("socket.socket", self.sock), allowance))
 
     class Encrypted(HTTPSConnection):
         def connect(self) -> None:
             super().connect()
+            connected()
             self.sock = cast("socket.socket", _AllowedSocket(cast("socket.socket", self.sock), allowance))
 
     class PlainPool(HTTPConnectionPool):

@@ -3,6 +3,10 @@
 Work in progress is in `.staging/<job>-<lease token>/`, uploads in `.quarantine/`, finished bundles directly in the
 directory. A published file keeps a second link in its staging folder until its row is committed. So the sweep knows
 which files belong to unfinished attempts, without guessing from names, and touches no others.
+
+What a job's attempts have fetched is in `.staging/<job>-<lease token>.fetched/`. An attempt takes it over by giving it
+its own lease token, unless the one before still writes into it: then it begins with nothing. So an attempt that lost
+its lease finds its folder gone, and no two ever write into one.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import shutil
 import stat
 from pathlib import Path
 from typing import BinaryIO
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import connection
@@ -24,13 +28,15 @@ from bundles.format.model.errors import CannotWriteError
 from bundles.format.writing.packing import write_error
 from bundles.format.writing.publish import sync_directory
 from bundles.models import Bundle
-from bundles.storage import store_identity
+from bundles.storage import journal, store_identity
 from jobs.queue.disk_space import free_bytes
 
 STAGING, QUARANTINE = ".staging", ".quarantine"
 PUBLISHED_AS = "published-as"
 ABANDONED = ".over"
+FETCHED = ".fetched"
 _ATTEMPT = re.compile(rf"([0-9a-f]{{32}})-([0-9a-f]{{32}})(?:{re.escape(ABANDONED)})?")
+_FETCHED = re.compile(rf"([0-9a-f]{{32}})-([0-9a-f]{{32}}){re.escape(FETCHED)}")
 
 ABANDONED_SQL = """
 SELECT given.folder
@@ -39,6 +45,19 @@ WHERE NOT EXISTS (
     SELECT 1 FROM orchestrator_jobs AS job
     WHERE job.job_id = given.job_id AND job.lease_token = given.lease_token
 )
+"""
+
+# A job that is over needs nothing any more, nor does one whose attempt began with nothing need what another left. One
+# that waits for room gets what it holds itself.
+UNNEEDED_SQL = """
+WITH given AS (
+    SELECT * FROM unnest(%s::text[], %s::uuid[], %s::uuid[]) AS given (folder, job_id, lease_token)
+)
+SELECT given.folder FROM given LEFT JOIN orchestrator_jobs AS job USING (job_id)
+WHERE job.status IS NULL OR job.status NOT IN ('queued', 'processing')
+    OR (job.status IN ('queued') AND job.needs_bytes > %s)
+    OR (job.lease_token <> given.lease_token AND EXISTS (
+        SELECT 1 FROM given AS other WHERE (other.job_id, other.lease_token) = (job.job_id, job.lease_token)))
 """
 
 
@@ -84,6 +103,38 @@ def make_staging(job_id: UUID, lease_token: UUID) -> Path:
     except OSError as error:
         raise write_error(error) from error
     return directory
+
+
+def fetched_of(job_id: UUID, lease_token: UUID) -> Path:
+    """The folder of what a job's attempts have fetched, as this one calls it; it may not exist."""
+    return output_dir() / STAGING / f"{job_id.hex}-{lease_token.hex}{FETCHED}"
+
+
+def make_fetched(job_id: UUID, lease_token: UUID) -> Path:
+    """The folder in which an attempt keeps what it fetches, with what the one before left, unless that is still at it.
+
+    Raises:
+        CannotWriteError: `storage_full` or `write_failed`.
+        StoreMismatchError: this host's OUTPUT_DIR is not the store that the database knows.
+    """
+    store_identity.require(store_identity.BUNDLES)
+    directory = fetched_of(job_id, lease_token)
+    try:
+        directory.parent.mkdir(mode=0o750, exist_ok=True)
+        for left in directory.parent.glob(f"{job_id.hex}-*{FETCHED}"):
+            if not journal.is_open(left):
+                with contextlib.suppress(FileNotFoundError):  # swept meanwhile
+                    left.rename(directory)
+                    return directory
+        directory.mkdir(mode=0o700)
+    except OSError as error:
+        raise write_error(error) from error
+    return directory
+
+
+def drop_fetched(job_id: UUID, lease_token: UUID) -> None:
+    """Remove what a job's attempts have fetched, unless a later attempt has taken it over."""
+    _remove_fetched(fetched_of(job_id, lease_token))
 
 
 def publish(finished: Path, name: str) -> None:
@@ -142,10 +193,10 @@ def withdraw(staging: Path) -> None:
 
 
 def sweep() -> int:
-    """Remove the staging folders and unregistered files of attempts that no longer hold their lease.
+    """Remove the folders and unregistered files of attempts without a lease, and what ended jobs have fetched.
 
     Returns:
-        The number of staging folders removed; 0 if this is not the database's store, whose leases are then unknown.
+        The number of folders removed; 0 if this is not the database's store, whose leases are then unknown.
     """
     if store_identity.hindrance(store_identity.BUNDLES):
         return 0
@@ -164,7 +215,7 @@ def sweep() -> int:
             remove_staging(staging)
         else:
             withdraw(staging)
-    return len(abandoned)
+    return len(abandoned) + _sweep_fetched(folders)
 
 
 def open_bundle(name: str) -> BinaryIO:
@@ -214,6 +265,28 @@ def _set_aside(staging: Path) -> Path:
     with contextlib.suppress(FileNotFoundError):  # already removed by another host's sweep or by the attempt
         staging.rename(abandoned)
     return abandoned
+
+
+def _sweep_fetched(folders: list[str]) -> int:
+    matches = [match for match in map(_FETCHED.fullmatch, folders) if match]
+    free = room()
+    with connection.cursor() as cursor:
+        most = 2**63 - 1 if free is None else free
+        cursor.execute(UNNEEDED_SQL, [[m[0] for m in matches], [m[1] for m in matches], [m[2] for m in matches], most])
+        unneeded = [row[0] for row in cursor.fetchall()]
+    for folder in unneeded:
+        _remove_fetched(output_dir() / STAGING / folder)
+    return len(unneeded)
+
+
+def _remove_fetched(directory: Path) -> None:
+    """Remove a folder after its name, so that an attempt that begins meanwhile finds all of it or nothing."""
+    gone = directory.with_name(f"{directory.name.split('-', 1)[0]}-{uuid4().hex}{ABANDONED}")
+    try:
+        directory.rename(gone)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _is_registered(staging: Path) -> bool:

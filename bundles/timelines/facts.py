@@ -59,7 +59,7 @@ def width_us(start_us: int, end_us: int) -> int:
 
 
 def keep(timeline_id: int) -> None:
-    """Compute the counts and facts of freshly indexed records, in the caller's transaction.
+    """Compute the counts and facts of freshly indexed records, which are still hidden.
 
     The facts are:
 

@@ -52,7 +52,7 @@ def collect(record: dict[str, Any], values: set[str]) -> None:
 
 
 def keep(timeline_id: int, values: set[str]) -> None:
-    """Store the values of freshly indexed records, in the caller's transaction."""
+    """Store the values of freshly indexed records, which are still hidden."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO orchestrator_observables (value, timeline_id)"

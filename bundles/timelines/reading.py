@@ -13,6 +13,7 @@ from typing import Any
 
 from bundles.format.model.canonical import canonical_json
 from bundles.timelines import severities, terms
+from bundles.timelines.rules import NO_RULES, Rules
 from bundles.timelines.times import UNDATED, read
 from foundation.storable_text import shortened
 
@@ -51,12 +52,13 @@ PARTS = (
 HOST_FIELDS = frozenset({
     "host", "hostname", "host_name", "computer", "computer_name", "computername", "source_host", "target_host",
     "workstationname", "agent_name", "device_name", "devicename", "endpoint", "fqdn", "destinationhostname",
-    "sourcehostname",
+    "sourcehostname", "hosts",
 })  # fmt: skip
 NAME_IN_PART = {"host": "host", "agent": "host", "user": "user"}  # as in {"host": {"name": "DC01"}}
 ACCOUNT_FIELDS = frozenset({
     "user", "username", "user_name", "account", "account_name", "accountname", "targetusername", "subjectusername",
     "src_user", "dst_user", "sourceuser", "destinationuser", "samaccountname", "userprincipalname", "upn", "actor",
+    "accounts",
 })  # fmt: skip
 NOBODY = frozenset({"", "-", "n/a", "none", "null", "unknown", "(null)", "*", "any"})
 MOST_NAMES = 8  # hosts or accounts of one record
@@ -101,21 +103,22 @@ class Point:
     terms: str
 
 
-def point_of(record: dict[str, Any], line: str, kind: str = EVENT) -> Point:
+def point_of(record: dict[str, Any], line: str, kind: str = EVENT, rules: Rules = NO_RULES) -> Point:
     """Read one record.
 
     Args:
         record: the record.
         line: its canonical JSON.
         kind: `EVENT`, `ALERT` or `ARTIFACT`.
+        rules: how its source writes severities and times.
     """
     metadata = record.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     named = ("name", "title") if kind == ARTIFACT else ("title", "alert_type", "type", "name", "description")
     if kind == EVENT:
         named = ("alert_type", *named)
-    at_us, time = time_of(record, COLLECTED_FIELDS if kind == ARTIFACT else TIME_FIELDS)
-    rated = severities.read(record)
+    at_us, time = time_of(record, COLLECTED_FIELDS if kind == ARTIFACT else TIME_FIELDS, rules)
+    rated = severities.read(record, rules.scale)
     hosts, accounts = names_in(record)
     return Point(
         at_us=at_us,
@@ -152,13 +155,14 @@ def names_in(record: dict[str, Any]) -> tuple[list[str], list[str]]:
             if isinstance(value, dict):
                 if name in PARTS and depth < DEEPEST_PART:
                     pending.append((lower, value, depth + 1))
-            elif isinstance(value, str):
-                if lower == "name":
-                    lower = NAME_IN_PART.get(part_name, "")
-                if lower in HOST_FIELDS:
-                    _add(hosts, value, is_host=True)
-                elif lower in ACCOUNT_FIELDS:
-                    _add(accounts, value)
+                continue
+            if lower == "name":
+                lower = NAME_IN_PART.get(part_name, "")
+            if lower not in HOST_FIELDS and lower not in ACCOUNT_FIELDS:
+                continue
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str):
+                    _add(hosts if lower in HOST_FIELDS else accounts, text, is_host=lower in HOST_FIELDS)
     return list(hosts)[:MOST_NAMES], list(accounts)[:MOST_NAMES]
 
 
@@ -179,9 +183,9 @@ def is_address(text: str) -> bool:
     return True
 
 
-def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> tuple[int, str]:
+def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS, rules: Rules = NO_RULES) -> tuple[int, str]:
     """The `at_us` and `time` of the record's `Point`, from the fields of these names."""
-    fields = _time_fields(record, names)
+    fields = _time_fields(record, names, rules)
     if not fields:
         return UNDATED, ""
     chosen, *others = fields
@@ -193,13 +197,13 @@ def time_of(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> tup
 
 def time_field(record: dict[str, Any], names: tuple[str, ...] = TIME_FIELDS) -> str:
     """The name of the field that `time_of` reads; empty if there is none."""
-    fields = _time_fields(record, names)
+    fields = _time_fields(record, names, NO_RULES)
     return fields[0].name if fields else ""
 
 
-def _time_fields(record: dict[str, Any], names: tuple[str, ...]) -> list[_TimeField]:
+def _time_fields(record: dict[str, Any], names: tuple[str, ...], rules: Rules) -> list[_TimeField]:
     """The record's fields of these names that are not empty, the one that counts first."""
-    fields = [_TimeField(name, record[name]) for name in names if name in record]
+    fields = [_TimeField(name, record[name], rules) for name in names if name in record]
     fields = [one for one in fields if not one.is_empty] or fields[:1]
     return sorted(fields, key=lambda one: (one.at_us == UNDATED, not one.has_zone))
 
@@ -207,10 +211,11 @@ def _time_fields(record: dict[str, Any], names: tuple[str, ...]) -> list[_TimeFi
 class _TimeField:
     """The time in one field of an event."""
 
-    def __init__(self, name: str, value: Any) -> None:
+    def __init__(self, name: str, value: Any, rules: Rules) -> None:
         self.name = name
         self.is_empty = value is None or (isinstance(value, str) and not value.strip())
-        self.at_us, has_zone = read(value)
+        zone = None if name == IN_UTC_BY_NAME else rules.zone
+        self.at_us, has_zone = read(value, zone=zone, per_second=rules.per_second)
         self.has_zone = has_zone or name == IN_UTC_BY_NAME
         if self.is_empty or isinstance(value, bool):
             self.text = listed(json.dumps(value))  # shows null, true or "" as written

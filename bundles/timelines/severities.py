@@ -24,6 +24,7 @@ WORDS = {
     "crit": CRITICAL, "alert": CRITICAL, "emergency": CRITICAL, "emerg": CRITICAL, "fatal": CRITICAL,
 }  # fmt: skip
 LISTED_CHARS = 60
+BARE_FIELDS = ("severity", "level", "Level", "priority", "Severity")
 
 # The parts of a record in which a source's own fields are kept when an alert was converted to the common form.
 ORIGINAL_PARTS = ("raw_data", "raw", "_source", "metadata")
@@ -99,23 +100,33 @@ SCALES = (
 _FIRST_FIELDS = {scale.path[0] for scale in SCALES}
 
 
-def read(record: dict[str, Any]) -> Rated:
+def read(record: dict[str, Any], scale: Scale | None = None) -> Rated:
     """Read the severity of an event or alert.
 
     The word in `severity` counts first, then a number whose scale is known, in the record or in the part that keeps the
-    source's own fields, then a word elsewhere (`level`, `priority`).
+    source's own fields, then a word elsewhere (`level`, `priority`), then a bare number in one of these fields.
+
+    Args:
+        record: the record.
+        scale: by which a bare number is read; without one it stays unrated.
     """
     stated = record.get("severity")
+    if isinstance(stated, dict):  # as DFIR-IRIS writes it
+        stated = stated.get("severity_name", stated)
     if rank := _word(stated):
         return Rated(rank, _listed(stated))
     parts = [record, *(part for name in ORIGINAL_PARTS if isinstance(part := record.get(name), dict))]
     for part in parts:
-        for scale, value in _scales_in(part):
-            return Rated(scale.rank(value), f"{scale.name} {_listed(_at(part, scale.path))}")
+        for known, value in _scales_in(part):
+            return Rated(known.rank(value), f"{known.name} {_listed(_at(part, known.path))}")
     for part in parts:
-        for name in ("severity", "level", "Level", "priority", "Severity"):
+        for name in BARE_FIELDS:
             if rank := _word(part.get(name)):
                 return Rated(rank, _listed(part[name]))
+    for part in parts if scale is not None else ():
+        for name in BARE_FIELDS:
+            if scale is not None and (number := _number(part.get(name))) is not None:
+                return Rated(scale.rank(number), f"{scale.name} {_listed(part[name])}")
     return Rated(UNRATED, _listed(stated))
 
 

@@ -7,7 +7,7 @@ from their digits and never converted to a float.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from fractions import Fraction
 from typing import Any
 
@@ -34,8 +34,13 @@ WITHOUT_SIGNS = rf"(?P<year>\d{{4}})(?P<month>\d\d)(?P<day>\d\d)T(?P<hour>\d\d)(
 CALENDARS = tuple(re.compile(form, re.ASCII | re.IGNORECASE) for form in (WITH_SIGNS, WITHOUT_SIGNS))
 
 
-def read(value: Any) -> tuple[int, bool]:
+def read(value: Any, *, zone: tzinfo | None = None, per_second: int | None = None) -> tuple[int, bool]:
     """Read one JSON value: a string, or a number of any class whose `str()` is its original text.
+
+    Args:
+        value: the value.
+        zone: of texts that name none; UTC if None. A local time that the zone has twice or never is not read.
+        per_second: units per second of numbers; the one that fits if None.
 
     Returns:
         Microseconds since 1970 in UTC (finer digits are dropped), or `UNDATED`; and whether it has a time zone, which
@@ -47,19 +52,32 @@ def read(value: Any) -> tuple[int, bool]:
     if len(text) > LONGEST:
         return UNDATED, False
     if NUMBER.fullmatch(text):
-        return _epoch(Fraction(text)), True
+        return _epoch(Fraction(text), per_second), True
     for calendar in CALENDARS:
         if parts := calendar.fullmatch(text):
-            return _calendar(parts.groupdict()), parts["zone"] is not None
+            at_us = _calendar(parts.groupdict())
+            if zone is None or parts["zone"] is not None or at_us == UNDATED:
+                return at_us, parts["zone"] is not None
+            return _in_zone(at_us, zone), False
     return UNDATED, False
 
 
-def _epoch(count: Fraction) -> int:
-    for in_a_second, seconds_before_1970 in UNITS:
+def _epoch(count: Fraction, per_second: int | None) -> int:
+    for in_a_second, seconds_before_1970 in UNITS if per_second is None else ((per_second, 0),):
         at_us = count.numerator * 10**6 // (count.denominator * in_a_second) - seconds_before_1970 * 10**6
         if FIRST_OF_EPOCHS_US <= at_us < END_OF_EPOCHS_US:
             return at_us
     return UNDATED
+
+
+def _in_zone(at_us: int, zone: tzinfo) -> int:
+    """A local time, counted as if it were UTC, as the moment that it is in `zone`."""
+    local = EPOCH.replace(tzinfo=None) + timedelta(microseconds=at_us)
+    try:
+        found = {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    except (ValueError, OverflowError):
+        return UNDATED
+    return _since_1970(found.pop()) if len(found) == 1 else UNDATED
 
 
 def _calendar(parts: dict[str, str | None]) -> int:

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from incidents.rest import api, search_api
+from incidents.rest import api, search_api, sources_api
 
 urlpatterns = [
+    path("sources/incidents", sources_api.SourceIncidentsView.as_view(), name="api-source-incidents"),
     path("incidents/<str:incident_id>/elsewhere", search_api.ElsewhereView.as_view(), name="api-incident-elsewhere"),
     path("search", search_api.SearchView.as_view(), name="api-search"),
     path("incidents", api.IncidentsView.as_view(), name="api-incidents"),

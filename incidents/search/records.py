@@ -32,11 +32,14 @@ NEEDS = {
     KeptTimeline.Origin.RESTORED: "rehydration.view_restoredincident",
 }
 
-# MATERIALIZED and without the record itself: the sort below holds references only.
+# MATERIALIZED and without the record itself: the sort below holds references only. What the reader does not see is left
+# out before the limit counts.
 _COUNT = """
 WITH hit AS MATERIALIZED (
     SELECT timeline_id, kind, at_us, position FROM orchestrator_indexed_records
-    WHERE terms @@ %(query)s::tsquery LIMIT %(most)s
+    WHERE terms @@ %(query)s::tsquery
+        AND timeline_id <> ALL(ARRAY(SELECT id FROM orchestrator_timelines WHERE origin <> ALL(%(origins)s)))
+    LIMIT %(most)s
 )
 SELECT kept.incident_id, kept.origin, kept.id, counted.kind, counted.number, counted.first
 FROM (

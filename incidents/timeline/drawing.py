@@ -92,7 +92,8 @@ class Edge:
 class Drawing:
     """The whole picture, `width` by `height` in its own units; `bar` and `bucket` are widths.
 
-    `start` and `end` are the times at `left` and `right`; `zoom` is the address to which `from` and `to` are added.
+    The buckets from `left` to `right` begin at `grid_us` and are `width_us` long; the axis is from `start_us` to
+    `end_us`. `zoom` is the address to which `from` and `to` are added.
     """
 
     width: int
@@ -107,6 +108,8 @@ class Drawing:
     edges_y: int
     start_us: int
     end_us: int
+    grid_us: int
+    width_us: int
     zoom: str
     bar: str = f"{BAR_WIDTH:.1f}"
     bucket: str = f"{BUCKET_WIDTH:.1f}"
@@ -126,7 +129,7 @@ def draw(gathered: Gathered, wanted: Filter, origin: str, kind: str) -> Drawing:
             _bar(lane, cluster, y, most, _address(lane, cluster, axis, wanted, origin)) for cluster in lane.clusters
         ]
         lanes.append(
-            LaneShape(y, y - 12, lane_words(lane), records_words(lane), _lane_address(lane, wanted, origin), bars)
+            LaneShape(y, y - 12, lane_words(lane), _count_words(lane), _lane_address(lane, wanted, origin), bars)
         )
     height = TOP + len(lanes) * LANE_HEIGHT - LANE_HEIGHT + 18
     drawn = gathered.records - gathered.undated - gathered.beside
@@ -135,7 +138,7 @@ def draw(gathered: Gathered, wanted: Filter, origin: str, kind: str) -> Drawing:
     zoom = wanted.query(origin, kind, since_us=None, until_us=None)
     return Drawing(
         RIGHT + 16, edges_y + 10, LEFT, RIGHT, height, label, lanes, list(_ticks(axis)), edges, edges_y, axis.start_us,
-        axis.end_us, zoom,
+        axis.end_us, axis.grid_us, axis.width_us, zoom,
     )  # fmt: skip
 
 
@@ -150,6 +153,11 @@ def records_words(lane: Lane | Cluster, kind: str = "") -> str:
     return f"{lane.records:,} {name}{'' if lane.records == 1 else 's'}"
 
 
+def _count_words(lane: Lane) -> str:
+    """The same, and that the drawing has none of them if none has a time."""
+    return records_words(lane) + ("" if lane.dated else ", no times")
+
+
 def sentence(lane: Lane, cluster: Cluster) -> str:
     """What a bar stands for, in words."""
     when = _minute(moment_at(cluster.first_us))
@@ -158,13 +166,6 @@ def sentence(lane: Lane, cluster: Cluster) -> str:
     rated = ", ".join(f"{count:,} {name}" for name, count in severity_rows(cluster.severities))
     phase = f"{phase_words(lane.phase)}, " if lane.kind == EVENT else ""
     return f"{records_words(cluster, lane.kind)}, {phase}{when} UTC" + (f": {rated}" if lane.kind != ARTIFACT else "")
-
-
-def marked(text: str) -> str:
-    """Text for a place that holds no markup, each character that hides or reorders others shown as its number."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else f"⟨U+{ord(one):04X}⟩" for one in text)
 
 
 def shape_of(severity: int) -> str:
@@ -239,7 +240,7 @@ def _ticks(axis: Axis) -> Iterator[Tick]:
     unit = next(name for name, step in least.items() if span > step * TICKS)
     for number in range(TICKS):
         at = moment_at(axis.start_us + span * number // (TICKS - 1))
-        x = LEFT + (RIGHT - LEFT) * number / (TICKS - 1)
+        x = LEFT + BUCKET_WIDTH * (axis.start_us + span * number / (TICKS - 1) - axis.grid_us) / axis.width_us
         anchor = "start" if number == 0 else "end" if number == TICKS - 1 else "middle"
         yield Tick(f"{x:.0f}", anchor, _exact(at, unit))
 

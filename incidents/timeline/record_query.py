@@ -2,7 +2,8 @@
 
 The database gathers; what comes back is bounded by lanes times buckets, however many records there are. Every record
 that the filter lets through is counted once: in a cluster on the axis or beside it, or among those without a time. A
-filter of phase, severity and time is answered by the stored counts, so a million records are not read.
+filter of phase, severity and time is answered by the stored counts, so a million records are not read. Of what a text,
+technique, host or account matches, the first `MOST_MATCHES` by time are read and the answer says that there are more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from foundation.keyset import Page
 from incidents.timeline.filters import EVERYTHING, Filter
 
 RECORDS_A_PAGE = 25
+MOST_MATCHES = 5_000
 ORDER = ("at_us", "kind", "position")
 COLUMNS = ("kind", "lane", "severity", "bucket", "records", "first", "last")
 LANES = (*((EVENT, phase) for phase in (*PHASES, UNASSIGNED)), (ALERT, ""), (ARTIFACT, ""))
@@ -116,10 +118,14 @@ class Lane:
 
 @dataclass
 class Gathered:
-    """All lanes that have records, in the order of the kill chain, then alerts and artifacts."""
+    """All lanes that have records, in the order of the kill chain, then alerts and artifacts.
+
+    With `is_cut`, more records match: these are the first `MOST_MATCHES` by time.
+    """
 
     lanes: list[Lane]
     axis: Axis
+    is_cut: bool = False
 
     @property
     def records(self) -> int:
@@ -154,8 +160,25 @@ class Gathered:
 def gather(kept: KeptTimeline, wanted: Filter) -> Gathered:
     """Gather an incident's records by lane, severity and time, in one query."""
     axis = _axis(kept, wanted)
-    rows = _from_counts(kept, wanted, axis) if axis.intervals else _grouped(_records(kept, wanted), axis)
-    return Gathered(lanes=_lanes(rows), axis=axis)
+    if axis.intervals:
+        return Gathered(lanes=_lanes(_from_counts(kept, wanted, axis)), axis=axis)
+    records = _records(kept, wanted)
+    if wanted.is_counted or kept.kept <= MOST_MATCHES:
+        return Gathered(lanes=_lanes(_grouped(records, axis)), axis=axis)
+    return _gather_first(kept, wanted, records)
+
+
+def _gather_first(kept: KeptTimeline, wanted: Filter, records: QuerySet[IndexedRecord]) -> Gathered:
+    """The first `MOST_MATCHES` by time; the axis ends with the last of them if there are more."""
+    found = records.order_by(*ORDER).annotate(lane=BY_PHASE).values_list("kind", "lane", "severity", "at_us")
+    first = list(found[: MOST_MATCHES + 1])
+    is_cut = len(first) > MOST_MATCHES
+    first = first[:MOST_MATCHES]
+    if is_cut and (dated := [at_us for *_, at_us in first if at_us != UNDATED]):
+        wanted = replace(wanted, until_us=dated[-1])
+    axis = _axis(kept, wanted)
+    rows = ((kind, lane, severity, _bucket_of(at_us, axis), 1, at_us, at_us) for kind, lane, severity, at_us in first)
+    return Gathered(lanes=_lanes(rows), axis=axis, is_cut=is_cut)
 
 
 def records_page(
@@ -210,6 +233,15 @@ def _on_intervals(kept: KeptTimeline, axis: Axis) -> Axis:
         return axis
     intervals = -(-(last - first + 1) // MARKS)
     return replace(axis, grid_us=base + first * width, width_us=intervals * width, intervals=intervals)
+
+
+def _bucket_of(at_us: int, axis: Axis) -> int:
+    """The bucket of a time, as `_grouped` computes it."""
+    if at_us == UNDATED:
+        return NO_TIME
+    if not axis.start_us <= at_us <= axis.end_us:
+        return EARLIER if at_us < axis.start_us else LATER
+    return (at_us - axis.grid_us) // axis.width_us
 
 
 def _grouped(records: QuerySet[IndexedRecord], axis: Axis) -> QuerySet[IndexedRecord, Any]:

@@ -173,7 +173,6 @@ def _columns(rows: list[dict[str, Any]]) -> dict[str, bool]:
         or any(row["summary"] for row in rows),
         "took": any(row["took"] for row in rows),
         "attempts": any(job.attempts for job in jobs),
-        "worker": any(job.worker_id for job in jobs),
     }
 
 

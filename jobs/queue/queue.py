@@ -32,6 +32,7 @@ __all__ = [
 
 BACKOFF_FIRST_S = 4.0
 BACKOFF_MOST_S = 600.0
+LONGEST_WAIT_S = 3600.0  # that a handler may ask for, on the word of a source
 WAIT_S = 900.0  # a dependency is checked every 5 minutes (jobs.worker.upkeep)
 
 TAKEN_MEANWHILE = frozenset({"jobs_one_running_a_key", "jobs_one_running_a_slot"})
@@ -101,7 +102,9 @@ def complete(job: Job, result: JobResult, progress: dict[str, Any] | None = None
             result.register()
 
 
-def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0) -> Job:
+def fail(
+    job: Job, code: str, message: str, *, permanent: bool = False, needs_bytes: int = 0, not_before_s: float = 0
+) -> Job:
     """End a claimed job's attempt as failed: queued again with a later `run_after`, or failed and recorded in custody.
 
     Args:
@@ -110,6 +113,7 @@ def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_by
         message: for a person; no secrets.
         permanent: whether no other attempt can succeed.
         needs_bytes: disk space that the next attempt is expected to need, when this one failed for lack of it.
+        not_before_s: how many seconds from now the next attempt may begin at the earliest; an hour at most.
 
     Raises:
         LeaseLostError: the lease is over.
@@ -118,8 +122,9 @@ def fail(job: Job, code: str, message: str, *, permanent: bool = False, needs_by
     with transaction.atomic():
         failed = _update_owned(
             transitions.FAIL, job, code=storable_text(code, limit=100) or "internal_error",
-            message=storable_text(message), permanent=permanent, needs_bytes=needs_bytes, first_s=BACKOFF_FIRST_S,
-            most_s=BACKOFF_MOST_S, freed=_notify_if_others_wait(job), channel=wakeup.channel(), idle_ms=idle_ms,
+            message=storable_text(message), permanent=permanent, needs_bytes=needs_bytes,
+            not_before_s=min(not_before_s, LONGEST_WAIT_S), first_s=BACKOFF_FIRST_S, most_s=BACKOFF_MOST_S,
+            freed=_notify_if_others_wait(job), channel=wakeup.channel(), idle_ms=idle_ms,
         )  # fmt: skip
         _record_failure(failed)
     return failed

@@ -23,12 +23,12 @@ class Dependency:
     """Something outside that jobs need and that may be away for a while.
 
     Attributes:
-        name: stable, as stored in `waits_for`.
+        name_of: what a job waits for, stable, as stored in `waits_for`.
         title: for a person, such as "the sources"; in the plural.
         is_available: checks now whether a job's dependency is available; may take a few seconds.
     """
 
-    name: str
+    name_of: Callable[[Job], str]
     title: str
     is_available: Callable[[Job], bool]
 

@@ -90,7 +90,8 @@ WITH moved AS (
         completed_at = CASE WHEN %(permanent)s OR retry_count + 1 >= max_retries OR cancel_requested
                             THEN clock_timestamp() END,
         run_after = clock_timestamp()
-            + make_interval(secs => (0.5 + random()) * LEAST(%(most_s)s, %(first_s)s * 2 ^ retry_count)),
+            + make_interval(secs => GREATEST(
+                %(not_before_s)s, (0.5 + random()) * LEAST(%(most_s)s, %(first_s)s * 2 ^ retry_count))),
         retry_count = retry_count + 1, error_code = %(code)s, error_message = %(message)s,
         needs_bytes = GREATEST(needs_bytes, %(needs_bytes)s), {UNLEASED}
     WHERE {MINE} RETURNING *),

@@ -96,9 +96,14 @@ def _complete(job: Job, reporter: AttemptReporter, result: JobResult) -> None:
 
 def _fail(job: Job, reporter: AttemptReporter, error: PermanentError | RetryableError) -> None:
     code, message, permanent = error.code, redact_text(str(error)) or error.code, isinstance(error, PermanentError)
-    needs_bytes = error.needs_bytes if isinstance(error, RetryableError) else 0
+    needs_bytes, not_before_s = (
+        (error.needs_bytes, error.not_before_s) if isinstance(error, RetryableError) else (0, 0.0)
+    )
     reporter.log("error", message, {"code": code, "permanent": permanent})
-    _end(reporter, lambda: queue.fail(job, code, message, permanent=permanent, needs_bytes=needs_bytes))
+    _end(
+        reporter,
+        lambda: queue.fail(job, code, message, permanent=permanent, needs_bytes=needs_bytes, not_before_s=not_before_s),
+    )
 
 
 def _end(reporter: AttemptReporter, transition: Callable[[], Job]) -> None:

@@ -8,6 +8,7 @@ docs/operations.md come from the same declarations. Nothing here touches the dis
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -241,6 +242,14 @@ class Environment:
     source_timeout_s: int = setting(
         "ORCH_SOURCE_TIMEOUT_SECONDS", whole(1, 3600), 30, "seconds for which a source may be silent"
     )
+    sources_file: Path | None = setting(
+        "ORCH_SOURCES_FILE",
+        PATH,
+        None,
+        "TOML file of the systems that evidence is read from and of the profiles that name them; see "
+        "[sources.md](sources.md). With it, the three URLs above are the profile `default` only if one of them is set "
+        "and the file has no such profile",
+    )
     verify_after_create: bool = setting(
         "ORCH_VERIFY_AFTER_CREATE",
         FLAG,
@@ -287,6 +296,12 @@ class Environment:
     def uses_embedded_database(self) -> bool:
         """Whether an embedded PostgreSQL under `var_dir` takes the place of a server named by DB_HOST."""
         return not self.db_host
+
+    @property
+    def names_a_source(self) -> bool:
+        """Whether the environment names one of the three services, by URL or by port."""
+        named = re.compile(r"(KILLCHAIN|FORENSIC|DB)_API_(URL|PORT)")
+        return any(named.fullmatch(one.name) and one.origin != "default" for one in self.given)
 
     @property
     def secret_key_is_generated(self) -> bool:

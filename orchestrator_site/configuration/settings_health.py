@@ -24,6 +24,7 @@ from django.core.checks.registry import registry
 from django.db import connection
 from django.utils import timezone
 
+from bundles.sources import configured
 from bundles.sources.health import SourceHealth
 from foundation.redaction import redact_text
 from orchestrator_site.configuration import env
@@ -41,7 +42,7 @@ LIBRARIES = (
 
 # Topics of the page in its order, each with the variables that belong to it; the first that matches counts.
 TOPICS = (
-    ("Sources", r"(KILLCHAIN|FORENSIC|DB|CORE)_API_|ORCH_SOURCE_"),
+    ("Sources", r"(KILLCHAIN|FORENSIC|DB|CORE)_API_|ORCH_SOURCES?_"),
     ("Keys and signatures", r"ORCH_(SIGN_KEY|VERIFY_KEY|VERIFY_|ALLOW_UNSIGNED)"),
     ("Storage", r"OUTPUT_DIR|FORENSIC_STORAGE|ORCH_(VAR_DIR|MAX_UPLOAD|DISK_)"),
     ("Jobs and workers", r"ORCH_(JOB|WORKER|LEASE|HEARTBEAT|KEEP)_"),
@@ -98,6 +99,19 @@ class Check:
         return "error" if "error" in levels else "warning" if levels else "ok"
 
 
+class SystemRow(NamedTuple):
+    """One system of the file of sources as shown: whose files are named, and whose secrets are not."""
+
+    name: str
+    adapter: str
+    url: str
+    credential: str
+    files: list[str]
+    rules: str
+    profiles: list[str]
+    faults: list[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Health:
     """Settings, checks and versions."""
@@ -105,6 +119,7 @@ class Health:
     settings: list[Setting]
     checks: list[Check]
     versions: list[tuple[str, str]]
+    systems: list[SystemRow]
 
     @property
     def found(self) -> list[Check]:
@@ -114,7 +129,7 @@ class Health:
 
 def collect() -> Health:
     """Collect everything except the state of the sources, which can take seconds."""
-    return Health(settings=in_force(), checks=checks(), versions=versions())
+    return Health(settings=in_force(), checks=checks(), versions=versions(), systems=systems())
 
 
 def in_force() -> list[Setting]:
@@ -179,6 +194,32 @@ def checks() -> list[Check]:
     return run
 
 
+def systems() -> list[SystemRow]:
+    """The systems of the file of sources that is in force, with the faults that the file has now."""
+    known, now = configured.current(), configured.on_disk()
+    if known.file is None:
+        return []
+    rows = []
+    for one in known.file.systems.values():
+        named = {"CA": one.ca_file, "certificate": one.client_cert, "key": one.client_key}
+        files = [f"{what} {path}" for what, path in named.items() if path]
+        credential = "none"
+        if one.credential is not None:
+            what = {
+                "bearer": "token",
+                "header": f"header {one.credential.name}",
+                "basic": f"user {one.credential.name}",
+            }
+            credential = what[one.credential.kind]
+            files.insert(0, f"secret {one.credential.secret_file}")
+        said = [f"severities {one.severities}"] if one.severities else []
+        said += [f"{name} {value}" for name, value in one.times.items()]
+        faults = [str(fault) for fault in now.about(one.name)] if now else []
+        profiles = known.users_of(one.name)
+        rows.append(SystemRow(one.name, one.adapter, one.url, credential, files, ", ".join(said), profiles, faults))
+    return rows
+
+
 def versions() -> list[tuple[str, str]]:
     """Versions of this product and of what it runs on."""
     with connection.cursor() as cursor:
@@ -217,6 +258,9 @@ def as_text(health: Health, sources: Iterable[SourceHealth] | None = None) -> st
     if sources is not None:
         lines += ["", "Sources"]
         lines += [redact_text(f"  {one.title}: {one.url or '-'} {one.detail}{_note(one)}") for one in sources]
+    for row in health.systems:
+        lines += ["", f"System {row.name}: {row.adapter} {redact_text(row.url)}, credential {row.credential}"]
+        lines += [f"  {line}" for line in (*row.files, f"profiles {', '.join(row.profiles) or 'none'}", *row.faults)]
     lines += ["", "Versions", *(f"  {name}: {version}" for name, version in health.versions)]
     lines += ["", "Settings", *(f"  {one.name}={one.value}  [{one.origin}]" for one in health.settings)]
     return "\n".join(lines) + "\n"

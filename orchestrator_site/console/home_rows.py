@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
+from django.utils.text import Truncator
 
 from bundles.keys.signing_keys import COUNTED_UP_TO as KEYS_COUNTED_UP_TO
 from bundles.keys.signing_keys import Signer
@@ -24,6 +25,7 @@ from orchestrator_site.templatetags.console import plain_size
 from rehydration.models import RestoreRequest
 
 MEMBERS = 10  # shown of each kind
+LONGEST_NAME = 80  # characters of a key's name
 ASK_OPERATOR = "Ask an operator to"
 KEY_STATES = {"revoked": "revoked", "weak": "too weak to be trusted", "absent": "not among the trusted keys"}
 
@@ -135,7 +137,7 @@ def untrusted_keys(reader: Principal, keys: Sequence[Signer]) -> Row | None:
         button=Link(words="Open keys", href=reverse("keys-page")),
         members=[
             Member(
-                words=key.name or f"{key.key_id[:8]}…",
+                words=Truncator(key.name).chars(LONGEST_NAME) or f"{key.key_id[:8]}…",
                 href=f"{reverse('keys-page')}#key-{key.key_id}",
                 note=f"{KEY_STATES[key.state]}; signed {key.bundles:,} bundle{'' if key.bundles == 1 else 's'}",
                 at_words="the newest",
@@ -270,7 +272,7 @@ def restarts(reader: Principal, over_a_day: Mapping[str, int], lately: int) -> R
     if not words:
         return None
     often = lately >= worker_restarts.OFTEN
-    text = f"In the last 24 hours: {words}. Their jobs are retried."
+    text = f"Worker processes restarted in the last 24 hours: {words}. Their jobs are retried."
     if often:
         text = f"Workers keep restarting ({lately:,} in {worker_restarts.LATELY_MINUTES} min). {text}"
     return Row(

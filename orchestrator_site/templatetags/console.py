@@ -19,13 +19,13 @@ from django.utils.safestring import SafeString, mark_safe
 
 from bundles.format.model.errors import STEPS
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
-from foundation.invisible import is_invisible
+from foundation.invisible import is_invisible, marked
 from incidents import known
 from incidents.search.marking import parts
 from jobs.console import attention
 from jobs.models import Job
 from orchestrator_site.accounts import time_zone
-from orchestrator_site.accounts.roles import permissions_of, that_may
+from orchestrator_site.accounts.roles import permissions_of
 from orchestrator_site.configuration.env import ROLES
 from orchestrator_site.errors.catalogue import Advice, advice_for
 
@@ -88,10 +88,7 @@ def visible_lines(text: object) -> SafeString:
 @register.filter
 def visible_plain(text: object) -> str:
     """`text` with the marks of `visible` as plain characters, for places that allow no markup: titles and options."""
-    plain = str(text)
-    if plain.isprintable():
-        return plain
-    return "".join(f"⟨U+{ord(one):04X}⟩" if is_invisible(one) else one for one in plain)
+    return marked(str(text))
 
 
 def _shown(plain: str) -> SafeString | str:
@@ -241,12 +238,6 @@ def role(user: User | AnonymousUser) -> str:
     """The highest role of a signed-in user in one word."""
     held = user.get_all_permissions()  # kept on the user by Django, so that no page asks the database again
     return next((name for name in reversed(ROLES) if permissions_of(name) <= held), "no role")
-
-
-@register.simple_tag
-def roles_with(permission: str) -> str:
-    """The roles that have a permission, such as `bundles.download_bundle`: "analyst, operator, admin"."""
-    return ", ".join(that_may(permission))
 
 
 @register.simple_tag(takes_context=True)

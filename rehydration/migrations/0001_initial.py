@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                 ("has_artifacts", models.BooleanField()),
                 ("missing", models.JSONField(default=list)),
                 ("left_out", models.JSONField(default=dict)),
+                ("rules", models.JSONField(default=dict)),
                 ("events", models.BigIntegerField(default=0)),
                 ("alerts", models.BigIntegerField(default=0)),
                 ("artifacts", models.BigIntegerField(default=0)),

@@ -73,3 +73,9 @@ def test_a_span_is_zoomed_by_keys_and_by_dragging_and_a_record_opens_beside_the_
     page.keyboard.press("Escape")
     expect(page.locator("#drawer")).to_be_hidden()
     expect(opener).to_be_focused()
+    page.set_viewport_size({"width": 390, "height": 800})
+    opener.press("Enter")
+    expect(page.locator("#drawer h2")).to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("#drawer")).to_be_hidden()
+    assert page.evaluate("document.activeElement !== document.body"), "what the keyboard reached keeps the focus"

@@ -24,7 +24,8 @@ from bundles.uploads import resumable
 from custody.models import Event
 from jobs.models import Job
 from tests.support import console_rows as rows
-from tests.support.console_evidence import evidence, signed_in, verify
+from tests.support.console_evidence import evidence, verify
+from tests.support.console_rows import signed_in
 from tests.support.main_job import bundle, path_of, run_to_its_end
 
 __all__ = ["evidence"]

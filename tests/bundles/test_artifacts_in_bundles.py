@@ -20,7 +20,8 @@ from incidents.search import artifacts
 from rehydration.models import ArtifactRecord
 from tests.console.test_search import plan_of, read_whole
 from tests.support import console_rows as rows
-from tests.support.console_evidence import HARD_NAMES, evidence, signed_in, text_of
+from tests.support.console_evidence import HARD_NAMES, evidence, text_of
+from tests.support.console_rows import signed_in
 from tests.support.main_job import bundle
 
 __all__ = ["evidence"]

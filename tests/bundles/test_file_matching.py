@@ -15,7 +15,7 @@ from bundles.format.model.limits import GIB
 from bundles.format.reading.ranges import range_bytes
 from foundation.principal import SYSTEM
 from tests.support import console_rows as rows
-from tests.support.console_evidence import signed_in
+from tests.support.console_rows import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 SIZE = 1_935_221

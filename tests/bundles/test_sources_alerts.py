@@ -224,17 +224,84 @@ def test_an_incident_whose_alerts_fill_one_page_is_asked_for_once(upstreams, sta
     assert queries(upstreams) == 1
 
 
+# An alert that came twice, equal in every byte, is one alert, and the manifest says so; different ones of one id are
+# all kept. Nothing of an alert is lost by that, and a restore need not tell equal ones apart.
 @pytest.mark.parametrize("with_total", [True, False])
-def test_alerts_are_compared_by_their_bytes_and_not_by_their_ids(upstreams, staging, with_total):
+def test_different_alerts_of_one_id_are_kept_and_equal_ones_once_and_both_is_stated(upstreams, staging, with_total):
     same = [alert(1), alert(1, title="other"), alert(1), alert(2)]
     upstreams.answers["db"] = lists(same, with_total=with_total)
-    assert numbers(upstreams.collect(staging, page_records=10)) == [1, 1, 1, 2]
+    evidence = upstreams.collect(staging, page_records=10)
+    assert numbers(evidence) == [1, 1, 2]
+    stated = evidence.provenance["alerts"]
+    assert (stated["record_count"], stated["equal_records"], stated["repeated_ids"]) == (3, 1, 1)
+    assert "alerts 1, 2 are different and have the id n1; all are kept" in stated["notes"]
+    assert evidence.missing == []
 
 
-def test_equal_alerts_on_two_pages_are_as_many_as_the_total_counts(upstreams, staging):
+def test_equal_alerts_on_two_pages_are_kept_once_and_stated_when_the_total_counts_them(upstreams, staging):
     twice = [*EVERY[:10], *EVERY[9:], EVERY[3]]
     upstreams.answers["db"] = lists(twice)
-    assert numbers(upstreams.collect(staging, page_records=10)) == sorted([*range(25), 9, 3])
+    evidence = upstreams.collect(staging, page_records=10)
+    assert numbers(evidence) == list(range(25))
+    assert evidence.provenance["alerts"]["equal_records"] == 2
+
+
+def test_a_list_without_anything_of_note_has_only_the_plain_fields_in_its_entry(upstreams, staging):
+    upstreams.answers["db"] = lists(EVERY)
+    stated = upstreams.collect(staging, page_records=10).provenance["alerts"]
+    identity = {"adapter", "adapter_version", "profile", "system", "ref"}
+    assert set(stated) == {"url", "fetched_at", "record_count", "sha256"} | identity
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("came", [1, 3, 12])
+def test_a_list_that_grows_for_ever_has_the_alerts_of_its_beginning_and_says_as_of_when(
+    upstreams, staging, newest_first, came
+):
+    def page(limit: int, offset: int) -> dict[str, Any]:
+        listed = [alert(number) for number in range(25 + came * (queries(upstreams) - 1))]
+        listed = listed[::-1] if newest_first else listed
+        return {"alerts": listed[offset : offset + limit], "total": len(listed)}
+
+    upstreams.answers["db"] = pages(page)
+    if newest_first and came > 10:  # a page is overtaken by each request: what the list had at first is never reached
+        with pytest.raises(RetryableError, match="changed"):
+            upstreams.collect(staging, page_records=10)
+        assert queries(upstreams) < 400
+        return
+    evidence = upstreams.collect(staging, page_records=10)
+    found, stated = numbers(evidence), evidence.provenance["alerts"]
+    assert set(range(25)) <= set(found)
+    assert found == list(range(25)) or newest_first
+    assert stated["as_of"]["at"] == stated["fetched_at"]
+    assert stated["as_of"]["records"] == stated["record_count"] == len(found)
+    assert stated["as_of"]["later"] > 0
+    assert queries(upstreams) < 100
+
+
+def test_a_list_that_grows_without_a_total_ends_behind_its_first_short_page_and_says_as_of_when(upstreams, staging):
+    def page(limit: int, offset: int) -> dict[str, Any]:
+        listed = [alert(number) for number in range(24 + queries(upstreams))]
+        return {"alerts": listed[offset : offset + limit]}
+
+    upstreams.answers["db"] = pages(page)
+    evidence = upstreams.collect(staging, page_records=10)
+    stated = evidence.provenance["alerts"]
+    assert numbers(evidence) == list(range(stated["as_of"]["records"]))
+    assert stated["as_of"]["records"] + stated["as_of"]["later"] > stated["record_count"] >= 25
+    assert queries(upstreams) <= 12
+
+
+def test_alerts_put_into_the_middle_of_a_growing_list_do_not_displace_those_told_at_the_start(upstreams, staging):
+    def page(limit: int, offset: int) -> dict[str, Any]:
+        came = [alert(1000 + number) for number in range(queries(upstreams) - 1)]
+        listed = [*EVERY[:18], *came, *EVERY[18:]]
+        return {"alerts": listed[offset : offset + limit], "total": len(listed)}
+
+    upstreams.answers["db"] = pages(page)
+    evidence = upstreams.collect(staging, page_records=10)
+    assert set(range(25)) <= set(numbers(evidence))
+    assert evidence.provenance["alerts"]["as_of"]["later"] > 0
 
 
 def test_a_total_of_null_is_none(upstreams, staging):

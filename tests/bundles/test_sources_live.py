@@ -70,7 +70,9 @@ def test_it_reads_the_artifacts_bytes(upstreams, staging):
 
 def test_artifact_records_are_kept_as_served(upstreams, staging):
     served = artifact_record("a-3", "ímynd.dd", b"disk", extra={"nested": [1, 2.5, None]})
-    upstreams.answers["forensic"] = says({"artifacts": [served]})
+    upstreams.answers["forensic"] = lambda exchange: (
+        not exchange.path.endswith("/content") and says({"artifacts": [served]})(exchange)
+    )
     evidence = upstreams.collect(staging)
     assert [record for record, _ in iter_array(evidence.members["artifacts.json"])] == [served]
 
@@ -212,10 +214,14 @@ def test_a_timeline_that_is_not_this_incidents_is_refused(upstreams, staging, wr
 @pytest.mark.parametrize(
     "changes",
     [
+        {"artifact_id": ""},
         {"artifact_id": ".."},
-        {"artifact_id": "a/b"},
-        {"artifact_id": "x" * 129},
-        {"artifact_id": 7},
+        {"artifact_id": None},
+        {"artifact_id": True},
+        {"artifact_id": 7.5},
+        {"artifact_id": "x" * 1025},
+        {"artifact_id": "x\0"},
+        {"artifact_id": "\ud800"},
         {"incident_id": "case-8"},
         {"name": ""},
         {"name": None},
@@ -234,15 +240,39 @@ def test_an_artifact_record_that_cannot_be_used_is_refused(upstreams, staging, c
     assert raised.value.code == "source_invalid"
 
 
-def test_two_records_for_one_artifact_are_refused_unless_they_are_the_same(upstreams, staging):
-    record = artifact_record("a-1", "n", b"")
-    upstreams.answers["forensic"] = says({"artifacts": [record, record]})
-    assert upstreams.collect(staging).counts["artifacts"] == 1
-    other = staging / "other"
-    other.mkdir()
-    upstreams.answers["forensic"] = says({"artifacts": [record, record | {"name": "m"}]})
-    with pytest.raises(PermanentError, match="two records"):
-        upstreams.collect(other)
+def test_records_of_one_artifact_with_the_same_bytes_are_all_kept_and_equal_ones_once(upstreams, staging):
+    record = artifact_record("a-2", "n", b"")
+    upstreams.answers["forensic"] = lambda exchange: (
+        not exchange.path.endswith("/content")
+        and says({"artifacts": [record, record, record | {"name": "m"}]})(exchange)
+    )
+    evidence = upstreams.collect(staging)
+    assert [one["name"] for one, _ in iter_array(evidence.members["artifacts.json"])] == ["m", "n"]
+    assert [(one.artifact_id, one.name) for one in evidence.artifacts] == [("a-2", "n")], "the file is packed once"
+    stated = evidence.provenance["artifacts"]
+    assert (stated["record_count"], stated["equal_records"], stated["repeated_ids"]) == (2, 1, 1)
+    assert stated["notes"] == [
+        "1 artifact record was left out, equal to an earlier one in every byte (at position 2)",
+        "artifact records 1, 3 are different and have the id a-2; all are kept",
+    ]
+
+
+def test_a_record_with_the_id_of_another_and_other_content_is_refused_alone(upstreams, staging):
+    first, other = artifact_record("a-3", "n", b"disk"), artifact_record("a-3", "n", b"else")
+    upstreams.answers["forensic"] = lambda exchange: (
+        "?" in exchange.path and says({"artifacts": [first, other]})(exchange)
+    )
+    with pytest.raises(
+        PermanentError, match=r"artifact record 2 \(id a-3\), byte \d+, .*field artifact_id: record 1 has"
+    ):
+        upstreams.collect(staging)
+    place = staging / "partial"
+    place.mkdir()
+    evidence = upstreams.collect(place, allow_partial=True)
+    assert [record for record, _ in iter_array(evidence.members["artifacts.json"])] == [first]
+    assert [(gap["source"], "artifact record 2 (id a-3)" in gap["reason"]) for gap in evidence.missing] == [
+        ("artifacts", True)
+    ]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -267,11 +297,11 @@ def test_a_partial_collection_of_nothing_fails(upstreams, staging):
 
 def test_the_live_source_is_registered_and_an_unknown_one_is_refused(settings):
     settings.KILLCHAIN_API_URL = "http://timeline.example.com:81"
-    source = sources.get("live")
+    source = sources.source_of({"source": "live"})
     assert isinstance(source, LiveSource)
     assert source.profile.systems[faults.TIMELINE].url == "http://timeline.example.com:81"
     with pytest.raises(SourceNotRegisteredError):
-        sources.get("nowhere")
+        sources.source_of({"source": "nowhere"})
 
 
 def _shared_incidents() -> Path:

@@ -30,3 +30,9 @@ from tests.support.timeline_rows import event
 def test_a_phase_is_what_the_evidence_names_and_nothing_is_guessed(fields: dict[str, Any], phase: str) -> None:
     record = event(**fields)
     assert point_of(record, canonical_json(record).decode()).phase == phase
+
+
+def test_a_field_of_hosts_or_accounts_may_have_several_names() -> None:
+    record = event(hosts=["DC01", "10.0.0.5", 7, "ws-2"], accounts=["Ada", {"name": "x"}], source=None, target=None)
+    point = point_of(record, canonical_json(record).decode())
+    assert (point.hosts, point.accounts) == (["dc01", "ws-2"], ["ada"])

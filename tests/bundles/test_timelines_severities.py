@@ -47,6 +47,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "timelines.md"
         ({"severity": 5, "service": {"detectorId": "d"}}, "medium", "GuardDuty 5"),
         ({"syslog_severity": 4}, "medium", "Syslog 4"),
         ({"level": "Warning"}, "medium", "Warning"),
+        ({"severity": {"severity_id": 5, "severity_name": "High"}}, "high", "High"),
+        ({"severity": {"severity_id": 1, "severity_name": "Unspecified"}}, "unrated", "Unspecified"),
         ({"severity": "low", "rule": {"level": 15}}, "low", "low"),
     ],
 )

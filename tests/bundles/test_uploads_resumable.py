@@ -22,7 +22,8 @@ from foundation.errors import AccessDeniedError
 from foundation.principal import Principal
 from jobs.models import Job
 from tests.bundles.test_uploads import WEEK_S, grow_old
-from tests.support.console_evidence import evidence, signed_in, text_of
+from tests.support.console_evidence import evidence, text_of
+from tests.support.console_rows import signed_in
 from tests.support.main_job import bundle, change_a_byte, files_of, finished, path_of, run_to_its_end
 
 __all__ = ["evidence"]

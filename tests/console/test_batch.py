@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -15,17 +14,12 @@ from custody.models import Event
 from jobs.models import Job
 from jobs.queue import queue
 from tests.support import console_rows as rows
+from tests.support.console_rows import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
 BATCH = "/console/jobs/batch"
 VERIFY = "/console/bundles/batch"
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 @pytest.fixture

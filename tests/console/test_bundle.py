@@ -24,7 +24,8 @@ from tests.console.test_pages import inspect
 from tests.support import console_rows as rows
 from tests.support.bundle_rows import contents, entries, stored
 from tests.support.bundle_rows import place_of as place_in
-from tests.support.console_evidence import HARD_NAMES, evidence, signed_in, text_of, verify
+from tests.support.console_evidence import HARD_NAMES, evidence, text_of, verify
+from tests.support.console_rows import signed_in
 from tests.support.format_builders import signer
 from tests.support.main_job import bundle, change_a_byte, path_of
 
@@ -108,6 +109,7 @@ def test_one_file_is_opened_as_a_download_and_nothing_else(key: str) -> None:
         ('artifacts/a/<b>"x"|?*:.lnk', "_b__x_____.lnk"),
         ("artifacts/a/evil\r\nSet-Cookie: x", "evil_0D_0ASet-Cookie_ x"),
         ("artifacts/a/ ", "file"),
+        ("artifacts/a/aux.dat", "_61ux.dat"),
     ],
 )
 def test_the_name_that_a_browser_is_offered_is_safe_on_any_system(path: str, name: str) -> None:
@@ -320,7 +322,7 @@ def test_the_three_things_to_hand_over_are_in_one_place_two_clicks_from_home() -
         assert f'href="{page_of(made, name)}"' in section
     assert "Verify first" in section
     section = text_of(signed_in("viewer").get(page_of(made))).partition('id="hand-over"')[2]
-    assert "Roles that may: analyst, operator, admin" in section
+    assert "Downloading it needs the role analyst, operator or admin" in section
     change_a_byte(path_of(made))
     verify(made)
     assert "Do not hand this over" in text_of(analyst.get(page_of(made)))

@@ -16,7 +16,8 @@ from custody.actions import in_words
 from custody.models import Event
 from tests.console.test_pages import inspect
 from tests.support import console_rows as rows
-from tests.support.console_evidence import evidence, signed_in, text_of, verify
+from tests.support.console_evidence import evidence, text_of, verify
+from tests.support.console_rows import signed_in
 from tests.support.format_builders import signer
 from tests.support.main_job import bundle, change_a_byte, path_of
 

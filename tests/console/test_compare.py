@@ -13,8 +13,9 @@ from django.urls import reverse
 
 from bundles.manifest_files import PAIRS, Comparison, compare
 from bundles.models import Bundle, Manifest
-from tests.console.test_pages import MOST_QUERIES, shown, signed_in
+from tests.console.test_pages import MOST_QUERIES, shown
 from tests.support import console_rows as rows
+from tests.support.console_rows import signed_in
 from tests.support.main_job import INCIDENT, bundle, sources
 
 __all__ = ["sources"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -25,16 +24,11 @@ from orchestrator_site.models import Visit
 from orchestrator_site.templatetags.console import plain_size
 from tests.support import console_rows as rows
 from tests.support import console_scenes as scenes
+from tests.support.console_rows import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
 LIVE = {"HX-Request": "true"}
-
-
-def signed_in(role: str = "operator") -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 @pytest.fixture
@@ -126,12 +120,12 @@ def test_restarted_workers_need_attention_for_a_day_with_the_reasons(operator: C
     for reason in (RestartReason.SILENT, RestartReason.SILENT, RestartReason.CRASHED):
         worker_restarts.note(reason, "signal SIGKILL", host="host-a")
     text = home(operator)
-    assert "In the last 24 hours: 1 ended unexpectedly, 2 gave no sign of life." in text
+    assert "Worker processes restarted in the last 24 hours: 1 ended unexpectedly, 2 gave no sign of life." in text
     assert "Workers keep restarting (3 in 30 min)" in text
     assert "Ask an operator to look at the workers." in home(signed_in("analyst"))
     WorkerRestart.objects.update(ten_minutes=F("ten_minutes") - 4)
     text = home(operator)
-    assert "In the last 24 hours: 1 ended unexpectedly" in text
+    assert "Worker processes restarted in the last 24 hours: 1 ended unexpectedly" in text
     assert "keep restarting" not in text
     WorkerRestart.objects.update(last_at=timezone.now() - timedelta(hours=25))
     assert "Nothing needs attention" in home(operator)

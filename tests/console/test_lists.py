@@ -7,7 +7,6 @@ import io
 import re
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -21,16 +20,11 @@ from foundation.principal import SYSTEM
 from jobs.models import Job
 from orchestrator_site.errors import catalogue
 from tests.support import console_rows as rows
+from tests.support.console_rows import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 
 LISTS = ("jobs", "bundles", "incidents", "custody", "workers")
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 @pytest.fixture
@@ -247,7 +241,7 @@ def test_a_column_of_jobs_without_any_value_is_left_out(viewer: Client) -> None:
     assert headings(shown(viewer, reverse("jobs-page"))) == ["State", "Job", "Priority", "Requested"]
     rows.job("processing")
     assert headings(shown(viewer, reverse("jobs-page"))) == [
-        "State", "Job", "Incident", "Progress or result", "Took", "Priority", "Attempts", "Worker", "Requested",
+        "State", "Job", "Incident", "Progress or result", "Took", "Priority", "Attempts", "Requested",
     ]  # fmt: skip
 
 

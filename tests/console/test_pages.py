@@ -21,6 +21,7 @@ from foundation.principal import SYSTEM
 from jobs.console import seen
 from tests.support import console_rows as rows
 from tests.support import console_scenes as scenes
+from tests.support.console_rows import signed_in
 from tests.support.console_scenes import with_files
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
@@ -29,12 +30,6 @@ PAGES = (
     "home", "incidents-page", "jobs-page", "bundles-page", "custody-page", "workers-page", "new-bundle", "restore",
 )  # fmt: skip
 MOST_QUERIES = 12
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 @pytest.fixture

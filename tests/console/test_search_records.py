@@ -18,7 +18,7 @@ from incidents.search.elsewhere import seen_elsewhere
 from tests.console.test_search import told
 from tests.support import console_rows as rows
 from tests.support import timeline_rows
-from tests.support.console_evidence import signed_in
+from tests.support.console_rows import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
 

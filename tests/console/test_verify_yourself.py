@@ -21,7 +21,8 @@ from bundles.console import offline_check
 from bundles.models import Bundle, Manifest
 from orchestrator_site.configuration.env import BASE_DIR
 from tests.support import console_rows as rows
-from tests.support.console_evidence import evidence, signed_in, text_of
+from tests.support.console_evidence import evidence, text_of
+from tests.support.console_rows import signed_in
 from tests.support.format_builders import signer
 from tests.support.main_job import bundle, change_a_byte
 from tests.support.upstreams import says

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from subprocess import Popen
-from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -25,17 +24,12 @@ from jobs.worker.liveness import Liveness
 from jobs.worker.worker_slot import WorkerSlot
 from jobs.worker_registration import WorkerRegistration, live_workers
 from tests.support import console_rows as rows
+from tests.support.console_rows import signed_in
 from tests.support.jobs_app.running import ask, done, eventually, now, start, types_known_here
 
 __all__ = ["start", "types_known_here"]  # fixtures
 
 DRAIN = "/console/workers/drain"
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 def shown(client: Client, address: str, status: int = 200) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from orchestrator_site.configuration.env import BASE_DIR
 
-NAMES = ("requirements", "requirements-dev", "requirements-bench", "requirements-setup")
+EXTRAS = ("requirements-velociraptor",)
+NAMES = ("requirements", "requirements-dev", "requirements-bench", "requirements-setup", *EXTRAS)
 PINNED = re.compile(r"^([a-z0-9-]+)==([^ ]+)( ; [^\\]+)? \\$")
 DIRECT = re.compile(r"^[A-Za-z][A-Za-z0-9_-]*")
 
@@ -49,6 +50,10 @@ def test_every_direct_dependency_is_locked_and_every_package_has_its_hashes(name
 def test_tests_and_measurements_run_with_the_versions_of_the_product():
     product = pinned("requirements")
     assert product.items() <= pinned("requirements-dev").items()
+    for extra in EXTRAS:
+        shared = pinned(extra).keys() & product.keys()
+        assert {name: pinned(extra)[name] for name in shared} == {name: product[name] for name in shared}
+        assert pinned(extra).items() <= pinned("requirements-dev").items(), extra
     peers = pinned("requirements-bench")
     assert {name: peers[name] for name in peers.keys() & product.keys()} == {
         name: product[name] for name in peers.keys() & product.keys()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
 from pathlib import Path
 
 import pytest
 
 from bundles.format.cli import cli
-from bundles.format.model.errors import BundleRejectedError, CannotCheckError
+from bundles.format.model.errors import BundleRejectedError
 from bundles.format.writing.bagit import export_bag
 from tests.support.format_builders import (
     PEOPLE,
@@ -81,13 +82,28 @@ def test_a_bundle_that_is_not_verified_becomes_no_bag(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
 
 
-def test_two_names_that_would_become_one_are_refused(tmp_path):
-    twins = PEOPLE | {"artifacts/a-1/a%5Cb": b"one", "artifacts/a-1/a=5Cb": b"two"}
-    path = written(tmp_path / "b", twins).path
-    with pytest.raises(CannotCheckError) as refusal:
-        export_bag(path, ring(), tmp_path / "bag")
-    assert refusal.value.code == "cannot_extract"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
+def test_two_names_that_would_become_one_are_kept_apart_and_listed(tmp_path):
+    twins = PEOPLE | {"artifacts/a-1/a%5Cb": b"one", "artifacts/a-1/a=5Cb": b"two", "artifacts/a-2/plain": b"three"}
+    bag = export_bag(written(tmp_path / "b", twins).path, ring(), tmp_path / "bag").directory
+    assert valid(bag)
+    found = {entry["member"]: bag / entry["written"] for entry in json.loads((bag / "names.json").read_bytes())}
+    assert {member: path.read_bytes() for member, path in found.items()} == {
+        "artifacts/a-1/a%5Cb": b"one", "artifacts/a-1/a=5Cb": b"two",
+    }  # fmt: skip
+
+
+def test_a_bag_for_windows_is_valid_and_has_names_that_windows_can_hold(tmp_path):
+    files = PEOPLE | {
+        "artifacts/a-1/aux.dat": b"1",
+        "artifacts/A-1/x.exe:Zone.Identifier": b"2",
+        "artifacts/a-2/r.": b"3",
+    }
+    bag = export_bag(written(tmp_path / "b", files).path, ring(), tmp_path / "bag", names="windows").directory
+    assert valid(bag)
+    listed = {entry["member"]: entry["written"] for entry in json.loads((bag / "names.json").read_bytes())}
+    assert set(listed) == set(files) - set(PEOPLE)
+    assert all((bag / written).read_bytes() == files[member] for member, written in listed.items())
+    assert listed["artifacts/a-2/r."] == "data/artifacts/a-2/r=2E"
 
 
 def test_the_command_makes_a_bag_and_never_over_another(tmp_path, capsys):

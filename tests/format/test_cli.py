@@ -180,7 +180,8 @@ def test_list_shows_the_signed_files_and_says_that_the_payload_was_not_checked(r
 def test_extract_reports_and_names_its_folder(run, bundle, keys, tmp_path):
     code, out, _ = run("extract", bundle, tmp_path / "out", "--key", keys, "--json")
     report = json.loads(out)
-    assert (code, list(report)) == (0, [*REPORT, "directory"])
+    assert (code, list(report)) == (0, [*REPORT, "directory", "names", "without_file"])
+    assert (report["names"], report["without_file"]) == (None, [])
     assert (report["verified"], report["directory"]) == (True, str(tmp_path / "out"))
     code, _, errors = run("extract", bundle, tmp_path / "out", "--key", keys)
     assert code == 2

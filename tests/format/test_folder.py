@@ -81,7 +81,7 @@ def test_records_of_another_incident_are_refused_and_both_ids_are_named(folder, 
 @pytest.mark.parametrize("name", ["timeline.json", "alerts.json"])
 def test_a_member_that_is_not_there_is_named(folder, name):
     (folder / name).unlink()
-    assert repr(name) in refusal(folder)
+    assert f"{name} is missing" in refusal(folder)
 
 
 def test_the_command_refuses_and_leaves_nothing(folder, tmp_path, capsys):

@@ -88,6 +88,8 @@ def without(path: str, **changes: Any) -> bytes:
 
 
 SOURCE = {"url": "http://x", "fetched_at": "2026-01-31T12:00:00.000000Z", "record_count": 1, "sha256": "0" * 64}
+AS_OF = {"at": SOURCE["fetched_at"], "records": 1, "later": 2}
+EXTRAS = {"as_of": AS_OF, "equal_records": 1, "repeated_ids": 2, "notes": ["alerts 1, 2 have the id é"]}
 WRONG_TYPES = {
     "version: a number": (("version",), 1),
     "incident_id: a number": (("incident_id",), 7),
@@ -139,6 +141,12 @@ WRONG_TYPES = {
     "a source: no digest": (("metadata", "sources", "alerts"), SOURCE | {"sha256": ""}),
     "a source: a count below zero": (("metadata", "sources", "alerts"), SOURCE | {"record_count": -1}),
     "a source: another field": (("metadata", "sources", "alerts"), SOURCE | {"password": "x"}),
+    "a source: no equal records": (("metadata", "sources", "alerts"), SOURCE | {"equal_records": 0}),
+    "a source: repeated ids in words": (("metadata", "sources", "alerts"), SOURCE | {"repeated_ids": "two"}),
+    "a source: a note that is a number": (("metadata", "sources", "alerts"), SOURCE | {"notes": [1]}),
+    "a source: as of today": (("metadata", "sources", "alerts"), SOURCE | {"as_of": AS_OF | {"at": "today"}}),
+    "a source: as of a time alone": (("metadata", "sources", "alerts"), SOURCE | {"as_of": {"at": AS_OF["at"]}}),
+    "a source: nothing came later": (("metadata", "sources", "alerts"), SOURCE | {"as_of": AS_OF | {"later": 0}}),
     "a source: named by a lone surrogate": (("metadata", "sources", "\udfff"), SOURCE),
     "missing: an object": (("missing",), {}),
     "missing: text": (("missing",), ["alerts.json"]),
@@ -330,6 +338,11 @@ def test_what_is_missing_may_be_named_by_path_or_by_source(tmp_path):
 def test_all_fields_of_the_format_are_read(tmp_path):
     change = {"compression": "gzip", "sources": {"alerts": SOURCE}}
     assert verdict(crafted(change=lambda fields: fields["metadata"].update(change)), tmp_path) == "verified"
+    identity = {"adapter": "a", "adapter_version": "1", "profile": "p", "system": "s", "ref": "r"}
+    some: list[dict[str, Any]] = [EXTRAS, {"notes": []}, {"as_of": AS_OF}, {"equal_records": 3}, identity]
+    for extras in (*some, {"severities": "suricata", "times": {"zone": "UTC"}}):
+        change["sources"] = {"alerts": SOURCE | extras}
+        assert verdict(crafted(change=lambda fields: fields["metadata"].update(change)), tmp_path) == "verified"
 
 
 def test_bounds_of_manifest_signature_and_files(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bundles.format.model.canonical import RECORD_DEPTH
 from bundles.format.model.errors import RecordError
 from bundles.format.model.limits import Limits
 from bundles.format.model.records import (
@@ -164,7 +165,8 @@ def nested(depth: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "record", [{"x": math.nan}, {"x": [math.inf]}, {"x": -math.inf}, nested(65), {"x": object()}, {"x": b"bytes"}]
+    "record",
+    [{"x": math.nan}, {"x": [math.inf]}, {"x": -math.inf}, nested(RECORD_DEPTH + 1), {"x": object()}, {"x": b"bytes"}],
 )
 def test_what_is_not_json_is_no_record(record, tmp_path):
     with pytest.raises(RecordError) as refusal:
@@ -175,7 +177,7 @@ def test_what_is_not_json_is_no_record(record, tmp_path):
 
 
 def test_a_record_may_nest_64_deep(tmp_path):
-    assert next(iter_array(spooled([nested(64)], tmp_path)))[0] == nested(64)
+    assert next(iter_array(spooled([nested(RECORD_DEPTH)], tmp_path)))[0] == nested(RECORD_DEPTH)
 
 
 def test_an_array_or_timeline_is_never_written_over_another_file(tmp_path):

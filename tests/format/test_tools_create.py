@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bundles.format.reading.report import check_bundle
+from bundles.format.reading.verify import VerifiedManifest, read_manifest
 from bundles.keys import trusted_keys
 from orchestrator_site.configuration.env import BASE_DIR
 from tests.support.main_job import FILES, INCIDENT, files_of, sources
@@ -109,3 +110,28 @@ def test_what_is_wrong_with_the_arguments_is_one_line(environment, arguments, co
     got, said, complaint = create(environment, *arguments)
     assert (got, said) == (code, "")
     assert expected in complaint
+
+
+def test_a_profile_of_the_file_of_sources_and_the_ids_in_its_systems_are_chosen(orch, environment, sources):
+    file = orch.root / "sources.toml"
+    file.write_text(
+        f'[systems.db]\nadapter = "ransomeye"\nurl = "{sources.url("db")}"\n[profiles.short]\nalerts = "db"\n'
+    )
+    environment |= {"ORCH_SOURCES_FILE": str(file)}
+    arguments = ["case-7", "-o", str(orch.output_dir), "--json", "--profile", "short", "--ref"]
+    code, said, complaint = create(environment, *arguments, f"db={INCIDENT}")
+    assert code == 0, complaint
+    entry = manifest_of(Path(json.loads(said)["bundle"])).manifest.metadata["sources"]["alerts"]
+    assert (entry["profile"], entry["system"], entry["ref"]) == ("short", "db", INCIDENT)
+    code, said, complaint = create(environment, *arguments, "other=1")
+    assert (code, said) == (1, "")
+    assert "refs.other: the profile short has no such system; it has db. [input_invalid]" in complaint
+    code, _, complaint = create(environment, INCIDENT, "-o", str(orch.output_dir), "--profile", "long")
+    assert (code, "There is no source profile 'long'; there are default, short." in complaint) == (1, True)
+    file.write_text('[profiles.short]\nalerts = "db"\n')
+    code, _, complaint = create(environment, INCIDENT, "-o", str(orch.output_dir))
+    assert (code, "ORCH_SOURCES_FILE: profiles.short.alerts: there is no system db." in complaint) == (2, True)
+
+
+def manifest_of(bundle: Path) -> VerifiedManifest:
+    return read_manifest(bundle, trusted_keys.trusted())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation.instant import rfc3339
-from foundation.invisible import is_invisible
+from foundation.invisible import is_invisible, marked
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
@@ -25,4 +25,6 @@ def test_a_moment_of_another_zone_is_told_in_utc() -> None:
 
 def test_marks_of_direction_controls_and_line_separators_are_invisible_and_letters_are_not() -> None:
     assert all(map(is_invisible, "\x00\x1b\u200b\u202e\u2028\ue000\ud800"))
-    assert not any(map(is_invisible, "aé漢 \N{NO-BREAK SPACE}" + unicodedata.lookup("GRINNING FACE")))
+    shown = "aé漢 \N{NO-BREAK SPACE}" + unicodedata.lookup("GRINNING FACE")
+    assert not any(map(is_invisible, shown))
+    assert marked(f"{shown}\u202e") == f"{shown}⟨U+202E⟩"

@@ -20,9 +20,10 @@ from foundation.principal import SYSTEM
 from jobs.worker.worker import run_one
 from orchestrator_site.templatetags.console import NOTHING
 from rehydration.models import ArtifactRecord, RestoredIncident
-from tests.console.test_pages import MOST_QUERIES, shown, signed_in
+from tests.console.test_pages import MOST_QUERIES, shown
 from tests.support import console_rows as rows
 from tests.support import main_job
+from tests.support.console_rows import signed_in
 from tests.support.main_job import finished, sources
 from tests.support.rehydration_incident import Incident, restore
 from tests.support.timeline_rows import event, events, kept

@@ -13,9 +13,10 @@ from django.test import Client
 
 from bundles.models import IndexedRecord, KeptTimeline
 from incidents.models import SavedView
-from tests.console.test_pages import shown, signed_in
+from tests.console.test_pages import shown
 from tests.support import console_rows as rows
 from tests.support import timeline_rows as timelines
+from tests.support.console_rows import signed_in
 from tests.support.timeline_rows import event, kept
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]

@@ -21,11 +21,12 @@ from bundles.samples import incident
 from bundles.timelines import record_index
 from bundles.timelines.severities import SEVERITIES
 from bundles.timelines.span import MARKS
-from incidents.timeline import record_query
+from incidents.timeline import drawing, record_query
 from incidents.timeline.filters import Filter, FilterForm
-from tests.console.test_pages import MOST_QUERIES, shown, signed_in
+from tests.console.test_pages import MOST_QUERIES, shown
 from tests.support import console_rows as rows
 from tests.support import timeline_rows as timelines
+from tests.support.console_rows import signed_in
 from tests.support.timeline_rows import event, kept
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
@@ -93,6 +94,31 @@ def test_the_drawing_and_the_table_let_the_same_events_through(tmp_path: Path, g
             break
     assert len(listed) == expected
     assert listed == sorted(set(listed))
+
+
+def test_of_a_filter_that_very_many_match_the_first_are_drawn_and_the_page_says_so(
+    operator: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_query, "MOST_MATCHES", 40)
+    kept(tmp_path / "t", [*timelines.events(300), event(0, timestamp="whenever")])
+    timeline = timelines.timeline()
+    for given in ({"host": "host-3"}, {"host": "host-3", "from": "2026-01-12 08:10"}, {"technique": "T1078"}):
+        wanted = asked(**given)
+        first = IndexedRecord.objects.filter(wanted.condition(), timeline=timeline)[:41]
+        gathered = record_query.gather(timeline, wanted)
+        assert gathered.is_cut
+        assert set(counted(gathered)) == {40}
+        assert gathered.axis.end_us == first[39].at_us
+    few = record_query.gather(timeline, asked(host="host-3", severity="critical"))
+    assert not few.is_cut
+    assert set(counted(few)) == {
+        IndexedRecord.objects.filter(asked(host="host-3", severity="critical").condition()).count()
+    }
+    text = shown(operator, f"{PAGE}?host=host-3")
+    assert "More than 40 records match" in text
+    [rest] = re.findall(r'href="([^"]+)">Show what follows', text)
+    assert "from=2026-01-12T" in rest
+    assert "More than" not in shown(operator, f"{PAGE}?host=host-3&severity=critical")
 
 
 def test_every_mark_leads_to_exactly_its_own_events(operator: Client, tmp_path: Path) -> None:
@@ -276,6 +302,26 @@ def test_events_of_one_minute_are_told_apart_though_some_are_of_other_centuries(
     assert zoom == PAGE + "?origin=bundle"
 
 
+@pytest.mark.parametrize("query", ["", "?from=2026-01-12+08:00:10&to=2026-01-12+09:00:20", "?host=host-3"])
+def test_a_bar_stands_over_the_time_that_the_script_zooms_into(operator: Client, tmp_path: Path, query: str) -> None:
+    kept(tmp_path / "t", timelines.events(2_100))
+    text = shown(operator, PAGE + query)
+    start, end, grid, width = (
+        int(found)
+        for name in ("start", "end", "grid", "width")
+        for found in re.findall(f'data-{name}="(-?[0-9]+)"', text)
+    )
+    lefts = [float(found) for found in re.findall(r'class="hit" x="([0-9.]+)"', text)]
+    assert len(lefts) == len(marks(text)) > 20
+    for left, href in zip(lefts, marks(text), strict=True):
+        bucket = round((left - drawing.LEFT) / drawing.BUCKET_WIDTH)
+        wanted = asked(
+            **{name: values[0] for name, values in parse_qs(urlsplit(href).query).items() if name != "origin"}
+        )
+        assert max(start, grid + bucket * width) == wanted.since_us
+        assert min(end, grid + (bucket + 1) * width - 1) == wanted.until_us
+
+
 @pytest.mark.parametrize("given", [{}, {"from": "1500-01-01"}, {"to": "3000-01-01"}, {"phase": "unassigned"},
                                    {"severity": "high+"}, {"from": "0001-01-01", "to": "9999-12-31"}])  # fmt: skip
 def test_what_lies_beside_the_axis_is_counted_once_too(tmp_path: Path, given: dict[str, str]) -> None:
@@ -388,6 +434,7 @@ def test_a_new_timeline_takes_the_place_of_the_one_before_and_an_equal_one_is_no
     assert timelines.timeline().bundle_id == again.bundle_id
     newest = kept(tmp_path / "t", timelines.events(11))
     assert timelines.timeline().pk != first.pk
+    record_index.remove_hidden()
     assert IndexedRecord.objects.count() == 11
     assert str(newest.bundle_id) in shown(operator, PAGE)
 

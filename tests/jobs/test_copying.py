@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 
 from custody.models import Event
@@ -19,14 +18,9 @@ from jobs.models import Job
 from jobs.queue import registry
 from jobs.queue.job_result import JobResult
 from tests.support import console_rows as rows
+from tests.support.console_rows import signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from bundles import measures
 from bundles import services as bundle_services
 from bundles.format.reading.report import check_bundle
 from bundles.keys import trusted_keys
-from bundles.models import Bundle, Manifest
+from bundles.models import Bundle, IndexedRecord, KeptTimeline, Manifest
 from bundles.storage import bundle_files
+from bundles.timelines import facts, record_index
 from custody import chain
 from custody.models import Event
 from foundation.principal import SYSTEM
@@ -90,6 +91,8 @@ BEFORE_THE_COMMIT = {
     "packing": at_progress("packing", 2),
     "signing": at_progress("signing"),
     "about to publish": at_progress("publishing"),
+    "indexing the records": after(facts, "keep"),
+    "after indexing them": after(record_index, "write_hidden"),
     "between noting and linking": in_place_of(os, "link"),
     "after publishing": after(bundle_files, "publish"),
     "while inserting rows": in_place_of(Manifest.objects, "create"),
@@ -110,6 +113,11 @@ def run_and_die(install: Callable[[], None]) -> None:
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
     assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def but_fetched(names: list[str]) -> list[str]:
+    """Without what a job's attempts keep for the next one."""
+    return [name for name in names if f"{bundle_files.FETCHED}/" not in name]
 
 
 def the_one_valid_bundle(orch) -> Bundle:
@@ -137,6 +145,7 @@ def test_after_a_worker_is_killed_while_bundling_another_makes_one_valid_bundle(
     assert done is not None
     assert (done.job_id, done.status, done.attempts) == (job.job_id, "completed", 2)
     sweep_all()
+    assert KeptTimeline.objects.get().kept == IndexedRecord.objects.count() > 0
     the_one_valid_bundle(orch)
 
 
@@ -148,7 +157,7 @@ def test_what_a_killed_worker_published_is_swept_before_or_after_another_does_th
     expire_lease(job)
     if sweep_first:
         assert bundle_files.sweep() == 1
-        assert files_of(orch.output_dir) == []
+        assert but_fetched(files_of(orch.output_dir)) == []
     assert drain() == BUNDLE_AND_VERIFY
     if not sweep_first:
         assert bundle_files.sweep() == 1
@@ -175,8 +184,10 @@ def test_a_sweep_killed_half_way_is_finished_by_the_next(orch, sources):
         os._exit(1)
     os.waitpid(child, 0)
     assert bundle_files.sweep() == 1
-    assert files_of(orch.output_dir) == []
-    assert list((orch.output_dir / ".staging").iterdir()) == []
+    assert but_fetched(files_of(orch.output_dir)) == []
+    (left,) = (orch.output_dir / ".staging").iterdir()
+    assert left.name.startswith(job.job_id.hex)
+    assert left.name.endswith(bundle_files.FETCHED)
 
 
 def test_a_lease_lost_between_publishing_and_commit_leaves_no_bundle_and_no_file(orch, sources, monkeypatch):
@@ -194,7 +205,7 @@ def test_a_lease_lost_between_publishing_and_commit_leaves_no_bundle_and_no_file
     left = run_one()
     assert left is not None
     assert (left.status, len(published)) == ("queued", 1)
-    assert files_of(orch.output_dir) == []
+    assert but_fetched(files_of(orch.output_dir)) == []
     assert not Bundle.objects.exists()
     assert not Event.objects.filter(action="bundle.published").exists()
     monkeypatch.undo()
@@ -231,7 +242,7 @@ def test_a_failed_transaction_removes_the_file_and_the_next_attempt_makes_anothe
     left = run_one()
     assert left is not None
     assert (left.status, left.error_code) == ("queued", "internal_error")
-    assert files_of(orch.output_dir) == []
+    assert but_fetched(files_of(orch.output_dir)) == []
     assert not Bundle.objects.exists()
     monkeypatch.undo()
     Job.objects.filter(job_id=left.job_id).update(run_after=left.created_at)

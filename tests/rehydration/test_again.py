@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
 from bundles import services as bundle_services
-from bundles.models import Bundle
+from bundles.artifacts import search_sql
+from bundles.format.model import paths
+from bundles.models import Bundle, BundledArtifact
 from foundation.principal import SYSTEM
 from rehydration.models import ArtifactRecord, RestoredIncident
 from tests.support.rehydration_incident import INCIDENT, Incident, restore, run, tree
@@ -17,6 +20,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _no_job_but_those_that_are_asked_for(settings):
     settings.ORCH_VERIFY_AFTER_CREATE = False
 
+
+# Ids as sources have them, of which no path can have most; the record keeps each as it is.
+ODD_IDS: list[str | int] = [
+    "~40964304", 42, "42", "a/b", "..", "й" * 700, "nul\x00 \ud83d", "id-" + "0" * 64, -7, 2**80,
+]  # fmt: skip
 
 GAP = {"source": "alerts", "reason": "Alerts DB: it cannot be reached."}
 FILE_GAP = {"path": "artifacts/art-1/plain.log", "reason": "Forensic artifacts: it cannot be reached."}
@@ -41,6 +49,56 @@ def test_a_restored_incident_gives_the_same_content_digest_again_and_again(orch)
     }  # fmt: skip
     job = restore(again.path)
     assert job.result["changed"] is False
+
+
+def odd_incident(**changes):
+    """An incident with an artifact for each odd id, and a second record of the first artifact."""
+    files = {paths.path_id(one): (f"{number}.bin", b"%d" % number) for number, one in enumerate(ODD_IDS)}
+    incident = Incident(files=files, **changes)
+    for one in ODD_IDS:
+        place = paths.path_id(one)
+        host = f"host of {one!r}"
+        incident.records[place] = {**incident.record_of(place), "artifact_id": one, "source_host": host}
+    incident.more_records.append({**incident.records[paths.path_id(ODD_IDS[0])], "collected_at": "2026-01-09"})
+    return incident
+
+
+def test_artifacts_with_any_ids_are_restored_bundled_again_and_listed_with_what_their_records_say(orch):
+    written = odd_incident().bundle(orch, "b.tar.zst")
+    job = restore("b.tar.zst")
+    assert (job.status, job.error_message) == ("completed", "")
+    assert job.result["plan"]["artifacts"] == {"new": len(ODD_IDS) + 1, "equal": 0, "conflict": 0}
+    assert ArtifactRecord.objects.filter(stored_path="").count() == 0
+    job = bundle_again()
+    assert (job.status, job.error_message) == ("completed", "")
+    assert job.result["content_digest"] == written.manifest.content_digest
+    hosts = dict(BundledArtifact.objects.values_list("artifact_id", "host"))
+    assert {one: hosts[paths.path_id(one)] for one in ODD_IDS[:5]} == {one: f"host of {one!r}" for one in ODD_IDS[:5]}
+    for searched in ("~40964304", "42"):
+        ids = {paths.path_id("~40964304")} if searched == "~40964304" else {"42", paths.path_id(42)}
+        query, values = search_sql.hits(
+            "orchestrator_bundle_artifacts", "artifact_id", text=searched, hex_digits="", limit=9
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(query, values)
+            assert {row[0] for row in cursor.fetchall() if row[1] == "id"} == ids
+    assert restore(Bundle.objects.get().path).result["changed"] is False
+
+
+def test_the_file_of_an_odd_id_that_a_bundle_lacked_is_named_by_its_path(orch):
+    place = paths.path_id("~40964304")
+    path = f"artifacts/{place}/0.bin"
+    gap = {"path": path, "reason": "Forensic artifacts: it cannot be reached."}
+    odd_incident(without=(place,), missing=[gap]).bundle(orch, "b.tar.zst")
+    assert restore("b.tar.zst").status == "completed"
+    assert bundle_again(allow_partial=True).result["missing"] == [gap]
+
+
+def test_every_record_that_a_source_had_to_leave_out_is_still_named_after_a_restore(orch):
+    gaps = [{"source": "alerts", "reason": f"Alerts DB: alert {n}, byte {n}00, was refused: NaN."} for n in (2, 5, 9)]
+    Incident(missing=gaps).bundle(orch, "b.tar.zst")
+    assert restore("b.tar.zst").status == "completed"
+    assert bundle_again(allow_partial=True).result["missing"] == gaps
 
 
 def written_sources(bundle):

@@ -99,6 +99,17 @@ def test_two_records_of_one_artifact_come_back_with_the_file_they_share(orch):
     assert bundled_again(incident.incident_id).result["content_digest"] == written.manifest.content_digest
 
 
+def test_records_of_links_and_empty_folders_need_no_file_and_come_back(orch):
+    incident = Incident(files={"art-1": ("a.log", b"one")})
+    link = {"file_type": "link", "name": "etc/rc2.d/S01ssh", "target": "../init.d/ssh", "mode": "0777"}
+    incident.more_records = [link, {"file_type": "folder", "name": "Windows/Temp"}]
+    written = incident.bundle(orch, "b.tar.zst")
+    done = restore("b.tar.zst")
+    assert (done.status, done.result["plan"]["artifacts"]) == ("completed", {"new": 3, "equal": 0, "conflict": 0})
+    assert restore("b.tar.zst").result["changed"] is False
+    assert bundled_again(incident.incident_id).result["content_digest"] == written.manifest.content_digest
+
+
 def test_what_a_restore_left_out_is_missing_from_every_later_bundle(orch):
     Incident(alerts=records([{"id": '"a"', "n": "1"}])).bundle(orch, "old.tar.zst")
     newer = Incident(alerts=records([{"id": '"a"', "n": "2"}, {"id": '"b"'}]))

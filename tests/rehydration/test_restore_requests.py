@@ -22,6 +22,7 @@ from rehydration import restore_requests, services
 from rehydration.errors import RestoreRequestDecidedError, RestoreRequestError, RestoreRequestNotFoundError
 from rehydration.models import RestoreRequest
 from tests.support import console_rows as rows
+from tests.support import console_scenes as scenes
 from tests.support.rehydration_incident import INCIDENT, Incident, run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("orch")]
@@ -120,8 +121,12 @@ def test_a_restore_of_the_bundle_makes_its_requests_done_and_a_preview_does_not(
 
 
 def test_the_restore_page_explains_and_lets_an_analyst_ask() -> None:
-    bundle = rows.bundle()
+    scenes.bundle(verified=True)
+    bundle = Bundle.objects.get()
     analyst, address = client_of("analyst"), reverse("restore")
+    page = analyst.get(reverse("bundle-page", args=[bundle.bundle_id])).content.decode()
+    assert f'href="{address}?bundle_id={bundle.bundle_id}"' in page
+    assert "Ask for a restore…" in page
     text = analyst.get(address, {"bundle_id": str(bundle.bundle_id)}).content.decode()
     assert "Restoring needs the role operator or admin" in text
     assert "Verify and preview" not in text
@@ -136,8 +141,11 @@ def test_the_restore_page_explains_and_lets_an_analyst_ask() -> None:
 
 
 def test_a_viewer_is_told_whom_to_ask_and_offered_no_form() -> None:
-    rows.bundle()
+    scenes.bundle(verified=True)
+    bundle = Bundle.objects.get()
     viewer = client_of("viewer")
+    page = viewer.get(reverse("bundle-page", args=[bundle.bundle_id])).content.decode()
+    assert "bundle_id=" not in page
     text = viewer.get(reverse("restore")).content.decode()
     assert "ask an operator directly" in text
     assert reverse("restore-ask") not in text

@@ -12,6 +12,14 @@ def send_a_wrong_form(page: Page) -> None:
     page.get_by_role("alert").wait_for()
 
 
+def check_the_sources(page: Page) -> None:
+    """Ask every source what it has."""
+    page.get_by_label("Incident id").fill("incident-7")
+    page.get_by_label("Europe").check()
+    page.get_by_role("button", name="Check the sources").click()
+    page.get_by_role("heading", name="What the sources have").wait_for()
+
+
 def sign_in_wrongly(page: Page) -> None:
     """Name a user and a password that do not match."""
     page.get_by_label("User name").fill("nobody")

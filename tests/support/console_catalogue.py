@@ -22,6 +22,7 @@ from tests.support import console_rows as rows
 from tests.support import console_scenes as scenes
 from tests.support import console_scenes_evidence as evidence
 from tests.support import console_scenes_people as people
+from tests.support import console_scenes_sources as source_scenes
 
 # Addresses that answer a GET with no page of their own, and why.
 NO_PAGE = {
@@ -145,6 +146,22 @@ CATALOGUE = (
     Shown("sources-part", "unreachable", "Sources"),
     Shown("incidents-page", "empty", "Incidents"),
     Shown("incidents-page", "many", "Incidents", scenes.many),
+    Shown(
+        "incidents-page",
+        "listed by a source",
+        "Incidents",
+        source_scenes.listing_sources,
+        settings=source_scenes.PROFILES,
+    ),
+    Shown("incidents-from-sources", "none can list", "Incidents in the sources"),
+    Shown(
+        "incidents-from-sources",
+        "listed",
+        "Incidents in the sources",
+        source_scenes.listing_sources,
+        settings=source_scenes.PROFILES,
+        hostile=True,
+    ),
     Shown("incidents-page", "no match", "Incidents", query="search=nowhere"),
     Shown("incidents-page", "longest id", "Incidents", scenes.longest, query="search=9999"),
     Shown("incident-page", "bundled", rows.INCIDENT, scenes.incident),
@@ -171,6 +188,22 @@ CATALOGUE = (
     Shown("incident-page", "hostile", scenes.LONGEST_ID, scenes.hostile_incident, hostile=True),
     Shown("new-bundle", "empty", ASKED),
     Shown("new-bundle", "all choices", ASKED, scenes.many, query="allow_partial=on", does=acts.open_every_fold),
+    Shown(
+        "new-bundle",
+        "profiles",
+        ASKED,
+        source_scenes.listing_sources,
+        query="profile=eu&ref-cases=42",
+        settings=source_scenes.PROFILES,
+    ),
+    Shown(
+        "new-bundle",
+        "checked",
+        ASKED,
+        source_scenes.listing_sources,
+        settings=source_scenes.PROFILES,
+        does=acts.check_the_sources,
+    ),
     Shown("new-bundle", "wrong", ASKED, does=acts.send_a_wrong_form),
     Shown("new-bundle", "forbidden", REFUSED, role="viewer", status=403),
     Shown("bundles-page", "empty", "Bundles"),
@@ -298,6 +331,13 @@ CATALOGUE = (
     Shown("keys-page", "none", "Keys", settings=NO_KEYS),
     Shown("keys-page", "hostile", "Keys", people.hostile_keys, hostile=True),
     Shown("settings-page", "findings", "Settings health", does=acts.open_every_fold),
+    Shown(
+        "settings-page",
+        "file of sources",
+        "Settings health",
+        source_scenes.listing_sources,
+        settings=source_scenes.PROFILES,
+    ),
     Shown("settings-page", "forbidden", REFUSED, role="analyst", status=403),
     Shown("account-page", "first session", "Account"),
     Shown("account-page", "several sessions", "Account", people.sessions),

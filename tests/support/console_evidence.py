@@ -6,15 +6,12 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from django.test import Client
 
 from bundles import services
 from bundles.models import Bundle
 from foundation.principal import SYSTEM
-from tests.support import console_rows as rows
 from tests.support import main_job
 from tests.support.upstreams import Upstreams
 
@@ -42,12 +39,6 @@ def evidence(orch: Any, settings: Any, tmp_path: Path) -> Iterator[Upstreams]:
 def verify(made: Bundle) -> None:
     main_job.finished(services.request_verification(SYSTEM, made.bundle_id).job)
     made.refresh_from_db()
-
-
-def signed_in(role: str) -> Client:
-    client = Client()
-    client.force_login(rows.user(role, f"{role}-{uuid4().hex[:6]}"))
-    return client
 
 
 def text_of(answer: Any) -> str:

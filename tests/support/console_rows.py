@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from bundles.format.model.errors import STEPS
@@ -26,6 +27,13 @@ def user(role: str, name: str = "", password: str | None = None) -> User:
     if role:
         assign_role(made, role)
     return made
+
+
+def signed_in(role: str = "operator") -> Client:
+    """A browser in which a new person with this role is signed in."""
+    client = Client()
+    client.force_login(user(role, f"{role}-{uuid4().hex[:6]}"))
+    return client
 
 
 def sha(text: str) -> str:

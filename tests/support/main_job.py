@@ -16,6 +16,7 @@ from bundles import services as bundle_services
 from bundles.models import Bundle
 from bundles.samples.services import SampleServices
 from bundles.storage import bundle_files, store_marker
+from bundles.timelines import record_index
 from bundles.uploads import quarantine
 from foundation.principal import SYSTEM
 from jobs import waiting
@@ -137,6 +138,7 @@ def files_of(root: Path) -> list[str]:
 def sweep_all() -> None:
     """Run every sweep of a worker."""
     bundle_files.sweep()
+    record_index.remove_hidden()
     quarantine.sweep()
     restore_staging.sweep()
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from django.db import transaction
 
@@ -80,16 +81,15 @@ def events(count: int) -> Iterator[dict[str, Any]]:
     return (event(number) for number in range(count))
 
 
-def kept(
+def prepared(
     folder: Path,
     given: Iterable[dict[str, Any]] | None,
     *,
     alerts: Iterable[dict[str, Any]] = (),
     artifacts: Iterable[str] = (),
     incident_id: str = rows.INCIDENT,
-    **fields: Any,
-) -> Bundle:
-    """A registered bundle whose timeline holds `given` (None: no timeline), read as its job would read it."""
+) -> record_index.Prepared:
+    """The records of a bundle whose timeline holds `given` (None: no timeline), as its job reads them."""
     folder.mkdir(exist_ok=True)
     members: dict[str, Path] = {}
     if given is not None:
@@ -106,15 +106,30 @@ def kept(
     scratch = folder / "points"
     scratch.unlink(missing_ok=True)
     hashes = {name: rows.sha(path.read_bytes().hex()) for name, path in members.items()}
-    prepared = record_index.prepare(members, hashes, scratch)
-    bundle = rows.bundle(incident_id, counts=prepared.counts, **fields)
+    return record_index.prepare(members, hashes, scratch)
+
+
+def kept(
+    folder: Path,
+    given: Iterable[dict[str, Any]] | None,
+    *,
+    alerts: Iterable[dict[str, Any]] = (),
+    artifacts: Iterable[str] = (),
+    incident_id: str = rows.INCIDENT,
+    **fields: Any,
+) -> Bundle:
+    """A registered bundle with these records, indexed as its job indexes them."""
+    artifacts = list(artifacts)
+    read = prepared(folder, given, alerts=alerts, artifacts=artifacts, incident_id=incident_id)
+    read = record_index.write_hidden(incident_id, read, uuid4())
+    bundle = rows.bundle(incident_id, counts=read.counts, **fields)
     listed = [
         {"artifact_id": f"a-{at}", "path": f"artifacts/a-{at}/{name}", "size": 10 + at, "sha256": rows.sha(name)}
         for at, name in enumerate(artifacts)
     ]
     Manifest.objects.create(bundle=bundle, raw=json.dumps({"files": listed}).encode())
     with transaction.atomic():
-        record_index.keep_bundled(incident_id, bundle.bundle_id, prepared)
+        record_index.keep_bundled(incident_id, bundle.bundle_id, read)
     return bundle
 
 

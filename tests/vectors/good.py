@@ -62,6 +62,21 @@ def good_zstd() -> Made:
 
 
 @verified()
+def good_source_extras() -> Made:
+    """What a manifest may say of a source beside the usual: as of when, equal records, repeated ids, notes."""
+    draft = new(files=WHOLE)
+    extras = {
+        "as_of": {"at": MOMENT, "later": 3, "records": 1},
+        "equal_records": 1,
+        "notes": ["1 alert was left out, equal to an earlier one in every byte (at position 2)"],
+        "repeated_ids": 1,
+    }
+    draft.fields["metadata"]["sources"] = {name: source(name) for name in SOURCES}
+    draft.fields["metadata"]["sources"]["alerts"] |= extras
+    return packed(seal(draft))
+
+
+@verified()
 def good_gzip() -> Made:
     """A gzip bundle: one gzip member, payload first."""
     return packed(whole("gzip"))

@@ -28,9 +28,11 @@ from bundles.format.model import paths
 from bundles.format.model.errors import BundleRejectedError, CannotCheckError, CannotWriteError
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB, MIB
 from bundles.format.model.signing import SigningKey, timestamp
+from bundles.format.reading.target_names import AUTO, MAP_FILE, NAMES
 from bundles.format.writing.assembly import available_compression
-from bundles.format.writing.folder import folder_payloads
+from bundles.format.writing.folder import REFUSE, SPECIAL, folder_payloads
 from bundles.format.writing.packing import write_error
+from bundles.format.writing.payload import Payload
 from bundles.format.writing.pipes import STANDARD_STREAM, stream_bundle
 from bundles.format.writing.publish import publish
 from bundles.format.writing.writer import SUFFIXES, WrittenBundle, write_bundle
@@ -88,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument(
         "--any", action="store_true", dest="any_folder", help="accept any folder; each file is an artifact"
     )
+    create.add_argument(
+        "--special",
+        choices=SPECIAL,
+        default=REFUSE,
+        help="with --any: refuse links, FIFOs, sockets, devices, or record what they are; none is followed or opened",
+    )
     create.add_argument("--json", action="store_true", help="print the result as JSON")
     create.set_defaults(run=_create)
     add_verify_options(actions.add_parser("verify", help="verify a bundle"))
@@ -102,11 +110,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     _key_option(extract)
     _only_option(extract)
+    _names_option(extract)
     extract.set_defaults(run=commands.extract)
     bag = actions.add_parser("export-bagit", help="verify a bundle and write it as a BagIt bag")
     bag.add_argument("path", type=Path, metavar="PATH")
     bag.add_argument("into", type=Path, metavar="DIR", help="must not exist; created only if everything is verified")
     _key_option(bag)
+    _names_option(bag)
     bag.set_defaults(run=commands.export_bagit)
     return parser
 
@@ -126,6 +136,16 @@ def _key_option(parser: argparse.ArgumentParser) -> None:
         "--allow-weak-keys",
         action="store_true",
         help="accept keys from 2,048 bits and of any exponent; the report lists them",
+    )
+
+
+def _names_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--names",
+        choices=NAMES,
+        default=AUTO,
+        help="posix: names as stored; windows: names that Windows can hold; auto: tries what DIR can hold (default). "
+        f"Changed names are listed in {MAP_FILE}",
     )
 
 
@@ -167,6 +187,8 @@ def _create(options: argparse.Namespace) -> int:
         raise CannotWriteError("input_invalid", f"{options.folder} is not a directory.")
     if not 1 <= options.chunk_size_mb <= MAX_CHUNK_MIB:
         raise CannotWriteError("input_invalid", f"--chunk-size-mb is from 1 to {MAX_CHUNK_MIB}.")
+    if options.special != REFUSE and not options.any_folder:
+        raise CannotWriteError("input_invalid", "--special record is for --any: an incident folder has only files.")
     key = SigningKey.load(options.key)
     compression = "gzip" if options.gzip else available_compression()
     if options.output == STANDARD_STREAM:
@@ -180,7 +202,7 @@ def _create(options: argparse.Namespace) -> int:
         written = write_bundle(
             staging / target.name,
             incident_id=options.incident_id,
-            payloads=folder_payloads(options.folder, options.incident_id, staging, any_folder=options.any_folder),
+            payloads=_payloads(options, staging),
             key=key,
             chunk_size=options.chunk_size_mb * MIB,
             compression=compression,
@@ -198,6 +220,12 @@ def _create(options: argparse.Namespace) -> int:
     return VERIFIED
 
 
+def _payloads(options: argparse.Namespace, staging: Path) -> list[Payload]:
+    return folder_payloads(
+        options.folder, options.incident_id, staging, any_folder=options.any_folder, special=options.special
+    )
+
+
 def _create_to_pipe(options: argparse.Namespace, key: SigningKey, compression: str) -> int:
     """Write the bundle to standard output, and messages to standard error."""
     if sys.stdout.isatty():
@@ -206,7 +234,7 @@ def _create_to_pipe(options: argparse.Namespace, key: SigningKey, compression: s
         written = stream_bundle(
             sys.stdout.fileno(),
             incident_id=options.incident_id,
-            payloads=folder_payloads(options.folder, options.incident_id, Path(staging), any_folder=options.any_folder),
+            payloads=_payloads(options, Path(staging)),
             key=key,
             chunk_size=options.chunk_size_mb * MIB,
             compression=compression,

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from bundles.format.cli.terminal import (
@@ -19,16 +20,21 @@ from bundles.format.cli.terminal import (
     say_report,
     say_weak_keys,
 )
-from bundles.format.model.errors import BundleRejectedError
+from bundles.format.model import paths
+from bundles.format.model.errors import BundleRejectedError, RecordError
+from bundles.format.model.records import FILE_TYPE, iter_array
 from bundles.format.model.signing import KeyRing
 from bundles.format.reading.container import Source
-from bundles.format.reading.extract import extract_bundle
+from bundles.format.reading.extract import ExtractedBundle, extract_bundle
 from bundles.format.reading.report import check_bundle, weak_keys
 from bundles.format.reading.single import MatchedFile, extract_file, match_file
+from bundles.format.reading.target_names import MAP_FILE
 from bundles.format.reading.verify import read_manifest
 from bundles.format.writing.bagit import export_bag
 from bundles.format.writing.pipes import STANDARD_STREAM, spooled
 
+LISTED = 20  # records without a file
+CHANGED = "{} changed for this target; {} lists the true names"
 ONLY_THIS = "this file is as signed; the rest was not checked"
 
 
@@ -77,11 +83,22 @@ def extract(options: argparse.Namespace) -> int:
     keys = _keys(options)
     with _source(options) as source:
         if options.only is not None:
-            return _only(options, lambda shown: extract_file(source, keys, options.only, options.into, **shown))
+            code = _only(
+                options,
+                lambda shown: extract_file(source, keys, options.only, options.into, names=options.names, **shown),
+            )
+            if (options.into / MAP_FILE).exists() and not options.json:
+                say(CHANGED.format("1 name was", options.into / MAP_FILE))
+            return code
         extracted = extract_bundle(
-            source, keys, options.into, require=options.require, progress=progress_on_stderr("extracting")
+            source,
+            keys,
+            options.into,
+            require=options.require,
+            names=options.names,
+            progress=progress_on_stderr("extracting"),
         )
-    _say_unpacked(options, extracted.report.as_dict(), extracted.manifest.cosigners)
+    _say_unpacked(options, extracted, options.into / paths.ARTIFACTS)
     return VERIFIED
 
 
@@ -93,9 +110,10 @@ def export_bagit(options: argparse.Namespace) -> int:
             _keys(options),
             options.into,
             require=options.require,
+            names=options.names,
             progress=progress_on_stderr("exporting"),
         )
-    _say_unpacked(options, bag.report.as_dict(), bag.manifest.cosigners)
+    _say_unpacked(options, bag, options.into / "data" / paths.ARTIFACTS)
     return VERIFIED
 
 
@@ -113,12 +131,38 @@ def _source(options: argparse.Namespace) -> Iterator[Source]:
         yield bundle
 
 
-def _say_unpacked(options: argparse.Namespace, report: dict[str, Any], cosigners: Any) -> None:
+def _say_unpacked(options: argparse.Namespace, extracted: ExtractedBundle, records: Path) -> None:
+    """Report what was unpacked, which names were changed, and what of a folder has a record but no file."""
+    names, fileless = options.into / MAP_FILE, _without_file(records)
     if options.json:
-        say_json({**report, "directory": str(options.into)})
-    else:
-        say_report(report, cosigners)
-        say(f"unpacked into {options.into}")
+        more = {"names": str(names) if extracted.renamed else None, "without_file": fileless}
+        say_json({**extracted.report.as_dict(), "directory": str(options.into), **more})
+        return
+    say_report(extracted.report.as_dict(), extracted.manifest.cosigners)
+    say(f"unpacked into {options.into}")
+    if extracted.renamed:
+        number = len(extracted.renamed)
+        say(CHANGED.format("1 name was" if number == 1 else f"{number:,} names were", names))
+    if fileless:
+        say(f"records in {paths.ARTIFACTS} without a file: {len(fileless):,}")
+    for one in fileless[:LISTED]:
+        target = f" -> {printable(one['target'])}" if "target" in one else ""
+        say(f"  {printable(one['file_type']):16}  {printable(one['name'])}{target}")
+    if len(fileless) > LISTED:
+        say(f"  and {len(fileless) - LISTED:,} more")
+
+
+def _without_file(records: Path) -> list[dict[str, str]]:
+    """The empty folders, links and special files of `artifacts.json`: `name`, `file_type`, and `target` of a link."""
+    found = []
+    try:
+        for record, _ in iter_array(records):
+            if FILE_TYPE in record and record.get("artifact_id") is None:
+                shown = {key: record[key] for key in ("name", FILE_TYPE, "target") if key in record}
+                found.append({key: value if isinstance(value, str) else str(value) for key, value in shown.items()})
+    except (FileNotFoundError, RecordError):
+        pass  # a bundle without records, or of an older version whose records can be anything
+    return [{"name": "", **one} for one in found]
 
 
 def _only(options: argparse.Namespace, work: Any) -> int:

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from bundles.format.model.errors import RecordError
 
 MAX_INTEGER = 2**63 - 1
-RECORD_DEPTH = 64
+RECORD_DEPTH = 256
 
 MAX_INTEGER_CHARACTERS = 1000  # converting takes quadratic time; Python refuses much longer ones
 
@@ -112,7 +112,7 @@ def canonical_record(record: Any) -> bytes:
     """A record of a data member in canonical form, which never contains a line break.
 
     Raises:
-        RecordError: it contains NaN or an infinity, or is nested more than 64 deep.
+        RecordError: it contains NaN or an infinity, or is nested more than `RECORD_DEPTH` deep.
     """
     try:
         if depth_exceeds(record, RECORD_DEPTH):

@@ -106,7 +106,14 @@ class PayloadError(CannotWriteError):
 
 
 class RecordError(FormatError):
-    """A record is not JSON that a bundle can contain; `code` is `record_invalid`."""
+    """A record is not JSON that a bundle can contain; `code` is `record_invalid`.
 
-    def __init__(self, detail: str) -> None:
+    Attributes:
+        position: which record of its file, from 1; None if that is not known.
+        offset: the byte of the file where that record begins; None if that is not known.
+    """
+
+    def __init__(self, detail: str, *, position: int | None = None, offset: int | None = None) -> None:
         super().__init__("record_invalid", detail)
+        self.position = position
+        self.offset = offset

@@ -29,8 +29,8 @@ _FIELDS = {
 _METADATA_FIELDS = {"compression", "file_count", "generator", "sources", "total_size"}
 _SOURCE_FIELDS = {"fetched_at", "record_count", "sha256", "url"}
 _SOURCE_TEXTS = {"adapter", "adapter_version", "profile", "ref", "severities", "system"}
-_SOURCE_OPTIONAL = _SOURCE_TEXTS | {"as_of", "notes", "times"}
-_AS_OF_FIELDS = {"at", "later", "records"}
+# Each only where there is something to say.
+_SOURCE_EXTRAS = _SOURCE_TEXTS | {"as_of", "equal_records", "notes", "repeated_ids", "times"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ def compose(
         missing: `{"path" or "source": …, "reason": …}` for each missing file or source.
         generator: the writer's name and version.
         compression: `zstd` or `gzip`.
-        sources: name → `url`, `fetched_at`, `record_count` and `sha256` of a source.
+        sources: name → `url`, `fetched_at`, `record_count` and `sha256` of a source, and the optional fields.
     """
     entries = sorted(files, key=lambda entry: entry.path)
     gaps = [dict(gap) for gap in missing]
@@ -203,6 +203,28 @@ def read(
     )
 
 
+def _check_source(source: Mapping[str, Any]) -> None:
+    exact(source, _SOURCE_FIELDS | (_SOURCE_EXTRAS & source.keys()), "a source")
+    for name in _SOURCE_TEXTS & source.keys() | {"url"}:
+        text(source[name], f"a source's {name}")
+    for name, rule in mapping(source.get("times", {}), "a source's times").items():
+        text(name, "the name of a rule of times")
+        text(rule, "a rule of times")
+    moment(source["fetched_at"], "a source's fetched_at")
+    integer(source["record_count"], "a source's record_count")
+    sha256_hex(source["sha256"], "a source's sha256")
+    for name in ("equal_records", "repeated_ids"):
+        integer(source.get(name, 1), f"a source's {name}", low=1)
+    for note in listing(source.get("notes", []), "a source's notes"):
+        text(note, "a note")
+    if "as_of" in source:
+        as_of = mapping(source["as_of"], "a source's as_of")
+        exact(as_of, {"at", "later", "records"}, "a source's as_of")
+        moment(as_of["at"], "as_of.at")
+        integer(as_of["records"], "as_of.records")
+        integer(as_of["later"], "as_of.later", low=1)
+
+
 def check_consistency(manifest: Manifest, fields: Mapping[str, Any], own_hash: str | None = None) -> None:
     """Check that a manifest is consistent (step 5).
 
@@ -264,31 +286,6 @@ def check_gaps(manifest: Manifest) -> None:
     for member, source in SOURCE_OF.items():
         if member not in listed and member not in missing_paths and source not in missing_sources:
             raise inconsistent(f"{member} is neither listed nor missing")
-
-
-def _check_source(source: Mapping[str, Any]) -> None:
-    """Check an entry of `metadata.sources`.
-
-    Raises:
-        BundleRejectedError: `manifest_invalid`.
-    """
-    exact({name: value for name, value in source.items() if name not in _SOURCE_OPTIONAL}, _SOURCE_FIELDS, "a source")
-    for name in _SOURCE_TEXTS & source.keys() | {"url"}:
-        text(source[name], f"a source's {name}")
-    moment(source["fetched_at"], "a source's fetched_at")
-    integer(source["record_count"], "a source's record_count")
-    sha256_hex(source["sha256"], "a source's sha256")
-    if "as_of" in source:
-        as_of = mapping(source["as_of"], "a source's as_of")
-        exact(as_of, _AS_OF_FIELDS, "a source's as_of")
-        moment(as_of["at"], "the at of a source's as_of")
-        integer(as_of["records"], "the records of a source's as_of")
-        integer(as_of["later"], "the later of a source's as_of")
-    for note in listing(source.get("notes", []), "a source's notes"):
-        text(note, "a note of a source")
-    for name, rule in mapping(source.get("times", {}), "a source's times").items():
-        text(name, "the name of a rule of times")
-        text(rule, "a rule of times")
 
 
 def _file(entry: Mapping[str, Any], limits: Limits) -> FileEntry:

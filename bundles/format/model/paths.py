@@ -1,13 +1,16 @@
 """The names allowed in a bundle: incident ids, artifact ids and member paths.
 
-Writers escape what readers refuse. A path that passes here can be created below a directory on any system without
-leaving it, and printed on a terminal without changing its state.
+Writers escape what readers refuse. A path that passes here never leads out of the directory it is created below, and
+printing it does not change a terminal's state. Not every file system can hold it: see `reading/target_names.py`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
+
+from bundles.format.model.canonical import canonical_json
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
@@ -31,6 +34,7 @@ INCIDENT_ID_RULE = (
 ARTIFACT_ID_PATTERN = r"[A-Za-z0-9._-]{1,128}"
 _INCIDENT_ID = re.compile(INCIDENT_ID_PATTERN)
 _ARTIFACT_ID = re.compile(ARTIFACT_ID_PATTERN)
+_MADE_ID = re.compile(r"id-[0-9a-f]{64}")
 
 
 def valid_incident_id(text: object) -> bool:
@@ -67,6 +71,23 @@ def safe_name(true_name: str) -> str:
     if last in {".", ".."}:
         return last.replace(".", "%2E")
     return _cut(_pieces(last)) or "unnamed"
+
+
+def path_id(record_id: str | int) -> str:
+    """The `artifact_id` of a path for the id in a record, which may be any text or a whole number.
+
+    Returns:
+        The id itself where a path can have it; else `id-` and the SHA-256 (hex) of its canonical JSON. An id that has
+        this form itself is hashed too, so different ids never have the same path.
+    """
+    if isinstance(record_id, str) and path_id_is_plain(record_id):
+        return record_id
+    return "id-" + hashlib.sha256(canonical_json(record_id)).hexdigest()
+
+
+def path_id_is_plain(record_id: str) -> bool:
+    """Whether a path has this id as it is; see `path_id`."""
+    return valid_artifact_id(record_id) and not _MADE_ID.fullmatch(record_id)
 
 
 def artifact_path(artifact_id: str, true_name: str) -> str:

@@ -7,6 +7,7 @@ parsed in one piece up to `Limits.whole_json_bytes`.
 
 from __future__ import annotations
 
+import codecs
 import heapq
 import json
 import os
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,10 +27,11 @@ RUN_BYTES = 32 * MIB
 ALERT_ORDER = ("timestamp", "id")
 ARTIFACT_ORDER = ("collected_at", "artifact_id")
 EVENTS = "events"
+FILE_TYPE = "file_type"  # in the record of an empty folder, a link or a special file, which has no artifact id
 
 __all__ = [
-    "ALERT_ORDER", "ARTIFACT_ORDER", "RecordSpool", "Timeline", "canonical_record", "iter_array", "parse_record",
-    "read_timeline", "sort_key", "write_timeline",
+    "ALERT_ORDER", "ARTIFACT_ORDER", "FILE_TYPE", "RecordSpool", "Timeline", "canonical_record", "iter_array",
+    "parse_record", "read_timeline", "sort_key", "write_timeline",
 ]  # fmt: skip
 
 
@@ -174,31 +177,40 @@ class Timeline:
     events: Iterator[tuple[dict[str, Any], bytes]]
 
 
-def iter_array(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[dict[str, Any], bytes]]:
+def iter_array(
+    path: Path, limits: Limits = DEFAULT_LIMITS, *, marked: bool = False
+) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Each record of `alerts.json` or `artifacts.json`, parsed and as its canonical line.
+
+    Args:
+        path: the file.
+        limits: bounds on what is read.
+        marked: whether it may begin with a byte order mark, which no bundle has.
 
     Raises:
         RecordError: it is not an array of objects.
     """
     with path.open("rb") as file:
-        if _is_array_by_lines(file, limits):
+        start = _after_mark(file) if marked else 0
+        if _is_array_by_lines(file, limits, start):
             yield from _lines(file, limits)
             if file.readline(3) != b"]":
                 raise RecordError(f"{path.name} does not end like an array")
             return
-    records = _whole(path, limits)
+    records = _whole(path, limits, start)
     if not isinstance(records, list):
         raise RecordError(f"{path.name} is not an array")
     yield from _objects(records, path.name)
 
 
-def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
-    """Open a `timeline.json`.
+def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS, *, marked: bool = False) -> Timeline:
+    """Open a `timeline.json`; the arguments are those of `iter_array`.
 
     Raises:
         RecordError: it is not a timeline object; also raised while its events are read.
     """
     with path.open("rb") as file:
+        start = _after_mark(file) if marked else 0
         first = file.readline(limits.record_bytes)
         if first.endswith(b'"events":[\n'):
             last = _last_line(file, limits)
@@ -207,8 +219,8 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
             except ValueError:
                 header = None  # another layout; read below in one piece
             if isinstance(header, dict) and header.pop(EVENTS, None) == []:
-                return Timeline(header, _timeline_lines(path, len(first), last, limits))
-    whole = _whole(path, limits)
+                return Timeline(header, _timeline_lines(path, start + len(first), last, limits))
+    whole = _whole(path, limits, start)
     if isinstance(whole, dict) and EVENTS not in whole and isinstance(whole.get("timeline"), dict):
         whole = whole["timeline"]
     if not isinstance(whole, dict) or not isinstance(whole.get(EVENTS, []), list):
@@ -217,7 +229,14 @@ def read_timeline(path: Path, limits: Limits = DEFAULT_LIMITS) -> Timeline:
     return Timeline(whole, _objects(events, path.name))
 
 
-def _is_array_by_lines(file: IO[bytes], limits: Limits) -> bool:
+def _after_mark(file: IO[bytes]) -> int:
+    """How many bytes a byte order mark takes at the beginning; the file is then positioned after it."""
+    start = len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+    file.seek(start)
+    return start
+
+
+def _is_array_by_lines(file: IO[bytes], limits: Limits, start: int) -> bool:
     """Whether the file is an array with one object per line; the file is then positioned at the first.
 
     Every line is checked, though not parsed, since an array in another layout can start like this one.
@@ -228,7 +247,7 @@ def _is_array_by_lines(file: IO[bytes], limits: Limits) -> bool:
     while row.startswith(b"{") and row.endswith(b"},\n"):
         row = file.readline(limits.record_bytes + 2)
     ends_by_lines = row.startswith(b"{") and row.endswith(b"}\n") and file.readline(3) == b"]"
-    file.seek(2)
+    file.seek(start + 2)
     return ends_by_lines
 
 
@@ -242,15 +261,21 @@ def _timeline_lines(path: Path, start: int, last: bytes, limits: Limits) -> Iter
 
 def _lines(file: IO[bytes], limits: Limits) -> Iterator[tuple[dict[str, Any], bytes]]:
     """Records up to the one without a comma; the file is then positioned at the closing bracket."""
-    while True:
+    offset = file.tell()
+    for position in count(1):
         row = file.readline(limits.record_bytes + 2)
         line = row.rstrip(b"\n")
         more = line.endswith(b",")
-        yield _record(line[:-1] if more else line)
+        try:
+            found = _record(line[:-1] if more else line)
+        except RecordError as error:
+            raise RecordError(error.detail, position=position, offset=offset) from error
+        yield found
         if not row.endswith(b"\n"):
-            raise RecordError("a record is cut off or too long")
+            raise RecordError("a record is cut off or too long", position=position, offset=offset)
         if not more:
             return
+        offset += len(row)
 
 
 def _record(line: bytes) -> tuple[dict[str, Any], bytes]:
@@ -259,17 +284,21 @@ def _record(line: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def _objects(records: list[Any], name: str) -> Iterator[tuple[dict[str, Any], bytes]]:
-    for record in records:
+    for position, record in enumerate(records, start=1):
         if not isinstance(record, dict):
-            raise RecordError(f"{name} contains a record that is not an object")
-        yield record, canonical_record(record)
+            raise RecordError(f"{name} contains a record that is not an object", position=position)
+        try:
+            line = canonical_record(record)
+        except RecordError as error:
+            raise RecordError(error.detail, position=position) from error
+        yield record, line
 
 
-def _whole(path: Path, limits: Limits) -> Any:
+def _whole(path: Path, limits: Limits, start: int) -> Any:
     if path.stat().st_size > limits.whole_json_bytes:
         raise RecordError(f"{path.name} does not have one record per line and is too large to read in one piece")
     try:
-        return strict_loads(path.read_bytes(), floats=True)
+        return strict_loads(path.read_bytes()[start:], floats=True)
     except ValueError as error:
         raise RecordError(f"{path.name} is not JSON: {error}") from error
 

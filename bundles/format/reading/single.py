@@ -23,6 +23,7 @@ from bundles.format.reading.container import Source, open_bundle, tar_blocks
 from bundles.format.reading.extract import extraction
 from bundles.format.reading.matching import Matcher
 from bundles.format.reading.raw_reader import BundleFile
+from bundles.format.reading.target_names import POSIX
 from bundles.format.reading.tarstream import TarStream
 from bundles.format.reading.verify import VerifiedManifest, authenticate
 
@@ -97,6 +98,7 @@ def extract_file(
     into: Path,
     *,
     require: int = 1,
+    names: str = POSIX,
     progress: Callable[[int, int], None] | None = None,
 ) -> MatchedFile:
     """Check one file of a bundle and write it under its member path into a new folder.
@@ -107,13 +109,14 @@ def extract_file(
         only: the file's member path.
         into: the folder to create; it must not exist, its parent must. It appears only if the file matched.
         require: how many different trusted keys must have signed.
+        names: which names the target can hold, as for `extract_bundle`.
         progress: called with the file's bytes done and in all.
 
     Raises:
         BundleRejectedError: the manifest is not authentic, or the file does not match it; nothing is left behind.
         CannotCheckError: it could not be checked, `not_listed`, or `cannot_extract`.
     """
-    with extraction(into) as sink:
+    with extraction(into, names=names) as sink:
         begun = False
 
         def take(piece: memoryview) -> None:

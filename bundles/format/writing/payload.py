@@ -23,12 +23,19 @@ class Payload:
         size: its size in bytes; reading more or fewer is an error.
         open: opens it at its start, as a binary file with `readinto`.
         expected_sha256: the digest in its record (hex); another digest is an error. None if there is no record.
+        origin: the path of the file that it comes from, for messages; empty if it does not come from a folder.
     """
 
     path: str
     size: int
     open: Callable[[], BinaryIO]
     expected_sha256: str | None = None
+    origin: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its name in messages."""
+        return repr(self.origin) if self.origin else self.path
 
     @classmethod
     def of_file(cls, path: str, file: Path) -> Payload:
@@ -57,7 +64,7 @@ class PayloadHasher:
         digest, payload = self._digest.finish(), self._payload
         if payload.expected_sha256 is not None and digest != payload.expected_sha256:
             raise PayloadError(
-                "payload_hash_mismatch", f"{payload.path} does not have the SHA-256 in its record.", payload.path
+                "payload_hash_mismatch", f"{payload.shown} does not have the SHA-256 in its record.", payload.path
             )
         chunks = tuple(
             Chunk(index, offset, min(self._chunk_size, payload.size - offset), sha256)
@@ -93,7 +100,7 @@ def read_into(payload: Payload, stream: BinaryIO, view: memoryview) -> int:
     except OSError as error:
         raise _unreadable(payload, error) from error
     if not count:
-        raise PayloadError("payload_truncated", f"{payload.path} is shorter than its record states.", payload.path)
+        raise PayloadError("payload_truncated", _changed(payload, "shorter"), payload.path)
     return int(count)
 
 
@@ -108,8 +115,15 @@ def expect_end(payload: Payload, stream: BinaryIO) -> None:
     except OSError as error:
         raise _unreadable(payload, error) from error
     if more:
-        raise PayloadError("payload_longer", f"{payload.path} is longer than its record states.", payload.path)
+        raise PayloadError("payload_longer", _changed(payload, "longer"), payload.path)
+
+
+def _changed(payload: Payload, how: str) -> str:
+    if payload.origin:
+        what = f"{payload.shown} changed while it was read and is now {how}."
+        return f"{what} Bundle a copy that nothing writes to."
+    return f"{payload.shown} is {how} than its record states."
 
 
 def _unreadable(payload: Payload, error: OSError) -> PayloadError:
-    return PayloadError("payload_unreadable", f"{payload.path} cannot be read: {error.strerror}.", payload.path)
+    return PayloadError("payload_unreadable", f"{payload.shown} cannot be read: {error.strerror}.", payload.path)

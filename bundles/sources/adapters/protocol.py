@@ -2,7 +2,7 @@
 
 `docs/sources.md` shows a whole adapter in 60 lines. An adapter is made anew for each use, for one system and one part,
 and closed after it. It raises the job errors of `bundles.sources.faults`, so that the queue knows what a retry can
-help with, and it leaves nothing out in silence: what it cannot read is in `Part.gaps` or is an error.
+help with, and it leaves nothing out in silence: what it cannot read is in `Part.left_out` or is an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Wanted:
         ref: the incident's id in the system; the same unless the request says otherwise. Untrusted text.
         staging: an existing folder for the member and scratch files.
         tally: counts records and bytes, reports progress, and stops the work when the job must end.
-        allow_partial: leave out what cannot be read, named in `Part.gaps` or `Part.fault`, instead of failing.
+        allow_partial: leave out what cannot be read, named in `Part.left_out` or `Part.fault`, instead of failing.
     """
 
     incident_id: str
@@ -42,12 +42,13 @@ class ArtifactRecord:
     """The fields of an artifact's record that are used here; the record itself is in `artifacts.json`.
 
     Attributes:
-        artifact_id: as the record has it, as text.
+        artifact_id: of its path in the bundle, made from the record's id by `paths.path_id`; safe in a path.
         name: the original name; not safe as a path.
         size: bytes; None if the system does not know it before the content was read.
         sha256: 64 lowercase hexadecimal digits; None if the system does not know it.
         locations: paths in the artifact store, if the record names any; untrusted.
-        handle: what the adapter needs to open the content; never written anywhere.
+        handle: what the adapter needs to open the content, as JSON values; kept in the job's staging folder for its
+            next attempt, and never in a bundle. No secrets.
     """
 
     artifact_id: str
@@ -65,6 +66,9 @@ class Content(Protocol):
         at: the position of the first byte that `read` returns: the one asked for, or 0 from a system that cannot
             continue.
         tag: proves that two answers are of the same bytes (a strong ETag); empty if there is no proof.
+
+    It may have `encoding` (the content encoding of the bytes, which are returned as sent) and `whole` (how many bytes
+    there are in all, as sent; None if unknown), as `bundles.sources.http_content.HttpContent` has.
     """
 
     at: int
@@ -123,6 +127,9 @@ class Adapter(Protocol):
         title: the system's name as people know it.
         parts: what it can read.
         lists_incidents: whether `incidents` works.
+
+    A class whose system is not asked by HTTP has `speaks_http = False` as well; whether such a system answers is told
+    by a connection to the host and port of its URL.
     """
 
     name: ClassVar[str]
@@ -167,7 +174,7 @@ class Adapter(Protocol):
             tag: of the answer that is continued; empty at first.
 
         Raises:
-            bundles.sources.client.Dropped: there is no answer now.
+            bundles.sources.client.Dropped: there is no answer now; `Changed`: what was read cannot be continued.
             jobs.errors.RetryableError, jobs.errors.PermanentError: see `bundles.sources.faults`.
         """
         ...

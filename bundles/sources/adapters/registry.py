@@ -13,8 +13,10 @@ from bundles.sources.adapters.protocol import Adapter
 
 GROUP = "ransomeye_orchestrator.sources"
 OURS = {
+    "dfir-iris": "bundles.sources.adapters.dfir_iris.adapter:DfirIrisAdapter",
     "ransomeye": "bundles.sources.adapters.ransomeye.adapter:RansomEyeAdapter",
     "timesketch": "bundles.sources.adapters.timesketch.adapter:TimesketchAdapter",
+    "velociraptor": "bundles.sources.adapters.velociraptor.adapter:VelociraptorAdapter",
 }
 
 

@@ -42,7 +42,14 @@ class RansomEyeAdapter:
 
     def timeline(self, wanted: Wanted) -> Part:
         """See `protocol.Adapter`."""
-        return timeline.fetch(self._client, wanted.ref, wanted.staging, wanted.tally)
+        return timeline.fetch(
+            self._client,
+            wanted.ref,
+            wanted.staging,
+            wanted.tally,
+            kept_as=wanted.incident_id,
+            allow_partial=wanted.allow_partial,
+        )
 
     def alerts(self, wanted: Wanted) -> Part:
         """See `protocol.Adapter`."""
@@ -50,13 +57,14 @@ class RansomEyeAdapter:
 
     def artifacts(self, wanted: Wanted) -> tuple[Part, Sequence[ArtifactRecord]]:
         """See `protocol.Adapter`."""
-        return artifacts.fetch(self._client, wanted.ref, wanted.staging, wanted.tally)
+        return artifacts.fetch(
+            self._client, wanted.ref, wanted.staging, wanted.tally, allow_partial=wanted.allow_partial
+        )
 
     def content(self, record: ArtifactRecord, at: int, tag: str) -> HttpContent:
         """See `protocol.Adapter`."""
-        if not at:
-            self._client.allow((record.size or 0) / self._client.limits.least_rate_bytes_s)
-        path = f"{artifacts.PATH}/{quote(record.artifact_id, safe='')}/content"
+        self._client.allow(max(0, (record.size or 0) - at) / self._client.limits.least_rate_bytes_s)
+        path = f"{artifacts.PATH}/{quote(str(record.handle['id']), safe='')}/content"
         return HttpContent(self._client, path, record, at=at, tag=tag)
 
     def offer(self, ref: str) -> Offer:

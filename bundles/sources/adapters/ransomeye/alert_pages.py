@@ -8,30 +8,61 @@ after a short one is requested too, since a service may send fewer alerts than r
 - It has more alerts, and the short page, requested again, has grown: the list ended there and has grown since. It is
   not followed further, as that might never end; the next reading shows whether anything was lost.
 
-Alerts are compared by their bytes, not by their ids: two with the same id, or two equal ones on one page, are two.
-Equal ones on two pages are one alert seen twice, for example because another was inserted before it.
+A list whose total rises while it is read belongs to an incident that still runs. It is read up to the total of its
+first page at least, and no further than a page that reaches it, so it need not be caught up with.
+
+Alerts are compared by their bytes, not by their ids: two with the same id are two. Equal ones are kept once; those on
+one page count as two places of the list, those on two pages as one alert seen twice, for example because another was
+inserted before it. An alert that cannot be used has its place in the list, too.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from bundles.format.model.records import ALERT_ORDER, canonical_record, sort_key
 from bundles.sources import faults
 from bundles.sources.client import SourceClient
-from bundles.sources.jsonstream import MalformedError
+from bundles.sources.jsonfault import shown
+from bundles.sources.jsonstream import JsonStream, MalformedError, Refused
+from bundles.sources.record_ids import ID_RULE, usable_id
 from bundles.sources.trace import Trace
 
 PATH = "/query/alerts"
-MAX_ID_CHARACTERS = 256
+ID_FIELD = "id"
 DIGEST_BYTES = 16
 COPY_BYTES = 4
 
-Keep = Callable[[tuple[str, str], bytes, bytes], None]
+
+class Kept(NamedTuple):
+    """An alert that is new in a reading.
+
+    Attributes:
+        key: its sort key.
+        line: its canonical form.
+        identity: by which readings are compared.
+        position: its place in the list, from 1.
+        id_digest: of its id, see `id_digest_of`.
+    """
+
+    key: tuple[str, str]
+    line: bytes
+    identity: bytes
+    position: int
+    id_digest: int
+
+
+class Keeper(Protocol):
+    """Receives what is new in a reading."""
+
+    def keep(self, alert: Kept) -> None:
+        """An alert."""
+
+    def refuse(self, refused: Refused, identity: bytes, before: int) -> None:
+        """An alert that cannot be used, on the page that begins behind `before` alerts."""
 
 
 @dataclass
@@ -45,11 +76,14 @@ class Pass:
         in_previous: how many of the different alerts the previous reading had, too.
         answers: pages with a new alert.
         ended: whether an empty page or the total showed the end.
+        overtaken: whether it ended at its first total, though the list had become longer than what was read.
         echoed: whether the same page, sent twice, was taken for the end, as by a service without offsets.
         first_total: the total in the first page that had one; None if none had.
         last_total: the total in the last page.
         strays: alerts seen twice, except where a page begins with the end of the previous one.
-        repeats: digest of an alert's line → number of further pages on which it appeared.
+        copies: alerts that equal an earlier one on the same page.
+        mark: the first total of the previous reading.
+        order_at: digest of the order of the first N alerts, for N the first total and the mark.
     """
 
     number: int
@@ -62,7 +96,10 @@ class Pass:
     first_total: int | None = None
     last_total: int | None = None
     strays: int = 0
-    repeats: Counter[bytes] = field(default_factory=Counter)
+    overtaken: bool = False
+    copies: int = 0
+    mark: int | None = None
+    order_at: dict[int, str] = field(default_factory=dict)
     _order: Any = field(default_factory=hashlib.sha256)
 
     @property
@@ -74,6 +111,28 @@ class Pass:
     def counted(self) -> bool:
         """Whether the pages have as many alerts as the last total, if any, and no fewer than the first."""
         return self.last_total in {None, self.slots} and self.slots >= (self.first_total or 0)
+
+    @property
+    def reached_first_total(self) -> bool:
+        """Whether the pages so far have as many alerts as the first total.
+
+        Where pages overlap, alerts were inserted before them, and as many are still to come; they are waited for up to
+        twice the first total.
+        """
+        if self.first_total is None:
+            return False
+        return self.slots >= self.first_total * (1 if self.slots == self.distinct else 2)
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether the total rose, and the pages are as many as it says or were left at the first total."""
+        rose = self.first_total is not None and self.last_total is not None and self.last_total > self.first_total
+        return rose and (self.counted or self.overtaken)
+
+    @property
+    def length(self) -> int:
+        """How many alerts the list has at the end of the reading, as far as is known."""
+        return max(self.distinct, self.last_total or 0)
 
     @property
     def one_total(self) -> int | None:
@@ -97,11 +156,13 @@ class Pass:
         overlap = again.index(False) if False in again else len(page)
         explained = overlap if overlap and before[-overlap:] == page[:overlap] else 0
         self.strays += sum(again[explained:])
-        self.slots += len(page)
+        marks = {self.first_total, self.mark}
         for identity, repeated in zip(page, again, strict=True):
             self._order.update(identity)
+            self.slots += 1
+            if self.slots in marks:
+                self.order_at[self.slots] = self.order
             if repeated:
-                self.repeats[identity[:DIGEST_BYTES]] += 1
                 continue
             self.distinct += 1
             self.in_previous += seen.get(identity, 0) == self.number - 1 > 0
@@ -119,18 +180,25 @@ class PageReader:
         trace: receives the bytes read.
         found: receives the observations.
         seen: identity → the last reading that had it, shared by all readings.
-        keep: called with sort key, line and identity of every alert that is new in this reading.
+        keeper: receives every alert that is new in this reading.
     """
 
     def __init__(
-        self, client: SourceClient, incident_id: str, *, trace: Trace, found: Pass, seen: dict[bytes, int], keep: Keep
+        self,
+        client: SourceClient,
+        incident_id: str,
+        *,
+        trace: Trace,
+        found: Pass,
+        seen: dict[bytes, int],
+        keeper: Keeper,
     ) -> None:
         self._client = client
         self._incident_id = incident_id
         self._trace = trace
         self._found = found
         self._seen = seen
-        self._keep = keep
+        self._keeper = keeper
         self._full = client.limits.page_records
 
     def read(self) -> None:
@@ -143,6 +211,7 @@ class PageReader:
         found = self._found
         before: list[bytes] = []
         short: int | None = None  # offset of the previous page, if it was a short one
+        longest = 0
         while True:
             offset = found.slots
             page, total = self._ask(offset)
@@ -157,6 +226,10 @@ class PageReader:
                 if self._has_grown(short, before):
                     return
                 self._full = len(before)
+            longest = max(longest, len(page))
+            if len(page) == longest and found.slots < (total or 0) and found.reached_first_total:
+                found.ended = found.overtaken = True
+                return
             if len(page) < self._full:
                 found.ended = not page or (total is not None and found.slots >= total)
                 if found.ended or not new:
@@ -196,7 +269,10 @@ class PageReader:
             for key in document.members():
                 if key == "alerts":
                     copies: Counter[bytes] = Counter()
-                    page = [self._take(alert, copies, keep=keep) for alert in document.elements(limits.record_bytes)]
+                    page = [
+                        self._take(alert, document, copies, keep=keep)
+                        for alert in document.records(limits.record_bytes, ids=(ID_FIELD,))
+                    ]
                 elif key in {"total", "total_count"}:
                     total = self._total(document.value(limits.record_bytes), total)
                 else:
@@ -214,28 +290,48 @@ class PageReader:
         if value is None:
             return other
         if isinstance(value, bool) or not isinstance(value, int):
-            raise MalformedError("its total is not a whole number")
+            raise MalformedError("its total is neither a whole number nor null")
         if other not in {None, value}:
             raise MalformedError("its total and its total_count differ")
         return value
 
-    def _take(self, alert: object, copies: Counter[bytes], *, keep: bool) -> bytes:
+    def _take(self, alert: Any, document: JsonStream, copies: Counter[bytes], *, keep: bool) -> bytes:
         """Check an alert, keep it if it is new in this reading, and return its identity.
 
         The identity is the digest of its line and the number of equal alerts before it on its page.
         """
-        if not isinstance(alert, dict):
-            raise MalformedError("an alert is not an object")
-        _check_id(alert.get("id"))
-        if alert.get("correlation_id") not in {None, self._incident_id}:
-            raise MalformedError("it sent an alert of another incident")
-        line = canonical_record(alert)
-        digest = digest_of(line)
-        identity = digest + copies[digest].to_bytes(COPY_BYTES, "big")
+        refused = alert if isinstance(alert, Refused) else self._fault_of(alert, document)
+        if refused is None:
+            line = canonical_record(alert)
+            digest = digest_of(line)
+        else:
+            digest = refused.digest
+        copy = copies[digest]
         copies[digest] += 1
-        if keep and self._seen.get(identity) != self._found.number:
-            self._keep(sort_key(alert, ALERT_ORDER), line, identity)
+        identity = digest + copy.to_bytes(COPY_BYTES, "big")
+        if not keep or self._seen.get(identity) == self._found.number:
+            return identity
+        if refused is not None:
+            self._keeper.refuse(refused, identity, self._found.slots)
+        elif copy:
+            self._found.copies += 1
+        else:
+            position = self._found.slots + document.position
+            id_digest = id_digest_of(alert[ID_FIELD])
+            self._keeper.keep(Kept(sort_key(alert, ALERT_ORDER), line, identity, position, id_digest))
         return identity
+
+    def _fault_of(self, alert: Any, document: JsonStream) -> Refused | None:
+        """The alert as one that is refused; None if it can be used."""
+        if not isinstance(alert, dict):
+            return document.refused(alert, "it is not an object")
+        alert_id = alert.get(ID_FIELD)
+        if not usable_id(alert_id):
+            return document.refused(alert, ID_RULE, field=ID_FIELD)
+        if alert.get("correlation_id") not in (None, self._incident_id):
+            reason = f"it belongs to another incident than {shown(self._incident_id)}"
+            return document.refused(alert, reason, field="correlation_id", record_id=alert_id)
+        return None
 
     def _invalid(self, what: str) -> Exception:
         return faults.invalid(self._client.source, what)
@@ -246,8 +342,7 @@ def digest_of(line: bytes) -> bytes:
     return hashlib.blake2b(line, digest_size=DIGEST_BYTES).digest()
 
 
-def _check_id(alert_id: object) -> None:
-    if isinstance(alert_id, int) and not isinstance(alert_id, bool):
-        return
-    if not isinstance(alert_id, str) or not 0 < len(alert_id) <= MAX_ID_CHARACTERS or not alert_id.isprintable():
-        raise MalformedError("an alert has no usable id")
+def id_digest_of(alert_id: str | int) -> int:
+    """A number of 64 bits for an id, the same within this process, to find ids that occur twice in little memory."""
+    text = alert_id if isinstance(alert_id, str) else f"\0{alert_id}"  # no text that is an id has a control character
+    return hash(text) & 0xFFFF_FFFF_FFFF_FFFF

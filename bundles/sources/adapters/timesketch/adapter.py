@@ -68,8 +68,7 @@ class TimesketchAdapter:
     def offer(self, ref: str) -> Offer:
         """See `protocol.Adapter`."""
         found = sketch.fetch(self._session, ref)
-        unread = [f"{name} ({state})" for name, state in found.others]
-        unread += [f"{name} (still being imported)" for name in found.processing]
+        unread = [text for text in (found.named(processing=True), found.named(processing=False)) if text]
         detail = f"Timelines that are read: {len(found.ready)}"
         detail += f"; not read are {', '.join(unread)}." if unread else "."
         return Offer(records=sketch.count(self._session, found), detail=detail)

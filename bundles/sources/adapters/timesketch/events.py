@@ -23,6 +23,8 @@ from bundles.sources.members import TimelineMember, named
 from bundles.sources.trace import Part
 from jobs.errors import PermanentError, RetryableError
 
+FIRST_RELEASE = "20251219"  # with an export stream
+COUNT_FAILED = "it counts no events, and has some; its count says 0 also where the search behind it failed."
 COMMENT_LABEL = "__ts_comment"
 COMMENTS = "timesketch_comments"
 _LAST = "~"  # behind every time
@@ -48,26 +50,34 @@ def fetch(session: Session, wanted: Wanted) -> Part:
             try:
                 _read(session, sketch, member, commented, path)
                 commented.add_all()
-                _compare(session, member, began, before, sketches.count(session, sketch))
+                after = sketches.count(session, sketch)
+                if not (before and after) and (member.position or sketch.has_events):
+                    raise faults.unavailable(session.source, COUNT_FAILED)
+                _compare(session, member, began, before, after)
             except SourceFault as error:
+                fault = _explained(session, error)
                 if not wanted.allow_partial:
-                    raise
+                    raise fault from None
                 commented.keep_rest()
-                fault = error
         return member.part(fault)
+
+
+def _explained(session: Session, error: RetryableError | PermanentError) -> RetryableError | PermanentError:
+    """The fault of reading; for a path that is not there, which release has it, as the sketch itself was found."""
+    if error.code != faults.UNKNOWN:
+        return error
+    return faults.rejected(session.source, f"it has no export stream; Timesketch {FIRST_RELEASE} or later has one.")
 
 
 def _state_timelines(session: Session, sketch: Sketch, member: TimelineMember, wanted: Wanted) -> None:
     """State the timelines whose events are not read."""
-    if sketch.processing:
-        what = (
-            f"the timelines {', '.join(sketch.processing)} are still being imported; their events cannot be read yet."
-        )
+    if importing := sketch.named(processing=True):
+        what = f"timelines that are still being imported cannot be read yet: {importing}."
         if not wanted.allow_partial:
             raise faults.unavailable(session.source, what)
         member.gap(what)
-    for name, state in sketch.others:
-        member.note(f"The timeline {name} of the sketch is in the state {state}; it has no events to read.")
+    if closed := sketch.named(processing=False):
+        member.note(f"Timelines of the sketch that have no events to read: {closed}.")
 
 
 def _read(session: Session, sketch: Sketch, member: TimelineMember, commented: _Commented, path: str) -> None:
@@ -178,7 +188,7 @@ def _compare(session: Session, member: TimelineMember, began: datetime, before: 
     if came > max(before, after):
         member.note(f"The sketch counted {before} events before and {after} after its export; the export had {came}.")
     elif before != after:
-        member.as_of(began, came, max(0, after - came))
+        member.as_of(began, came, after - came)
         member.note(f"The sketch changed while it was read: {before} events before, {after} after, {came} exported.")
 
 

@@ -28,7 +28,7 @@ from bundles.sources.trace import Tally, Trace
 SIGN_IN_PATH = "/login/?local_auth=1"
 PROXY_PATH = "/login/"
 HOME_PATH = "/"
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 256 * 1024
 TOKEN_AGE_S = 1200.0  # Timesketch takes a CSRF token for an hour unless it is configured otherwise
 MOST_COOKIES, MOST_COOKIE_CHARACTERS = 50, 8192
 BY_FORM, BY_PROXY = "form", "proxy"
@@ -95,7 +95,8 @@ class Session:
             jobs.errors.RetryableError: no response, too slow, a 5xx, or cut off.
             jobs.errors.PermanentError: any other response than a 200, or one that is too large.
         """
-        with self.client.answer("POST", path, json=query, headers=self._post_headers()) as response:
+        headers = self._post_headers()
+        with self.client.answer("POST", path, unknown=path, json=query, headers=headers) as response:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise faults.invalid(self.source, "it sent an encoded body that was not asked for.")
             yield self._pieces(response, trace, max_bytes)
@@ -118,7 +119,9 @@ class Session:
         if self._by_form:
             self._fill_in_form()
         else:
-            self._exchange("GET", PROXY_PATH, {302})
+            code, _ = self._exchange("GET", PROXY_PATH, {200, 302})
+            if code == 200:
+                raise faults.rejected(self.source, "it shows its sign-in form, so the proxy before it did not sign in.")
             self._read_token()
         self._signed_in = True
 
@@ -132,14 +135,14 @@ class Session:
             raise faults.misconfigured(self.source, str(error)) from None
         self._take_token(self._exchange("GET", SIGN_IN_PATH, {200})[1], "its sign-in page")
         form = {"username": credential.name, "password": password, "csrf_token": self._token}
-        status, _ = self._exchange("POST", SIGN_IN_PATH, {200, 302, 400, 401}, data=form)
-        if status == 400:
+        code, _ = self._exchange("POST", SIGN_IN_PATH, {200, 302, 400, 401}, data=form)
+        if code == 400:
             raise faults.rejected(self.source, "it refused the CSRF token of its own sign-in page.")
-        if status == 401:
+        if code == 401:
             raise faults.rejected(
                 self.source, "it lets this user in through its single sign-on only (LOCAL_AUTH_ALLOWED_USERS there)."
             )
-        if status == 200:
+        if code == 200:
             raise faults.rejected(self.source, "it refused the user or the password.")
 
     def _read_token(self) -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from bundles.format.model.canonical import MAX_INTEGER
 from bundles.sources import faults
 from bundles.sources.adapters.protocol import Listed
 from bundles.sources.adapters.timesketch.session import Session
@@ -20,6 +21,7 @@ ALL_EVENTS = "*"
 PAGE_SKETCHES = 50
 # What is kept of the sketch's `meta`; the rest is of the server (aggregators, emojis, mappings of the index).
 META = ("attributes", "collaborators", "last_activity", "sketch_labels", "stats_per_timeline", "views")
+MOST_NAMED = 20  # timelines in one sentence
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -32,16 +34,26 @@ class Sketch:
         fields: as served.
         meta: `META`, as served.
         ready: ids of the timelines whose events can be read.
-        processing: names of the timelines that are being imported.
-        others: name and state of the other timelines.
+        unread: name and state of the other timelines.
+        has_events: whether the sketch itself says that a timeline has any.
     """
 
     number: int
     fields: dict[str, Any]
     meta: dict[str, Any]
     ready: tuple[int, ...]
-    processing: tuple[str, ...]
-    others: tuple[tuple[str, str], ...]
+    unread: tuple[tuple[str, str], ...]
+    has_events: bool
+
+    def named(self, *, processing: bool) -> str:
+        """The timelines that are being imported, or the others that cannot be read, each with its state; empty if none.
+
+        Args:
+            processing: which of them.
+        """
+        found = [f"{name} ({state})" for name, state in self.unread if (state == PROCESSING) == processing]
+        more = len(found) - MOST_NAMED
+        return ", ".join(found[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def fetch(session: Session, ref: str) -> Sketch:
@@ -79,8 +91,8 @@ def fetch(session: Session, ref: str) -> Sketch:
         fields=fields,
         meta=meta,
         ready=tuple(number for number, _, state in sorted_out if state == READY),
-        processing=tuple(name for _, name, state in sorted_out if state == PROCESSING),
-        others=tuple((name, state) for _, name, state in sorted_out if state not in {READY, PROCESSING}),
+        unread=tuple((name, state) for _, name, state in sorted_out if state != READY),
+        has_events=_has_events(meta.get("stats_per_timeline")),
     )
 
 
@@ -94,7 +106,7 @@ def count(session: Session, sketch: Sketch) -> int:
         document.end()
         meta = said.get("meta") if isinstance(said, dict) else None
         total = meta.get("total_count") if isinstance(meta, dict) else None
-        if isinstance(total, bool) or not isinstance(total, int) or total < 0:
+        if isinstance(total, bool) or not isinstance(total, int) or not 0 <= total <= MAX_INTEGER:
             raise MalformedError("it does not say how many events there are")
         return total
 
@@ -137,8 +149,9 @@ def listed(session: Session, most: int) -> list[Listed]:
             objects, meta = (said.get("objects"), said.get("meta")) if isinstance(said, dict) else (None, None)
             if not isinstance(objects, list) or not isinstance(meta, dict):
                 raise MalformedError("it has no list of sketches")
-            found += [_listed(sketch) for sketch in objects if isinstance(sketch, dict)]
-        if not objects or meta.get("has_next") is not True:
+            more = [_listed(sketch) for sketch in objects if isinstance(sketch, dict)]
+        found += more
+        if not more or meta.get("has_next") is not True:
             break
         page += 1
     return found[:most]
@@ -178,9 +191,14 @@ def _timeline(timeline: object) -> tuple[int, str, str]:
     return number, shown(name if isinstance(name, str) else number), _state(timeline)
 
 
+def _has_events(stats: object) -> bool:
+    counted = [one.get("count") for one in stats.values() if isinstance(one, dict)] if isinstance(stats, dict) else []
+    return any(isinstance(count, int) and count > 0 for count in counted)
+
+
 def _state(fields: dict[str, Any]) -> str:
     """The state of a sketch or timeline; Timesketch keeps it in a list of one."""
     states = fields.get("status")
     first = states[0] if isinstance(states, list) and states else None
     state = first.get("status") if isinstance(first, dict) else None
-    return state.lower() if isinstance(state, str) else "new"
+    return shown(state).lower() if isinstance(state, str) else "new"

@@ -1,0 +1,1 @@
+"""DFIR-IRIS: a case's timeline, alerts, datastore files and evidence register. `docs/sources/dfir-iris.md`."""

@@ -1,0 +1,1 @@
+"""Reads flows and hunts from Velociraptor by its gRPC API; needs the extra `requirements-velociraptor.txt`."""
