@@ -13,6 +13,7 @@ class BundlesConfig(AppConfig):
         """Register the job types, the sweeps and the live source."""
         from bundles import services
         from bundles.handlers import after_create, create, verify
+        from bundles.intake import read_job, source, store
         from bundles.sources import collect, configured, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
@@ -62,9 +63,20 @@ class BundlesConfig(AppConfig):
                 summary=verify.summary,
             )
         )
+        registry.register(
+            registry.JobType(
+                name=read_job.JOB_TYPE,
+                title="Read imported file",
+                phases=read_job.PHASES,
+                handler=read_job.read,
+                hindrance=store_identity.bundles_hindrance,
+            )
+        )
         sweeps.register("bundles.staging", bundle_files.sweep)
         sweeps.register("bundles.timelines.hidden", record_index.remove_hidden)
         sweeps.register("bundles.uploads.quarantine", quarantine.sweep)
         sweeps.register("bundles.sources", dependency_status.sweep)
+        sweeps.register("bundles.intake", store.sweep)
         collect.register("live", LiveSource.for_payload)
+        collect.register(source.NAME, source.of_payload)
         configured.current()  # reads the file of sources, which holds until this process ends

@@ -32,7 +32,7 @@ from bundles.handlers import verify_request
 from bundles.handlers.errors import job_error
 from bundles.handlers.pack import pack
 from bundles.keys import trusted_keys
-from bundles.models import Bundle, Manifest
+from bundles.models import Bundle, Intake, Manifest
 from bundles.sources import collect
 from bundles.storage import bundle_files, store_identity
 from bundles.timelines import record_index
@@ -246,6 +246,8 @@ class _PublishedBundle:
             outcome="ok" if bundle.complete else "partial",
             details={"content_digest": bundle.content_digest, "job_id": str(self.ctx.job_id), "name": bundle.name},
         )
+        if intake := self.ctx.payload.get("intake"):
+            Intake.objects.filter(intake_id=intake["id"]).update(state=Intake.State.BUNDLED, bundle_id=bundle.bundle_id)
         if verification is not None:
             verify_request.record(who, bundle, verification, after_job_id=str(self.ctx.job_id))
         transaction.on_commit(self._clear)

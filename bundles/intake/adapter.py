@@ -1,7 +1,7 @@
-"""The adapter `collection`: a delivered file as a system that evidence is read from; nothing is asked over a network.
+"""The adapter `collection`: a delivered file as a system that evidence is read from, without a network.
 
-The delivered file is an artifact of its own, whole. The members of an archive are artifacts besides; the records of files
-of a known kind become events and alerts, each with the note where it came from.
+The delivered file is an artifact of its own, whole. The members of an archive are artifacts besides. The records of
+files of a known kind become events and alerts, each with the note where it came from.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
+from bundles.format.model.records import FILE_TYPE
 from bundles.intake import velociraptor
-from bundles.intake.archives.members import FILE, ArchiveError, Member
+from bundles.intake.archives.members import FILE, SPECIAL, ArchiveError, Member
 from bundles.intake.delivered import DELIVERED, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
@@ -28,6 +29,8 @@ from bundles.sources.trace import Part, Trace
 
 NAME = "collection"
 FROM = "imported_from"
+NAMED = 20
+SPECIAL_TYPE = "unknown"  # as in records of a folder
 Json = dict[str, Any]
 
 
@@ -38,7 +41,8 @@ def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Js
         folder: see `Delivered`.
         name: as it was delivered.
         sha256: of the delivered file, hex.
-        kind, mapping: see `Delivered`.
+        kind: see `Delivered`.
+        mapping: see `Delivered`.
     """
     options = {"folder": str(folder), "name": name, "sha256": sha256, "kind": kind, "mapping": mapping or {}}
     url = f"file:{quote(name, safe='')}"
@@ -104,6 +108,10 @@ class CollectionAdapter:
             records.append(ArtifactRecord(artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256))
             for within in filter(None, (delivered, delivered.inner)):
                 records += self._members(within, member, wanted)
+            read_as = [f"{file.name or delivered.name}: {file.kind.title}" for file in delivered.record_files()]
+            if read_as:
+                more = f" and {len(read_as) - NAMED} more" if len(read_as) > NAMED else ""
+                member.note(f"Records were read from {'; '.join(read_as[:NAMED])}{more}.")
             if delivered.refused is not None:
                 member.note(f"The file was not opened as an archive: {delivered.refused}")
             return member.part(), records
@@ -114,9 +122,10 @@ class CollectionAdapter:
         for sentence in odd.pop(-1, []):
             member.note(sentence)
         for one in delivered.members:
-            if one.kind != FILE:
-                continue
             wanted.tally.check()
+            if one.kind != FILE:
+                member.add(_without_file(delivered, one), one.name)
+                continue
             record, artifact = _described(delivered, one, odd.get(one.index, []), stated)
             if member.add(record, record["artifact_id"]):
                 yield artifact
@@ -234,6 +243,18 @@ def _rows(delivered: Delivered, member: Member) -> list[Json]:
         return [row.record for row in shapes.rows(opened, look) if isinstance(row, shapes.Row)]
     except (ArchiveError, MalformedError):
         return []
+
+
+def _without_file(delivered: Delivered, member: Member) -> Json:
+    """The record of a folder, link or special file, which has no bytes to bundle."""
+    more: Json = {
+        FILE_TYPE: SPECIAL_TYPE if member.kind == SPECIAL else member.kind,
+        "target": member.target,
+        "modified": member.modified,
+        "attributes": member.attributes,
+        "faults": list(member.faults),
+    }
+    return {"name": delivered.shown_name(member), **{key: value for key, value in more.items() if value}}
 
 
 def _described(

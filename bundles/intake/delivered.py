@@ -213,7 +213,7 @@ class Delivered:
         return digest.hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """What is not a file in it, and what is odd: for the timeline's header and the preview."""
+        """What it is: for the timeline's header and the preview."""
         described: dict[str, Any] = {
             "name": self.name,
             "container": self.container,
@@ -224,20 +224,6 @@ class Delivered:
             described["refused"] = {"code": self.refused.code, "reason": str(self.refused)}
         if self.archive is not None and self.archive.cut:
             described["cut"] = self.archive.cut
-        others = [member for member in self.members if member.kind != FILE]
-        if others:
-            described["not_files"] = [_other(member) for member in others]
         if self.inner is not None:
             described["inner"] = self.inner.describe()
         return described
-
-
-def _other(member: Member) -> dict[str, Any]:
-    other: dict[str, Any] = {"name": member.name, "kind": member.kind}
-    if member.target:
-        other["target"] = member.target
-    if member.modified:
-        other["modified"] = member.modified
-    if member.faults:
-        other["faults"] = list(member.faults)
-    return other

@@ -1,4 +1,4 @@
-"""What an import would do, before it runs: what the file is, its first records as they will be read, and what is left out.
+"""What an import would do, before it runs: what the file is, how its records are read, and what is left out.
 
 The whole file is read within a bound of records; nothing is written but the preview.
 """
@@ -39,9 +39,9 @@ def of(delivered: Delivered, progress: Callable[[int], None] = lambda _: None) -
         progress: called with the number of records read so far.
 
     Returns:
-        `container`, `incident_id` (a suggestion), `files`, `bytes`, `described` (see `Delivered.describe`), `records` (for
-        each file of records its kind, counts, severities and what is left out), `first` (records as they will be read),
-        `not_understood`, `unreadable`, `odd`, `columns` (of a table that is not understood), and `whole` (whether all
+        `container`, `incident_id` (a suggestion), `files`, `bytes`, `described` (see `Delivered.describe`), `records`
+        (for each file of records its kind, counts, severities and what is left out), `first` (records as they will be
+        read), `not_understood`, `unreadable`, `odd`, `columns` (of a table that is not understood), and `whole` (whether all
         records were counted).
     """
     files = [member for one in _both(delivered) for member in one.members if member.kind == FILE]

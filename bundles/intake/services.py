@@ -1,6 +1,4 @@
-"""The operations on delivered files, for the API, the console and the commands. Each checks the permission, acts, and
-records custody.
-"""
+"""The operations on delivered files. Each checks the permission, acts, and records custody."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from bundles.format.model import paths
 from bundles.format.model.canonical import canonical_json
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from bundles.handlers.create import JOB_TYPE as CREATE
-from bundles.intake import read_job, store
+from bundles.intake import read_job, source, store
 from bundles.intake.delivered import DELIVERED
 from bundles.intake.errors import IntakeNotFoundError
 from bundles.intake.formats import kinds
@@ -31,7 +29,6 @@ from foundation.storable_text import shortened
 from jobs.queue import queue
 from jobs.queue.job_result import Enqueued
 
-SOURCE = "intake"
 PERMISSION = "bundles.create_bundle"
 NAME_CHARACTERS = 255
 PASSWORD_CHARACTERS = 1024
@@ -135,7 +132,7 @@ def request_bundle(
         "incident_id": incident_id,
         "chunk_size_mb": DEFAULT_CHUNK_MIB,
         "allow_partial": True,
-        "source": SOURCE,
+        "source": source.NAME,
         "compression": "zstd",
         "intake": {
             "id": str(intake.intake_id),

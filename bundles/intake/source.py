@@ -16,6 +16,8 @@ from bundles.intake.delivered import DELIVERED
 from bundles.sources.live import LiveSource
 from jobs.errors import PermanentError
 
+NAME = "intake"
+
 
 def of_payload(payload: Mapping[str, Any]) -> LiveSource:
     """The source of a job's payload.

@@ -109,6 +109,11 @@ class _Reader(JsonText):
             parse_int=integer_of,
         )
 
+    @property
+    def line_of_record(self) -> int:
+        """The line, from 1, on which the present record begins."""
+        return self.line(self._start)
+
     def refused(self, record: Any, reason: str, *, field: str = "", record_id: object = None) -> Refused:
         """The record just read, as one that its reader cannot take.
 

@@ -570,6 +570,12 @@ ENTRIES = (
     _job("not_listed", "The bundle has no such file", "List its files first."),
     _job("stalled", "The pipe delivered no data for too long", "Check the program that writes to it."),
     _job(
+        "intake_gone",
+        "The delivered file is no longer here",
+        "Import the file again.",
+        permanent=True,
+    ),
+    _job(
         "source_unavailable",
         "A source did not answer, or changed while it was read",
         (

@@ -133,7 +133,7 @@ def _row(reader: JsonStream | JsonLines, record: Any) -> Row | Refused:
         return record
     if not isinstance(record, dict):
         return reader.refused(record, "it is not an object")
-    return Row(record=record, position=reader.position, line=reader.line(reader._start))
+    return Row(record=record, position=reader.position, line=reader.line_of_record)
 
 
 def _csv_rows(pieces: Iterator[bytes], found: Look) -> Iterator[Row | Refused]:

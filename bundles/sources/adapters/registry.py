@@ -18,6 +18,8 @@ OURS = {
     "timesketch": "bundles.sources.adapters.timesketch.adapter:TimesketchAdapter",
     "velociraptor": "bundles.sources.adapters.velociraptor.adapter:VelociraptorAdapter",
 }
+# Used by the orchestrator itself; a file of sources cannot name them.
+INTERNAL = {"collection": "bundles.intake.adapter:CollectionAdapter"}
 
 
 class UnknownAdapterError(Exception):
@@ -41,8 +43,8 @@ def get(name: str) -> type[Adapter]:
         UnknownAdapterError: there is none.
         BrokenAdapterError: its package cannot be imported.
     """
-    if name in OURS:
-        module, _, attribute = OURS[name].partition(":")
+    if name in OURS or name in INTERNAL:
+        module, _, attribute = {**OURS, **INTERNAL}[name].partition(":")
         ours: type[Adapter] = getattr(import_module(module), attribute)
         return ours
     for found in entry_points(group=GROUP):
