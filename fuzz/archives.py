@@ -1,8 +1,8 @@
-"""Mutants of archives against the readers of imports: nothing crashes, hangs, leaves its bounds or vanishes in silence.
+"""Mutants of archives against the readers of imports.
 
-A mutant is a small zip or tar with bytes changed, cut, doubled or moved. Each is opened and read whole, as an import does.
-What comes out must be what its checksum says (zip), and a member that was there before must come out, or be named, or the
-archive must say that it is damaged.
+A mutant is a small zip or tar with bytes changed, cut, doubled or moved. Each is opened and read whole, as an import
+does. No reader may crash, hang or leave its bounds. What comes out must be what its checksum says (zip), and a member
+that was there before must come out, or be named, or the archive must say that it is damaged.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from bundles.intake.archives.members import FILE, SPECIAL, ArchiveError, Member
 from bundles.intake.delivered import DELIVERED, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
+from bundles.intake.formats.shapes import in_words
 from bundles.sources import faults
 from bundles.sources.adapters.protocol import ArtifactRecord, Listed, Offer, Wanted
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
@@ -160,10 +161,10 @@ class CollectionAdapter:
             where = f"{file.name}: " if file.name else ""
             try:
                 for found in file.kind.records(_traced(file, member.trace), file.look):
-                    if isinstance(found, Refused):
-                        member.leave_out(f"{where}{found}")
-                    else:
+                    if not isinstance(found, Refused):
                         yield found, _origin(file, found)
+                    elif self._part == TIMELINE:  # what it would have been is not known; it is named once
+                        member.leave_out(where + in_words(found))
             except MalformedError as error:
                 member.gap(f"{where}it cannot be read on: {error}.")
             except ArchiveError as error:

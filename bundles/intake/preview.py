@@ -41,8 +41,8 @@ def of(delivered: Delivered, progress: Callable[[int], None] = lambda _: None) -
     Returns:
         `container`, `incident_id` (a suggestion), `files`, `bytes`, `described` (see `Delivered.describe`), `records`
         (for each file of records its kind, counts, severities and what is left out), `first` (records as they will be
-        read), `not_understood`, `unreadable`, `odd`, `columns` (of a table that is not understood), and `whole` (whether all
-        records were counted).
+        read), `not_understood`, `unreadable`, `odd`, `columns` (of a table that is not understood), and `whole`
+        (whether all records were counted).
     """
     files = [member for one in _both(delivered) for member in one.members if member.kind == FILE]
     unreadable = [{"name": member.name, "reason": member.unreadable} for member in files if member.unreadable]
@@ -108,7 +108,7 @@ class _Reading:
                 if self._read % 1000 == 0:
                     self._progress(self._read)
                 if isinstance(one, Refused):
-                    left_out.append(str(one))
+                    left_out.append(shapes.in_words(one))
                     continue
                 counts[one.part] += 1
                 point = _point(one)

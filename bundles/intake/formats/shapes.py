@@ -106,6 +106,11 @@ def rows(open_file: Open, found: Look, *, within: tuple[str, ...] = ()) -> Itera
         stream.end()
 
 
+def in_words(refused: Refused) -> str:
+    """A record that cannot be taken, with its place and the reason, for people."""
+    return f"record {refused.position}{refused.where()} {refused.why}"
+
+
 def _within(stream: JsonStream, keys: tuple[str, ...]) -> Iterator[Row | Refused]:
     if not keys:
         record = stream.value(RECORD_CHARACTERS)
