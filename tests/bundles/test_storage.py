@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from bundles import services as bundle_services
@@ -366,6 +367,7 @@ def test_a_source_that_fails_for_now_is_asked_only_for_the_rest_and_nothing_is_l
     assert list((orch.output_dir / ".staging").iterdir()) == []
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_cancelled_job_keeps_nothing_of_what_it_fetched(orch, sources, settings):
     settings.ORCH_SOURCE_TIMEOUT_SECONDS = 30
     job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
@@ -373,6 +375,7 @@ def test_a_cancelled_job_keeps_nothing_of_what_it_fetched(orch, sources, setting
     def cancel_meanwhile(exchange):
         if exchange.path.endswith("/content"):
             Job.objects.filter(job_id=job.job_id).update(cancel_requested=True)
+            connection.close()  # of the server's thread
             return says(b"", 503, Retry_After="30")(exchange)
         return False
 
