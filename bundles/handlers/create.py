@@ -115,13 +115,20 @@ def create(ctx: JobContext) -> JobResult:
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # from the staging folder; sources raise job errors
             error = write_error(error)
-        if isinstance(error, PermanentError | CancelledError | FormatError | BundleError):
-            bundle_files.drop_fetched(ctx.job_id, ctx.lease_token)  # it serves no other attempt, or is in its way
+        if _is_useless(ctx, error):
+            bundle_files.drop_fetched(ctx.job_id, ctx.lease_token)
         if isinstance(error, FormatError | BundleError):
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
     made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared, said)
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
+
+
+def _is_useless(ctx: JobContext, error: BaseException) -> bool:
+    """Whether what was fetched serves no other attempt after this error, or stands in its way."""
+    if isinstance(error, RetryableError) and ctx.last_try:
+        return True
+    return isinstance(error, PermanentError | CancelledError | FormatError | BundleError)
 
 
 def _report(ctx: JobContext, fetched: collect.Fetched) -> None:
