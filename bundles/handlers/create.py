@@ -44,7 +44,7 @@ from jobs.queue.job_result import JobResult
 GAPS_LOGGED = 20
 KEEPING = "live"  # the source whose attempts go on where the last one ended
 JOB_TYPE = "bundle_create"
-IDENTITY = ("adapter", "adapter_version", "profile", "system", "ref", "severities", "times")
+IDENTITY = ("adapter", "adapter_version", "profile", "system", "ref", "severities", "times", "as_of", "notes")
 PHASES = ("fetching", "packing", "signing", "publishing")
 
 
@@ -168,7 +168,7 @@ def _with_needed_bytes(
 
 
 def _identities(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """By which adapter, and as what, each part was read; nothing for evidence that was restored."""
+    """By which adapter, as what, and as of when each part was read; nothing for evidence that was restored."""
     found = {
         part: {name: entry[name] for name in IDENTITY if name in entry} for part, entry in metadata["sources"].items()
     }
