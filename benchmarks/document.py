@@ -23,7 +23,7 @@ def draw_lines(part: str, lines: list[str], document: Path) -> None:
     """Put the figures of another part between its marks.
 
     Args:
-        part: `queue`, `incidents`, `pages`, `idle` or `live`.
+        part: `queue`, `incidents`, `pages`, `idle`, `live`, `search` or `sources`.
         lines: as the part makes them.
         document: a Markdown file that has both marks.
     """

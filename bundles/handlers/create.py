@@ -44,7 +44,7 @@ from jobs.queue.job_result import JobResult
 GAPS_LOGGED = 20
 KEEPING = "live"  # the source whose attempts go on where the last one ended
 JOB_TYPE = "bundle_create"
-IDENTITY = ("adapter", "adapter_version", "profile", "system", "ref", "severities", "times")
+IDENTITY = ("adapter", "adapter_version", "profile", "system", "ref", "severities", "times", "as_of", "notes")
 PHASES = ("fetching", "packing", "signing", "publishing")
 
 
@@ -115,13 +115,20 @@ def create(ctx: JobContext) -> JobResult:
         cause = error if isinstance(error, OSError) else error.__cause__
         if isinstance(error, OSError):  # from the staging folder; sources raise job errors
             error = write_error(error)
-        if isinstance(error, PermanentError | CancelledError | FormatError | BundleError):
-            bundle_files.drop_fetched(ctx.job_id, ctx.lease_token)  # it serves no other attempt, or is in its way
+        if _is_useless(ctx, error):
+            bundle_files.drop_fetched(ctx.job_id, ctx.lease_token)
         if isinstance(error, FormatError | BundleError):
             raise _with_needed_bytes(job_error(error), cause, used_bytes) from error
         raise
     made = _PublishedBundle(ctx, written, uuid4(), name, signer, staging, started, prepared, said)
     return JobResult(made.result(), register=made.register, discard=lambda: bundle_files.withdraw(staging))
+
+
+def _is_useless(ctx: JobContext, error: BaseException) -> bool:
+    """Whether what was fetched serves no other attempt after this error, or stands in its way."""
+    if isinstance(error, RetryableError) and ctx.last_try:
+        return True
+    return isinstance(error, PermanentError | CancelledError | FormatError | BundleError)
 
 
 def _report(ctx: JobContext, fetched: collect.Fetched) -> None:
@@ -161,7 +168,7 @@ def _with_needed_bytes(
 
 
 def _identities(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """By which adapter, and as what, each part was read; nothing for evidence that was restored."""
+    """By which adapter, as what, and as of when each part was read; nothing for evidence that was restored."""
     found = {
         part: {name: entry[name] for name in IDENTITY if name in entry} for part, entry in metadata["sources"].items()
     }

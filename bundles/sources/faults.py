@@ -64,12 +64,12 @@ class StatusRefusedError(PermanentError):
     """The source refused a request with a status that an adapter may know the meaning of.
 
     Attributes:
-        status: the HTTP status.
+        http_code: of its answer.
     """
 
     def __init__(self, source: Source, status: int, what: str) -> None:
         super().__init__(REJECTED, f"{source.title}: {what}")
-        self.status = status
+        self.http_code = status
 
 
 def of_status(source: Source, code: int) -> RetryableError | PermanentError:

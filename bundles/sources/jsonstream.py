@@ -31,6 +31,7 @@ from bundles.sources.jsontext import NOT_UTF8, EndedEarlyError, JsonText, Malfor
 __all__ = ["EndedEarlyError", "JsonLines", "JsonStream", "MalformedError", "Refused"]
 
 _BLANKS = " \t\n\r"
+_BLANK_RUN = re.compile(r"[ \t\n\r]*+")
 _REFILL_CHARACTERS = 64 * 1024
 _WORDS = ("true", "false", "null", "-")
 _NUMBER_CONTINUES = frozenset(".eE+-")
@@ -137,7 +138,9 @@ class _Reader(JsonText):
         """A parsed value and its end, if it keeps to the bounds."""
         if end - self.at > max_characters:
             raise _BadValueError(_too_large(max_characters), end)
-        if depth_exceeds(value, self._max_depth):
+        # Counting brackets is quick, and a text with no more of them is not nested deeper.
+        brackets = self.text.count("{", self.at, end) + self.text.count("[", self.at, end)
+        if brackets > self._max_depth and depth_exceeds(value, self._max_depth):
             raise _BadValueError(end=end)
         if self.suspect and NOT_UTF8.search(self.text, self.at, end):
             raise _BadValueError(end=end)
@@ -179,8 +182,8 @@ class JsonStream(_Reader):
     def peek(self) -> str:
         """The next character that is not whitespace; empty at the end."""
         while True:
-            while self.at < len(self.text) and self.text[self.at] in _BLANKS:
-                self.at += 1
+            blanks = _BLANK_RUN.match(self.text, self.at)
+            self.at = blanks.end() if blanks else self.at
             if self.at < len(self.text):
                 return self.text[self.at]
             if not self.fill(1):

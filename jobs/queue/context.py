@@ -35,6 +35,7 @@ class JobContext:
         incident_id: the incident it concerns; empty when none.
         principal: who asked for it, as custody records it; may do everything here, as the request was checked.
         lease_token: unique to this attempt; part of every file name that the attempt publishes.
+        last_try: whether a failure of this attempt ends the job.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class JobContext:
         requested_by: str,
         lease_token: UUID,
         reporter: Reporter,
+        last_try: bool = False,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
@@ -54,6 +56,7 @@ class JobContext:
         self.incident_id = incident_id
         self.principal = Principal(name=requested_by or "system", authenticated_by="system", permissions=None)
         self.lease_token = lease_token
+        self.last_try = last_try
         self._reporter = reporter
 
     def progress(

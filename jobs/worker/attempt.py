@@ -75,6 +75,7 @@ def _run(job: Job, reporter: AttemptReporter, rest: Callable[[], None]) -> JobRe
         requested_by=job.requested_by,
         lease_token=_token(job),
         reporter=reporter,
+        last_try=job.retry_count + 1 >= job.max_retries,
     )
     try:
         with db_session.answers_within(HANDLER_ANSWER_S, over=reporter.is_over):

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from bundles import services as bundle_services
 from bundles.errors import BundleUnavailableError
 from bundles.format.model.errors import CannotWriteError
 from bundles.models import Bundle
-from bundles.storage import bundle_files, store_identity
+from bundles.storage import bundle_files, journal, store_identity
+from bundles.storage.journal import Journal
 from foundation.principal import SYSTEM
 from jobs import waiting
 from jobs.models import Job
@@ -28,6 +30,7 @@ from jobs.queue.claim_request import ClaimRequest
 from jobs.worker.worker import run_one
 from jobs.worker_registration import WorkerRegistration
 from tests.support.main_job import INCIDENT, bundle, files_of, run_to_its_end, sources
+from tests.support.upstreams import says
 
 __all__ = ["sources"]
 
@@ -273,3 +276,121 @@ def test_a_directory_that_cannot_be_written_fails_the_job_by_name(orch, sources)
     (orch.output_dir / bundle_files.STAGING).write_bytes(b"where the staging folders belong")
     failed = run_to_its_end(bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job)
     assert (failed.status, failed.error_code, failed.attempts) == ("failed", "write_failed", 3)
+
+
+def claimed_job() -> tuple[Job, UUID]:
+    """A job that is being worked on, and its lease token."""
+    bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT)
+    claimed = queue.claim(ClaimRequest("w", ("bundle_create",)))
+    assert claimed is not None
+    assert claimed.lease_token is not None
+    return claimed, claimed.lease_token
+
+
+def test_an_attempt_takes_over_what_the_one_before_fetched(orch):
+    job_id, before, now = uuid4(), uuid4(), uuid4()
+    left = bundle_files.make_fetched(job_id, before)
+    Journal(left, "request").__exit__(None, None, None)
+    (left / "kept").write_bytes(b"x")
+    mine = bundle_files.make_fetched(job_id, now)
+    assert (mine / "kept").read_bytes() == b"x"
+    assert not left.exists()
+    bundle_files.drop_fetched(job_id, before)
+    assert mine.is_dir(), "an attempt that lost its lease drops nothing of the next one's"
+    assert not (bundle_files.make_fetched(uuid4(), now) / "kept").exists(), "another job has its own"
+
+
+def test_an_attempt_leaves_a_folder_into_which_the_one_before_still_writes(orch):
+    job_id = uuid4()
+    left = bundle_files.make_fetched(job_id, uuid4())
+    with Journal(left, "request"):
+        mine = bundle_files.make_fetched(job_id, uuid4())
+        assert mine != left
+        assert list(mine.iterdir()) == []
+        assert (left / journal.NAME).exists()
+
+
+def test_the_sweep_leaves_what_a_job_that_is_not_over_has_fetched(orch):
+    job, token = claimed_job()
+    bundle_files.make_fetched(job.job_id, uuid4())
+    assert bundle_files.sweep() == 0, "the attempt may be about to take it over"
+    queue.fail(job, "source_unavailable", "The source is down.")
+    assert bundle_files.sweep() == 0
+    mine = bundle_files.make_fetched(job.job_id, token)
+    assert mine.is_dir()
+    assert len(list(mine.parent.iterdir())) == 1
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled", "no job"])
+def test_the_sweep_removes_what_a_job_that_is_over_has_fetched(orch, end):
+    job, token = claimed_job()
+    left = bundle_files.make_fetched(uuid4() if end == "no job" else job.job_id, token)
+    (left / "contents").mkdir()
+    (left / "contents" / "x").write_bytes(b"x")
+    if end == "failed":
+        queue.fail(job, "broken", "It broke.", permanent=True)
+    elif end == "cancelled":
+        queue.release(job)
+        queue.cancel(job.job_id)
+    assert bundle_files.sweep() == 1
+    assert list(left.parent.iterdir()) == []
+
+
+def test_the_sweep_removes_what_an_attempt_could_not_take_over_once_it_has_a_folder_of_its_own(orch):
+    job, token = claimed_job()
+    left = bundle_files.make_fetched(job.job_id, uuid4())
+    with Journal(left, "request"):
+        mine = bundle_files.make_fetched(job.job_id, token)
+    assert bundle_files.sweep() == 1
+    assert list(mine.parent.iterdir()) == [mine]
+
+
+def test_a_job_that_waits_for_room_gives_back_what_it_holds(orch):
+    job, token = claimed_job()
+    bundle_files.make_fetched(job.job_id, token)
+    queue.fail(job, "storage_full", "No space.", needs_bytes=1 << 60)
+    assert bundle_files.sweep() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_source_that_fails_for_now_is_asked_only_for_the_rest_and_nothing_is_left_in_the_end(orch, sources):
+    job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
+    sources.answers["forensic"] = lambda exchange: exchange.path.endswith("/content") and says(b"", 500)(exchange)
+    left = run_one()
+    assert left is not None
+    assert (left.status, left.error_code) == ("queued", "source_unavailable")
+    assert [name for name in files_of(orch.output_dir) if f"{bundle_files.FETCHED}/timeline.json" in name]
+    sources.answers.clear()
+    sources.asked.clear()
+    assert run_to_its_end(job).status == "completed"
+    assert all(asked.endswith("/content") for asked in sources.asked)
+    assert list((orch.output_dir / ".staging").iterdir()) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cancelled_job_keeps_nothing_of_what_it_fetched(orch, sources, settings):
+    settings.ORCH_SOURCE_TIMEOUT_SECONDS = 30
+    job = bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT).job
+
+    def cancel_meanwhile(exchange):
+        if exchange.path.endswith("/content"):
+            Job.objects.filter(job_id=job.job_id).update(cancel_requested=True)
+            connection.close()  # of the server's thread
+            return says(b"", 503, Retry_After="30")(exchange)
+        return False
+
+    sources.answers["forensic"] = cancel_meanwhile
+    left = run_one()
+    assert left is not None
+    assert left.status == "cancelled"
+    assert files_of(orch.output_dir) == []
+    assert list((orch.output_dir / ".staging").iterdir()) == []
+
+
+def test_the_next_attempt_does_not_begin_before_the_source_wants_to_be_asked(orch, sources):
+    bundle_services.request_bundle(SYSTEM, incident_id=INCIDENT)
+    sources.answers["killchain"] = says(b"", 503, Retry_After="3000")
+    left = run_one()
+    assert left is not None
+    assert left.status == "queued"
+    assert timedelta(seconds=2900) < left.run_after - timezone.now() <= timedelta(seconds=3000)

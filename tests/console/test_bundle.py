@@ -51,6 +51,21 @@ def place_of(made: Bundle, artifact: str) -> int:
     return next(place for place, entry in enumerate(files) if entry["path"].startswith(f"artifacts/{artifact}/"))
 
 
+def test_a_bundle_says_as_of_when_a_source_was_read_and_what_is_to_be_known_of_its_records() -> None:
+    made = bundle("plain")
+    as_of = {"at": "2026-01-02T03:04:05.000000Z", "records": 1201, "later": 3}
+    entry = {"adapter": "a", "adapter_version": "1", "profile": "p", "system": "s", "ref": "plain"}
+    notes = [f"note {number} \u202e" for number in range(21)]
+    Bundle.objects.update(sources={"alerts": {**entry, "as_of": as_of, "notes": notes}})
+    for name in ("bundle-page", "bundle-certificate"):
+        text = plain(signed_in("viewer").get(page_of(made, name)))
+        assert "Alerts as of 2026-01-02 03:04:05 UTC, when there were 1,201 records; at least 3 came later" in text
+        assert "Alerts: note 19" in text
+        assert "note 20" not in text
+        assert "the manifest has 21 notes in all" in text
+        assert "\u202e" not in text
+
+
 def test_the_verdict_names_each_check_when_by_whom_and_which_key() -> None:
     made = bundle("hard")
     before = text_of(signed_in("viewer").get(page_of(made)))

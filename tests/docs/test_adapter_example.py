@@ -59,12 +59,12 @@ profile = Profile(name="acme", systems=dict.fromkeys(profiles.PARTS, system))
 source = LiveSource(profile=profile, refs={"desk": "42"}, storage=folder)
 nothing = lambda *_: None
 evidence = source.collect("case-7", folder, allow_partial=False, on_progress=nothing, check=nothing)
-key = SigningKey.load(folder / "key.pem")
+key = SigningKey.load(folder.parent / "key.pem")
 more = {"chunk_size_mb": 1, "compression": "zstd", "progress": None}
 pack(evidence, folder / "case-7.bundle", incident_id="case-7", key=key, **more)
-(folder / "partial").mkdir()
+(folder.parent / "partial").mkdir()
 other = replace(source, refs={"desk": "43"})
-part = other.collect("case-8", folder / "partial", allow_partial=True, on_progress=nothing, check=nothing)
+part = other.collect("case-8", folder.parent / "partial", allow_partial=True, on_progress=nothing, check=nothing)
 json.dump({"names": registry.names(), "provenance": evidence.provenance, "missing": part.missing}, sys.stdout)
 """
 
@@ -118,7 +118,7 @@ def site_packages(tmp_path):
 def test_the_example_of_the_document_is_installed_and_collects_a_whole_incident(desk, site_packages, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    (folder / "key.pem").write_bytes(signer().pem)
+    (tmp_path / "key.pem").write_bytes(signer().pem)
     (tmp_path / "token").write_text(SECRET)
     paths = os.pathsep.join([str(site_packages), str(ROOT)])
     environment = {**os.environ, "PYTHONPATH": paths, "DJANGO_SETTINGS_MODULE": "orchestrator_site.settings"}
@@ -131,7 +131,7 @@ def test_the_example_of_the_document_is_installed_and_collects_a_whole_incident(
     assert "acme" in said["names"]
     assert SECRET not in ran.stdout
     assert said["missing"] == [
-        {"source": "artifacts", "reason": "Forensic artifacts: record 1: it has no id or no name."}
+        {"source": "artifacts", "reason": "Artifacts of desk (Acme cases): record 1: it has no id or no name."}
     ]
     _is_whole(folder / "case-7.bundle", ring(), tmp_path / "extracted")
     for part, count in {"timeline": 2, "alerts": 3, "artifacts": 2}.items():

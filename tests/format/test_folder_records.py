@@ -80,7 +80,12 @@ BAD_RECORDS = {
     "no UTF-8": (b'{"id":"s1","t":["x","\xed\xa0\x80"]}', "\xed\xa0\x80", "t[1]", "not UTF-8: ED"),
     "a key twice": (b'{"id":"s1","r":{"tls":{"s":1,"s":2}}}', '"s":2', "r.tls.s", "this key twice"),
     "a number with a leading zero": (b'{"id":"s1","n":012}', "012", "n", "not JSON"),
-    "too deep": (b'{"id":"s1","d":' + b'{"a":' * 70 + b"1" + b"}" * 71, '{"a":' * 7 + "1", "d.a.a.a", "more than 64"),
+    "too deep": (
+        b'{"id":"s1","d":' + b'{"a":' * 262 + b"1" + b"}" * 263,
+        '{"a":' * 7 + "1",
+        "d.a.a.a",
+        "more than 256",
+    ),
     "an unknown escape": (b'{"id":"s1","t":"\\x"}', "\\x", "t", "an escape"),
 }
 

@@ -37,6 +37,8 @@ PASSWORD = "infected"
 
 Answer = Callable[["Handler"], bool]
 
+FOLDER = "/" + "home/iris/server_data"  # where IRIS keeps files, which no message may quote
+
 
 class IrisServer:
     """One IRIS with one case.
@@ -276,7 +278,7 @@ class Handler(BaseHTTPRequestHandler):
         """A file's bytes, with ranges, as Flask's `send_file` answers."""
         content = self.iris.contents.get(number)
         if content is None:
-            self.older(None, f"File /home/iris/server_data/dsf-{number} does not exists on the server.", 400)
+            self.older(None, f"File {FOLDER}/dsf-{number} does not exists on the server.", 400)
             return
         start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
         self.send_response(206 if start else 200)
@@ -383,7 +385,7 @@ def file_record(number: int, name: str, content: bytes, **changes: Any) -> dict[
     """A file of the datastore; IRIS writes digests in upper case."""
     return {
         "file_id": number, "file_uuid": f"f0000000-0000-4000-8000-{number:012}", "file_original_name": name,
-        "file_local_name": f"/home/iris/server_data/datastore/Regulars/case-{CASE}/dsf-{number}",
+        "file_local_name": f"{FOLDER}/datastore/Regulars/case-{CASE}/dsf-{number}",
         "file_description": "", "file_date_added": "2026-01-14T11:22:33.000444", "file_tags": "disk",
         "file_size": len(content), "file_is_ioc": False, "file_is_evidence": False, "file_password": "",
         "file_parent_id": 2, "file_sha256": hashlib.sha256(content).hexdigest().upper(), "added_by_user_id": 3,

@@ -57,6 +57,11 @@ class Upstreams(SampleServices):
         )
 
 
+def gaps(evidence: Evidence) -> list[dict[str, str]]:
+    """What is missing, but for the parts that the profile does not ask for."""
+    return [gap for gap in evidence.missing if "names no system" not in gap["reason"]]
+
+
 def small_incident(folder: Path) -> Path:
     """Write the small incident below `folder`, in the layout of the sample services."""
     incident = folder / INCIDENT

@@ -115,9 +115,11 @@ def canonical_record(record: Any) -> bytes:
         RecordError: it contains NaN or an infinity, or is nested more than `RECORD_DEPTH` deep.
     """
     try:
-        if depth_exceeds(record, RECORD_DEPTH):
+        line = canonical_json(record)
+        # Counting brackets is quick, and a line with no more of them is not nested deeper.
+        if line.count(b"{") + line.count(b"[") > RECORD_DEPTH and depth_exceeds(record, RECORD_DEPTH):
             raise RecordError(f"a record is nested more than {RECORD_DEPTH} deep")
-        return canonical_json(record)
+        return line
     except (ValueError, TypeError, RecursionError) as error:
         raise RecordError(f"a record cannot be written as JSON: {error}") from error
 

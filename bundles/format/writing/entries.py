@@ -136,10 +136,10 @@ def record_text(text: str) -> str:
 
 
 def _entry(folder: Path, location: Path) -> Entry:
-    status = location.lstat()
-    file_type = _TYPES.get(stat.S_IFMT(status.st_mode), "unknown")
+    found = location.lstat()
+    file_type = _TYPES.get(stat.S_IFMT(found.st_mode), "unknown")
     target = os.readlink(location) if file_type == LINK else ""  # noqa: PTH115 # a Path would drop `./` and `//`
-    return Entry(location.relative_to(folder).as_posix(), location, status, file_type, target)
+    return Entry(location.relative_to(folder).as_posix(), location, found, file_type, target)
 
 
 @cache

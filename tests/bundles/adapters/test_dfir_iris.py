@@ -28,6 +28,7 @@ from jobs.errors import CancelledError, PermanentError, RetryableError
 from tests.support import dfir_iris_server as served
 from tests.support import format_builders
 from tests.support.dfir_iris_server import BETA, CASE, KEY, NEWEST, OLDER, Handler, IrisServer
+from tests.support.upstreams import gaps
 
 INCIDENT = "INC-2026-7"
 RELEASES = (OLDER, BETA, NEWEST)
@@ -106,7 +107,7 @@ def contents(evidence: Evidence) -> dict[str, bytes]:
 def test_a_case_becomes_a_bundle_that_verifies(iris, staging, tmp_path, release):
     iris.release = release
     evidence = collect(iris, staging)
-    assert evidence.missing == []
+    assert gaps(evidence) == []
     assert evidence.counts == {"events": 3, "alerts": 5, "artifacts": 4}
     files = {name: path.read_bytes() for name, path in evidence.members.items()}
     files |= {f"artifacts/{name}": content for name, content in contents(evidence).items()}
@@ -180,7 +181,7 @@ def test_a_header_beyond_its_bound_is_a_clear_fault_and_with_partial_a_gap(iris,
     evidence = collect(iris, staging, parts=(TIMELINE,), header_bytes=16384, partial=True)
     assert evidence.counts["events"] == 3
     assert 0 < len(read_timeline(evidence.members["timeline.json"]).header["notes"]) < 20
-    assert "more than 16384 bytes" in evidence.missing[0]["reason"]
+    assert "more than 16384 bytes" in gaps(evidence)[0]["reason"]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_one_bad_event_is_named_and_with_partial_left_out(iris, staging, row, sa
         collect(iris, staging, parts=(TIMELINE,))
     evidence = collect(iris, staging, parts=(TIMELINE,), partial=True)
     assert [point.what for point in points(evidence, "timeline.json")] == ["Event 11", "Event 13"]
-    assert len(evidence.missing) == 1
+    assert len(gaps(evidence)) == 1
 
 
 def test_a_record_that_is_not_json_is_named_by_its_place_and_with_partial_left_out_alone(iris, staging):
@@ -206,7 +207,7 @@ def test_a_record_that_is_not_json_is_named_by_its_place_and_with_partial_left_o
         collect(iris, staging, parts=(ALERTS,))
     evidence = collect(iris, staging, parts=(ALERTS,), partial=True)
     assert [one["alert_id"] for one in records(evidence, "alerts.json")] == [1, 3]
-    assert len(evidence.missing) == 1
+    assert len(gaps(evidence)) == 1
 
 
 def test_one_event_whose_record_is_not_json_is_named_and_with_partial_left_out(iris, staging):
@@ -217,7 +218,7 @@ def test_one_event_whose_record_is_not_json_is_named_and_with_partial_left_out(i
         collect(iris, staging, parts=(TIMELINE,))
     evidence = collect(iris, staging, parts=(TIMELINE,), partial=True)
     assert [point.what for point in points(evidence, "timeline.json")] == ["Event 11", "Event 13"]
-    assert "(id 12)" in evidence.missing[0]["reason"]
+    assert "(id 12)" in gaps(evidence)[0]["reason"]
 
 
 def test_a_directory_that_lists_fewer_notes_than_it_counts_is_a_fault(iris, staging):
@@ -234,7 +235,9 @@ def test_an_event_that_is_deleted_meanwhile_is_a_change_and_with_partial_named(i
         collect(iris, staging, parts=(TIMELINE,))
     evidence = collect(iris, staging, parts=(TIMELINE,), partial=True)
     assert [point.what for point in points(evidence, "timeline.json")] == ["Event 11", "Event 12", "Event 13"]
-    assert evidence.missing[0]["reason"].startswith("KillChain timeline: event 12: its record is not there any more")
+    assert gaps(evidence)[0]["reason"].startswith(
+        "Timeline of iris (DFIR-IRIS): event 12: its record is not there any more"
+    )
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -295,7 +298,7 @@ def test_an_alert_that_is_unlinked_meanwhile_is_a_change_and_with_partial_named(
     iris.alerts.append(served.alert(14))
     evidence = collect(iris, staging, parts=(ALERTS,), page_records=10, partial=True)
     assert [one["alert_id"] for one in records(evidence, "alerts.json")] == [*range(1, 14), *range(15, 31)]
-    assert evidence.missing[0]["reason"].endswith("alert 14 was gone when it was read.")
+    assert gaps(evidence)[0]["reason"].endswith("alert 14 was gone when it was read.")
 
 
 def test_alerts_that_come_meanwhile_belong_to_the_next_bundle(iris, staging):
@@ -351,8 +354,8 @@ def test_one_bad_alert_is_named_and_with_partial_left_out(iris, staging, bad):
         collect(iris, staging, parts=(ALERTS,))
     evidence = collect(iris, staging, parts=(ALERTS,), partial=True)
     assert [one["alert_id"] for one in records(evidence, "alerts.json")] == [1, 3]
-    assert evidence.missing[0]["source"] == "alerts"
-    assert "list of alerts, record 2: it" in evidence.missing[0]["reason"]
+    assert gaps(evidence)[0]["source"] == "alerts"
+    assert "list of alerts, record 2: it" in gaps(evidence)[0]["reason"]
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -396,8 +399,8 @@ def test_content_that_is_not_what_the_record_says_is_refused_and_with_partial_mi
     iris.contents[7] = served.DISK[::-1]
     evidence = collect(iris, staging, parts=(ARTIFACTS,), partial=True)
     assert [one.artifact_id for one in evidence.artifacts] == ["datastore-8", "datastore-9"]
-    assert evidence.missing[0]["path"] == "artifacts/datastore-7/disk ímynd.dd"
-    assert "another SHA-256 than its record" in evidence.missing[0]["reason"]
+    assert gaps(evidence)[0]["path"] == "artifacts/datastore-7/disk ímynd.dd"
+    assert "another SHA-256 than its record" in gaps(evidence)[0]["reason"]
 
 
 @pytest.mark.parametrize("release", [OLDER, NEWEST])
@@ -405,10 +408,10 @@ def test_a_file_that_iris_lost_is_named_without_the_servers_path(iris, staging, 
     iris.release = release
     del iris.contents[7]
     evidence = collect(iris, staging, parts=(ARTIFACTS,), partial=True)
-    assert evidence.missing == [
+    assert gaps(evidence) == [
         {
             "path": "artifacts/datastore-7/disk ímynd.dd",
-            "reason": "Forensic artifacts: it has the record of artifact datastore-7, but not its file.",
+            "reason": "Artifacts of iris (DFIR-IRIS): it has the record of artifact datastore-7, but not its file.",
         }
     ]
 
@@ -434,7 +437,7 @@ def test_one_bad_record_of_a_file_is_named_and_with_partial_left_out(iris, stagi
         collect(iris, staging, parts=(ARTIFACTS,), options={"evidence_without_bytes": "record"})
     evidence = collect(iris, staging, parts=(ARTIFACTS,), partial=True, options={"evidence_without_bytes": "record"})
     assert [one.artifact_id for one in evidence.artifacts] == ["datastore-8", "datastore-9"]
-    assert said in evidence.missing[0]["reason"]
+    assert said in gaps(evidence)[0]["reason"]
 
 
 def test_evidence_says_which_file_of_the_datastore_it_is(iris, staging):
@@ -451,7 +454,7 @@ def test_evidence_without_bytes_is_missing_and_said_so(iris, staging, release):
     with pytest.raises(PermanentError, match=rf"evidence that has no bytes in IRIS \(1\): {said}. Allow a partial"):
         collect(iris, staging, parts=(ARTIFACTS,))
     evidence = collect(iris, staging, parts=(ARTIFACTS,), partial=True)
-    [gap] = evidence.missing
+    [gap] = gaps(evidence)
     assert gap["source"] == "artifacts"
     assert gap["reason"].endswith(
         "evidence 2 (seized%E2%80%AElaptop.E01) has no bytes in IRIS; only its record is here."
@@ -464,7 +467,7 @@ def test_evidence_without_bytes_is_missing_and_said_so(iris, staging, release):
 def test_a_site_may_say_that_the_register_is_only_a_register(iris, staging):
     iris.evidences.append(served.evidence(2, "laptop.E01", ""))
     evidence = collect(iris, staging, parts=(ARTIFACTS,), options={"evidence_without_bytes": "record"})
-    assert evidence.missing == []
+    assert gaps(evidence) == []
     assert evidence.provenance["artifacts"]["notes"] == [
         "evidence that has no bytes in IRIS (1): evidence 2 (laptop.E01)."
     ]
@@ -531,8 +534,8 @@ def test_a_key_without_the_right_to_read_alerts_is_a_fault_of_the_alerts_alone(i
     iris.release = release
     iris.answers |= dict.fromkeys(("/api/v2/alerts", "/alerts/filter"), without_right_to_alerts)
     evidence = collect(iris, staging, partial=True)
-    assert [one["source"] for one in evidence.missing] == ["alerts"]
-    assert "refused the credential, or its rights, with HTTP 403" in evidence.missing[0]["reason"]
+    assert [one["source"] for one in gaps(evidence)] == ["alerts"]
+    assert "refused the credential, or its rights, with HTTP 403" in gaps(evidence)[0]["reason"]
 
 
 def test_an_asset_list_that_v2_keeps_from_readers_comes_from_the_older_route(iris, staging):

@@ -26,6 +26,7 @@ from tests.support.timesketch_server import (
     comment,
     event,
 )
+from tests.support.upstreams import gaps
 
 INCIDENT = "case-7"
 
@@ -81,7 +82,7 @@ def test_it_signs_in_and_reads_every_event_with_all_fields_in_the_order_of_time(
     evidence = collect()
     assert events_of(evidence) == sorted(server.events, key=lambda event: event["timestamp"])
     assert evidence.counts == {"events": 3}
-    assert evidence.missing == []
+    assert gaps(evidence) == []
     provenance = evidence.provenance["timeline"]
     assert provenance["url"] == f"{server.url}/api/v1/sketches/{SKETCH}/exportstream/"
     assert (provenance["adapter"], provenance["ref"], provenance["record_count"]) == ("timesketch", "42", 3)
@@ -177,7 +178,7 @@ def test_events_that_are_added_while_it_reads_are_stated(server, collect):
     server.counts = [3, 5]
     evidence = collect()
     assert evidence.counts == {"events": 3}
-    assert evidence.missing == []
+    assert gaps(evidence) == []
     provenance = evidence.provenance["timeline"]
     assert (provenance["as_of"]["records"], provenance["as_of"]["later"]) == (3, 2)
     assert "changed while it was read: 3 events before, 5 after, 3 exported" in provenance["notes"][0]
@@ -219,7 +220,7 @@ def test_a_cut_stream_can_be_tried_again_or_is_kept_in_part(server, collect, hal
     (tmp_path / "staging").rename(tmp_path / "first")
     evidence = collect(allow_partial=True)
     assert [found["_id"] for found in events_of(evidence)] == ["doc-1", "doc-2"]
-    reasons = [gap["reason"] for gap in evidence.missing]
+    reasons = [gap["reason"] for gap in gaps(evidence)]
     assert any("comments on 2 events" in reason for reason in reasons)
     assert any("broke off half-way" in reason for reason in reasons)
 
@@ -246,8 +247,8 @@ def test_one_bad_event_is_named_and_left_out_or_ends_the_job(server, collect, ba
     (tmp_path / "staging").rename(tmp_path / "first")
     evidence = collect(allow_partial=True, record_bytes=4096)
     assert evidence.counts == {"events": 3}
-    assert len(evidence.missing) == 1
-    assert "record 2" in evidence.missing[0]["reason"]
+    assert len(gaps(evidence)) == 1
+    assert "record 2" in gaps(evidence)[0]["reason"]
 
 
 def test_timelines_that_cannot_be_read_are_stated(server, collect, tmp_path):
@@ -255,7 +256,7 @@ def test_timelines_that_cannot_be_read_are_stated(server, collect, tmp_path):
     evidence = collect()
     notes = evidence.provenance["timeline"]["notes"]
     assert notes == ["Timelines of the sketch that have no events to read: broken%0A (fail), old (archived)."]
-    assert evidence.missing == []
+    assert gaps(evidence) == []
     (tmp_path / "staging").rename(tmp_path / "first")
     server.timelines = {"plaso": "ready", "being read": "processing"}
     with pytest.raises(RetryableError, match=r"still being imported.*: being read \(processing\)"):
@@ -263,7 +264,7 @@ def test_timelines_that_cannot_be_read_are_stated(server, collect, tmp_path):
     (tmp_path / "staging").rename(tmp_path / "second")
     evidence = collect(allow_partial=True)
     assert evidence.counts == {"events": 3}
-    assert "still being imported" in evidence.missing[0]["reason"]
+    assert "still being imported" in gaps(evidence)[0]["reason"]
 
 
 def test_a_sketch_without_timelines_has_no_events(server, collect):

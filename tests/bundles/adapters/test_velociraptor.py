@@ -23,6 +23,7 @@ from bundles.sources.profiles import Profile
 from bundles.timelines import record_index
 from jobs.errors import PermanentError, RetryableError
 from tests.support import format_builders
+from tests.support.upstreams import gaps
 from tests.support.velociraptor_server import CLIENT, FLOW, StoredFlow, Velociraptor, filler
 
 EVTX, PSLIST, SIGMA = "Windows.EventLogs.Evtx", "Windows.System.Pslist", "Windows.Hayabusa.Rules/Detections"
@@ -113,7 +114,7 @@ def test_rows_become_events_and_alerts_by_the_rules_and_keep_what_was_served(ser
     server.add(flow_with_rows())
     evidence = collect(server, staging)
     assert evidence.counts == {"events": 3, "alerts": 2, "artifacts": 2}
-    assert evidence.missing == []
+    assert gaps(evidence) == []
     timeline = read_timeline(evidence.members["timeline.json"])
     events = [event for event, _ in timeline.events]
     assert [event["Message"] for event in events] == ["event 0", "event 1", "event 2"]
@@ -165,7 +166,7 @@ def test_uploads_keep_their_original_path_their_record_and_their_bytes(server, s
     record = records_of(evidence)["/etc/passwd"]
     assert record["_Components"][-1] == "passwd"
     assert (record["size"], record["collected_at"], record["kind"]) == (4, 1669082762, "upload")
-    assert evidence.missing == []
+    assert gaps(evidence) == []
 
 
 def test_a_sparse_file_comes_as_stored_with_its_index_beside_it_and_is_never_filled(server, staging):
@@ -202,7 +203,7 @@ def test_fewer_stored_bytes_than_stated_are_a_gap_and_what_is_there_is_kept(serv
     again.mkdir()
     evidence = collect(server, again, parts=[faults.ARTIFACTS], allow_partial=True)
     assert contents_of(evidence)["/short"] == b"who"
-    assert [one["source"] for one in evidence.missing] == ["artifacts"]
+    assert [one["source"] for one in gaps(evidence)] == ["artifacts"]
 
 
 def test_an_upload_that_was_cut_on_the_machine_and_one_with_more_bytes_are_stated(server, staging):
@@ -227,7 +228,7 @@ def test_content_that_the_file_store_has_lost_is_named(server, staging):
     again.mkdir()
     evidence = collect(server, again, parts=[faults.ARTIFACTS], allow_partial=True)
     assert set(contents_of(evidence)) == {"/kept", "flow.json"}
-    assert len(evidence.missing) == 1
+    assert len(gaps(evidence)) == 1
 
 
 def read_all(evidence):
@@ -273,7 +274,7 @@ def test_a_flow_that_has_not_ended_well_is_stated_with_the_time(server, staging,
     for part in ("timeline", "alerts", "artifacts"):
         (note,) = [one for one in evidence.provenance[part]["notes"] if REF in one and "as of 20" in one]
         assert said in note
-    assert evidence.missing == []
+    assert gaps(evidence) == []
 
 
 def test_a_hunt_is_read_flow_by_flow_each_with_its_own_host(server, staging):

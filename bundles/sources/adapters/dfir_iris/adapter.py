@@ -82,7 +82,7 @@ class DfirIrisAdapter:
         try:
             return HttpContent(self._client, path, record, at=at, tag=tag, params=params)
         except StatusRefusedError as refused:
-            if refused.status != 400:
+            if refused.http_code != 400:
                 raise
             what = f"it has the record of artifact {record.artifact_id}, but not its file."
             raise faults.rejected(self._part, what) from None
@@ -110,7 +110,7 @@ class DfirIrisAdapter:
         try:
             self._iris.records(CASES_V2, trace, "data", take, max_bytes=bound, **newest)
         except StatusRefusedError as refused:
-            if refused.status not in ASK_OLDER:
+            if refused.http_code not in ASK_OLDER:
                 raise
             self._iris.records(CASES_OLDER, trace, "data", take, max_bytes=bound)
         return sorted(found, key=lambda one: int(one.ref), reverse=True)[:most]

@@ -206,7 +206,7 @@ def _has_tree_v2(iris: Iris, case: Case) -> bool:
         path = FILES.v2.format(case=case.number)
         iris.records(path, iris.scratch(), "data", lambda _: None, max_bytes=iris.limits.page_bytes, per_page=1)
     except StatusRefusedError as refused:
-        if refused.status in ASK_OLDER:
+        if refused.http_code in ASK_OLDER:
             return False
         raise
     return True
@@ -217,7 +217,7 @@ def _read_files(iris: Iris, case: Case, trace: Trace, found: Found, files: _File
     path, params = (TREE_V2.format(case=case.number), {}) if is_v2 else (TREE_OLDER, {"cid": case.number})
     most = iris.limits.artifact_list_bytes
     with iris.document(path, trace, max_bytes=most, params=params) as document:
-        status: object = "success"
+        outcome: object = "success"
         if is_v2:
             _folder(document, iris.limits.record_bytes, found, [])
         else:
@@ -226,9 +226,9 @@ def _read_files(iris: Iris, case: Case, trace: Trace, found: Found, files: _File
                     _folder(document, iris.limits.record_bytes, found, [])
                 else:
                     value = document.value(iris.limits.record_bytes)
-                    status = value if key == "status" else status
+                    outcome = value if key == "status" else outcome
         document.end()
-    if status != "success":
+    if outcome != "success":
         raise faults.rejected(iris.source, "it answered that the request failed.")
     if is_v2:
         for record in Reader(iris, FILES, case).agreed(lambda: _Listed(trace)).kept.records:

@@ -124,7 +124,7 @@ def _versions(iris: Iris, trace: Trace) -> Any:
     try:
         return iris.value(VERSIONS, trace)
     except StatusRefusedError as refused:
-        if refused.status in ASK_OLDER:
+        if refused.http_code in ASK_OLDER:
             return None
         raise
 
@@ -135,7 +135,7 @@ def _read_notes(iris: Iris, case: Case, member: TimelineMember, notes: _Kept) ->
     try:
         iris.records(path, member.trace, "data", notes.take, max_bytes=most)
     except StatusRefusedError as refused:
-        if refused.status in ASK_OLDER:
+        if refused.http_code in ASK_OLDER:
             return False
         raise
     except _FullError:

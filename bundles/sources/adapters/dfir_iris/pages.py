@@ -278,7 +278,7 @@ class Reader:
             try:
                 return self._page(page, size, take, trace)
             except StatusRefusedError as refused:
-                if refused.status not in ASK_OLDER or page > 1:
+                if refused.http_code not in ASK_OLDER or page > 1:
                     raise
                 self.older = True
         return self._page(page, size, take, trace)

@@ -106,9 +106,9 @@ class Iris:
         try:
             record = self.value(CASE_V2.format(case=number), trace)
         except StatusRefusedError as refused:
-            if refused.status == 403:
+            if refused.http_code == 403:
                 raise self._forbidden(number) from None
-            if refused.status not in NO_ROUTE:
+            if refused.http_code not in NO_ROUTE:
                 raise
             record = self._case_older(number, trace)
         said = record.get("case_id") if isinstance(record, dict) else None
@@ -144,7 +144,7 @@ class Iris:
             try:
                 return self.value(path, trace, most=self.limits.record_bytes, **params)
             except StatusRefusedError as refused:
-                if refused.status not in ABSENT:
+                if refused.http_code not in ABSENT:
                     raise
             except PermanentError as fault:
                 if fault.code != faults.INVALID:
@@ -204,9 +204,9 @@ class Iris:
         try:
             return self.value(CASE_OLDER.format(case=number), trace)
         except StatusRefusedError as refused:
-            if refused.status == 403:
+            if refused.http_code == 403:
                 raise self._forbidden(number) from None
-            if refused.status in ABSENT:
+            if refused.http_code in ABSENT:
                 raise faults.unknown(self.source, str(number)) from None
             raise
 

@@ -1,4 +1,4 @@
-"""The quick GETs of contents read what `http.client` reads, and are asked with the same identity and TLS."""
+"""Contents are read from any answer of HTTP, over kept connections, with the identity and TLS of their system."""
 
 from __future__ import annotations
 
