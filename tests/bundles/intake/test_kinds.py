@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from tests.bundles.intake.test_formats import (
     shown,
 )
 
+ROOT = Path(__file__).resolve().parents[3]
 IRIS = {
     "case": {"case_id": 1}, "evidences": [], "iocs": [],
     "timeline": [
@@ -359,6 +361,9 @@ def test_a_file_that_a_record_of_misp_holds_is_listed_with_its_bytes(tmp_path):
     assert found == [("note.txt", b"the note"), ("evil.exe.zip", None)]
 
 
-def test_every_kind_has_a_name_of_its_own():
+def test_every_kind_has_a_name_of_its_own_and_is_documented():
     names = [kind.name for kind in kinds.KINDS]
     assert len(names) == len(set(names))
+    headings = [line for line in (ROOT / "docs" / "import.md").read_text().splitlines() if line.startswith("### ")]
+    documented = {name for line in headings for name in line.removeprefix("### ").replace("`", "").split(", ")}
+    assert documented == {*names, "velociraptor-results", "mapped"}
