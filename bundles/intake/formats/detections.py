@@ -13,6 +13,7 @@ from bundles.intake.formats.kind import (
     Json,
     Kind,
     Taken,
+    always,
     at,
     attack,
     columns,
@@ -138,10 +139,6 @@ def _zircolite_row(record: Json) -> Json:
     }
 
 
-def _all(_: Json) -> bool:
-    return True
-
-
 # In place of `Timestamp` and `RuleTitle` the profiles for Timesketch have `datetime` and `message`.
 _FOR_TIMESKETCH = fields("datetime", "timestamp_desc", "message", "Level", "RuleID", "EvtxFile")
 
@@ -151,14 +148,14 @@ KINDS = (
         title="Hayabusa results",
         matches=either(fields("Timestamp", "RuleTitle", "Level"), _FOR_TIMESKETCH),
         add=_hayabusa,
-        alert=_all,
+        alert=always,
     ),
     Kind(
         name="chainsaw",
         title="Chainsaw results",
         matches=either(has("group", "kind", "name", "timestamp", "level"), columns("timestamp", "detections", "path")),
         add=_chainsaw,
-        alert=_all,
+        alert=always,
     ),
     Kind(name="sigma", title="Sigma matches by rule", matches=has("title", "rule_level", "matches"), read=_by_rule),
     Kind(
@@ -166,6 +163,6 @@ KINDS = (
         title="Zircolite results as CSV",
         matches=columns("rule_title", "rule_level", "rule_count"),
         add=_zircolite_row,
-        alert=_all,
+        alert=always,
     ),
 )

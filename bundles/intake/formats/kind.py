@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bundles.intake.formats import shapes
 from bundles.intake.formats.shapes import ARRAY, CSV, LINES, OBJECT, SEQUENCE, Look, Open, Row
@@ -19,8 +19,7 @@ Json = dict[str, Any]
 Rule = Callable[[Look], bool]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """A record as it goes into the timeline or the alerts, without the note on where it came from.
 
     Attributes:
@@ -36,6 +35,16 @@ class Taken:
 
 def _nothing(_: Json) -> Json:
     return {}
+
+
+def never(_record: Json) -> bool:
+    """No record is an alert."""
+    return False
+
+
+def always(_record: Json) -> bool:
+    """Every record is an alert."""
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +68,17 @@ class Kind:
     matches: Rule
     add: Callable[[Json], Json] = _nothing
     each: Callable[[Json], Iterable[Json]] | None = None
-    alert: Callable[[Json], bool] = lambda _: False
+    alert: Callable[[Json], bool] = never
     within: Callable[[Look], tuple[str, ...]] = lambda _: ()
     read: Callable[[Open, Look], Iterator[Taken | Refused]] | None = None
     attachment: Callable[[Json], tuple[str, str] | None] | None = None
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Where its records can go, so that a file is not read for a part that it has nothing for."""
+        if self.read is None and self.alert in {never, always}:
+            return frozenset({ALERTS if self.alert is always else TIMELINE})
+        return frozenset({TIMELINE, ALERTS})
 
     def records(self, open_file: Open, found: Look) -> Iterator[Taken | Refused]:
         """Every record of the file.
@@ -83,8 +99,8 @@ class Kind:
         """One record with what is added to it; several for a record with several times."""
         part = ALERTS if self.alert(row.record) else TIMELINE
         for added in [self.add(row.record)] if self.each is None else self.each(row.record):
-            filled = {name: value for name, value in added.items() if value not in (None, "", [])}
-            yield Taken(part=part, record={**filled, **row.record}, row=row)
+            filled = {name: value for name, value in added.items() if value is not None and value not in ("", [])}
+            yield Taken(part, {**filled, **row.record}, row)
 
 
 def at(record: Any, *path: str) -> Any:
@@ -102,12 +118,15 @@ def first(record: Mapping[str, Any], *names: str) -> Any:
     return next((record[name] for name in names if record.get(name) not in (None, "")), None)
 
 
+_PLAIN = (str, int, float)
+
+
 def text(*values: Any, join: str = " ") -> str:
     """The values that are text or numbers, joined and shortened."""
     said = [
         str(value)
         for value in values
-        if isinstance(value, str | int | float) and not isinstance(value, bool) and str(value).strip()
+        if isinstance(value, _PLAIN) and not isinstance(value, bool) and str(value).strip()
     ]
     return join.join(said)[:TITLE_CHARACTERS]
 

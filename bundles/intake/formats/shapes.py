@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bundles.format.model.canonical import fraction_of, integer_of
 from bundles.sources.jsonstream import JsonLines, JsonStream, MalformedError, Refused
@@ -54,8 +54,7 @@ class Look:
     delimiter: str = ","
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One record of a file.
 
     Attributes:
@@ -156,7 +155,7 @@ def _row(reader: JsonStream | JsonLines, record: Any) -> Row | Refused:
         return record
     if not isinstance(record, dict):
         return reader.refused(record, "it is not an object")
-    return Row(record=record, position=reader.position, line=reader.line_of_record)
+    return Row(record, reader.position, reader.line_of_record)
 
 
 def _csv_rows(pieces: Iterator[bytes], found: Look) -> Iterator[Row | Refused]:

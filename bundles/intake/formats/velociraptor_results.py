@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bundles.intake.formats.kind import ALERTS, TIMELINE, Json, Kind, at, by_time, first, has, text
+from bundles.intake.formats.kind import ALERTS, TIMELINE, Json, Kind, always, at, by_time, first, has, never, text
 from bundles.intake.formats.shapes import LINES, Look
 from bundles.intake.formats.windows import mft
 from bundles.timelines.reading import HOST_FIELDS
@@ -128,7 +128,7 @@ def kind_of(artifact: str, found: Look) -> Kind | None:
             title=f"Results of {artifact}",
             matches=lambda one: one.shape == LINES,
             each=mapping.added,
-            alert=(lambda _: True) if mapping.part == ALERTS else (lambda _: False),
+            alert=always if mapping.part == ALERTS else never,
         )
     return None
 
