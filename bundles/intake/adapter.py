@@ -6,6 +6,7 @@ files of a known kind become events and alerts, each with the note where it came
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from bundles.format.model.records import FILE_TYPE
 from bundles.intake import velociraptor
 from bundles.intake.archives.members import FILE, SPECIAL, ArchiveError, Member
-from bundles.intake.delivered import DELIVERED, Delivered, RecordFile
+from bundles.intake.delivered import ATTACHMENT, DELIVERED, Attachment, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
 from bundles.intake.formats.shapes import in_words
@@ -109,6 +110,11 @@ class CollectionAdapter:
             records.append(ArtifactRecord(artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256))
             for within in filter(None, (delivered, delivered.inner)):
                 records += self._members(within, member, wanted)
+            for held in delivered.attachments():
+                wanted.tally.check()
+                record, artifact = _held(held)
+                if member.add(record, held.artifact_id) and artifact is not None:
+                    records.append(artifact)
             read_as = [f"{file.name or delivered.name}: {file.kind.title}" for file in delivered.record_files()]
             if read_as:
                 more = f" and {len(read_as) - NAMED} more" if len(read_as) > NAMED else ""
@@ -137,11 +143,19 @@ class CollectionAdapter:
         """See `protocol.Adapter`; a member is always read from its beginning."""
         if record.artifact_id == DELIVERED:
             return _Content(self._delivered.open(), self._sha256)
+        if ATTACHMENT in record.handle:
+            return _Content(iter([self._attachment(record)]), f"{self._sha256}:{record.artifact_id}")
         within = self._delivered.inner if record.handle["inner"] else self._delivered
         if within is None:
             raise faults.invalid(self._part, "the collection within it cannot be opened any more.")
         member = within.members[int(record.handle["index"])]
         return _Content(within.open_member(member), f"{self._sha256}:{record.artifact_id}")
+
+    def _attachment(self, record: ArtifactRecord) -> bytes:
+        for held in self._delivered.attachments():
+            if held.artifact_id == record.artifact_id and held.content is not None:
+                return held.content
+        raise faults.invalid(self._part, "the record that holds the file cannot be read any more.")
 
     def offer(self, ref: str) -> Offer:  # noqa: ARG002 -- the file is one incident
         """See `protocol.Adapter`."""
@@ -217,6 +231,21 @@ def _with_origin(record: Json, origin: Json) -> Json:
     return {"raw": record, FROM: origin} if FROM in record else {**record, FROM: origin}
 
 
+def _held(held: Attachment) -> tuple[Json, ArtifactRecord | None]:
+    """The record of a file that a record holds; without content if its text is not base64."""
+    record: Json = {"artifact_id": held.artifact_id, "name": held.name}
+    record |= {"uuid": held.taken.record["uuid"]} if isinstance(held.taken.record.get("uuid"), str) else {}
+    record = _with_origin(record, _origin(held.file, held.taken))
+    if held.content is None:
+        record.pop("artifact_id")
+        return record | {"faults": ["Its text is not base64, so it is in the record alone."]}, None
+    size, sha256 = len(held.content), hashlib.sha256(held.content).hexdigest()
+    artifact = ArtifactRecord(
+        artifact_id=held.artifact_id, name=held.name, size=size, sha256=sha256, handle={ATTACHMENT: True}
+    )
+    return record | {"size": size, "sha256": sha256}, artifact
+
+
 def _said_by_velociraptor(delivered: Delivered) -> tuple[dict[int, list[str]], dict[str, str]]:
     """What a collection of Velociraptor says of its members: faults by member, and digests by name."""
     if not delivered.is_velociraptor:
@@ -239,7 +268,7 @@ def _rows(delivered: Delivered, member: Member) -> list[Json]:
     opened = partial(delivered.open_member, member)
     try:
         look = shapes.look(delivered.head(opened()))
-        if look.shape != shapes.LINES:
+        if look.shape not in {shapes.LINES, shapes.OBJECT}:  # one row that has parts looks like an object
             return []
         return [row.record for row in shapes.rows(opened, look) if isinstance(row, shapes.Row)]
     except (ArchiveError, MalformedError):

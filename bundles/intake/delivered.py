@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -9,22 +10,28 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import uuid4
 
-from bundles.intake import velociraptor
+from bundles.intake import layouts, velociraptor
+from bundles.intake.archives import packed
 from bundles.intake.archives.members import FILE, Archive, ArchiveError, ArchiveLimits, Member
 from bundles.intake.archives.tar_reader import TarArchive
 from bundles.intake.archives.zip_reader import ZipArchive
-from bundles.intake.formats import kinds, shapes
-from bundles.intake.formats.kinds import Kind
+from bundles.intake.formats import kinds, shapes, velociraptor_results
+from bundles.intake.formats.kinds import Kind, Taken
 from bundles.intake.formats.shapes import Look
+from bundles.sources.jsonstream import MalformedError
 
 READ_BYTES = 256 * 1024
 DELIVERED = "delivered"  # the id of the artifact that is the delivered file itself
 SINGLE, ZIP, TAR = "file", "zip", "tar"
 TAR_MAGIC_AT, TAR_MAGIC = 257, b"ustar"
-PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
 # Names of members that may hold records; what they hold is then decided by their content.
-RECORD_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".tsv"})
+RECORD_SUFFIXES = frozenset({
+    ".json", ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".tsv", ".body", ".bodyfile",
+})  # fmt: skip
+PACKED_SUFFIXES = frozenset({".gz", ".zst", ".bz2", ".xz"})
+ATTACHMENT = "a"  # in the id of a file that a record holds: `delivered-a000012`
 UNPACKED, PASSWORD = "unpacked.tar", "password"
 INNER_ZIP = "data.zip"
 
@@ -48,6 +55,25 @@ class RecordFile:
     look: Look
     kind: Kind
     open: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """A file that a record holds.
+
+    Attributes:
+        artifact_id: of the artifact that it becomes.
+        name: as the record says.
+        content: its bytes; None if they are not base64.
+        file: the file of records.
+        taken: the record.
+    """
+
+    artifact_id: str
+    name: str
+    content: bytes | None
+    file: RecordFile
+    taken: Taken
 
 
 class Delivered:
@@ -96,12 +122,23 @@ class Delivered:
         try:
             if head[:4] in {b"PK\3\4", b"PK\5\6"}:
                 return ZipArchive(self.path, password=self.password, limits=self._limits)
-            if head[TAR_MAGIC_AT : TAR_MAGIC_AT + len(TAR_MAGIC)] == TAR_MAGIC or head.startswith(PACKED):
-                (self.folder / UNPACKED).unlink(missing_ok=True)
+            if _is_tar(head) or (head.startswith(packed.MAGIC) and not self._is_packed_file()):
                 return TarArchive(self.path, self.folder / UNPACKED, check=self._check, limits=self._limits)
         except ArchiveError as error:
             self.refused = error
         return None
+
+    def _is_packed_file(self) -> bool:
+        """Whether a packed file is one file of records, and no tar."""
+        try:
+            head = self.head(self.open_unpacked())
+        except ArchiveError:
+            return False
+        return not _is_tar(head) and shapes.look(head).shape != shapes.NONE
+
+    def open_unpacked(self) -> Iterator[bytes]:
+        """The bytes of the delivered file, unpacked if it is packed."""
+        return packed.unpacked(self.open(), self._limits)
 
     @cached_property
     def password(self) -> bytes | None:
@@ -122,6 +159,19 @@ class Delivered:
         return velociraptor.is_collection([member.name for member in self.members])
 
     @cached_property
+    def host(self) -> str:
+        """The host that a collection of Velociraptor says it is of; empty if it does not say, or is another file."""
+        for member in self.members if self.is_velociraptor else ():
+            if member.kind == FILE and not member.unreadable and velociraptor.names_host(member.name):
+                try:
+                    look = shapes.look(self.head(self.open_member(member)))
+                except ArchiveError:
+                    continue
+                if host := velociraptor.host_in(look.first):
+                    return host
+        return ""
+
+    @cached_property
     def inner(self) -> Delivered | None:
         """The collection within an encrypted one of Velociraptor, whose only member it is; None if there is none.
 
@@ -132,12 +182,17 @@ class Delivered:
             return None
         folder = self.folder / "inner"
         folder.mkdir(exist_ok=True, mode=0o700)
+        # The parts of an import are read at the same time, each with a `Delivered` of its own, and share this file.
+        writing = folder / f"{DELIVERED}.{uuid4().hex}"
         try:
-            with (folder / DELIVERED).open("wb") as out:
+            with writing.open("xb") as out:
                 for block in self.open_member(files[0]):
                     out.write(block)
+            writing.replace(folder / DELIVERED)
         except ArchiveError:
             return None  # stated where its content is read
+        finally:
+            writing.unlink(missing_ok=True)
         return Delivered(folder, INNER_ZIP, check=self._check, limits=self._limits, prefix="i")
 
     def open(self) -> Iterator[bytes]:
@@ -166,16 +221,15 @@ class Delivered:
     def record_files(self) -> Iterator[RecordFile]:
         """The files whose records are read, in the order of the archive."""
         if self.archive is None:
-            found = self._record_file(DELIVERED, "", self.open)
+            found = self._record_file(DELIVERED, "", self.open_unpacked)
             if found is not None:
                 yield found
             return
         for member in self.members:
-            suffix = PurePosixPath(member.name).suffix.lower()
-            if member.kind != FILE or member.unreadable or suffix not in RECORD_SUFFIXES:
+            if member.kind != FILE or member.unreadable or not _may_hold_records(member.name):
                 continue
             try:
-                found = self._record_file(self.artifact_id(member), member.name, partial(self.open_member, member))
+                found = self._record_file(self.artifact_id(member), member.name, partial(self._open_packed, member))
             except ArchiveError:
                 continue  # stated where its content is read
             if found is not None:
@@ -183,17 +237,38 @@ class Delivered:
         if self.inner is not None:
             yield from self.inner.record_files()
 
+    def _open_packed(self, member: Member) -> Iterator[bytes]:
+        return packed.unpacked(self.open_member(member), self._limits)
+
+    def attachments(self) -> Iterator[Attachment]:
+        """The files that records hold, one by one."""
+        for file in self.record_files():
+            if file.kind.attachment is None:
+                continue
+            for number, taken in enumerate(_taken(file)):
+                held = file.kind.attachment(taken.record)
+                if held is not None:
+                    identity = f"{file.artifact_id}-{ATTACHMENT}{number + 1:06d}"
+                    yield Attachment(
+                        artifact_id=identity, name=held[0], content=_decoded(held[1]), file=file, taken=taken
+                    )
+
     def artifact_id(self, member: Member) -> str:
         """The id of the artifact that is a member: its place in the archive."""
         return f"{self._prefix}{member.index + 1:06d}"
 
     def _record_file(self, identity: str, name: str, opener: Callable[[], Iterator[bytes]]) -> RecordFile | None:
         look = shapes.look(self.head(opener()))
-        kind = kinds.by_name(self._kind) if self._kind else kinds.recognise(look)
+        kind = kinds.by_name(self._kind) if self._kind else None
+        if kind is None and self.is_velociraptor:
+            kind = velociraptor_results.kind_of(velociraptor.artifact_of(name), look)
+        if kind is None and not self._kind:
+            kind = kinds.recognise(look)
         if kind is None and self._mapping and not name:
             kind = kinds.mapped(self._mapping)
         if kind is None:
             return None
+        kind = velociraptor_results.with_host(kind, self.host)
         return RecordFile(artifact_id=identity, name=name, look=look, kind=kind, open=opener)
 
     def head(self, pieces: Iterator[bytes]) -> bytes:
@@ -219,7 +294,9 @@ class Delivered:
             "container": self.container,
             "size": os.stat(self.path).st_size,  # noqa: PTH116 -- one call
             "members": len(self.members),
+            "layout": layouts.words_of(self.container, [member.name for member in self.members]),
         }
+        described |= {"host": self.host} if self.host else {}
         if self.refused is not None:
             described["refused"] = {"code": self.refused.code, "reason": str(self.refused)}
         if self.archive is not None and self.archive.cut:
@@ -227,3 +304,31 @@ class Delivered:
         if self.inner is not None:
             described["inner"] = self.inner.describe()
         return described
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[TAR_MAGIC_AT : TAR_MAGIC_AT + len(TAR_MAGIC)] == TAR_MAGIC
+
+
+def _may_hold_records(name: str) -> bool:
+    path = PurePosixPath(name.lower())
+    if path.suffix in PACKED_SUFFIXES:
+        path = path.with_suffix("")
+    return path.suffix in RECORD_SUFFIXES
+
+
+def _taken(file: RecordFile) -> Iterator[Taken]:
+    """The records that can be taken; what cannot is named where the timeline is read."""
+    try:
+        for one in file.kind.records(file.open, file.look):
+            if isinstance(one, Taken):
+                yield one
+    except (MalformedError, ArchiveError):
+        return
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
+        return None

@@ -15,8 +15,10 @@ from bundles.intake.archives.members import FILE, Member
 
 UPLOADS = "uploads/"
 UPLOADS_LIST = "uploads.json"
+RESULTS = "results/"
+CLIENT_INFO = "client_info.json"
 INDEX_SUFFIX = ".idx"
-MARKS = frozenset({"collection_context.json", "client_info.json", UPLOADS_LIST})
+MARKS = frozenset({"collection_context.json", CLIENT_INFO, UPLOADS_LIST})
 ARTIFACT_RESULT = re.compile(r"(?:results/)?[A-Z][A-Za-z0-9]*(?:\.[A-Z][A-Za-z0-9]*)+(?:[/%].*)?\.json")
 DRIVE = re.compile(r"[A-Za-z]:|\\\\.*")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -44,6 +46,22 @@ def shown_name(name: str) -> str:
         return "/".join(parts)
     path = parts[2:]
     return "\\".join(path) if DRIVE.fullmatch(path[0]) else "/" + "/".join(path)
+
+
+def artifact_of(name: str) -> str:
+    """The artifact that a member is the result of, with its source if it has several: `ARTIFACT/SOURCE`."""
+    return "/".join(components(name.removeprefix(RESULTS))).removesuffix(".json")
+
+
+def names_host(name: str) -> bool:
+    """Whether a member says which host the collection is of."""
+    return name == CLIENT_INFO or artifact_of(name) == "Generic.Client.Info/BasicInformation"
+
+
+def host_in(record: Mapping[str, Any]) -> str:
+    """The name of the host in a record about it."""
+    named = (record.get(name) for name in ("Hostname", "hostname", "Fqdn", "fqdn"))
+    return next((one for one in named if isinstance(one, str) and one.strip()), "")
 
 
 def size_faults(rows: Iterable[Mapping[str, Any]], members: list[Member]) -> dict[int, list[str]]:

@@ -241,6 +241,33 @@ class JsonStream(_Reader):
             if self._take(",]") == "]":
                 return
 
+    def items(self) -> Iterator[None]:
+        """The places of the elements of the next array; read the value of each before requesting the next one."""
+        self._take("[")
+        if self.peek() == "]":
+            self.at += 1
+            return
+        while True:
+            yield None
+            if self._take(",]") == "]":
+                return
+
+    def sequence(self, max_characters: int) -> Iterator[Any]:
+        """The records of a document that has them one after the other, without a list around them.
+
+        Raises:
+            MalformedError: one of them cannot be taken: nothing says where it ends.
+        """
+        self.position = 0
+        while self.peek():
+            self.position += 1
+            try:
+                value, end = self._parse(max_characters)
+            except _BadValueError:
+                value, end = self.value(max_characters), self.at  # says what is wrong
+            self._start, self.at = self.at, end
+            yield value
+
     def records(self, max_characters: int, *, ids: Iterable[str] = ()) -> Iterator[Any]:
         """The records of the next array, each of them parsed, or a `Refused` in its place.
 

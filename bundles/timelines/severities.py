@@ -21,7 +21,7 @@ WORDS = {
     "minor": LOW,
     "moderate": MEDIUM, "med": MEDIUM, "warning": MEDIUM, "warn": MEDIUM,
     "major": HIGH, "important": HIGH, "severe": HIGH, "error": HIGH, "err": HIGH,
-    "crit": CRITICAL, "alert": CRITICAL, "emergency": CRITICAL, "emerg": CRITICAL, "fatal": CRITICAL,
+    "crit": CRITICAL, "alert": CRITICAL, "emergency": CRITICAL, "emerg": CRITICAL, "emer": CRITICAL, "fatal": CRITICAL,
 }  # fmt: skip
 LISTED_CHARS = 60
 BARE_FIELDS = ("severity", "level", "Level", "priority", "Severity")

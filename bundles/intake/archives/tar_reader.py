@@ -6,19 +6,14 @@ again. `tarfile` lists the members and is never asked to extract.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
 import stat
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
-
-import zstandard
+from uuid import uuid4
 
 from bundles.intake.archives.members import (
     FILE,
@@ -34,10 +29,10 @@ from bundles.intake.archives.members import (
     require_within,
 )
 from bundles.intake.archives.names import with_faults
+from bundles.intake.archives.packed import DAMAGES, unpacker
 
 BLOCK_BYTES = MIB
 LONGEST_HEADER = 16 * MIB
-WINDOW_BYTES = 128 * MIB
 NAME_ERRORS = "surrogateescape"
 
 
@@ -71,7 +66,7 @@ class TarArchive:
 
     Args:
         path: the file.
-        scratch: a new file for the unpacked tar; not made for a plain one.
+        scratch: a file for the unpacked tar; not made for a plain one.
         check: called often; raises to stop the work.
         limits: of the archive.
 
@@ -161,29 +156,38 @@ class TarArchive:
 
     def _unpacked(self, path: Path, scratch: Path, check: Callable[[], None]) -> Path:
         with path.open("rb") as file:
-            unpack = _unpacker(file.read(6))
+            unpack = unpacker(file.read(6))
             if unpack is None:
                 return path
             file.seek(0)
             most = min(
                 self._limits.total_bytes, max(self._limits.ratio_from_bytes, path.stat().st_size * self._limits.ratio)
             )
-            size = 0
-            with scratch.open("xb") as out:
-                try:
-                    for block in unpack(file):
-                        check()
-                        size += len(block)
-                        if size > most:
-                            raise ArchiveError("archive_too_large", f"It unpacks to more than {most} bytes.")
-                        out.write(block)
-                except (zlib.error, zstandard.ZstdError, OSError, EOFError, lzma.LZMAError) as error:
-                    if isinstance(error, OSError) and error.errno is not None:
-                        raise  # of the disk, not of the data
-                    if not size:
-                        raise ArchiveError("archive_damaged", "It cannot be unpacked.") from None
-                    self.cut = f"It is damaged or cut off: it unpacks to {size} bytes only."
+            # Several readers of one file share the scratch file, so it appears complete, and is never written again.
+            writing = scratch.with_name(f"{scratch.name}.{uuid4().hex}")
+            try:
+                with writing.open("xb") as out:
+                    self._unpack(unpack(file), out, most, check)
+                writing.replace(scratch)
+            finally:
+                writing.unlink(missing_ok=True)
         return scratch
+
+    def _unpack(self, blocks: Iterator[bytes], out: BinaryIO, most: int, check: Callable[[], None]) -> None:
+        size = 0
+        try:
+            for block in blocks:
+                check()
+                size += len(block)
+                if size > most:
+                    raise ArchiveError("archive_too_large", f"It unpacks to more than {most} bytes.")
+                out.write(block)
+        except DAMAGES as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, not of the data
+            if not size:
+                raise ArchiveError("archive_damaged", "It cannot be unpacked.") from None
+            self.cut = f"It is damaged or cut off: it unpacks to {size} bytes only."
 
 
 def _kind(info: tarfile.TarInfo) -> Kind:
@@ -192,26 +196,6 @@ def _kind(info: tarfile.TarInfo) -> Kind:
     if info.issym() or info.islnk():
         return LINK
     return FILE if info.isreg() else SPECIAL
-
-
-def _unpacker(head: bytes) -> Callable[[BinaryIO], Iterator[bytes]] | None:
-    """How a file that begins with `head` is unpacked; None for one that is not packed."""
-    if head[:2] == b"\x1f\x8b":
-        return lambda file: _each(gzip.GzipFile(fileobj=file).read1)
-    if head[:4] == b"\x28\xb5\x2f\xfd":
-        reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES)
-        return lambda file: _each(reader.stream_reader(file, read_across_frames=True).read)
-    if head[:3] == b"BZh":
-        return lambda file: _each(bz2.BZ2File(file).read1)
-    if head[:6] == b"\xfd7zXZ\0":
-        return lambda file: _each(lzma.LZMAFile(file).read1)
-    return None
-
-
-def _each(read: Callable[[int], bytes]) -> Iterator[bytes]:
-    """The unpacked bytes, as they come, so that those before a damage are not lost."""
-    while block := read(BLOCK_BYTES):
-        yield block
 
 
 def _time(seconds: float | str) -> str:

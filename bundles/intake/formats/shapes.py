@@ -1,4 +1,4 @@
-"""The shapes in which files hold records: a JSON array, one JSON object, JSON lines, or CSV.
+"""The shapes of files of records: a JSON array, one JSON object, JSON lines, JSON objects one by one, or CSV.
 
 `look` reads the beginning of a file and says which shape it has; `rows` reads all records of it, one by one, in flat
 memory. One bad record is a `Refused` in its place, as in answers of services.
@@ -9,19 +9,23 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bundles.format.model.canonical import fraction_of, integer_of
 from bundles.sources.jsonstream import JsonLines, JsonStream, MalformedError, Refused
 
-ARRAY, OBJECT, LINES, CSV, NONE = "array", "object", "lines", "csv", "none"
+ARRAY, OBJECT, LINES, SEQUENCE, CSV, NONE = "array", "object", "lines", "sequence", "csv", "none"
 HEAD_BYTES = 256 * 1024
 RECORD_CHARACTERS = 8 * 1024 * 1024
 BLANKS = " \t\r\n"
 MOST_COLUMNS = 2_000
 DELIMITERS = ",;\t|"
+# The fields of a body file of The Sleuth Kit, which has no header.
+BODY_COLUMNS = ("MD5", "name", "inode", "mode", "UID", "GID", "size", "atime", "mtime", "ctime", "crtime")
+_BODY_LINE = re.compile(r"[^|]*\|[^|].*\|[^|]*\|[^|]*\|\d*\|\d*\|\d*(?:\|-?\d+(?:\.\d+)?){4}", re.ASCII)
 
 Open = Callable[[], Iterator[bytes]]
 
@@ -33,6 +37,9 @@ class Look:
     Attributes:
         shape: one of the shapes of this module.
         first: the first record, where it could be read; its values are texts in CSV.
+        first_keys: of the first record, as far as they are in the beginning.
+        inner: of an object, or of the first record of an array or lines: key → the keys of the object that it has, or
+            of the first object of the list that it has, as far as they are in the beginning.
         keys: of the file's object, as far as they are in the beginning; empty in other shapes.
         columns: of a CSV file; empty in other shapes.
         delimiter: of a CSV file.
@@ -40,13 +47,14 @@ class Look:
 
     shape: str
     first: dict[str, Any] = field(default_factory=dict)
+    first_keys: frozenset[str] = frozenset()
+    inner: dict[str, tuple[str, ...]] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     delimiter: str = ","
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One record of a file.
 
     Attributes:
@@ -68,13 +76,18 @@ def look(head: bytes) -> Look:
     """
     text = codecs.getincrementaldecoder("utf-8-sig")("replace").decode(head).lstrip(BLANKS)
     if text.startswith("["):
-        return Look(shape=ARRAY, first=_value(text[1:].lstrip(BLANKS)) or {})
+        text = text[1:].lstrip(BLANKS)
+        inner = _keys(text)
+        return Look(shape=ARRAY, first=_parsed(text)[0] or {}, first_keys=frozenset(inner), inner=inner)
     if text.startswith("{"):
         first, end = _parsed(text)
-        rest = text[end:].lstrip(BLANKS) if first is not None else ""
-        if first is not None and (rest or not _holds_records(first)):
-            return Look(shape=LINES, first=first)
-        return Look(shape=OBJECT, first=first or {}, keys=_keys(text))
+        inner = _keys(text)
+        seen: dict[str, Any] = {"first": first or {}, "first_keys": frozenset(inner), "inner": inner}
+        if first is not None and text[end:].strip(BLANKS):
+            return Look(shape=SEQUENCE if "\n" in text[:end] else LINES, **seen)
+        if first is not None and not _holds_records(first):
+            return Look(shape=SEQUENCE if "\n" in text[:end] else LINES, **seen)
+        return Look(shape=OBJECT, keys=tuple(inner), **seen)
     return _look_at_csv(text)
 
 
@@ -98,6 +111,10 @@ def rows(open_file: Open, found: Look, *, within: tuple[str, ...] = ()) -> Itera
             yield _row(lines, record)
         return
     stream = JsonStream(open_file())
+    if found.shape == SEQUENCE:
+        for record in stream.sequence(RECORD_CHARACTERS):
+            yield _row(stream, record)
+        return
     if found.shape == ARRAY:
         yield from _records(stream)
         stream.end()
@@ -115,12 +132,12 @@ def _within(stream: JsonStream, keys: tuple[str, ...]) -> Iterator[Row | Refused
     if not keys:
         record = stream.value(RECORD_CHARACTERS)
         if isinstance(record, dict):
-            yield Row(record=record, position=1)
+            yield Row(record=record, position=1, line=1)
         return
     for key in stream.members():
         if key != keys[0]:
             stream.value(RECORD_CHARACTERS)
-        elif len(keys) > 1:
+        elif len(keys) > 1 and stream.peek() == "{":
             yield from _within(stream, keys[1:])
         elif stream.peek() == "[":
             yield from _records(stream)
@@ -138,12 +155,15 @@ def _row(reader: JsonStream | JsonLines, record: Any) -> Row | Refused:
         return record
     if not isinstance(record, dict):
         return reader.refused(record, "it is not an object")
-    return Row(record=record, position=reader.position, line=reader.line_of_record)
+    return Row(record, reader.position, reader.line_of_record)
 
 
 def _csv_rows(pieces: Iterator[bytes], found: Look) -> Iterator[Row | Refused]:
     """The rows of a CSV file (RFC 4180) by the names of its columns; a name that comes twice gets a number."""
     lines = _Lines(pieces)
+    if found.columns == BODY_COLUMNS:
+        yield from _body_rows(lines)
+        return
     reader = csv.reader(lines, delimiter=found.delimiter, strict=True)
     position, columns, begins = 0, _named(found.columns), 1
     while True:
@@ -166,6 +186,28 @@ def _csv_rows(pieces: Iterator[bytes], found: Look) -> Iterator[Row | Refused]:
             yield Refused(position=position, offset=lines.offset, line=line, reason="it has bytes that are not UTF-8")
             continue
         yield Row(record=dict(zip(columns, values, strict=False)), position=position, line=line)
+
+
+def _body_rows(lines: _Lines) -> Iterator[Row | Refused]:
+    """The rows of a body file. Nothing is quoted in it, so a name may have the sign that separates fields."""
+    position = 0
+    lines.begin_record()
+    for line in lines:
+        stated = line.rstrip("\r\n")
+        if stated:
+            position += 1
+            digest, *rest = stated.split("|")
+            values = [digest, "|".join(rest[:-9]), *rest[-9:]]
+            if len(values) < len(BODY_COLUMNS):
+                reason = f"it has {len(values)} fields, and a body file {len(BODY_COLUMNS)}"
+                yield Refused(position=position, offset=lines.offset, line=lines.number, reason=reason)
+            elif lines.broken:
+                reason = "it has bytes that are not UTF-8"
+                yield Refused(position=position, offset=lines.offset, line=lines.number, reason=reason)
+            else:
+                record = dict(zip(BODY_COLUMNS, values, strict=True))
+                yield Row(record=record, position=position, line=lines.number)
+        lines.begin_record()
 
 
 class _Lines:
@@ -215,6 +257,8 @@ def _look_at_csv(text: str) -> Look:
     lines = text.splitlines()
     if not lines or "\0" in text or "\ufffd" in lines[0]:
         return Look(shape=NONE)
+    if _BODY_LINE.fullmatch(lines[0]):
+        return Look(shape=CSV, columns=BODY_COLUMNS, delimiter="|")
     for delimiter in sorted(DELIMITERS, key=lambda one: -lines[0].count(one)):
         try:
             header, *values = csv.reader(lines[:50], delimiter=delimiter, strict=True)
@@ -253,33 +297,42 @@ def _parsed(text: str) -> tuple[dict[str, Any] | None, int]:
     return (value, end) if isinstance(value, dict) else (None, 0)
 
 
-def _value(text: str) -> dict[str, Any] | None:
-    return _parsed(text)[0]
-
-
 def _holds_records(value: dict[str, Any]) -> bool:
     """Whether an object that is alone in its file may hold the file's records, and is no record itself."""
     return any(isinstance(inner, list | dict) for inner in value.values())
 
 
-def _keys(text: str) -> tuple[str, ...]:
-    """The keys of the object that `text` begins with, as far as they are in it."""
-    found: list[str] = []
-    at, depth = 0, 0
+def _keys(text: str) -> dict[str, tuple[str, ...]]:
+    """The keys of the object that `text` begins with, as far as they are in it, each with the keys within it."""
+    found: dict[str, list[str]] = {}
+    at, depth, listed = 0, 0, 0
+    key, owner = "", ""
+    closed = False  # the first object within `owner` has ended
     string = json.decoder.scanstring  # type: ignore[attr-defined]
-    while at < len(text):
-        mark = text[at]
-        if mark == '"':
+    for mark in _MARKS.finditer(text):
+        if mark.start() < at:
+            continue
+        what = mark[0]
+        if what == '"':
             try:
-                value, at = string(text, at + 1, False)  # noqa: FBT003 -- its signature
+                value, at = string(text, mark.end(), False)  # noqa: FBT003 -- its signature
             except ValueError:
                 break
-            if depth == 1 and text[at:].lstrip(BLANKS).startswith(":"):
-                found.append(value)
-            continue
-        depth += mark in "{["
-        depth -= mark in "}]"
-        if depth == 0:
-            break
-        at += 1
-    return tuple(found)
+            if _COLON.match(text, at):
+                if depth == 1 and not listed:
+                    key, owner, closed = value, value, False
+                    found[key] = []
+                elif depth == 2 and listed <= 1 and owner and not closed:
+                    found[owner].append(value)
+        elif what in "{}":
+            depth += 1 if what == "{" else -1
+            closed = closed or (what == "}" and depth == 1)
+            if depth <= 0:
+                break
+        else:
+            listed += 1 if what == "[" else -1
+    return {name: tuple(keys) for name, keys in found.items()}
+
+
+_MARKS = re.compile(r'["{}\[\]]')
+_COLON = re.compile(r"[ \t\r\n]*:")

@@ -53,6 +53,7 @@ def lines(*records: Any) -> bytes:
 
 EVE = {"timestamp": "2018-03-24T14:37:19.037299-0600", "event_type": "alert", "src_ip": "10.0.0.1", "flow_id": 7}
 TRAIL = {"eventVersion": "1.08", "eventTime": "2024-07-30T21:31:21Z", "eventSource": "ec2.amazonaws.com"}
+TRAIL["eventID"] = "450230d4-b39e-4a18-a6a0-d07a6e2105cb"
 ATTRIBUTE = {"type": "domain", "value": "bad.example", "category": "Network activity", "timestamp": "1543921748"}
 MISP = {
     "Object": [{"name": "file", "uuid": "o", "Attribute": [{**ATTRIBUTE, "value": "in object"}]}],
@@ -106,8 +107,8 @@ SIGMA = {
             "misp",
             [
                 (TIMELINE, "2019-02-20T09:17:56Z", "low", "", "MISP event: SamSam"),
-                (TIMELINE, "2018-12-04T11:09:08Z", "low", "", "Network activity: domain bad.example"),
                 (TIMELINE, "2018-12-04T11:09:08Z", "low", "", "Network activity: domain in object"),
+                (TIMELINE, "2018-12-04T11:09:08Z", "low", "", "Network activity: domain bad.example"),
             ],
             id="a MISP event whose threat level comes behind its objects",
         ),
