@@ -32,6 +32,7 @@ VERSION = PRODUCT_VERSION
 VAR_DIR = ENV.var_dir
 OUTPUT_DIR = ENV.output_dir
 FORENSIC_STORAGE_PATH = ENV.forensic_storage_path
+ORCH_INTAKE_DIR = ENV.intake_dir
 ORCH_PROFILE = ENV.profile
 ORCH_ENVIRONMENT_NAME = ENV.environment_name
 ORCH_SIGN_KEY_PATH = ENV.sign_key_path
