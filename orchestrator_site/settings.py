@@ -255,7 +255,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "AUTHENTICATION_WHITELIST": [],  # orchestrator_site.web.openapi describes the authentication
-    "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.models.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "jobs.models.Status",
+        "IntakeState": "bundles.models.Intake.State",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "orchestrator_site.web.openapi.add_errors_and_health",

@@ -31,7 +31,6 @@ from bundles.uploads import resumable
 from foundation.strict_input import (
     NoBody,
     PageQuery,
-    StrictChoiceField,
     StrictIntegerField,
     StrictSerializer,
     StrictTextField,
@@ -44,6 +43,7 @@ from jobs.rest.api_shapes import JobAccepted
 from jobs.rest.fields import idempotency_key_field, priority_field
 
 TAG = ["Import"]
+KINDS = [one.name for one in kinds.KINDS]
 MAX_PATH_CHARS = 4096
 MOST_BYTES = 2**53
 REPEATED = "The existing job: of this idempotency key, or an equal one that is still active."
@@ -77,10 +77,10 @@ class BundleIntake(StrictSerializer):
     """How a delivered file becomes a bundle."""
 
     incident_id = StrictTextField(pattern=INCIDENT_ID_PATTERN)
-    kind = StrictChoiceField(
-        choices=[one.name for one in kinds.KINDS],
+    kind = StrictTextField(
         required=False,
-        help_text="as which it is read; recognised without it",
+        max_length=64,
+        help_text="as which its records are read; recognised without it; one of " + ", ".join(KINDS),
     )
     mapping = ColumnsField(required=False, help_text="ours: the column that holds it, of a file that is not understood")
     mapping_name = StrictTextField(

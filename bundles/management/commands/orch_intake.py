@@ -25,6 +25,7 @@ from foundation.principal import Principal, shell
 from jobs.models import ENDED, Job, Status
 
 LOOK_EVERY_S = 0.5
+WITHOUT_BUNDLE = (Status.FAILED, Status.CANCELLED)
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -74,14 +75,14 @@ class Command(BaseCommand):
         for shown, job in jobs:
             while (job := Job.objects.get(job_id=job.job_id)).status not in ENDED:
                 time.sleep(LOOK_EVERY_S)
-            if job.status == Status.COMPLETED:
-                made: dict[str, Any] = job.result or {}
-                gaps = f", {len(made['missing'])} missing" if made.get("missing") else ""
-                self.stdout.write(f"{shown}: bundle {made.get('bundle_id')}, {made.get('name')}{gaps}")
-            else:
+            if job.status in WITHOUT_BUNDLE:
                 failed += 1
                 why = f": {job.error_message} ({job.error_code})" if job.error_code else ""
                 self.stderr.write(f"{shown}: {job.status}{printable(why)}")
+                continue
+            made: dict[str, Any] = job.result or {}
+            gaps = f", {len(made['missing'])} missing" if made.get("missing") else ""
+            self.stdout.write(f"{shown}: bundle {made.get('bundle_id')}, {made.get('name')}{gaps}")
         return failed
 
 
