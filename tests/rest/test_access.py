@@ -67,7 +67,7 @@ FOREIGN: list[dict[str, str]] = [
 
 
 def body_for(path: str, bundle: Any) -> dict[str, Any] | None:
-    bodies = {
+    bodies: dict[str, dict[str, Any]] = {
         "/bundle/create": {"incident_id": "new"},
         "/intake/uploads": {"name": "a.zip", "size": 1},
         "/rehydrate/start": {"bundle_id": str(bundle.bundle_id)},
