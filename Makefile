@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 MYPY := ORCH_PROFILE=development DB_HOST=unused $(BIN)/mypy
 
-.PHONY: help setup lint format check test run demo verifier screens bench fuzz soak large lock clean
+.PHONY: help setup lint format check test run demo verifier screens bench fuzz soak large watched lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -97,6 +97,9 @@ soak: $(VENV)/.test-ready ## The queue under 10,000 seeds, every kill point, and
 
 large: $(VENV)/.test-ready ## A fetch of 2 GB that is killed ten times: a minute or two
 	LARGE_FETCH_MIB=2048 $(BIN)/python -m pytest -q -s tests/bundles/test_sources_killed.py
+
+watched: $(VENV)/.test-ready ## 500 files in the watched folder over two workers, a kill and a restart: some minutes
+	WATCH_FILES=500 $(BIN)/python -m pytest -q tests/bundles/intake/test_watch.py -k two_hosts
 
 # The versions that are pinned stay, but with UPGRADE=1.
 LOCK = sh deploy/uv.sh $(VENV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -1,6 +1,7 @@
 """The bundles app: its job types, its sweeps, and its live source."""
 
 from django.apps import AppConfig
+from django.conf import settings
 
 
 class BundlesConfig(AppConfig):
@@ -13,7 +14,7 @@ class BundlesConfig(AppConfig):
         """Register the job types, the sweeps and the live source."""
         from bundles import services
         from bundles.handlers import after_create, create, verify
-        from bundles.intake import read_job, source, store
+        from bundles.intake import read_job, source, store, watch
         from bundles.sources import collect, configured, dependency_status
         from bundles.sources.live import LiveSource
         from bundles.storage import bundle_files, store_identity
@@ -77,6 +78,8 @@ class BundlesConfig(AppConfig):
         sweeps.register("bundles.uploads.quarantine", quarantine.sweep)
         sweeps.register("bundles.sources", dependency_status.sweep)
         sweeps.register("bundles.intake", store.sweep)
+        if settings.ORCH_INTAKE_DIR is not None:
+            sweeps.register("bundles.intake.watch", watch.look, often=True)
         collect.register("live", LiveSource.for_payload)
         collect.register(source.NAME, source.of_payload)
         configured.current()  # reads the file of sources, which holds until this process ends

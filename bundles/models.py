@@ -417,3 +417,23 @@ class Intake(models.Model):
     def __str__(self) -> str:
         """The name and the state."""
         return f"{self.name} ({self.state})"
+
+
+class IntakeMapping(models.Model):
+    """A mapping of columns under a name, for files that are not understood without one."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    mapping = models.JSONField(help_text="ours → the column or field that holds it; see bundles.intake.formats.kinds")
+    saved_at = models.DateTimeField()
+    saved_by = models.TextField()
+
+    class Meta:
+        """Everyone who may bundle uses and saves them."""
+
+        db_table = "orchestrator_intake_mappings"
+        default_permissions = ()
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        """The name."""
+        return self.name

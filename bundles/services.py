@@ -22,6 +22,8 @@ from bundles.format.model.canonical import canonical_json
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB, MAX_CHUNK_MIB
 from bundles.handlers import verify_request
 from bundles.handlers.create import JOB_TYPE as CREATE
+from bundles.intake import services as intake_services
+from bundles.intake import source as intake_source
 from bundles.models import Bundle, Manifest, Verification
 from bundles.sources import checking, configured
 from bundles.sources.checking import Checked
@@ -37,6 +39,7 @@ from jobs.queue import queue
 from jobs.queue.job_result import Enqueued
 
 SOURCES = ("live", "restored")
+IMPORTED = intake_source.NAME
 COMPRESSIONS = ("zstd", "gzip")
 LARGEST_LATELY = """
 SELECT COALESCE(max(size), 0) FROM (
@@ -219,8 +222,14 @@ def request_verification(principal: Principal, bundle_id: UUID | str, *, idempot
 
 
 def resubmit_bundle(principal: Principal, job: Job) -> Enqueued:
-    """Queue a bundle with the parameters of an earlier job; see `request_bundle`."""
+    """Queue a bundle with the parameters of an earlier job; see `request_bundle`.
+
+    Raises:
+        IntakeNotFoundError: it was an import, and the delivered file is no longer here.
+    """
     payload = job.payload
+    if payload.get("source") == IMPORTED:
+        return intake_services.resubmit(principal, job)
     return request_bundle(
         principal,
         incident_id=payload["incident_id"],

@@ -32,6 +32,7 @@ VERSION = PRODUCT_VERSION
 VAR_DIR = ENV.var_dir
 OUTPUT_DIR = ENV.output_dir
 FORENSIC_STORAGE_PATH = ENV.forensic_storage_path
+ORCH_INTAKE_DIR = ENV.intake_dir
 ORCH_PROFILE = ENV.profile
 ORCH_ENVIRONMENT_NAME = ENV.environment_name
 ORCH_SIGN_KEY_PATH = ENV.sign_key_path
@@ -254,7 +255,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
     "AUTHENTICATION_WHITELIST": [],  # orchestrator_site.web.openapi describes the authentication
-    "ENUM_NAME_OVERRIDES": {"JobStatus": "jobs.models.Status"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatus": "jobs.models.Status",
+        "IntakeState": "bundles.models.Intake.State",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "orchestrator_site.web.openapi.add_errors_and_health",

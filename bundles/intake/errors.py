@@ -13,3 +13,15 @@ class IntakePathError(BundleError):
     """A path is not that of a regular file below ORCH_INTAKE_DIR."""
 
     code = "intake_path_invalid"
+
+
+class MappingNotFoundError(BundleError):
+    """No mapping of columns is saved under this name."""
+
+    code = "mapping_not_found"
+
+
+class IntakeInUseError(BundleError):
+    """An active job reads the delivered file."""
+
+    code = "state_conflict"

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from uuid import UUID
 
+from django.db import transaction
+
 from bundles.format.writing.publish import sync_directory
 from bundles.intake.delivered import DELIVERED, PASSWORD, UNPACKED
 from bundles.models import Intake
@@ -20,6 +22,7 @@ from jobs.models import ACTIVE, Job
 
 INTAKES = ".intake"
 KEPT_S = 7 * 24 * 3600
+UNCOMMITTED_S = 300
 _OURS = re.compile(r"[0-9a-f]{32}")
 
 
@@ -34,7 +37,9 @@ def folder_of(intake_id: UUID) -> Path:
 
 
 def take(intake_id: UUID, file: Path) -> Path:
-    """Move a received file into a new folder.
+    """Link a received file into a new folder.
+
+    The caller removes the first name once the file is registered: until then a crash loses nothing.
 
     Args:
         intake_id: names the folder.
@@ -44,11 +49,11 @@ def take(intake_id: UUID, file: Path) -> Path:
         The folder.
 
     Raises:
-        OSError: it cannot be moved.
+        OSError: it cannot be linked.
     """
     folder = folder_of(intake_id)
     folder.mkdir(mode=0o700, parents=True)
-    file.replace(folder / DELIVERED)
+    (folder / DELIVERED).hardlink_to(file)
     sync_directory(folder)
     sync_directory(folder.parent)
     return folder
@@ -84,13 +89,31 @@ def sweep() -> int:
     for folder in base.iterdir():
         if not _OURS.fullmatch(folder.name) or str(UUID(folder.name)) in active:
             continue
-        (folder / PASSWORD).unlink(missing_ok=True)
+        _forget_unused(UUID(folder.name), folder / PASSWORD)
         (folder / UNPACKED).unlink(missing_ok=True)
         if time.time() - folder.stat().st_mtime > KEPT_S:
             Intake.objects.filter(intake_id=UUID(folder.name)).update(state=Intake.State.DISCARDED)
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     return removed
+
+
+def _forget_unused(intake_id: UUID, password: Path) -> None:
+    """Remove a password that no active job needs.
+
+    A request that brings one holds the row until its job is committed. A file that the same transaction takes in has no
+    row yet that is visible here, so without a row a young password stays.
+    """
+    try:
+        age_s = time.time() - password.lstat().st_mtime
+    except FileNotFoundError:
+        return
+    with transaction.atomic():
+        known = Intake.objects.filter(intake_id=intake_id)
+        if not known.select_for_update(skip_locked=True).exists() and age_s < UNCOMMITTED_S:
+            return
+        if not Job.objects.filter(status__in=ACTIVE, payload__intake__id=str(intake_id)).exists():
+            password.unlink(missing_ok=True)
 
 
 def remove(intake_id: UUID) -> None:

@@ -296,6 +296,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="IntakeMapping",
+            fields=[
+                ("name", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                (
+                    "mapping",
+                    models.JSONField(
+                        help_text="ours → the column or field that holds it; see bundles.intake.formats.kinds"
+                    ),
+                ),
+                ("saved_at", models.DateTimeField()),
+                ("saved_by", models.TextField()),
+            ],
+            options={
+                "db_table": "orchestrator_intake_mappings",
+                "ordering": ("name",),
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="Verification",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -2,11 +2,18 @@
 
 from django.urls import path
 
-from bundles.rest import api, sources_api
+from bundles.rest import api, intake_api, sources_api
 
 urlpatterns = [
     path("sources", sources_api.ProfilesView.as_view(), name="api-sources"),
     path("sources/check", sources_api.CheckView.as_view(), name="api-sources-check"),
+    path("intake", intake_api.IntakesView.as_view(), name="api-intakes"),
+    path("intake/uploads", intake_api.UploadsView.as_view(), name="api-intake-uploads"),
+    path("intake/uploads/finish", intake_api.UploadFinishView.as_view(), name="api-intake-upload-finish"),
+    path("intake/mappings", intake_api.MappingsView.as_view(), name="api-intake-mappings"),
+    path("intake/mappings/<str:name>", intake_api.MappingView.as_view(), name="api-intake-mapping"),
+    path("intake/<str:intake_id>", intake_api.IntakeView.as_view(), name="api-intake"),
+    path("intake/<str:intake_id>/bundle", intake_api.IntakeBundleView.as_view(), name="api-intake-bundle"),
     path("bundle/create", api.BundleCreateView.as_view(), name="api-bundle-create"),
     path("bundles", api.BundlesView.as_view(), name="api-bundles"),
     path("bundles/<str:bundle_id>", api.BundleView.as_view(), name="api-bundle"),

@@ -1,4 +1,7 @@
-"""Registry of periodic clean-up tasks: apps register theirs; the upkeep process runs all of them every 5 minutes."""
+"""Registry of periodic tasks: apps register theirs; the upkeep process runs them.
+
+Those that clean up run every 5 minutes, those that look for what was delivered every few seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,28 @@ from jobs.worker.completion import answer_was_lost
 log = logger("jobs")
 
 _sweeps: dict[str, Callable[[], int]] = {}
+_often: dict[str, Callable[[], int]] = {}
 
 
-def register(name: str, sweep: Callable[[], int]) -> None:
+def register(name: str, sweep: Callable[[], int], *, often: bool = False) -> None:
     """Add a sweep; the same name again replaces the earlier one.
 
     Args:
         name: for the log.
         sweep: removes what is no longer needed and returns how much it removed. Several hosts may run it at once.
+        often: whether it runs every few seconds.
     """
-    _sweeps[name] = sweep
+    (_often if often else _sweeps)[name] = sweep
+
+
+def has_often() -> bool:
+    """Whether anything is to run every few seconds."""
+    return bool(_often)
+
+
+def run_often() -> dict[str, int]:
+    """Run what runs every few seconds; see `run_all`."""
+    return _run(_often)
 
 
 def run_all() -> dict[str, int]:
@@ -34,8 +49,12 @@ def run_all() -> dict[str, int]:
     Returns:
         How many things each sweep removed, by its name.
     """
+    return _run(_sweeps)
+
+
+def _run(sweeps: dict[str, Callable[[], int]]) -> dict[str, int]:
     removed: dict[str, int] = {}
-    for name, sweep in _sweeps.items():
+    for name, sweep in sweeps.items():
         try:
             removed[name] = _twice(name, sweep)
         except Exception as error:  # a sweep is tried again later; the process goes on

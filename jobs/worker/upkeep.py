@@ -34,6 +34,7 @@ AFTER_EXPIRY_S = 0.05
 RECOVERY_MAY_TAKE_S = 3  # so that a half-dead connection delays no job for long
 SWEEP_EVERY_S = 300.0
 SWEEP_MAY_TAKE_S = 60
+LOOK_EVERY_S = 5.0
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 READ_BYTES = 65536
@@ -58,6 +59,8 @@ class Upkeep:
         self._threads: list[Periodic | Listener] = [
             Periodic("sweep", SWEEP_EVERY_S, sweeps.run_all, statement_s=SWEEP_MAY_TAKE_S)
         ]
+        if sweeps.has_often():
+            self._threads.append(Periodic("look", LOOK_EVERY_S, sweeps.run_often, statement_s=SWEEP_MAY_TAKE_S))
         if not settings.ORCH_DB_POOLED:
             self._threads.append(Listener(wake, readers, liveness))
 

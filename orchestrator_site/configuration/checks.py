@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +77,20 @@ def secret_key(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMe
 
 @register(TAG)
 def stores_apart(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """The bundle store and the artifact store do not contain each other."""
+    """The bundle store, the artifact store and the watched folder do not contain each other."""
     del app_configs, kwargs
-    output, forensic = Path(settings.OUTPUT_DIR).resolve(), Path(settings.FORENSIC_STORAGE_PATH).resolve()
-    if not (output.is_relative_to(forensic) or forensic.is_relative_to(output)):
-        return []
+    named = {"OUTPUT_DIR": settings.OUTPUT_DIR, "FORENSIC_STORAGE_PATH": settings.FORENSIC_STORAGE_PATH}
+    if settings.ORCH_INTAKE_DIR is not None:
+        named["ORCH_INTAKE_DIR"] = settings.ORCH_INTAKE_DIR
+    resolved = {name: Path(path).resolve() for name, path in named.items()}
     return [
         Error(
-            "OUTPUT_DIR: overlaps with FORENSIC_STORAGE_PATH",
+            f"{one}: overlaps with {other}",
             hint="Use separate directories, neither inside the other.",
             id="orch.E007",
         )
+        for one, other in combinations(resolved, 2)
+        if resolved[one].is_relative_to(resolved[other]) or resolved[other].is_relative_to(resolved[one])
     ]
 
 

@@ -250,6 +250,13 @@ class Environment:
         "[sources.md](sources.md). With it, the three URLs above are the profile `default` only if one of them is set "
         "and the file has no such profile",
     )
+    intake_dir: Path | None = setting(
+        "ORCH_INTAKE_DIR",
+        PATH,
+        None,
+        "watched folder: files put into it are imported, see [Watched folder](#watched-folder); neither inside "
+        "`OUTPUT_DIR` or `FORENSIC_STORAGE_PATH` nor around them",
+    )
     verify_after_create: bool = setting(
         "ORCH_VERIFY_AFTER_CREATE",
         FLAG,

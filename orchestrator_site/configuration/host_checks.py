@@ -81,6 +81,8 @@ def directories(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckM
         "FORENSIC_STORAGE_PATH": settings.FORENSIC_STORAGE_PATH,
         "ORCH_VAR_DIR": settings.VAR_DIR,
     }
+    if settings.ORCH_INTAKE_DIR is not None:
+        named["ORCH_INTAKE_DIR"] = settings.ORCH_INTAKE_DIR
     found: list[CheckMessage] = []
     for name, path in named.items():
         try:

@@ -36,6 +36,9 @@ NEEDS = {
     ("GET", "/search?q=incident-123"): "viewer",
     ("GET", "/schema"): "viewer",
     ("GET", "/docs"): "viewer",
+    ("GET", "/intake"): "analyst",
+    ("GET", "/intake/mappings"): "analyst",
+    ("POST", "/intake/uploads"): "analyst",
     ("POST", "/bundle/create"): "analyst",
     ("GET", "/bundles/{bundle}/artifacts"): "viewer",
     ("GET", "/bundles/{bundle}/download"): "analyst",
@@ -64,8 +67,9 @@ FOREIGN: list[dict[str, str]] = [
 
 
 def body_for(path: str, bundle: Any) -> dict[str, Any] | None:
-    bodies = {
+    bodies: dict[str, dict[str, Any]] = {
         "/bundle/create": {"incident_id": "new"},
+        "/intake/uploads": {"name": "a.zip", "size": 1},
         "/rehydrate/start": {"bundle_id": str(bundle.bundle_id)},
         "/rehydrate/requests": {"bundle_id": str(bundle.bundle_id)},
         "/rehydrate/requests/{request}/decline": {"reason": "not now"},

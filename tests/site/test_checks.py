@@ -108,6 +108,15 @@ def test_stores_within_one_another(orch, settings, output, forensic):
     assert list(found()) == ["orch.E007"]
 
 
+def test_a_watched_folder_within_a_store_or_that_cannot_be_written(settings, orch):
+    settings.ORCH_INTAKE_DIR = orch.output_dir
+    assert "orch.E007" in found()
+    settings.ORCH_INTAKE_DIR = orch.root / "missing"
+    assert list(found()) == ["orch.E006"]
+    settings.ORCH_INTAKE_DIR.mkdir()
+    assert not found()
+
+
 def test_production_on_the_embedded_database(settings):
     in_production(settings)
     socket_directory = Path(connection.settings_dict["HOST"])
