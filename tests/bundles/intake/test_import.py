@@ -34,16 +34,21 @@ def delivered(content: bytes, name: str) -> Intake:
     file.write_bytes(content)
     arrived = Arrived(file=file, name=name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
     intake = services.receive(SYSTEM, arrived)
-    main_job.finished(Job.objects.get(job_id=intake.preview_job_id))
+    main_job.finished(Job.objects.get(job_id=str(intake.preview_job_id)))
     intake.refresh_from_db()
     return intake
+
+
+def preview_of(intake: Intake) -> dict[str, Any]:
+    assert intake.preview is not None
+    return dict(intake.preview)
 
 
 def bundled(intake: Intake, **options: Any) -> Bundle:
     job = services.request_bundle(SYSTEM, intake.intake_id, incident_id="import-1", **options).job
     main_job.finished(job)
     intake.refresh_from_db()
-    return Bundle.objects.get(bundle_id=intake.bundle_id)
+    return Bundle.objects.get(bundle_id=str(intake.bundle_id))
 
 
 def unpacked(made: Bundle, into: Path) -> Path:
@@ -62,10 +67,10 @@ def zipped(**members: bytes) -> bytes:
 def test_a_file_of_records_becomes_events_and_alerts_and_is_kept_whole(tmp_path):
     content = lines(EVE | {"alert": {"signature": "ET", "severity": 1}, "n": 1}, EVE | {"event_type": "dns"})
     intake = delivered(content, "eve of host 3.json")
-    assert intake.preview["records"][0]["kind"] == "suricata-eve"
-    assert (intake.preview["records"][0]["events"], intake.preview["records"][0]["alerts"]) == (1, 1)
-    assert intake.preview["incident_id"] == "eve-of-host-3"
-    assert [one["title"] for one in intake.preview["first"]] == ["ET", "Suricata dns"]
+    assert preview_of(intake)["records"][0]["kind"] == "suricata-eve"
+    assert (preview_of(intake)["records"][0]["events"], preview_of(intake)["records"][0]["alerts"]) == (1, 1)
+    assert preview_of(intake)["incident_id"] == "eve-of-host-3"
+    assert [one["title"] for one in preview_of(intake)["first"]] == ["ET", "Suricata dns"]
     made = bundled(intake)
     assert (made.complete, made.source) == (True, "intake")
     folder = unpacked(made, tmp_path / "out")
@@ -81,7 +86,7 @@ def test_a_file_of_records_becomes_events_and_alerts_and_is_kept_whole(tmp_path)
 def test_every_member_of_an_archive_is_an_artifact_and_its_records_say_where_they_are_from(tmp_path):
     content = zipped(logs__plaso__jsonl=b"", **{"logs__events.jsonl": lines(PLASO), "host.bin": b"\0" * 2000})
     intake = delivered(content, "collection.zip")
-    assert intake.preview["container"] == "zip"
+    assert preview_of(intake)["container"] == "zip"
     made = bundled(intake)
     folder = unpacked(made, tmp_path / "out")
     records = {record["artifact_id"]: record for record, _ in iter_array(folder / "artifacts.json")}
@@ -125,7 +130,7 @@ def test_a_password_is_used_once_and_is_nowhere_else(tmp_path):
     from tests.bundles.intake.test_archives_zip import aes_zip
 
     intake = delivered(aes_zip(b"hello", b"secret evidence"), "sealed.zip")
-    assert intake.preview["encrypted"]["named"] == ["data.txt"]
+    assert preview_of(intake)["encrypted"]["named"] == ["data.txt"]
     made = bundled(intake, password="hello")
     folder = unpacked(made, tmp_path / "out")
     assert (folder / "artifacts" / "m000001" / "data.txt").read_bytes() == b"secret evidence"
@@ -146,7 +151,7 @@ def test_a_file_of_no_known_kind_is_one_artifact(tmp_path):
 
 def test_a_table_that_is_not_understood_is_read_by_a_mapping(tmp_path):
     intake = delivered(b"When,What,Box\n2024-01-02 03:04:05Z,Opened,DC01\n", "table.csv")
-    assert intake.preview["columns"] == ["When", "What", "Box"]
+    assert preview_of(intake)["columns"] == ["When", "What", "Box"]
     made = bundled(intake, mapping={"timestamp": "When", "title": "What", "host": "Box"})
     event = next(iter(read_timeline(unpacked(made, tmp_path / "out") / "timeline.json").events))[0]
     assert (event["timestamp"], event["title"], event["When"]) == (
