@@ -147,6 +147,7 @@ class BundledArtifact(models.Model):
     kind = models.TextField(blank=True)
     host = models.TextField(blank=True, help_text="where it was collected")
     collected_at = models.TextField(blank=True, help_text="as written in the record")
+    faults = models.TextField(blank=True, help_text="what the record states to be odd about it, one sentence a line")
 
     class Meta:
         """Visible to everyone who may see the bundle."""
@@ -417,3 +418,23 @@ class Intake(models.Model):
     def __str__(self) -> str:
         """The name and the state."""
         return f"{self.name} ({self.state})"
+
+
+class IntakeMapping(models.Model):
+    """A mapping of columns under a name, for files that are not understood without one."""
+
+    name = models.CharField(max_length=64, primary_key=True)
+    mapping = models.JSONField(help_text="ours → the column or field that holds it; see bundles.intake.formats.kinds")
+    saved_at = models.DateTimeField()
+    saved_by = models.TextField()
+
+    class Meta:
+        """Everyone who may bundle uses and saves them."""
+
+        db_table = "orchestrator_intake_mappings"
+        default_permissions = ()
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        """The name."""
+        return self.name

@@ -25,6 +25,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "intake.received": "File received for import",
         "intake.bundle": "Bundle of an imported file requested",
         "intake.discard": "Imported file discarded",
+        "intake.refused": "File in the watched folder refused",
+        "intake.save_mapping": "Mapping of columns saved",
+        "intake.delete_mapping": "Mapping of columns deleted",
     },
     "Restores": {
         "restore_request.ask": "Restore requested from an operator",

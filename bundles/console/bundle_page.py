@@ -13,6 +13,8 @@ from django.views.decorators.http import require_http_methods
 from bundles import manifest_files, services
 from bundles.artifacts import contents
 from bundles.console import bundle_custody, offline_check
+from bundles.intake.delivered import DELIVERED
+from bundles.intake.source import NAME as IMPORTED
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, BundledArtifact
 from bundles.timelines import times
@@ -47,6 +49,8 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         **_contents(request, bundle),
         "here": "bundles",
     }
+    if bundle.source == IMPORTED:
+        context["imported"] = BundledArtifact.objects.filter(bundle=bundle, artifact_id=DELIVERED).first()
     if principal.may("custody.view_event"):
         context["events"] = bundle_custody.newest(bundle, checked, CUSTODY_LINES)
         context["chain"] = last_check()
@@ -81,6 +85,7 @@ def _listed(bundle: Bundle, artifact: BundledArtifact) -> dict[str, Any]:
         "name": artifact.original_name or artifact.name,
         "collected": None if at_us == times.UNDATED else EPOCH + timedelta(microseconds=at_us),
         "chunks": entry.get("chunks"),
+        "faults": artifact.faults.splitlines(),
         "opens": contents.can_be_opened(bundle, artifact.size),
     }
 

@@ -35,7 +35,9 @@ SPECIAL_TYPE = "unknown"  # as in records of a folder
 Json = dict[str, Any]
 
 
-def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None) -> Profile:
+def profile(
+    folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None, mapping_name: str = ""
+) -> Profile:
     """The profile of an import: its only system is the delivered file.
 
     Args:
@@ -44,8 +46,10 @@ def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Js
         sha256: of the delivered file, hex.
         kind: see `Delivered`.
         mapping: see `Delivered`.
+        mapping_name: under which it was saved; empty for one that was given for this import.
     """
     options = {"folder": str(folder), "name": name, "sha256": sha256, "kind": kind, "mapping": mapping or {}}
+    options["mapping_name"] = mapping_name
     url = f"file:{quote(name, safe='')}"
     system = System(name=NAME, adapter=NAME, url=url, timeout_s=60.0, options=options)
     return Profile(name="import", title="Imported file", systems={TIMELINE: system, ALERTS: system, ARTIFACTS: system})
@@ -65,6 +69,7 @@ class CollectionAdapter:
         self._part = part
         self._url = system.url
         self._sha256 = str(options["sha256"])
+        self._mapping: Json = {"name": str(options["mapping_name"]), "columns": dict(options["mapping"])}
         self._delivered = Delivered(
             Path(options["folder"]), str(options["name"]), kind=str(options["kind"]), mapping=options["mapping"]
         )
@@ -87,6 +92,9 @@ class CollectionAdapter:
                 if taken.part == kinds.TIMELINE:
                     member.add(_with_origin(taken.record, origin))
             member.header["collection"] = self._delivered.describe()
+            if self._mapping["columns"]:
+                member.header["collection"]["mapping"] = self._mapping
+                member.note(_mapped_in_words(self._mapping))
             return member.part()
 
     def alerts(self, wanted: Wanted) -> Part:
@@ -192,6 +200,13 @@ class _Content:
 
     def close(self) -> None:
         """Nothing is open for longer than a read."""
+
+
+def _mapped_in_words(mapping: Json) -> str:
+    """The mapping of columns that was given, for the manifest."""
+    named = f"the saved mapping {mapping['name']}" if mapping["name"] else "a mapping"
+    columns = "; ".join(f"{ours} from {theirs}" for ours, theirs in sorted(mapping["columns"].items()))
+    return f"For columns that are not understood, {named} was given: {columns}."
 
 
 def _traced(file: RecordFile, trace: Trace) -> Any:

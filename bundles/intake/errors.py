@@ -13,3 +13,9 @@ class IntakePathError(BundleError):
     """A path is not that of a regular file below ORCH_INTAKE_DIR."""
 
     code = "intake_path_invalid"
+
+
+class MappingNotFoundError(BundleError):
+    """No mapping of columns is saved under this name."""
+
+    code = "mapping_not_found"

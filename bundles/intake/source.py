@@ -34,6 +34,11 @@ def of_payload(payload: Mapping[str, Any]) -> LiveSource:
     if not (folder / DELIVERED).is_file():
         raise PermanentError("intake_gone", "The delivered file is no longer here. Import it again.")
     profile = adapter.profile(
-        folder, asked["name"], sha256=asked["sha256"], kind=asked["kind"], mapping=asked["mapping"]
+        folder,
+        asked["name"],
+        sha256=asked["sha256"],
+        kind=asked["kind"],
+        mapping=asked["mapping"],
+        mapping_name=asked.get("mapping_name", ""),
     )
     return LiveSource(profile=profile, storage=Path(settings.FORENSIC_STORAGE_PATH) / ".none")

@@ -20,6 +20,7 @@ from jobs.models import ACTIVE, Job
 
 INTAKES = ".intake"
 KEPT_S = 7 * 24 * 3600
+UNCOMMITTED_S = 300
 _OURS = re.compile(r"[0-9a-f]{32}")
 
 
@@ -34,7 +35,9 @@ def folder_of(intake_id: UUID) -> Path:
 
 
 def take(intake_id: UUID, file: Path) -> Path:
-    """Move a received file into a new folder.
+    """Link a received file into a new folder.
+
+    The caller removes the first name once the file is registered: until then a crash loses nothing.
 
     Args:
         intake_id: names the folder.
@@ -44,11 +47,11 @@ def take(intake_id: UUID, file: Path) -> Path:
         The folder.
 
     Raises:
-        OSError: it cannot be moved.
+        OSError: it cannot be linked.
     """
     folder = folder_of(intake_id)
     folder.mkdir(mode=0o700, parents=True)
-    file.replace(folder / DELIVERED)
+    (folder / DELIVERED).hardlink_to(file)
     sync_directory(folder)
     sync_directory(folder.parent)
     return folder
@@ -79,18 +82,29 @@ def sweep() -> int:
     base = bundle_files.output_dir() / INTAKES
     if not base.is_dir():
         return 0
-    active = {str(one) for one in Job.objects.filter(status__in=ACTIVE).values_list("payload__intake__id", flat=True)}
+    jobs = Job.objects.filter(status__in=ACTIVE)
+    named = jobs.values_list("payload__intake__id", "payload__intake_id")  # of one that bundles, of one that reads
+    active = {str(one) for pair in named for one in pair if one}
     removed = 0
     for folder in base.iterdir():
         if not _OURS.fullmatch(folder.name) or str(UUID(folder.name)) in active:
             continue
-        (folder / PASSWORD).unlink(missing_ok=True)
+        _forget_if_old(folder / PASSWORD)
         (folder / UNPACKED).unlink(missing_ok=True)
         if time.time() - folder.stat().st_mtime > KEPT_S:
             Intake.objects.filter(intake_id=UUID(folder.name)).update(state=Intake.State.DISCARDED)
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     return removed
+
+
+def _forget_if_old(password: Path) -> None:
+    """Remove a password, unless it is so young that the request which brought it may not be committed yet."""
+    try:
+        if time.time() - password.lstat().st_mtime > UNCOMMITTED_S:
+            password.unlink()
+    except FileNotFoundError:
+        pass
 
 
 def remove(intake_id: UUID) -> None:

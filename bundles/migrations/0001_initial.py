@@ -90,6 +90,12 @@ class Migration(migrations.Migration):
                 ("kind", models.TextField(blank=True)),
                 ("host", models.TextField(blank=True, help_text="where it was collected")),
                 ("collected_at", models.TextField(blank=True, help_text="as written in the record")),
+                (
+                    "faults",
+                    models.TextField(
+                        blank=True, help_text="what the record states to be odd about it, one sentence a line"
+                    ),
+                ),
             ],
             options={
                 "db_table": "orchestrator_bundle_artifacts",
@@ -293,6 +299,25 @@ class Migration(migrations.Migration):
                 "ordering": ("-received_at", "-intake_id"),
                 "default_permissions": (),
                 "indexes": [models.Index(fields=["sha256"], name="intake_by_digest")],
+            },
+        ),
+        migrations.CreateModel(
+            name="IntakeMapping",
+            fields=[
+                ("name", models.CharField(max_length=64, primary_key=True, serialize=False)),
+                (
+                    "mapping",
+                    models.JSONField(
+                        help_text="ours → the column or field that holds it; see bundles.intake.formats.kinds"
+                    ),
+                ),
+                ("saved_at", models.DateTimeField()),
+                ("saved_by", models.TextField()),
+            ],
+            options={
+                "db_table": "orchestrator_intake_mappings",
+                "ordering": ("name",),
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(

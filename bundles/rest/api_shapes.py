@@ -86,7 +86,7 @@ class BundleShape(serializers.Serializer[Any]):
     files = serializers.IntegerField()
     bytes = serializers.IntegerField(help_text="of the files inside")
     compression = serializers.CharField()
-    source = serializers.ChoiceField(choices=["live", "restored"])  # type: ignore[assignment] # taken out of the class
+    source = serializers.ChoiceField(choices=["live", "restored", "intake"])  # type: ignore[assignment] # taken out of the class
     job_id = serializers.UUIDField(allow_null=True)
     created_by = serializers.CharField()
     state = serializers.ChoiceField(choices=["ready", "lost"])
@@ -118,6 +118,7 @@ class BundledArtifactShape(serializers.Serializer[Any]):
     kind = serializers.CharField()
     host = serializers.CharField()
     collected_at = serializers.CharField()
+    faults = serializers.ListField(child=serializers.CharField(), help_text="what its record states to be odd about it")
     size = serializers.IntegerField(help_text="bytes")
     sha256 = serializers.CharField()
 

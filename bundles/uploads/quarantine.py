@@ -1,4 +1,4 @@
-"""Receives uploaded bundles into quarantine and hashes them; a job verifies them there."""
+"""Receives uploaded files into quarantine and hashes them; a job verifies a bundle there, an import moves a file on."""
 
 from __future__ import annotations
 
@@ -53,23 +53,41 @@ def receive(principal: Principal, file: IO[bytes] | Iterable[bytes], name: str) 
         StorageFullError: the disk is full; nothing is kept.
     """
     principal.require("bundles.verify_bundle")
+    upload = keep(file, most=settings.ORCH_MAX_UPLOAD_BYTES)
+    try:
+        with transaction.atomic():
+            record_custody(principal, upload, name)
+    except BaseException:
+        Path(upload.path).unlink(missing_ok=True)
+        raise
+    return upload
+
+
+def keep(file: IO[bytes] | Iterable[bytes], *, most: int | None) -> Upload:
+    """Store a file in quarantine, synced, and hash it; custody is the caller's.
+
+    Args:
+        file: its bytes, as a file or in blocks.
+        most: bytes it may have; None for no bound.
+
+    Raises:
+        UploadTooLargeError: it is larger than `most`; nothing is kept.
+        StorageFullError: the disk is full; nothing is kept.
+    """
     upload_id = secrets.token_hex(16)
     part = bundle_files.quarantine() / f"{upload_id}.part"
     path = part.with_suffix(".bundle")
     try:
-        size, digest = _store(part, _blocks(file))
+        size, digest = _store(part, _blocks(file), most)
         part.rename(path)
         sync_directory(path.parent)
-        upload = Upload(upload_id, str(path), size, digest)
-        with transaction.atomic():
-            record_custody(principal, upload, name)
     except BaseException as error:
         part.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         if isinstance(error, OSError) and is_disk_full(error):
             raise StorageFullError("There is no room left for the upload. Nothing was kept of it.") from error
         raise
-    return upload
+    return Upload(upload_id, str(path), size, digest)
 
 
 def record_custody(principal: Principal, upload: Upload, name: str) -> None:
@@ -103,13 +121,13 @@ def sweep() -> int:
     return len(removable)
 
 
-def _store(part: Path, blocks: Iterator[bytes]) -> tuple[int, str]:
+def _store(part: Path, blocks: Iterator[bytes], most: int | None) -> tuple[int, str]:
     size, digest = 0, hashlib.sha256()
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
     with os.fdopen(descriptor, "wb") as out:
         for block in blocks:
             size += len(block)
-            if size > settings.ORCH_MAX_UPLOAD_BYTES:
+            if most is not None and size > most:
                 raise UploadTooLargeError("The file is larger than ORCH_MAX_UPLOAD_MB allows. Nothing was kept of it.")
             digest.update(block)
             out.write(block)

@@ -1,5 +1,8 @@
 """Resumable uploads: received into quarantine in pieces; an interrupted upload continues where it stopped.
 
+What a complete upload is for was said when it began: a bundle is verified here (`finish`), a file to import becomes an
+intake (`bundles.intake.uploads`).
+
 The received bytes are a `.part` file that only grows. Its length is where the next piece belongs, so no piece is
 written twice or in the wrong place. The sender has a signed ticket, without which nobody can add to an upload.
 """
@@ -28,6 +31,8 @@ from foundation.disk import is_disk_full
 from foundation.principal import Principal
 from jobs.models import Job
 
+VERIFY, IMPORT = "verify", "import"
+NEEDS = {VERIFY: "bundles.verify_bundle", IMPORT: "bundles.create_bundle"}
 PIECE_BYTES = 8 * MIB
 READ_BYTES = MIB
 SALT = "bundles.uploads.resumable"
@@ -47,6 +52,7 @@ class _PendingUpload:
     upload_id: str
     size: int
     name: str
+    purpose: str
 
     @property
     def part(self) -> Path:
@@ -59,13 +65,24 @@ class _PendingUpload:
         return self.part.with_suffix(".bundle")
 
 
-def begin(principal: Principal, name: str, size: int) -> str:
+@dataclass(frozen=True)
+class Received:
+    """A complete upload in quarantine: its id (32 hex digits), its file, the sender's name for it, and its bytes."""
+
+    upload_id: str
+    path: Path
+    name: str
+    size: int
+
+
+def begin(principal: Principal, name: str, size: int, *, purpose: str = VERIFY) -> str:
     """Begin an upload.
 
     Args:
-        principal: the sender; needs `bundles.verify_bundle`.
+        principal: the sender; needs the permission of the purpose.
         name: the sender's file name; never used as a path.
         size: of the file, in bytes.
+        purpose: `VERIFY` or `IMPORT`.
 
     Returns:
         Its ticket, valid for a week.
@@ -75,16 +92,16 @@ def begin(principal: Principal, name: str, size: int) -> str:
         UploadTooLargeError: larger than ORCH_MAX_UPLOAD_MB.
         StorageFullError: there is not enough room.
     """
-    principal.require("bundles.verify_bundle")
+    principal.require(NEEDS[purpose])
     if size > settings.ORCH_MAX_UPLOAD_BYTES:
         raise UploadTooLargeError("The file is larger than ORCH_MAX_UPLOAD_MB allows. Nothing was sent.")
     free = bundle_files.room()
     if free is not None and size > free:
         raise StorageFullError("There is no room for a file of this size. Nothing was sent.")
-    pending = _PendingUpload(secrets.token_hex(16), size, name[:255])
+    pending = _PendingUpload(secrets.token_hex(16), size, name[:255], purpose)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     os.close(os.open(pending.part, flags, 0o640))
-    fields = {"id": pending.upload_id, "size": size, "name": pending.name, "for": principal.name}
+    fields = {"id": pending.upload_id, "size": size, "name": pending.name, "for": principal.name, "purpose": purpose}
     return signing.dumps(fields, salt=SALT)
 
 
@@ -151,6 +168,37 @@ def finish(principal: Principal, ticket: str) -> Job:
         UploadNotFoundError: see `offset`.
         UploadOffsetError: bytes are still missing.
     """
+    received = complete(principal, ticket, VERIFY)
+    with transaction.atomic():
+        upload = quarantine.Upload(received.upload_id, str(received.path), received.size, "")
+        enqueued = verify_upload.request(principal, upload, received.name)
+        if enqueued.created:
+            quarantine.record_custody(principal, upload, received.name)
+    return enqueued.job
+
+
+def identity(principal: Principal, ticket: str, purpose: str) -> str:
+    """The id of an upload, whether or not its file is still in quarantine.
+
+    Raises:
+        AccessDeniedError: the principal may not upload for this purpose.
+        UploadNotFoundError: see `offset`; also if it began for another purpose.
+    """
+    principal.require(NEEDS[purpose])
+    pending = _pending_upload(principal, ticket)
+    if pending.purpose != purpose:
+        raise _not_found()
+    return pending.upload_id
+
+
+def complete(principal: Principal, ticket: str, purpose: str) -> Received:
+    """Close a complete upload; repeated calls return the same.
+
+    Raises:
+        AccessDeniedError, UploadNotFoundError: see `identity`.
+        UploadOffsetError: bytes are still missing.
+    """
+    identity(principal, ticket, purpose)
     pending = _pending_upload(principal, ticket)
     if not pending.whole.exists():
         with _locked(pending) as descriptor:
@@ -160,23 +208,20 @@ def finish(principal: Principal, ticket: str) -> Job:
             os.fsync(descriptor)
             pending.part.rename(pending.whole)
             sync_directory(pending.whole.parent)
-    with transaction.atomic():
-        upload = quarantine.Upload(pending.upload_id, str(pending.whole), pending.size, "")
-        enqueued = verify_upload.request(principal, upload, pending.name)
-        if enqueued.created:
-            quarantine.record_custody(principal, upload, pending.name)
-    return enqueued.job
+    return Received(pending.upload_id, pending.whole, pending.name, pending.size)
 
 
 def _pending_upload(principal: Principal, ticket: str) -> _PendingUpload:
-    principal.require("bundles.verify_bundle")
+    if not any(principal.may(permission) for permission in NEEDS.values()):
+        principal.require(NEEDS[VERIFY])
     try:
         fields = signing.loads(ticket, salt=SALT, max_age=quarantine.KEPT_S)
     except signing.BadSignature as error:
         raise _not_found() from error
     if fields["for"] != principal.name:
         raise _not_found()
-    return _PendingUpload(fields["id"], fields["size"], fields["name"])
+    principal.require(NEEDS[fields["purpose"]])
+    return _PendingUpload(fields["id"], fields["size"], fields["name"], fields["purpose"])
 
 
 @contextmanager

@@ -159,6 +159,13 @@ ENTRIES = (
         "Name a bundle file inside OUTPUT_DIR, or choose the bundle in the console.",
     ),
     _request(
+        "intake_path_invalid",
+        400,
+        "The path of the file to import is not valid",
+        "the path is not that of a regular file below `ORCH_INTAKE_DIR`: outside, missing, a directory, a link",
+        "Name a file below ORCH_INTAKE_DIR, or upload the file.",
+    ),
+    _request(
         "cursor_invalid",
         400,
         "The cursor is not valid",
@@ -287,6 +294,20 @@ ENTRIES = (
         "No such upload",
         "the caller has no such unfinished upload: never begun, swept after a week, or another caller's",
         "Choose the file again to restart the upload. Unfinished uploads are kept for a week.",
+    ),
+    _request(
+        "intake_not_found",
+        404,
+        "No such delivered file",
+        "there is no such delivered file, or it was removed",
+        "Import the file again. Delivered files are kept for a week.",
+    ),
+    _request(
+        "mapping_not_found",
+        404,
+        "No such mapping",
+        "no mapping of columns is saved under this name",
+        "List the saved mappings.",
     ),
     _request(
         "method_not_allowed",

@@ -92,6 +92,9 @@ def by_name(name: str) -> Kind | None:
 MAPPED_TO = ("timestamp", "title", "severity", "tactic", "technique", "host", "user", "source", "target")
 
 
+MAPPED = "mapped"
+
+
 def mapped(mapping: Mapping[str, str]) -> Kind:
     """A kind for a file that is not known, whose fields somebody has named.
 
@@ -99,7 +102,7 @@ def mapped(mapping: Mapping[str, str]) -> Kind:
         mapping: one of `MAPPED_TO` → the field or column that holds it.
     """
     return Kind(
-        name="mapped",
+        name=MAPPED,
         title="Records by a mapping",
         matches=lambda found: found.shape != shapes.NONE,
         add=lambda record: {ours: record.get(theirs) for ours, theirs in mapping.items() if ours in MAPPED_TO},
