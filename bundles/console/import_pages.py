@@ -84,7 +84,8 @@ def preview_page(request: HttpRequest, intake_id: UUID) -> HttpResponse:
     """Show how a file will be read; POST makes the bundle, reads it again, saves columns, or discards it."""
     principal = of_request(request)
     intake = services.find(principal, intake_id)
-    form = _form(request, intake) if request.method == "POST" else None
+    saved = mappings.saved(principal)
+    form = _form(request, intake, saved) if request.method == "POST" else None
     if form is not None:
         try:
             return _act(request, intake, form)
@@ -93,7 +94,7 @@ def preview_page(request: HttpRequest, intake_id: UUID) -> HttpResponse:
         except InvalidBundleRequestError as error:
             messages.error(request, _in_words(error))
     template = "import/live.html" if request.headers.get("HX-Request") else "import/preview.html"
-    context = _context(intake, form, mappings.saved(principal))
+    context = _context(intake, form, saved)
     return render(request, template, context, status=200 if form is None else 400)
 
 
@@ -123,18 +124,24 @@ def _act(request: HttpRequest, intake: Intake, form: dict[str, Any]) -> HttpResp
     return redirect("import-preview", intake_id=here)
 
 
-def _form(request: HttpRequest, intake: Intake) -> dict[str, Any]:
-    """What was entered; a saved mapping that was chosen is named where the columns are still its own."""
-    columns: list[str] = (intake.preview or {}).get("columns", [])
-    mapping = _mapping(request, columns)
-    saved = mappings.find(request.POST.get("saved", ""))
+def _form(request: HttpRequest, intake: Intake, saved: list[IntakeMapping]) -> dict[str, Any]:
+    """What was entered. A form without columns keeps those of the preview, by the name under which they are saved."""
+    preview = intake.preview or {}
+    columns: list[str] = preview.get("columns", [])
+    chose = any(name.startswith(FIELD) for name in request.POST)
+    mapping = _mapping(request, columns) if chose else preview.get("asked", {}).get("mapping", {})
     return {
-        "incident_id": request.POST.get("incident_id", "").strip(),
+        "incident_id": request.POST.get("incident_id", preview.get("incident_id", "")).strip(),
         "mapping": mapping,
-        "mapping_name": saved.name if saved and mapping and _within(saved, columns) == mapping else "",
+        "mapping_name": _name_of(mapping, columns, saved),
         "password": request.POST.get("password", ""),
         "refused": "",
     }
+
+
+def _name_of(mapping: dict[str, str], columns: list[str], saved: list[IntakeMapping]) -> str:
+    """The name under which these columns are saved; empty for none."""
+    return next((one.name for one in saved if mapping and _within(one, columns) == mapping), "")
 
 
 def _context(intake: Intake, form: dict[str, Any] | None, saved: list[IntakeMapping]) -> dict[str, Any]:
@@ -155,14 +162,13 @@ def _context(intake: Intake, form: dict[str, Any] | None, saved: list[IntakeMapp
     if preview:
         columns = preview["columns"]
         asked = form["mapping"] if form else preview["asked"]["mapping"]
-        chosen = next((one.name for one in saved if asked and _within(one, columns) == asked), "")
         context |= import_view.shown(preview)
         context |= {
             "incident_id": form["incident_id"] if form else preview["incident_id"],
             "refused": form["refused"] if form else "",
             "max_incident_id": MAX_INCIDENT_ID,
             "saved": saved,
-            "chosen_saved": chosen,
+            "chosen_saved": _name_of(asked, columns, saved),
             "mapped": [
                 {"field": FIELD + ours, "holds": import_view.HOLDS[ours], "column": asked.get(ours)}
                 for ours in kinds.MAPPED_TO
