@@ -48,8 +48,8 @@ def profile(
         mapping: see `Delivered`.
         mapping_name: under which it was saved; empty for one that was given for this import.
     """
-    options = {"folder": str(folder), "name": name, "sha256": sha256, "kind": kind, "mapping": mapping or {}}
-    options["mapping_name"] = mapping_name
+    options: Json = {"folder": str(folder), "name": name, "sha256": sha256, "kind": kind}
+    options |= {"mapping": mapping or {}, "mapping_name": mapping_name}
     url = f"file:{quote(name, safe='')}"
     system = System(name=NAME, adapter=NAME, url=url, timeout_s=60.0, options=options)
     return Profile(name="import", title="Imported file", systems={TIMELINE: system, ALERTS: system, ARTIFACTS: system})

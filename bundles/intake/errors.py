@@ -19,3 +19,9 @@ class MappingNotFoundError(BundleError):
     """No mapping of columns is saved under this name."""
 
     code = "mapping_not_found"
+
+
+class IntakeInUseError(BundleError):
+    """An active job reads the delivered file."""
+
+    code = "state_conflict"

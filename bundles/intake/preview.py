@@ -147,7 +147,7 @@ def _shown(file: RecordFile, taken: Taken, point: reading.Point) -> Json:
         "line": taken.row.line,
         "time": "" if point.at_us == UNDATED else rfc3339(EPOCH + timedelta(microseconds=point.at_us)),
         "time_text": point.time,
-        "time_field": reading.time_field(taken.record),
+        "time_field": _time_field(taken),
         "severity": SEVERITIES[point.severity],
         "severity_text": point.rated,
         "phase": point.phase,
@@ -155,6 +155,14 @@ def _shown(file: RecordFile, taken: Taken, point: reading.Point) -> Json:
         "hosts": point.hosts,
         "accounts": point.accounts,
     }
+
+
+def _time_field(taken: Taken) -> str:
+    """The record's own field that its time is read from, also where it was added under a name of ours."""
+    field = reading.time_field(taken.record)
+    if not field or field in taken.row.record:
+        return field
+    return next((name for name, value in taken.row.record.items() if value == taken.record[field]), field)
 
 
 def _both(delivered: Delivered) -> list[Delivered]:

@@ -19,7 +19,7 @@ from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from bundles.handlers.create import JOB_TYPE as CREATE
 from bundles.intake import mappings, read_job, source, store
 from bundles.intake.delivered import DELIVERED
-from bundles.intake.errors import IntakeNotFoundError
+from bundles.intake.errors import IntakeInUseError, IntakeNotFoundError
 from bundles.intake.formats import kinds
 from bundles.models import Intake
 from custody import chain
@@ -27,7 +27,7 @@ from foundation import keyset
 from foundation.keyset import Page
 from foundation.principal import Principal
 from foundation.storable_text import shortened
-from jobs.models import Job
+from jobs.models import ACTIVE, Job
 from jobs.queue import queue
 from jobs.queue.job_result import Enqueued
 
@@ -192,9 +192,12 @@ def discard(principal: Principal, intake_id: UUID | str) -> Intake:
     Raises:
         AccessDeniedError: the principal may not bundle.
         IntakeNotFoundError: there is no such file here.
+        IntakeInUseError: an active job reads it.
     """
     principal.require(PERMISSION)
     intake = find(principal, intake_id)
+    if intake.job_id and Job.objects.filter(job_id=intake.job_id, status__in=ACTIVE).exists():
+        raise IntakeInUseError("A job is making a bundle of this file. Cancel the job first, or wait for its end.")
     with transaction.atomic():
         Intake.objects.filter(intake_id=intake.intake_id).update(state=Intake.State.DISCARDED)
         chain.record(principal, "intake.discard", "intake", str(intake.intake_id), digest=intake.sha256)
