@@ -33,9 +33,10 @@ def request(
         mapping: see `services.request_bundle`.
     """
     about = {"intake_id": str(intake.intake_id), "name": intake.name, "size": intake.size}
+    file = {"id": str(intake.intake_id), "name": intake.name, "sha256": intake.sha256}  # as in a job that bundles
     return queue.enqueue(
         JOB_TYPE,
-        {**about, "kind": kind, "mapping": dict(mapping or {})},
+        {**about, "intake": file, "kind": kind, "mapping": dict(mapping or {})},
         principal=principal,
         operation="intake.read",
     )

@@ -42,6 +42,7 @@ def request(
     if errors:
         raise InvalidBundleRequestError("The request has invalid parameters.", errors)
     with transaction.atomic():
+        Intake.objects.select_for_update().get(intake_id=intake.intake_id)  # the sweep then leaves the password alone
         enqueued = read_job.request(principal, intake, mapping=mapping)
         Intake.objects.filter(intake_id=intake.intake_id).update(preview_job_id=enqueued.job.job_id)
         if password:

@@ -268,6 +268,7 @@ def _enqueue(
     password: str = "",
 ) -> Enqueued:
     with transaction.atomic():
+        Intake.objects.select_for_update().get(intake_id=intake.intake_id)  # the sweep then leaves the password alone
         enqueued = queue.enqueue(
             CREATE,
             payload,
@@ -281,7 +282,7 @@ def _enqueue(
             needs_bytes=intake.size * 2 + 1,
         )
         Intake.objects.filter(intake_id=intake.intake_id).update(job_id=enqueued.job.job_id)
-        if password:  # before the job can be seen; the sweep leaves a young one alone
+        if password:  # before the job can be seen
             store.keep_password(intake.intake_id, password)
         if enqueued.created:
             chain.record(

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from uuid import UUID
 
+from django.db import transaction
+
 from bundles.format.writing.publish import sync_directory
 from bundles.intake.delivered import DELIVERED, PASSWORD, UNPACKED
 from bundles.models import Intake
@@ -82,14 +84,12 @@ def sweep() -> int:
     base = bundle_files.output_dir() / INTAKES
     if not base.is_dir():
         return 0
-    jobs = Job.objects.filter(status__in=ACTIVE)
-    named = jobs.values_list("payload__intake__id", "payload__intake_id")  # of one that bundles, of one that reads
-    active = {str(one) for pair in named for one in pair if one}
+    active = {str(one) for one in Job.objects.filter(status__in=ACTIVE).values_list("payload__intake__id", flat=True)}
     removed = 0
     for folder in base.iterdir():
         if not _OURS.fullmatch(folder.name) or str(UUID(folder.name)) in active:
             continue
-        _forget_if_old(folder / PASSWORD)
+        _forget_unused(UUID(folder.name), folder / PASSWORD)
         (folder / UNPACKED).unlink(missing_ok=True)
         if time.time() - folder.stat().st_mtime > KEPT_S:
             Intake.objects.filter(intake_id=UUID(folder.name)).update(state=Intake.State.DISCARDED)
@@ -98,13 +98,22 @@ def sweep() -> int:
     return removed
 
 
-def _forget_if_old(password: Path) -> None:
-    """Remove a password, unless it is so young that the request which brought it may not be committed yet."""
+def _forget_unused(intake_id: UUID, password: Path) -> None:
+    """Remove a password that no active job needs.
+
+    A request that brings one holds the row until its job is committed. A file that the same transaction takes in has no
+    row yet that is visible here, so without a row a young password stays.
+    """
     try:
-        if time.time() - password.lstat().st_mtime > UNCOMMITTED_S:
-            password.unlink()
+        age_s = time.time() - password.lstat().st_mtime
     except FileNotFoundError:
-        pass
+        return
+    with transaction.atomic():
+        known = Intake.objects.filter(intake_id=intake_id)
+        if not known.select_for_update(skip_locked=True).exists() and age_s < UNCOMMITTED_S:
+            return
+        if not Job.objects.filter(status__in=ACTIVE, payload__intake__id=str(intake_id)).exists():
+            password.unlink(missing_ok=True)
 
 
 def remove(intake_id: UUID) -> None:
