@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 from bundles import manifest_files, services
 from bundles.artifacts import contents
 from bundles.console import bundle_custody, offline_check
+from bundles.format.model import paths
 from bundles.intake.delivered import DELIVERED
 from bundles.intake.source import NAME as IMPORTED
 from bundles.keys import trusted_keys
@@ -50,7 +51,7 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         "here": "bundles",
     }
     if bundle.source == IMPORTED:
-        context["imported"] = BundledArtifact.objects.filter(bundle=bundle, artifact_id=DELIVERED).first()
+        context["imported"] = _imported(bundle, context["artifacts"])
     if principal.may("custody.view_event"):
         context["events"] = bundle_custody.newest(bundle, checked, CUSTODY_LINES)
         context["chain"] = last_check()
@@ -88,6 +89,16 @@ def _listed(bundle: Bundle, artifact: BundledArtifact) -> dict[str, Any]:
         "faults": artifact.faults.splitlines(),
         "opens": contents.can_be_opened(bundle, artifact.size),
     }
+
+
+def _imported(bundle: Bundle, listed: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The imported file: its name, as its record states it where it is listed, and its entry in the manifest."""
+    folder = f"{paths.ARTIFACT_FOLDER}/{DELIVERED}/"
+    entry = next((one for one in manifest_files.files_of(bundle.bundle_id) if one["path"].startswith(folder)), None)
+    if entry is None:
+        return None
+    names = (row["name"] for row in listed if row["artifact"].artifact_id == DELIVERED)
+    return {"name": next(names, entry["path"].removeprefix(folder)), "sha256": entry["sha256"], "size": entry["size"]}
 
 
 def _offset(text: str) -> int:

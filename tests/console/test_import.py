@@ -96,7 +96,7 @@ def test_without_javascript_a_file_is_sent_shown_and_bundled_in_two_forms(analys
     assert "hx-get" not in page
     bundle = made(analyst, address)
     assert (bundle.source, bundle.complete) == ("intake", True)
-    assert "Imported file" in text_of(analyst.get(reverse("bundle-page", args=[bundle.bundle_id])))
+    assert "Imported file eve of host 3.json" in text_of(analyst.get(reverse("bundle-page", args=[bundle.bundle_id])))
     assert "Bundled as incident import-1" in text_of(analyst.get(address))
 
 

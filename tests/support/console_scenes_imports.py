@@ -14,6 +14,7 @@ from tests.support.console_scenes import EVIL, Arguments
 
 NAME = "Collection-WIN-E5K9-2021-11-21.zip"
 READ: dict[str, Any] = {"job_type": "intake_read", "incident_id": ""}
+MANIFEST = b'{"files": [{"path": "artifacts/delivered/c.zip", "sha256": "%s", "size": 9}]}' % (b"a" * 64)
 NOTHING: dict[str, Any] = {"count": 0, "named": []}
 
 
@@ -150,7 +151,7 @@ def several() -> Arguments:
 def of_an_import() -> Arguments:
     """The bundle of an imported archive, with members that contradict what was told of them."""
     made = rows.bundle(source="intake")
-    Manifest.objects.create(bundle=made, raw=b'{"files": []}')
+    Manifest.objects.create(bundle=made, raw=MANIFEST)
     rows.in_bundle(made, NAME, "delivered")
     rows.in_bundle(made, "j", "m000001", original_name=EVIL, faults=f"It is shorter than told.\n{EVIL.split()[0]}")
     return [made.bundle_id]
