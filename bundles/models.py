@@ -147,6 +147,7 @@ class BundledArtifact(models.Model):
     kind = models.TextField(blank=True)
     host = models.TextField(blank=True, help_text="where it was collected")
     collected_at = models.TextField(blank=True, help_text="as written in the record")
+    faults = models.TextField(blank=True, help_text="what the record states to be odd about it, one sentence a line")
 
     class Meta:
         """Visible to everyone who may see the bundle."""

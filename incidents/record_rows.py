@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
+from django.urls import reverse
+
+from bundles.format.model import paths
+from bundles.intake.adapter import FROM
+from bundles.intake.source import NAME as IMPORTED
 from bundles.models import IndexedRecord
 from bundles.timelines.observables import is_hash, observables_in
 from bundles.timelines.reading import RECORD_CHARS
 from bundles.timelines.severities import SEVERITIES
 from bundles.timelines.times import UNDATED
 from foundation.json_text import indented
-from incidents.summary import IncidentView
+from incidents.summary import BUNDLE, IncidentView
 from incidents.timeline import drawing
 from incidents.timeline.filters import EVERYTHING, Filter, html_time_of, moment_at, phase_words
 
@@ -48,8 +55,37 @@ def detail_of(record: IndexedRecord, view: IncidentView) -> dict[str, Any]:
         "whole": whole,
         "text": indented(record.record, letters=True) if whole else record.record,
         "around": around,
+        "imported": imported_from(record, view),
         "pivots": pivots_of(record, view.origin),
     }
+
+
+def imported_from(record: IndexedRecord, view: IncidentView) -> dict[str, Any] | None:
+    """Where in an imported file a record was read, and where the bundle's page lists that artifact; None if nowhere."""
+    bundle = view.bundle
+    if view.origin != BUNDLE or bundle is None or bundle.source != IMPORTED:
+        return None
+    note = _field(record.record, FROM)
+    if not isinstance(note, dict) or not isinstance(note.get("artifact_id"), str):
+        return None
+    find = urlencode({"find": f"{paths.ARTIFACT_FOLDER}/{note['artifact_id']}/"})
+    page = reverse("bundle-page", kwargs={"bundle_id": bundle.bundle_id})
+    places = {name: note.get(name) for name in ("member", "line", "position")}
+    return {"artifact_id": note["artifact_id"], **places, "href": f"{page}?{find}#contents"}
+
+
+def _field(text: str, name: str) -> Any:
+    """A field of a record's canonical JSON, which may be cut; None if it is not there."""
+    decoder, at = json.JSONDecoder(), 1
+    try:
+        while True:
+            key, at = decoder.raw_decode(text, at)
+            value, at = decoder.raw_decode(text, at + 1)
+            if key == name:
+                return value
+            at += 1
+    except (ValueError, RecursionError):
+        return None
 
 
 def pivots_of(record: IndexedRecord, origin: str) -> list[dict[str, str]]:

@@ -1,10 +1,11 @@
-/* Verify a file: compare it in the browser with the bundles on the server; upload it, resumably, only on request. Without
-   this script the form uploads it. Names from files and from the server are written as text, invisible characters marked. */
+/* Verify a file: compare it in the browser with the bundles on the server; upload it, resumably, only on request. Import a
+   file: upload it at once. Without this script the form uploads it. Names from files and from the server are written as
+   text, invisible characters marked. */
 "use strict";
 
 (() => {
-  const form = document.getElementById("verify-file");
-  const input = document.getElementById("bundle_file");
+  const form = document.querySelector("form[data-upload]");
+  const input = form.querySelector("[type=file]");
   const send = document.getElementById("send");
   const again = document.getElementById("again");
   const place = document.getElementById("verdict-here");
@@ -12,6 +13,7 @@
   const ended = document.getElementById("work-ended");
   const token = form.querySelector("[name=csrfmiddlewaretoken]").value;
   const mayUpload = "mayUpload" in form.dataset;
+  const UPLOADING = form.dataset.words ?? "Uploading the file for verification.";
   const MAX_TRIES = 8;
   const STOPPED = "Stopped. There is no verdict on the file.";
   let stop = null; // ends the running operation; null when there is none
@@ -177,7 +179,7 @@
   }
 
   /* Upload: in pieces, at the offset that the server names; an interrupted upload resumes there, even after a reload. */
-  const storageKey = (file) => `upload ${file.name} ${file.size} ${file.lastModified}`;
+  const storageKey = (file) => `upload ${"words" in form.dataset ? "import " : ""}${file.name} ${file.size} ${file.lastModified}`;
 
   function remember(file, ticket) {
     try {
@@ -220,7 +222,7 @@
 
   async function startUpload(file) {
     if (stop) return;
-    const progress = startWork("Uploading the file for verification.");
+    const progress = startWork(UPLOADING);
     const aborter = new AbortController();
     stop = () => aborter.abort();
     try {
@@ -265,7 +267,7 @@
       let here = from;
       while (here < file.size) {
         here = await onePiece(here);
-        document.getElementById("work-words").textContent = "Uploading the file for verification.";
+        document.getElementById("work-words").textContent = UPLOADING;
         progress.step(here, file.size);
       }
       return here;
@@ -279,7 +281,8 @@
   }
 
   function chosen() {
-    if (input.files.length) compare(input.files[0]);
+    if (!input.files.length) return;
+    if (form.dataset.held) compare(input.files[0]); else startUpload(input.files[0]);
   }
 
   input.addEventListener("change", chosen);
@@ -300,6 +303,6 @@
     drop.classList.remove("over");
     if (stop || !event.dataTransfer.files.length) return;
     input.files = event.dataTransfer.files;
-    compare(input.files[0]);
+    chosen();
   });
 })();

@@ -150,6 +150,7 @@ def as_dict(artifact: BundledArtifact) -> dict[str, Any]:
         "kind": artifact.kind,
         "host": artifact.host,
         "collected_at": artifact.collected_at,
+        "faults": artifact.faults.splitlines(),
         "size": artifact.size,
         "sha256": artifact.sha256,
     }

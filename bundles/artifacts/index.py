@@ -23,6 +23,8 @@ T = TypeVar("T")
 BATCH = 2000
 LONGEST_FIELD = 200  # characters of a kind, host or time
 LONGEST_NAME = 1000  # characters of an original name
+LONGEST_FAULT = 500  # characters
+MOST_FAULTS = 10  # of an artifact
 # The fields of a record, in order of preference: the first that is not empty counts.
 KIND_FIELDS = ("artifact_type", "type", "kind")
 HOST_FIELDS = ("source_host", "host", "hostname")
@@ -30,15 +32,15 @@ COLLECTED_FIELDS = ("collected_at", "acquired_at")
 
 _ARTIFACTS = """
 INSERT INTO orchestrator_bundle_artifacts
-    (bundle_id, place, artifact_id, name, size, sha256, original_name, kind, host, collected_at)
+    (bundle_id, place, artifact_id, name, size, sha256, original_name, kind, host, collected_at, faults)
 SELECT %s, * FROM unnest(%s::integer[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[],
-    %s::text[], %s::text[])"""
+    %s::text[], %s::text[], %s::text[])"""
 _DESCRIBED = """
 UPDATE orchestrator_bundle_artifacts AS artifact
 SET original_name = CASE WHEN said.name = artifact.name THEN '' ELSE said.name END, kind = said.kind,
-    host = said.host, collected_at = said.collected_at
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-    AS said (artifact_id, name, kind, host, collected_at)
+    host = said.host, collected_at = said.collected_at, faults = said.faults
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+    AS said (artifact_id, name, kind, host, collected_at, faults)
 WHERE artifact.bundle_id = %s AND artifact.artifact_id = said.artifact_id"""
 
 
@@ -49,6 +51,7 @@ class Description(NamedTuple):
     kind: str
     host: str
     collected_at: str
+    faults: str = ""
 
 
 NOTHING_SAID = Description("", "", "", "")
@@ -69,6 +72,7 @@ def description_of(record: dict[str, Any]) -> Description:
         _first(record, KIND_FIELDS),
         _first(record, HOST_FIELDS),
         _first(record, COLLECTED_FIELDS),
+        _faults(record.get("faults")),
     )
 
 
@@ -104,6 +108,14 @@ def _rows(files: Iterable[FileEntry], said: Mapping[str, Description]) -> Iterat
 
 def _first(record: dict[str, Any], names: Iterable[str]) -> str:
     return next((text for name in names if (text := _text(record.get(name), LONGEST_FIELD))), "")
+
+
+def _faults(value: Any) -> str:
+    """The faults that the record of an imported file states, one a line."""
+    if not isinstance(value, list):
+        return ""
+    said = (" ".join(_text(one, LONGEST_FAULT).split()) for one in value[:MOST_FAULTS])
+    return "\n".join(one for one in said if one)
 
 
 def _text(value: Any, most: int) -> str:

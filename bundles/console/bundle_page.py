@@ -13,6 +13,9 @@ from django.views.decorators.http import require_http_methods
 from bundles import manifest_files, services
 from bundles.artifacts import contents
 from bundles.console import bundle_custody, offline_check
+from bundles.format.model import paths
+from bundles.intake.delivered import DELIVERED
+from bundles.intake.source import NAME as IMPORTED
 from bundles.keys import trusted_keys
 from bundles.models import Bundle, BundledArtifact
 from bundles.timelines import times
@@ -47,6 +50,8 @@ def bundle_page(request: HttpRequest, bundle_id: UUID) -> HttpResponse:
         **_contents(request, bundle),
         "here": "bundles",
     }
+    if bundle.source == IMPORTED:
+        context["imported"] = _imported(bundle, context["artifacts"])
     if principal.may("custody.view_event"):
         context["events"] = bundle_custody.newest(bundle, checked, CUSTODY_LINES)
         context["chain"] = last_check()
@@ -81,8 +86,19 @@ def _listed(bundle: Bundle, artifact: BundledArtifact) -> dict[str, Any]:
         "name": artifact.original_name or artifact.name,
         "collected": None if at_us == times.UNDATED else EPOCH + timedelta(microseconds=at_us),
         "chunks": entry.get("chunks"),
+        "faults": artifact.faults.splitlines(),
         "opens": contents.can_be_opened(bundle, artifact.size),
     }
+
+
+def _imported(bundle: Bundle, listed: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The imported file: its name, as its record states it where it is listed, and its entry in the manifest."""
+    folder = f"{paths.ARTIFACT_FOLDER}/{DELIVERED}/"
+    entry = next((one for one in manifest_files.files_of(bundle.bundle_id) if one["path"].startswith(folder)), None)
+    if entry is None:
+        return None
+    names = (row["name"] for row in listed if row["artifact"].artifact_id == DELIVERED)
+    return {"name": next(names, entry["path"].removeprefix(folder)), "sha256": entry["sha256"], "size": entry["size"]}
 
 
 def _offset(text: str) -> int:

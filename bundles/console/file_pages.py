@@ -7,6 +7,7 @@ quarantine: in resumable pieces with JavaScript, as a plain form without.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -56,7 +57,7 @@ def receive_file(request: HttpRequest) -> HttpResponse:
 @require_safe
 def held_part(request: HttpRequest) -> JsonResponse:
     """The bundles with a file's size and the digests of their ranges; with `root`, only those with the same root."""
-    size, root = _number(request.GET.get("size", "")), request.GET.get("root", "")
+    size, root = number_of(request.GET.get("size", "")), request.GET.get("root", "")
     found = file_matching.bundles_of_size(of_request(request), size, root if _DIGEST.fullmatch(root) else "")
     return JsonResponse(
         {
@@ -71,21 +72,35 @@ def held_part(request: HttpRequest) -> JsonResponse:
 @require_POST
 def begin_upload(request: HttpRequest) -> JsonResponse:
     """Begin a resumable upload and return its ticket."""
-    size = _number(request.POST.get("size", ""))
+    size = number_of(request.POST.get("size", ""))
     return JsonResponse({"ticket": resumable.begin(of_request(request), request.POST.get("name", ""), size)})
 
 
 @require_http_methods(["GET", "PUT", "POST"])
 def upload_part(request: HttpRequest) -> JsonResponse:
     """An upload by its ticket: GET returns the bytes received, PUT adds a piece, POST queues its verification."""
+    principal = of_request(request)
+
+    def finish(ticket: str) -> str:
+        return reverse("verify-file-result", kwargs={"job_id": resumable.finish(principal, ticket).job_id})
+
+    return answer_upload(request, finish)
+
+
+def answer_upload(request: HttpRequest, finish: Callable[[str], str]) -> JsonResponse:
+    """Answer a request about an upload.
+
+    Args:
+        request: with the ticket in its header `Upload-Ticket`.
+        finish: takes a complete upload by its ticket and returns the address of the page to go on with.
+    """
     principal, ticket = of_request(request), request.headers.get("Upload-Ticket", "")
     try:
         if request.method == "PUT":
-            at = _number(request.headers.get("Upload-Offset", ""))
+            at = number_of(request.headers.get("Upload-Offset", ""))
             return JsonResponse({"offset": resumable.append(principal, ticket, at, request)})
         if request.method == "POST":
-            job = resumable.finish(principal, ticket)
-            return JsonResponse({"address": reverse("verify-file-result", kwargs={"job_id": job.job_id})})
+            return JsonResponse({"address": finish(ticket)})
         return JsonResponse({"offset": resumable.offset(principal, ticket)})
     except UploadOffsetError as error:
         return JsonResponse({"code": error.code, "detail": str(error), "offset": error.offset}, status=409)
@@ -121,6 +136,6 @@ def _address(bundle: Bundle) -> str:
     return reverse("bundle-page", kwargs={"bundle_id": bundle.bundle_id})
 
 
-def _number(text: str) -> int:
+def number_of(text: str) -> int:
     """A size or offset; for anything else a number larger than any file, which is then refused."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else LARGEST_SIZE

@@ -1,6 +1,15 @@
 """The addresses of the pages about bundles, bundle files and keys."""
 
-from bundles.console import batch_pages, bundle_page, compare_page, evidence_pages, file_pages, key_pages, pages
+from bundles.console import (
+    batch_pages,
+    bundle_page,
+    compare_page,
+    evidence_pages,
+    file_pages,
+    import_pages,
+    key_pages,
+    pages,
+)
 from foundation.console_page import ConsolePage
 
 CREATE, VERIFY = "bundles.create_bundle", "bundles.verify_bundle"
@@ -25,6 +34,11 @@ PAGES = (
     ConsolePage("console/verify/uploads", file_pages.begin_upload, "verify-file-begin", needs=VERIFY),
     ConsolePage("console/verify/upload", file_pages.upload_part, "verify-file-upload", needs=VERIFY),
     ConsolePage("console/verify/<uuid:job_id>", file_pages.verify_file_result, "verify-file-result"),
+    ConsolePage("console/import", import_pages.import_page, "import-page", needs=CREATE),
+    ConsolePage("console/import.csv", import_pages.imports_csv, "imports-csv", needs=CREATE),
+    ConsolePage("console/import/uploads", import_pages.begin_upload, "import-begin", needs=CREATE),
+    ConsolePage("console/import/upload", import_pages.upload_part, "import-upload", needs=CREATE),
+    ConsolePage("console/import/<uuid:intake_id>", import_pages.preview_page, "import-preview", needs=CREATE),
     ConsolePage("console/keys", key_pages.keys_page, "keys-page"),
     ConsolePage("console/keys/<str:key_id>.pem", key_pages.public_key, "public-key"),
 )

@@ -41,7 +41,7 @@ def of(delivered: Delivered, progress: Callable[[int], None] = lambda _: None) -
     Returns:
         `container`, `incident_id` (a suggestion), `files`, `bytes`, `described` (see `Delivered.describe`), `records`
         (for each file of records its kind, counts, severities and what is left out), `first` (records as they will be
-        read), `not_understood`, `unreadable`, `odd`, `columns` (of a table that is not understood), and `whole`
+        read), `not_understood`, `unreadable`, `odd`, `columns` (of a table that no known kind reads), and `whole`
         (whether all records were counted).
     """
     files = [member for one in _both(delivered) for member in one.members if member.kind == FILE]
@@ -67,7 +67,8 @@ def of(delivered: Delivered, progress: Callable[[int], None] = lambda _: None) -
         "odd": _bounded(odd),
         "encrypted": _bounded(encrypted),
         "has_password": delivered.password is not None,
-        "columns": _columns(delivered) if not found.files else [],
+        "password_fault": _password_fault(delivered),
+        "columns": _columns(delivered) if all(one["kind"] == kinds.MAPPED for one in found.files) else [],
     }
 
 
@@ -146,7 +147,7 @@ def _shown(file: RecordFile, taken: Taken, point: reading.Point) -> Json:
         "line": taken.row.line,
         "time": "" if point.at_us == UNDATED else rfc3339(EPOCH + timedelta(microseconds=point.at_us)),
         "time_text": point.time,
-        "time_field": reading.time_field(taken.record),
+        "time_field": _time_field(taken),
         "severity": SEVERITIES[point.severity],
         "severity_text": point.rated,
         "phase": point.phase,
@@ -156,8 +157,28 @@ def _shown(file: RecordFile, taken: Taken, point: reading.Point) -> Json:
     }
 
 
+def _time_field(taken: Taken) -> str:
+    """The record's own field that its time is read from, also where it was added under a name of ours."""
+    field = reading.time_field(taken.record)
+    if not field or field in taken.row.record:
+        return field
+    return next((name for name, value in taken.row.record.items() if value == taken.record[field]), field)
+
+
 def _both(delivered: Delivered) -> list[Delivered]:
     return [one for one in (delivered, delivered.inner) if one is not None]
+
+
+def _password_fault(delivered: Delivered) -> str:
+    """Why the password that was given does not open the first encrypted member; empty if it does, or none was given."""
+    for member in delivered.members if delivered.password is not None else ():
+        if member.kind == FILE and member.attributes.get("encrypted"):
+            try:
+                next(delivered.open_member(member), b"")
+            except ArchiveError as error:
+                return str(error)
+            return ""
+    return ""
 
 
 def _columns(delivered: Delivered) -> list[str]:

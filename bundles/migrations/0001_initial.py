@@ -90,6 +90,12 @@ class Migration(migrations.Migration):
                 ("kind", models.TextField(blank=True)),
                 ("host", models.TextField(blank=True, help_text="where it was collected")),
                 ("collected_at", models.TextField(blank=True, help_text="as written in the record")),
+                (
+                    "faults",
+                    models.TextField(
+                        blank=True, help_text="what the record states to be odd about it, one sentence a line"
+                    ),
+                ),
             ],
             options={
                 "db_table": "orchestrator_bundle_artifacts",

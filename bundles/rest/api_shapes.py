@@ -118,6 +118,7 @@ class BundledArtifactShape(serializers.Serializer[Any]):
     kind = serializers.CharField()
     host = serializers.CharField()
     collected_at = serializers.CharField()
+    faults = serializers.ListField(child=serializers.CharField(), help_text="what its record states to be odd about it")
     size = serializers.IntegerField(help_text="bytes")
     sha256 = serializers.CharField()
 

@@ -27,6 +27,7 @@ SAFE_BY_JOB_TYPE = {
     "bundle_create": "Yes. The sources were only read, and no bundle of this attempt exists.",
     "bundle_verify": "The stored file was only read. Until a check succeeds, treat this bundle as not verified.",
     "upload_verify": "Yes. The uploaded file was only read, and nothing here depends on it.",
+    "intake_read": "Yes. The imported file was only read; it is kept as it was delivered.",
     "rehydrate": "Yes. Existing records and files are unchanged; restoring again adds only what is missing.",
 }
 # The first buttons of a failed job's page. The page decides where one leads and to whom it is shown.

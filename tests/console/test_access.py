@@ -46,6 +46,7 @@ def console_addresses() -> dict[str, str]:
         "bundle-file-preview": {"bundle_id": uuid4(), "place": 0},
         "bundle-key": {"bundle_id": uuid4()},
         "verify-file-result": {"job_id": uuid4()},
+        "import-preview": {"intake_id": uuid4()},
     }
     included: Any = next(
         part for part in get_resolver().url_patterns if "console.urls" in str(getattr(part, "urlconf_name", ""))
@@ -119,6 +120,7 @@ def test_a_viewer_sees_everything_and_is_offered_nothing_to_change() -> None:
         text = answer.content.decode()
         for words in (
             "Bundle an incident",
+            "Import a collection",
             "Cancel job",
             "Retry job",
             ">Free ",
@@ -142,6 +144,7 @@ def test_what_a_role_may_not_do_is_refused_with_a_page(role: str) -> None:
     ]
     if role == "viewer":
         posts.append((reverse("new-bundle"), {"incident_id": "x"}))
+        posts.append((reverse("import-page"), {}))
         posts.append((reverse("bundle-page", args=[rows.bundle().bundle_id]), {}))
         posts.append((reverse("bundles-batch"), {"bundle": str(rows.bundle("other").bundle_id)}))
     for_analysts = {address for address, _ in posts[5:]}

@@ -21,6 +21,7 @@ from tests.support import console_acts as acts
 from tests.support import console_rows as rows
 from tests.support import console_scenes as scenes
 from tests.support import console_scenes_evidence as evidence
+from tests.support import console_scenes_imports as imports
 from tests.support import console_scenes_people as people
 from tests.support import console_scenes_sources as source_scenes
 
@@ -33,6 +34,8 @@ NO_PAGE = {
     "verify-file-begin": "takes only POST",
     "verify-file-upload": "answers the script of verify-file with JSON",
     "verify-file-held": "answers the script of verify-file with JSON",
+    "import-begin": "takes only POST",
+    "import-upload": "answers the script of import-page with JSON",
     "custody-export": "is a download",
     "bundle-file": "is a download",
     "bundle-key": "is a download",
@@ -42,6 +45,7 @@ NO_PAGE = {
     "incident-views": "takes only POST",
     "incidents-csv": "is CSV",
     "bundles-csv": "is CSV",
+    "imports-csv": "is CSV",
     "jobs-csv": "is CSV",
     "custody-csv": "is CSV",
     "workers-csv": "is CSV",
@@ -102,6 +106,9 @@ MADE = f"Create bundle: {rows.INCIDENT}"
 COMPARED = "Compare two bundles"
 CERTIFICATE = f"Certificate: bundle of {rows.INCIDENT}"
 BROUGHT = "The uploaded file"
+IMPORT = "Import a collection"
+IMPORTED = "Import of"
+WRONG_PASSWORD = partial(imports.archive, has_password=True, password_fault="The password is wrong.")
 OF_THE_BUNDLE = f"Bundle of {rows.INCIDENT}"
 REFUSED = "Your role does not allow this"
 EQUAL = {name: {"new": 0, "equal": 2, "conflict": 0} for name in ("timeline", "events", "alerts", "artifacts", "files")}
@@ -263,6 +270,21 @@ CATALOGUE = (
     Shown("verify-file-result", "failed", BROUGHT, partial(evidence.upload, "failed")),
     Shown("verify-file-result", "cancelled", BROUGHT, partial(evidence.upload, "cancelled")),
     Shown("verify-file-result", "hostile", BROUGHT, evidence.hostile_upload, hostile=True),
+    Shown("import-page", "empty", IMPORT),
+    Shown("import-page", "several", IMPORT, imports.several, hostile=True),
+    Shown("import-page", "forbidden", REFUSED, role="viewer", status=403),
+    Shown("import-preview", "queued", IMPORTED, partial(imports.reading, "queued")),
+    Shown("import-preview", "running", IMPORTED, imports.reading),
+    Shown("import-preview", "failed", IMPORTED, partial(imports.reading, "failed")),
+    Shown("import-preview", "cancelled", IMPORTED, partial(imports.reading, "cancelled")),
+    Shown("import-preview", "alerts", IMPORTED, imports.read, does=acts.open_every_fold),
+    Shown("import-preview", "archive", IMPORTED, imports.archive, does=acts.open_every_fold),
+    Shown("import-preview", "password wrong", IMPORTED, WRONG_PASSWORD),
+    Shown("import-preview", "refused archive", IMPORTED, imports.refused_archive),
+    Shown("import-preview", "table", IMPORTED, imports.table),
+    Shown("import-preview", "bundled", IMPORTED, imports.bundled),
+    Shown("import-preview", "hostile", IMPORTED, imports.hostile, does=acts.open_every_fold, hostile=True),
+    Shown("bundle-page", "of an import", OF_THE_BUNDLE, imports.of_an_import, hostile=True),
     Shown("jobs-page", "empty", "Jobs"),
     Shown("jobs-page", "crisis", "Jobs", scenes.crisis),
     Shown("jobs-page", "many", "Jobs", scenes.many),

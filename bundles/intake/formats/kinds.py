@@ -39,6 +39,9 @@ def by_name(name: str) -> Kind | None:
     return next((kind for kind in KINDS if kind.name == name), None)
 
 
+MAPPED = "mapped"
+
+
 def mapped(mapping: Mapping[str, str]) -> Kind:
     """A kind for a file that is not known, whose fields somebody has named.
 
@@ -46,7 +49,7 @@ def mapped(mapping: Mapping[str, str]) -> Kind:
         mapping: one of `MAPPED_TO` → the field or column that holds it.
     """
     return Kind(
-        name="mapped",
+        name=MAPPED,
         title="Records by a mapping",
         matches=lambda found: found.shape != shapes.NONE,
         add=lambda record: {
