@@ -17,7 +17,6 @@ from bundles.format.model.signing import SigningKey
 from bundles.handlers.pack import pack
 from bundles.intake import adapter
 from bundles.intake.delivered import DELIVERED
-from bundles.sources.live import LiveSource
 
 INCIDENT = "bench"
 
@@ -29,7 +28,7 @@ def main() -> None:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # the product has it from the upload
     staging = work / "staging"
     staging.mkdir()
-    source = LiveSource(profile=adapter.profile(folder, name, sha256=sha256), storage=work / "no-store")
+    source = adapter.source(folder, name, sha256=sha256)
     started = time.perf_counter()
     evidence = source.collect(INCIDENT, staging, allow_partial=True, on_progress=lambda _: None, check=lambda: None)
     collected = time.perf_counter()

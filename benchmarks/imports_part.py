@@ -132,10 +132,11 @@ def _timeline(folder: Path, dice: random.Random, events: int) -> Path:
     with made.open("w") as file:
         for number in range(events):
             hour, minute, second = number // 3600 % 24, number // 60 % 60, number % 60
+            day = 1 + number * 27 // events
             event = {
                 "message": f"[4624 / 0x1210] Provider: Security Strings: ['S-1-5-18', '{dice.getrandbits(64):x}']",
                 "timestamp_desc": "Content Modification Time",
-                "datetime": f"2026-01-{1 + number * 27 // events:02}T{hour:02}:{minute:02}:{second:02}.{number % 1000:03}000+00:00",
+                "datetime": f"2026-01-{day:02}T{hour:02}:{minute:02}:{second:02}.{number % 1000:03}000+00:00",
                 "hostname": f"host-{dice.randrange(HOSTS)}", "username": f"user{dice.randrange(USERS)}",
                 "event_identifier": 4624, "event_level": 4, "record_number": number,
                 "source_name": "Microsoft-Windows-Security-Auditing", "data_type": "windows:evtx:record",

@@ -19,11 +19,12 @@ from bundles.intake.delivered import DELIVERED, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
 from bundles.intake.formats.shapes import in_words
-from bundles.sources import faults
+from bundles.sources import faults, waiting
 from bundles.sources.adapters.protocol import ArtifactRecord, Listed, Offer, Wanted
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
 from bundles.sources.jsonstream import MalformedError, Refused
 from bundles.sources.limits import SourceLimits
+from bundles.sources.live import LiveSource
 from bundles.sources.members import RecordsMember, TimelineMember
 from bundles.sources.profiles import Profile, System
 from bundles.sources.trace import Part, Trace
@@ -36,7 +37,7 @@ Json = dict[str, Any]
 
 
 def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None) -> Profile:
-    """The profile of an import: its only system is the delivered file.
+    """The profile of an import: its only system is the delivered file, which its adapters open once.
 
     Args:
         folder: see `Delivered`.
@@ -45,10 +46,25 @@ def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Js
         kind: see `Delivered`.
         mapping: see `Delivered`.
     """
-    options = {"folder": str(folder), "name": name, "sha256": sha256, "kind": kind, "mapping": mapping or {}}
+    delivered = Delivered(folder, name, kind=kind, mapping=mapping, check=waiting.look)
+    options = {"delivered": delivered, "sha256": sha256, "kind": kind, "mapping": mapping or {}}
     url = f"file:{quote(name, safe='')}"
     system = System(name=NAME, adapter=NAME, url=url, timeout_s=60.0, options=options)
     return Profile(name="import", title="Imported file", systems={TIMELINE: system, ALERTS: system, ARTIFACTS: system})
+
+
+def source(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None) -> LiveSource:
+    """The source that reads a delivered file; the file itself is packed from where it is, without a copy.
+
+    Args:
+        folder: see `Delivered`.
+        name: as it was delivered.
+        sha256: of the delivered file, hex.
+        kind: see `Delivered`.
+        mapping: see `Delivered`.
+    """
+    made = profile(folder, name, sha256=sha256, kind=kind, mapping=mapping)
+    return LiveSource(profile=made, storage=folder)
 
 
 class CollectionAdapter:
@@ -65,9 +81,7 @@ class CollectionAdapter:
         self._part = part
         self._url = system.url
         self._sha256 = str(options["sha256"])
-        self._delivered = Delivered(
-            Path(options["folder"]), str(options["name"]), kind=str(options["kind"]), mapping=options["mapping"]
-        )
+        self._delivered: Delivered = options["delivered"]
 
     @classmethod
     def faults_of(cls, system: System) -> list[str]:  # noqa: ARG003 -- see the protocol
@@ -106,7 +120,11 @@ class CollectionAdapter:
             size = delivered.path.stat().st_size
             whole = {"artifact_id": DELIVERED, "name": delivered.name, "size": size, "sha256": self._sha256}
             member.add({**whole, "delivered": True}, DELIVERED)
-            records.append(ArtifactRecord(artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256))
+            records.append(
+                ArtifactRecord(
+                    artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256, locations=(DELIVERED,)
+                )
+            )
             for within in filter(None, (delivered, delivered.inner)):
                 records += self._members(within, member, wanted)
             read_as = [f"{file.name or delivered.name}: {file.kind.title}" for file in delivered.record_files()]
@@ -158,12 +176,15 @@ class CollectionAdapter:
     def _records(self, member: TimelineMember | RecordsMember) -> Iterator[tuple[Taken, Json]]:
         """Every record of every file that is understood; a bad one is left out by `member`."""
         for file in self._delivered.record_files():
+            if self._part.key not in file.kind.parts:
+                continue
+            named_here = self._part == TIMELINE or TIMELINE.key not in file.kind.parts
             where = f"{file.name}: " if file.name else ""
             try:
                 for found in file.kind.records(_traced(file, member.trace), file.look):
                     if not isinstance(found, Refused):
                         yield found, _origin(file, found)
-                    elif self._part == TIMELINE:  # what it would have been is not known; it is named once
+                    elif named_here:  # what it would have been is not known; it is named once
                         member.leave_out(where + in_words(found))
             except MalformedError as error:
                 member.gap(f"{where}it cannot be read on: {error}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -51,7 +52,7 @@ class RecordFile:
 
 
 class Delivered:
-    """A delivered file.
+    """A delivered file; what is found out about it is kept, and shared by the threads that use it.
 
     Args:
         folder: holds it under the name `delivered`, and what is made of it.
@@ -82,6 +83,7 @@ class Delivered:
         self._mapping = mapping or {}
         self._check = check
         self._limits = limits or ArchiveLimits()
+        self._lock = threading.RLock()
         self.refused: ArchiveError | None = None
 
     @cached_property
@@ -89,9 +91,17 @@ class Delivered:
         """`zip`, `tar`, or `file` for what is no archive or cannot be opened as one; `refused` then says why."""
         return ZIP if isinstance(self.archive, ZipArchive) else TAR if self.archive is not None else SINGLE
 
-    @cached_property
+    def __repr__(self) -> str:
+        return f"Delivered({self.name!r})"
+
+    @property
     def archive(self) -> Archive | None:
-        """The archive; None for a file that is none, or that is refused as a whole."""
+        """The archive; None for a file that is none, or that is refused as a whole. Opened once, by any thread."""
+        with self._lock:
+            return self._archive
+
+    @cached_property
+    def _archive(self) -> Archive | None:
         head = self.head(self.open())
         try:
             if head[:4] in {b"PK\3\4", b"PK\5\6"}:
@@ -121,12 +131,17 @@ class Delivered:
         """Whether it is a collection of Velociraptor."""
         return velociraptor.is_collection([member.name for member in self.members])
 
-    @cached_property
+    @property
     def inner(self) -> Delivered | None:
         """The collection within an encrypted one of Velociraptor, whose only member it is; None if there is none.
 
         Its names are hidden by the outer zip, so without the password there is nothing to list.
         """
+        with self._lock:
+            return self._inner
+
+    @cached_property
+    def _inner(self) -> Delivered | None:
         files = [member for member in self.members if member.kind == FILE]
         if [member.name for member in files] != [INNER_ZIP]:
             return None

@@ -137,7 +137,8 @@ class _Reader(JsonText):
         """A parsed value and its end, if it keeps to the bounds."""
         if end - self.at > max_characters:
             raise _BadValueError(_too_large(max_characters), end)
-        if depth_exceeds(value, self._max_depth):
+        brackets = self.text.count("{", self.at, end) + self.text.count("[", self.at, end)
+        if brackets > self._max_depth and depth_exceeds(value, self._max_depth):
             raise _BadValueError(end=end)
         if self.suspect and NOT_UTF8.search(self.text, self.at, end):
             raise _BadValueError(end=end)

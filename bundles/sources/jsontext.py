@@ -45,6 +45,7 @@ class JsonText:
         self._ended = False
         self._bytes_before = 0  # bytes and line breaks of the document before the window
         self._lines_before = 0
+        self._counted = (0, 0)  # an index in the window, and the line breaks before it
 
     def offset(self, index: int) -> int:
         """The byte offset in the document of the character at `index` of the window."""
@@ -52,7 +53,10 @@ class JsonText:
 
     def line(self, index: int) -> int:
         """The line, from 1, of the character at `index` of the window."""
-        return 1 + self._lines_before + self.text.count("\n", 0, index)
+        at, breaks = self._counted if index >= self._counted[0] else (0, 0)
+        breaks += self.text.count("\n", at, index)
+        self._counted = (index, breaks)
+        return 1 + self._lines_before + breaks
 
     def fill(self, characters: int) -> bool:
         """Read at least so many characters more, or up to the end, and drop those before `at`.
@@ -77,6 +81,7 @@ class JsonText:
         done = self.text[: self.at]
         self._bytes_before += size_of(done)
         self._lines_before += done.count("\n")
+        self._counted = (0, 0)
         self.text = self.text[self.at :] + "".join(more)
         self.at = 0
         if not self._begun and self.text:

@@ -192,6 +192,23 @@ def _entry(raw: bytes, name_len: int, extra_len: int, shift: int) -> Entry:
     )
 
 
+def zip64_sizes(extra: bytes, size: int, packed: int) -> tuple[int, int]:
+    """Size and packed size of a local header, from its extra fields where they do not fit into 32 bits.
+
+    Args:
+        extra: the header's extra fields.
+        size: as the header has it.
+        packed: as the header has it.
+    """
+    long = _extras(extra).get(ZIP64_EXTRA, b"")
+    values, at = [size, packed], 0
+    for place, value in enumerate(values):
+        if value == U32 and len(long) >= at + 8:
+            values[place] = int.from_bytes(long[at : at + 8], "little")
+            at += 8
+    return values[0], values[1]
+
+
 def _text(raw: bytes, unicode_path: bytes, *, is_utf8: bool) -> str:
     """The name as text; Info-ZIP's extra field counts only if it belongs to this very name."""
     if unicode_path[:1] == b"\1" and unicode_path[1:5] == zlib.crc32(raw).to_bytes(4, "little"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bundles.intake.formats import shapes
 from bundles.intake.formats.shapes import ARRAY, CSV, LINES, OBJECT, Look, Open, Row
@@ -23,8 +23,7 @@ TITLE_CHARACTERS = 500
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taken:
+class Taken(NamedTuple):
     """A record as it goes into the timeline or the alerts, without the note on where it came from.
 
     Attributes:
@@ -36,6 +35,16 @@ class Taken:
     part: str
     record: Json
     row: Row
+
+
+def never(_record: Json) -> bool:
+    """No record is an alert."""
+    return False
+
+
+def always(_record: Json) -> bool:
+    """Every record is an alert."""
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +65,16 @@ class Kind:
     title: str
     matches: Callable[[Look], bool]
     add: Callable[[Json], Json] = lambda _: {}
-    alert: Callable[[Json], bool] = lambda _: False
+    alert: Callable[[Json], bool] = never
     within: Callable[[Look], tuple[str, ...]] = lambda _: ()
     read: Callable[[Open, Look], Iterator[Taken | Refused]] | None = None
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Where its records can go, so that a file is not read for a part that it has nothing for."""
+        if self.read is None and self.alert in {never, always}:
+            return frozenset({ALERTS if self.alert is always else TIMELINE})
+        return frozenset({TIMELINE, ALERTS})
 
     def records(self, open_file: Open, found: Look) -> Iterator[Taken | Refused]:
         """Every record of the file.
@@ -74,9 +90,9 @@ class Kind:
 
     def taken(self, row: Row) -> Taken:
         """One record with what is added to it."""
-        added = {name: value for name, value in self.add(row.record).items() if value not in (None, "")}
+        added = {name: value for name, value in self.add(row.record).items() if value is not None and value != ""}
         part = ALERTS if self.alert(row.record) else TIMELINE
-        return Taken(part=part, record={**added, **row.record}, row=row)
+        return Taken(part, {**added, **row.record}, row)
 
 
 def recognise(found: Look) -> Kind | None:
@@ -116,9 +132,12 @@ def at(record: Mapping[str, Any], *path: str) -> Any:
     return value
 
 
+_PLAIN = (str, int, float)
+
+
 def text(*values: Any, join: str = " ") -> str:
     """The values that are text or numbers, joined and shortened."""
-    said = [str(value) for value in values if isinstance(value, str | int | float) and str(value).strip()]
+    said = [str(value) for value in values if isinstance(value, _PLAIN) and str(value).strip()]
     return join.join(said)[:TITLE_CHARACTERS]
 
 
@@ -372,14 +391,14 @@ KINDS: tuple[Kind, ...] = (
         title="Hayabusa results",
         matches=either(has("Timestamp", "RuleTitle", "Level"), columns("Timestamp", "RuleTitle", "Level")),
         add=_hayabusa,
-        alert=lambda _: True,
+        alert=always,
     ),
     Kind(
         name="chainsaw",
         title="Chainsaw results",
         matches=either(has("group", "kind", "name", "timestamp", "level"), columns("timestamp", "detections", "path")),
         add=_chainsaw,
-        alert=lambda _: True,
+        alert=always,
     ),
     Kind(name="sigma", title="Sigma matches by rule", matches=has("title", "rule_level", "matches"), read=_sigma),
     Kind(name="timesketch", title="Timesketch CSV or JSON lines", matches=_is_timesketch, add=_described),

@@ -11,7 +11,7 @@ import csv
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bundles.format.model.canonical import fraction_of, integer_of
 from bundles.sources.jsonstream import JsonLines, JsonStream, MalformedError, Refused
@@ -45,8 +45,7 @@ class Look:
     delimiter: str = ","
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """One record of a file.
 
     Attributes:
@@ -138,7 +137,7 @@ def _row(reader: JsonStream | JsonLines, record: Any) -> Row | Refused:
         return record
     if not isinstance(record, dict):
         return reader.refused(record, "it is not an object")
-    return Row(record=record, position=reader.position, line=reader.line_of_record)
+    return Row(record, reader.position, reader.line_of_record)
 
 
 def _csv_rows(pieces: Iterator[bytes], found: Look) -> Iterator[Row | Refused]:
