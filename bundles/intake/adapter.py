@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bundles.format.model.records import FILE_TYPE
 from bundles.intake import velociraptor
-from bundles.intake.archives.members import FILE, SPECIAL, ArchiveError, Member
+from bundles.intake.archives.members import FILE, SPECIAL, ArchiveError, ArchiveLimits, Member
 from bundles.intake.delivered import DELIVERED, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
@@ -36,7 +36,15 @@ SPECIAL_TYPE = "unknown"  # as in records of a folder
 Json = dict[str, Any]
 
 
-def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None) -> Profile:
+def profile(
+    folder: Path,
+    name: str,
+    *,
+    sha256: str,
+    kind: str = "",
+    mapping: Json | None = None,
+    limits: ArchiveLimits | None = None,
+) -> Profile:
     """The profile of an import: its only system is the delivered file, which its adapters open once.
 
     Args:
@@ -45,15 +53,24 @@ def profile(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Js
         sha256: of the delivered file, hex.
         kind: see `Delivered`.
         mapping: see `Delivered`.
+        limits: see `Delivered`.
     """
-    delivered = Delivered(folder, name, kind=kind, mapping=mapping, check=waiting.look)
+    delivered = Delivered(folder, name, kind=kind, mapping=mapping, check=waiting.look, limits=limits)
     options = {"delivered": delivered, "sha256": sha256, "kind": kind, "mapping": mapping or {}}
     url = f"file:{quote(name, safe='')}"
     system = System(name=NAME, adapter=NAME, url=url, timeout_s=60.0, options=options)
     return Profile(name="import", title="Imported file", systems={TIMELINE: system, ALERTS: system, ARTIFACTS: system})
 
 
-def source(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None) -> LiveSource:
+def source(
+    folder: Path,
+    name: str,
+    *,
+    sha256: str,
+    kind: str = "",
+    mapping: Json | None = None,
+    limits: ArchiveLimits | None = None,
+) -> LiveSource:
     """The source that reads a delivered file; the file itself is packed from where it is, without a copy.
 
     Args:
@@ -62,8 +79,9 @@ def source(folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Jso
         sha256: of the delivered file, hex.
         kind: see `Delivered`.
         mapping: see `Delivered`.
+        limits: see `Delivered`.
     """
-    made = profile(folder, name, sha256=sha256, kind=kind, mapping=mapping)
+    made = profile(folder, name, sha256=sha256, kind=kind, mapping=mapping, limits=limits)
     return LiveSource(profile=made, storage=folder)
 
 

@@ -26,7 +26,7 @@ TAR_MAGIC_AT, TAR_MAGIC = 257, b"ustar"
 PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
 # Names of members that may hold records; what they hold is then decided by their content.
 RECORD_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".tsv"})
-UNPACKED, PASSWORD = "unpacked.tar", "password"
+UNPACKED, PASSWORD, INNER = "unpacked.tar", "password", "inner"
 INNER_ZIP = "data.zip"
 
 Check = Callable[[], None]
@@ -145,7 +145,7 @@ class Delivered:
         files = [member for member in self.members if member.kind == FILE]
         if [member.name for member in files] != [INNER_ZIP]:
             return None
-        folder = self.folder / "inner"
+        folder = self.folder / INNER
         folder.mkdir(exist_ok=True, mode=0o700)
         try:
             with (folder / DELIVERED).open("wb") as out:
