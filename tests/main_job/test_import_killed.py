@@ -91,7 +91,7 @@ def test_imports_whose_workers_are_killed_go_on_where_they_were(orch, sources, w
     for made in Bundle.objects.all():
         assert made.complete
         assert check_bundle(path_of(made), trusted_keys.trusted()).verified
-        assert (made.counts["events"], made.files) == (500, 3 + 1 + MEMBERS + 1)
+        assert ((made.counts or {})["events"], made.files) == (500, 3 + 1 + MEMBERS + 1)
     sweep_all()
     store.sweep()
     published = [name for name in files_of(orch.output_dir) if not name.startswith(store.INTAKES)]

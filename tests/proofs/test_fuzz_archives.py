@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from bundles.intake.archives import zip_reader
+from bundles.intake.delivered import DELIVERED, UNPACKED
 from bundles.sources.live import LiveSource
 from fuzz import archive_shapes, archives
 from fuzz.archive_shapes import ORIGINALS
+from fuzz.hostile_archives import imported
+from fuzz.hostile_kinds import KINDS, MIB
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGEST = """
@@ -55,3 +58,13 @@ def test_the_judge_finds_an_import_that_leaves_out_a_member_in_silence(monkeypat
     monkeypatch.setattr(LiveSource, "_contents", lambda *_: None)
     with pytest.raises(archives.WrongError, match="neither artifacts nor missing"):
         archives.judge_import(ORIGINALS["velociraptor"].raw)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.large], ids=lambda kind: kind.title)
+def test_a_hostile_archive_is_refused_or_says_what_is_wrong(kind, tmp_path):
+    outcome = imported(kind, tmp_path)
+    if kind.refused:
+        assert outcome.codes == (kind.refused,)
+        assert outcome.artifacts == 0
+    assert outcome.peak_bytes < 128 * MIB
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != UNPACKED) == [DELIVERED, "staging"]
