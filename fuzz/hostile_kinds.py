@@ -288,9 +288,6 @@ KINDS: tuple[Hostile, ...] = (
     _kind("zip: zero byte and line breaks in a name", _entries(Entry(name=b"a\0b\r\n.txt"))),
     _kind("zip: the same name twice", _entries(Entry(name=b"a"), Entry(name=b"a", packed=b"y"))),
     _kind("zip: names that differ in case", _entries(Entry(name=b"a"), Entry(name=b"A"))),
-    _kind(
-        "zip: 70,000 members", lambda: archive_shapes.zipped(dict.fromkeys(map(str, range(70_000)), b"")), large=True
-    ),
     _kind("zip: 250,000 members", partial(_many, 250_000), LARGE),
     _kind("zip64: sizes and offset of 2^62", _zip64_lies, LARGE),
     _kind("zip64: sizes that are not there", _zip64_none),

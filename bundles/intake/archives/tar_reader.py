@@ -36,6 +36,7 @@ from bundles.intake.archives.members import (
 from bundles.intake.archives.names import with_faults
 
 BLOCK_BYTES = MIB
+READ_BYTES = 64 * 1024
 LONGEST_HEADER = 16 * MIB
 WINDOW_BYTES = 128 * MIB
 NAME_ERRORS = "surrogateescape"
@@ -118,7 +119,9 @@ class TarArchive:
                     self._infos.append(info)
                     if len(self._infos) > self._limits.members:
                         raise ArchiveError("archive_too_large", f"It has more than {self._limits.members} members.")
-                    yield self._member(len(self._infos) - 1, info, size)
+                    member = self._member(len(self._infos) - 1, info, size)
+                    info.pax_headers = {}  # not needed to read its content, and as large as its maker likes
+                    yield member
                 file.seek(tar.offset)
                 mark = file.read(tarfile.BLOCKSIZE)
                 if any(mark):  # `tarfile` takes a damaged header for the end
@@ -204,7 +207,7 @@ def _unpacker(head: bytes) -> Callable[[BinaryIO], Iterator[bytes]] | None:
     if head[:3] == b"BZh":
         return lambda file: _each(bz2.BZ2File(file).read1)
     if head[:6] == b"\xfd7zXZ\0":
-        return lambda file: _each(lzma.LZMAFile(file).read1)
+        return _unpacked_xz
     return None
 
 
@@ -212,6 +215,26 @@ def _each(read: Callable[[int], bytes]) -> Iterator[bytes]:
     """The unpacked bytes, as they come, so that those before a damage are not lost."""
     while block := read(BLOCK_BYTES):
         yield block
+
+
+def _unpacked_xz(file: BinaryIO) -> Iterator[bytes]:
+    """The unpacked bytes of the streams of an xz file; one that asks for more memory than `WINDOW_BYTES` is refused."""
+    stream: lzma.LZMADecompressor | None = None
+    while block := file.read(READ_BYTES):
+        while block:
+            if stream is None:
+                block = block.lstrip(b"\0")  # padding between streams
+                if not block:
+                    break
+                stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=WINDOW_BYTES)
+            piece = stream.decompress(block, BLOCK_BYTES)
+            while piece or not (stream.eof or stream.needs_input):
+                yield piece
+                piece = b"" if stream.eof or stream.needs_input else stream.decompress(b"", BLOCK_BYTES)
+            block = stream.unused_data if stream.eof else b""
+            stream = None if stream.eof else stream
+    if stream is not None:
+        raise EOFError
 
 
 def _time(seconds: float | str) -> str:
