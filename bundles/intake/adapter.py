@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bundles.format.model.records import FILE_TYPE
 from bundles.intake import velociraptor
-from bundles.intake.archives.members import FILE, SPECIAL, ArchiveError, ArchiveLimits, Member
+from bundles.intake.archives.members import FILE, LINK, SPECIAL, ArchiveError, ArchiveLimits, Member
 from bundles.intake.delivered import DELIVERED, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
@@ -289,7 +289,7 @@ def _without_file(delivered: Delivered, member: Member) -> Json:
     """The record of a folder, link or special file, which has no bytes to bundle."""
     more: Json = {
         FILE_TYPE: SPECIAL_TYPE if member.kind == SPECIAL else member.kind,
-        "target": member.target,
+        "target": member.target or (delivered.link_target(member) if member.kind == LINK else ""),
         "modified": member.modified,
         "attributes": member.attributes,
         "faults": list(member.faults),

@@ -27,6 +27,7 @@ PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
 # Names of members that may hold records; what they hold is then decided by their content.
 RECORD_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson", ".csv", ".log", ".txt", ".tsv"})
 UNPACKED, PASSWORD, INNER = "unpacked.tar", "password", "inner"
+LONGEST_TARGET = 4096  # bytes
 INNER_ZIP = "data.zip"
 
 Check = Callable[[], None]
@@ -173,6 +174,18 @@ class Delivered:
         for block in self.archive.read(member):
             self._check()
             yield block
+
+    def link_target(self, member: Member) -> str:
+        """Where a link of a zip points, which is its content; empty if that cannot be read."""
+        target = b""
+        try:
+            for block in self.open_member(member):
+                target += block
+                if len(target) > LONGEST_TARGET:
+                    break
+        except ArchiveError:
+            return ""
+        return target[:LONGEST_TARGET].decode("utf-8", "backslashreplace")
 
     def shown_name(self, member: Member) -> str:
         """A member's name as people know it."""

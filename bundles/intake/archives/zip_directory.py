@@ -88,9 +88,7 @@ def find(file: BinaryIO, size: int, limits: ArchiveLimits) -> Directory:
     tail_at = max(0, size - END.size - LONGEST_COMMENT)
     file.seek(tail_at)
     tail = file.read(size - tail_at)
-    at = tail.rfind(END_SIGN)
-    while at >= 0 and len(tail) - at < END.size:
-        at = tail.rfind(END_SIGN, 0, at)
+    at = _end_in(tail)
     if at < 0:
         raise ArchiveError(
             "archive_damaged", "It has no end of a zip's central directory: it was cut off, or is no zip."
@@ -112,6 +110,22 @@ def find(file: BinaryIO, size: int, limits: ArchiveLimits) -> Directory:
     if shift < 0:
         raise ArchiveError("archive_damaged", "Its central directory is not where its end says.")
     return Directory(start=start + shift, end=end, count=count, shift=shift)
+
+
+def _end_in(tail: bytes) -> int:
+    """Where the end record is: the last one whose comment ends with the file, or else the last; -1 if there is none.
+
+    A comment can hold what looks like an end record.
+    """
+    last = -1
+    at = tail.rfind(END_SIGN)
+    while at >= 0:
+        if len(tail) - at >= END.size:
+            last = at if last < 0 else last
+            if at + END.size + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
+                return at
+        at = tail.rfind(END_SIGN, 0, at + len(END_SIGN) - 1)
+    return last
 
 
 def entries(file: BinaryIO, directory: Directory) -> tuple[list[Entry], str]:
