@@ -89,7 +89,7 @@ var/bench-venv/.ready: requirements-bench.txt $(VENV)/.run-ready
 	    "$$peer" || true; done
 	@touch $@
 
-fuzz: $(VENV)/.test-ready ## Mutants of good bundles against the reader: five minutes, on all cores
+fuzz: $(VENV)/.test-ready ## Mutants of good bundles and archives against the readers: ten minutes, on all cores
 	$(BIN)/python -m fuzz
 
 soak: $(VENV)/.test-ready ## The queue under 10,000 seeds, every kill point, and chaos with real workers: an hour or two

@@ -13,6 +13,7 @@ from benchmarks import (
     bundle_part,
     document,
     idle_part,
+    imports_part,
     incidents_part,
     live_part,
     pages_part,
@@ -31,6 +32,7 @@ PARTS = {
     "live": live_part.run,
     "search": search_part.run,
     "sources": sources_part.run,
+    "imports": imports_part.run,
 }
 
 
@@ -57,7 +59,7 @@ def main() -> int:
     drawn = {
         "queue": queue_report.lines, "incidents": incidents_part.lines, "pages": pages_part.lines,
         "idle": idle_part.lines, "live": live_part.lines, "search": search_part.lines,
-        "sources": sources_part.lines,
+        "sources": sources_part.lines, "imports": imports_part.lines,
     }  # fmt: skip
     for name in drawn.keys() & results.keys() if options.docs else ():
         document.draw_lines(name, drawn[name](results[name]), Path("docs/performance.md"))

@@ -42,7 +42,7 @@ from jobs.queue.context import JobContext
 from jobs.queue.job_result import JobResult
 
 GAPS_LOGGED = 20
-KEEPING = "live"  # the source whose attempts go on where the last one ended
+KEEPING = frozenset({"live", "intake"})  # sources whose attempts go on where the last one ended
 JOB_TYPE = "bundle_create"
 IDENTITY = ("adapter", "adapter_version", "profile", "system", "ref", "severities", "times", "as_of", "notes")
 PHASES = ("fetching", "packing", "signing", "publishing")
@@ -61,7 +61,7 @@ def create(ctx: JobContext) -> JobResult:
         store_identity.require(store_identity.ARTIFACTS)
         staging = bundle_files.make_staging(ctx.job_id, ctx.lease_token)
         fetched = staging
-        if ctx.payload["source"] == KEEPING:
+        if ctx.payload["source"] in KEEPING:
             fetched = bundle_files.make_fetched(ctx.job_id, ctx.lease_token)
     except (FormatError, BundleError) as error:
         raise job_error(error) from error

@@ -15,16 +15,17 @@ from urllib.parse import quote
 
 from bundles.format.model.records import FILE_TYPE
 from bundles.intake import velociraptor
-from bundles.intake.archives.members import FILE, SPECIAL, ArchiveError, Member
+from bundles.intake.archives.members import FILE, LINK, SPECIAL, ArchiveError, ArchiveLimits, Member
 from bundles.intake.delivered import ATTACHMENT, DELIVERED, Attachment, Delivered, RecordFile
 from bundles.intake.formats import kinds, shapes
 from bundles.intake.formats.kinds import Taken
 from bundles.intake.formats.shapes import in_words
-from bundles.sources import faults
+from bundles.sources import faults, waiting
 from bundles.sources.adapters.protocol import ArtifactRecord, Listed, Offer, Wanted
 from bundles.sources.faults import ALERTS, ARTIFACTS, TIMELINE, Source
 from bundles.sources.jsonstream import MalformedError, Refused
 from bundles.sources.limits import SourceLimits
+from bundles.sources.live import LiveSource
 from bundles.sources.members import RecordsMember, TimelineMember
 from bundles.sources.profiles import Profile, System
 from bundles.sources.trace import Part, Trace
@@ -37,9 +38,16 @@ Json = dict[str, Any]
 
 
 def profile(
-    folder: Path, name: str, *, sha256: str, kind: str = "", mapping: Json | None = None, mapping_name: str = ""
+    folder: Path,
+    name: str,
+    *,
+    sha256: str,
+    kind: str = "",
+    mapping: Json | None = None,
+    mapping_name: str = "",
+    limits: ArchiveLimits | None = None,
 ) -> Profile:
-    """The profile of an import: its only system is the delivered file.
+    """The profile of an import: its only system is the delivered file, which its adapters open once.
 
     Args:
         folder: see `Delivered`.
@@ -48,12 +56,39 @@ def profile(
         kind: see `Delivered`.
         mapping: see `Delivered`.
         mapping_name: under which it was saved; empty for one that was given for this import.
+        limits: see `Delivered`.
     """
-    options: Json = {"folder": str(folder), "name": name, "sha256": sha256, "kind": kind}
+    delivered = Delivered(folder, name, kind=kind, mapping=mapping, check=waiting.look, limits=limits)
+    options: Json = {"delivered": delivered, "sha256": sha256, "kind": kind}
     options |= {"mapping": mapping or {}, "mapping_name": mapping_name}
     url = f"file:{quote(name, safe='')}"
     system = System(name=NAME, adapter=NAME, url=url, timeout_s=60.0, options=options)
     return Profile(name="import", title="Imported file", systems={TIMELINE: system, ALERTS: system, ARTIFACTS: system})
+
+
+def source(
+    folder: Path,
+    name: str,
+    *,
+    sha256: str,
+    kind: str = "",
+    mapping: Json | None = None,
+    mapping_name: str = "",
+    limits: ArchiveLimits | None = None,
+) -> LiveSource:
+    """The source that reads a delivered file; the file itself is packed from where it is, without a copy.
+
+    Args:
+        folder: see `Delivered`.
+        name: as it was delivered.
+        sha256: of the delivered file, hex.
+        kind: see `Delivered`.
+        mapping: see `Delivered`.
+        mapping_name: see `profile`.
+        limits: see `Delivered`.
+    """
+    made = profile(folder, name, sha256=sha256, kind=kind, mapping=mapping, mapping_name=mapping_name, limits=limits)
+    return LiveSource(profile=made, storage=folder)
 
 
 class CollectionAdapter:
@@ -71,9 +106,7 @@ class CollectionAdapter:
         self._url = system.url
         self._sha256 = str(options["sha256"])
         self._mapping: Json = {"name": str(options["mapping_name"]), "columns": dict(options["mapping"])}
-        self._delivered = Delivered(
-            Path(options["folder"]), str(options["name"]), kind=str(options["kind"]), mapping=options["mapping"]
-        )
+        self._delivered: Delivered = options["delivered"]
 
     @classmethod
     def faults_of(cls, system: System) -> list[str]:  # noqa: ARG003 -- see the protocol
@@ -115,7 +148,11 @@ class CollectionAdapter:
             size = delivered.path.stat().st_size
             whole = {"artifact_id": DELIVERED, "name": delivered.name, "size": size, "sha256": self._sha256}
             member.add({**whole, "delivered": True}, DELIVERED)
-            records.append(ArtifactRecord(artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256))
+            records.append(
+                ArtifactRecord(
+                    artifact_id=DELIVERED, name=delivered.name, size=size, sha256=self._sha256, locations=(DELIVERED,)
+                )
+            )
             for within in filter(None, (delivered, delivered.inner)):
                 records += self._members(within, member, wanted)
             for held in delivered.attachments():
@@ -180,12 +217,15 @@ class CollectionAdapter:
     def _records(self, member: TimelineMember | RecordsMember) -> Iterator[tuple[Taken, Json]]:
         """Every record of every file that is understood; a bad one is left out by `member`."""
         for file in self._delivered.record_files():
+            if self._part.key not in file.kind.parts:
+                continue
+            named_here = self._part == TIMELINE or TIMELINE.key not in file.kind.parts
             where = f"{file.name}: " if file.name else ""
             try:
                 for found in file.kind.records(_traced(file, member.trace), file.look):
                     if not isinstance(found, Refused):
                         yield found, _origin(file, found)
-                    elif self._part == TIMELINE:  # what it would have been is not known; it is named once
+                    elif named_here:  # what it would have been is not known; it is named once
                         member.leave_out(where + in_words(found))
             except MalformedError as error:
                 member.gap(f"{where}it cannot be read on: {error}.")
@@ -294,7 +334,7 @@ def _without_file(delivered: Delivered, member: Member) -> Json:
     """The record of a folder, link or special file, which has no bytes to bundle."""
     more: Json = {
         FILE_TYPE: SPECIAL_TYPE if member.kind == SPECIAL else member.kind,
-        "target": member.target,
+        "target": member.target or (delivered.link_target(member) if member.kind == LINK else ""),
         "modified": member.modified,
         "attributes": member.attributes,
         "faults": list(member.faults),

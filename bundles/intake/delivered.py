@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -32,7 +33,8 @@ RECORD_SUFFIXES = frozenset({
 })  # fmt: skip
 PACKED_SUFFIXES = frozenset({".gz", ".zst", ".bz2", ".xz"})
 ATTACHMENT = "a"  # in the id of a file that a record holds: `delivered-a000012`
-UNPACKED, PASSWORD = "unpacked.tar", "password"
+UNPACKED, PASSWORD, INNER = "unpacked.tar", "password", "inner"
+LONGEST_TARGET = 4096  # bytes
 INNER_ZIP = "data.zip"
 
 Check = Callable[[], None]
@@ -77,7 +79,7 @@ class Attachment:
 
 
 class Delivered:
-    """A delivered file.
+    """A delivered file; what is found out about it is kept, and shared by the threads that use it.
 
     Args:
         folder: holds it under the name `delivered`, and what is made of it.
@@ -108,6 +110,7 @@ class Delivered:
         self._mapping = mapping or {}
         self._check = check
         self._limits = limits or ArchiveLimits()
+        self._lock = threading.RLock()
         self.refused: ArchiveError | None = None
 
     @cached_property
@@ -115,9 +118,17 @@ class Delivered:
         """`zip`, `tar`, or `file` for what is no archive or cannot be opened as one; `refused` then says why."""
         return ZIP if isinstance(self.archive, ZipArchive) else TAR if self.archive is not None else SINGLE
 
-    @cached_property
+    def __repr__(self) -> str:
+        return f"Delivered({self.name!r})"
+
+    @property
     def archive(self) -> Archive | None:
-        """The archive; None for a file that is none, or that is refused as a whole."""
+        """The archive; None for a file that is none, or that is refused as a whole. Opened once, by any thread."""
+        with self._lock:
+            return self._archive
+
+    @cached_property
+    def _archive(self) -> Archive | None:
         head = self.head(self.open())
         try:
             if head[:4] in {b"PK\3\4", b"PK\5\6"}:
@@ -171,16 +182,21 @@ class Delivered:
                     return host
         return ""
 
-    @cached_property
+    @property
     def inner(self) -> Delivered | None:
         """The collection within an encrypted one of Velociraptor, whose only member it is; None if there is none.
 
         Its names are hidden by the outer zip, so without the password there is nothing to list.
         """
+        with self._lock:
+            return self._inner
+
+    @cached_property
+    def _inner(self) -> Delivered | None:
         files = [member for member in self.members if member.kind == FILE]
         if [member.name for member in files] != [INNER_ZIP]:
             return None
-        folder = self.folder / "inner"
+        folder = self.folder / INNER
         folder.mkdir(exist_ok=True, mode=0o700)
         # The parts of an import are read at the same time, each with a `Delivered` of its own, and share this file.
         writing = folder / f"{DELIVERED}.{uuid4().hex}"
@@ -213,6 +229,18 @@ class Delivered:
         for block in self.archive.read(member):
             self._check()
             yield block
+
+    def link_target(self, member: Member) -> str:
+        """Where a link of a zip points, which is its content; empty if that cannot be read."""
+        target = b""
+        try:
+            for block in self.open_member(member):
+                target += block
+                if len(target) > LONGEST_TARGET:
+                    break
+        except ArchiveError:
+            return ""
+        return target[:LONGEST_TARGET].decode("utf-8", "backslashreplace")
 
     def shown_name(self, member: Member) -> str:
         """A member's name as people know it."""

@@ -18,7 +18,7 @@ from bundles.format.model.canonical import canonical_json
 from bundles.format.model.limits import DEFAULT_CHUNK_MIB
 from bundles.handlers.create import JOB_TYPE as CREATE
 from bundles.intake import mappings, read_job, source, store
-from bundles.intake.delivered import DELIVERED
+from bundles.intake.delivered import DELIVERED, TAR
 from bundles.intake.errors import IntakeInUseError, IntakeNotFoundError
 from bundles.intake.formats import kinds
 from bundles.models import Intake
@@ -186,6 +186,22 @@ def resubmit(principal: Principal, job: Job) -> Enqueued:
     return _enqueue(principal, intake, dict(job.payload), priority=job.priority)
 
 
+def needed_bytes(size: int, preview: Mapping[str, Any] | None) -> int:
+    """The disk space that the bundle of a delivered file is expected to need.
+
+    Staged members, and the unpacked tar that they are read from, have the size that the preview counted. The bundle
+    holds the delivered file, and the members packed again, or the records; each is taken to be as large as that file.
+
+    Args:
+        size: of the delivered file in bytes.
+        preview: see `preview.of`; None if it was not read yet.
+    """
+    found = preview or {}
+    members = int(found.get("bytes") or 0)
+    scratch = members if found.get("container") == TAR else 0
+    return 3 * size + members + scratch + 1
+
+
 def discard(principal: Principal, intake_id: UUID | str) -> Intake:
     """Remove a delivered file; its row and custody stay.
 
@@ -279,7 +295,7 @@ def _enqueue(
             idempotency_key=idempotency_key,
             request_body={**payload, "priority": priority},
             active_key=f"{CREATE} {canonical_json(payload).decode()}",
-            needs_bytes=intake.size * 2 + 1,
+            needs_bytes=needed_bytes(intake.size, intake.preview),
         )
         Intake.objects.filter(intake_id=intake.intake_id).update(job_id=enqueued.job.job_id)
         if password:  # before the job can be seen

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-from django.conf import settings
 
 from bundles.errors import BundleError
 from bundles.handlers.errors import job_error
@@ -33,7 +30,7 @@ def of_payload(payload: Mapping[str, Any]) -> LiveSource:
         raise job_error(error) from error
     if not (folder / DELIVERED).is_file():
         raise PermanentError("intake_gone", "The delivered file is no longer here. Import it again.")
-    profile = adapter.profile(
+    return adapter.source(
         folder,
         asked["name"],
         sha256=asked["sha256"],
@@ -41,4 +38,3 @@ def of_payload(payload: Mapping[str, Any]) -> LiveSource:
         mapping=asked["mapping"],
         mapping_name=asked.get("mapping_name", ""),
     )
-    return LiveSource(profile=profile, storage=Path(settings.FORENSIC_STORAGE_PATH) / ".none")

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 
 from bundles.format.writing.publish import sync_directory
-from bundles.intake.delivered import DELIVERED, PASSWORD, UNPACKED
+from bundles.intake.delivered import DELIVERED, INNER, PASSWORD, UNPACKED
 from bundles.models import Intake
 from bundles.storage import bundle_files, store_identity
 from jobs.models import ACTIVE, Job
@@ -74,7 +74,7 @@ def forget_password(intake_id: UUID) -> None:
 
 
 def sweep() -> int:
-    """Remove passwords that no active job needs, and the folders of files that nobody has bundled for a week.
+    """Remove passwords and scratch files that no active job needs, and the folders of files that are older than a week.
 
     Returns:
         The number of folders removed; 0 if this is not the database's store.
@@ -84,13 +84,15 @@ def sweep() -> int:
     base = bundle_files.output_dir() / INTAKES
     if not base.is_dir():
         return 0
-    active = {str(one) for one in Job.objects.filter(status__in=ACTIVE).values_list("payload__intake__id", flat=True)}
+    jobs = Job.objects.filter(status__in=ACTIVE).values_list("payload__intake__id", "payload__intake_id")
+    active = {str(one) for named in jobs for one in named if one}
     removed = 0
     for folder in base.iterdir():
         if not _OURS.fullmatch(folder.name) or str(UUID(folder.name)) in active:
             continue
         _forget_unused(UUID(folder.name), folder / PASSWORD)
         (folder / UNPACKED).unlink(missing_ok=True)
+        shutil.rmtree(folder / INNER, ignore_errors=True)
         if time.time() - folder.stat().st_mtime > KEPT_S:
             Intake.objects.filter(intake_id=UUID(folder.name)).update(state=Intake.State.DISCARDED)
             shutil.rmtree(folder, ignore_errors=True)

@@ -40,11 +40,16 @@ def stopped_by(check: Callable[[], None]) -> Iterator[None]:
         _check.reset(before)
 
 
+def look() -> None:
+    """Run the check of `stopped_by`, which raises when this thread's work must stop."""
+    _check.get()()
+
+
 def pause(seconds: float) -> None:
     """Wait, unless the check of `stopped_by` raises."""
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        _check.get()()
+        look()
         time.sleep(min(left, STEP_S))
 
 

@@ -49,6 +49,9 @@ def integer_of(text: str) -> int | JsonNumber:
     return JsonNumber(text) if text == "-0" or len(text) > MAX_INTEGER_CHARACTERS else int(text)
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_json(value: Any) -> bytes:
     """The canonical form of a JSON value, which may contain `JsonNumber`s.
 
@@ -57,7 +60,7 @@ def canonical_json(value: Any) -> bytes:
         TypeError: the value contains something that JSON cannot represent.
     """
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = _ENCODER.encode(value)
     except TypeError:  # a JsonNumber, most likely
         text = "".join(_pieces(value))
     return text.encode("ascii")
@@ -116,12 +119,17 @@ def canonical_record(record: Any) -> bytes:
     """
     try:
         line = canonical_json(record)
-        # Counting brackets is quick, and a line with no more of them is not nested deeper.
-        if line.count(b"{") + line.count(b"[") > RECORD_DEPTH and depth_exceeds(record, RECORD_DEPTH):
-            raise RecordError(f"a record is nested more than {RECORD_DEPTH} deep")
-        return line
     except (ValueError, TypeError, RecursionError) as error:
+        _require_depth(record)
         raise RecordError(f"a record cannot be written as JSON: {error}") from error
+    if line.count(b"{") + line.count(b"[") > RECORD_DEPTH:  # counting brackets is cheaper than looking at each value
+        _require_depth(record)
+    return line
+
+
+def _require_depth(record: Any) -> None:
+    if depth_exceeds(record, RECORD_DEPTH):
+        raise RecordError(f"a record is nested more than {RECORD_DEPTH} deep")
 
 
 def depth_exceeds(value: Any, limit: int) -> bool:

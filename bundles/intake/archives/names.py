@@ -29,7 +29,8 @@ def with_faults(members: list[Member]) -> list[Member]:
     for member in members:
         faults = list(member.faults)
         parts = member.name.replace("\\", "/").split("/")
-        if member.name.startswith(("/", "\\")) or member.name[1:3] in {":/", ":\\"}:
+        # A byte that is no text is shown as `\\xHH`, which begins with no backslash of the name.
+        if member.name.startswith("/") or member.raw_name.startswith(b"\\") or member.name[1:3] in {":/", ":\\"}:
             faults.append(ABSOLUTE)
         if ".." in parts:
             faults.append(ABOVE)

@@ -15,6 +15,7 @@ import zstandard
 from bundles.intake.archives.members import MIB, ArchiveError, ArchiveLimits
 
 BLOCK_BYTES = MIB
+READ_BYTES = 64 * 1024
 WINDOW_BYTES = 128 * MIB
 MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ\0")
 DAMAGES = (zlib.error, zstandard.ZstdError, OSError, EOFError, lzma.LZMAError)
@@ -87,7 +88,7 @@ def unpacker(head: bytes) -> Callable[[BinaryIO], Iterator[bytes]] | None:
     if head[:3] == b"BZh":
         return lambda file: _each(bz2.BZ2File(file).read1)
     if head[:6] == b"\xfd7zXZ\0":
-        return lambda file: _each(lzma.LZMAFile(file).read1)
+        return _unpacked_xz
     return None
 
 
@@ -95,3 +96,23 @@ def _each(read: Callable[[int], bytes]) -> Iterator[bytes]:
     """The unpacked bytes, as they come, so that those before a damage are not lost."""
     while block := read(BLOCK_BYTES):
         yield block
+
+
+def _unpacked_xz(file: BinaryIO) -> Iterator[bytes]:
+    """The unpacked bytes of the streams of an xz file; one that asks for more memory than `WINDOW_BYTES` is refused."""
+    stream: lzma.LZMADecompressor | None = None
+    while block := file.read(READ_BYTES):
+        while block:
+            if stream is None:
+                block = block.lstrip(b"\0")  # padding between streams
+                if not block:
+                    break
+                stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=WINDOW_BYTES)
+            piece = stream.decompress(block, BLOCK_BYTES)
+            while piece or not (stream.eof or stream.needs_input):
+                yield piece
+                piece = b"" if stream.eof or stream.needs_input else stream.decompress(b"", BLOCK_BYTES)
+            block = stream.unused_data if stream.eof else b""
+            stream = None if stream.eof else stream
+    if stream is not None:
+        raise EOFError

@@ -32,6 +32,7 @@ from bundles.intake.archives.names import with_faults
 from bundles.intake.archives.packed import DAMAGES, unpacker
 
 BLOCK_BYTES = MIB
+READ_BYTES = 64 * 1024
 LONGEST_HEADER = 16 * MIB
 NAME_ERRORS = "surrogateescape"
 
@@ -113,7 +114,9 @@ class TarArchive:
                     self._infos.append(info)
                     if len(self._infos) > self._limits.members:
                         raise ArchiveError("archive_too_large", f"It has more than {self._limits.members} members.")
-                    yield self._member(len(self._infos) - 1, info, size)
+                    member = self._member(len(self._infos) - 1, info, size)
+                    info.pax_headers = {}  # not needed to read its content, and as large as its maker likes
+                    yield member
                 file.seek(tar.offset)
                 mark = file.read(tarfile.BLOCKSIZE)
                 if any(mark):  # `tarfile` takes a damaged header for the end

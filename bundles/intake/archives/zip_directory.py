@@ -88,9 +88,7 @@ def find(file: BinaryIO, size: int, limits: ArchiveLimits) -> Directory:
     tail_at = max(0, size - END.size - LONGEST_COMMENT)
     file.seek(tail_at)
     tail = file.read(size - tail_at)
-    at = tail.rfind(END_SIGN)
-    while at >= 0 and len(tail) - at < END.size:
-        at = tail.rfind(END_SIGN, 0, at)
+    at = _end_in(tail)
     if at < 0:
         raise ArchiveError(
             "archive_damaged", "It has no end of a zip's central directory: it was cut off, or is no zip."
@@ -112,6 +110,22 @@ def find(file: BinaryIO, size: int, limits: ArchiveLimits) -> Directory:
     if shift < 0:
         raise ArchiveError("archive_damaged", "Its central directory is not where its end says.")
     return Directory(start=start + shift, end=end, count=count, shift=shift)
+
+
+def _end_in(tail: bytes) -> int:
+    """Where the end record is: the last one whose comment ends with the file, or else the last; -1 if there is none.
+
+    A comment can hold what looks like an end record.
+    """
+    last = -1
+    at = tail.rfind(END_SIGN)
+    while at >= 0:
+        if len(tail) - at >= END.size:
+            last = at if last < 0 else last
+            if at + END.size + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
+                return at
+        at = tail.rfind(END_SIGN, 0, at + len(END_SIGN) - 1)
+    return last
 
 
 def entries(file: BinaryIO, directory: Directory) -> tuple[list[Entry], str]:
@@ -190,6 +204,23 @@ def _entry(raw: bytes, name_len: int, extra_len: int, shift: int) -> Entry:
         times=times,
         fault=fault,
     )
+
+
+def zip64_sizes(extra: bytes, size: int, packed: int) -> tuple[int, int]:
+    """Size and packed size of a local header, from its extra fields where they do not fit into 32 bits.
+
+    Args:
+        extra: the header's extra fields.
+        size: as the header has it.
+        packed: as the header has it.
+    """
+    long = _extras(extra).get(ZIP64_EXTRA, b"")
+    values, at = [size, packed], 0
+    for place, value in enumerate(values):
+        if value == U32 and len(long) >= at + 8:
+            values[place] = int.from_bytes(long[at : at + 8], "little")
+            at += 8
+    return values[0], values[1]
 
 
 def _text(raw: bytes, unicode_path: bytes, *, is_utf8: bool) -> str:

@@ -1,4 +1,6 @@
-"""Reads a zip whose maker may be hostile, with `stream-unzip` for the contents, one member at a time.
+"""Reads a zip whose maker may be hostile, one member at a time.
+
+Stored and deflated contents are unpacked by zlib; `stream-unzip` unpacks the other methods and decrypts.
 
 The central directory says what there is. Each member's bytes are then read from its own range of the file, which must
 not overlap another's, and its local header must agree with the directory; so what is listed is what is unpacked.
@@ -10,6 +12,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -36,7 +39,9 @@ from bundles.intake.archives.zip_directory import ENCRYPTED_FLAG, U32, ZIP64_EXT
 LOCAL = struct.Struct("<4s5H3L2H")
 LOCAL_SIGN = b"PK\3\4"
 AFTER = zip_directory.ENTRY_SIGN + bytes(64)  # a reader of a stream looks ahead for it
-SIZES_FOLLOW_FLAG, AES_METHOD = 0x8, 99
+SIZES_FOLLOW_FLAG, AES_METHOD, STORED_METHOD = 0x8, 99, 0
+PLAIN_METHODS = frozenset({STORED_METHOD, 8})  # unpacked here; `stream-unzip` reads the others
+PIECE_BYTES = 256 * 1024
 UNIX = 3
 FOLDER_ATTRIBUTE = 0x10
 METHODS = {0: "stored", 8: "deflate", 9: "deflate64", 12: "bzip2", 99: "AES"}
@@ -86,6 +91,10 @@ class ZipArchive:
             raise ArchiveError("archive_member_damaged", f"It cannot be read: {member.unreadable}.")
         entry = self._entries[member.index]
         with self._path.open("rb") as file:
+            if entry.method in PLAIN_METHODS and not entry.flags & ENCRYPTED_FLAG:
+                pieces = _plain_member(file, entry, self._ends[member.index])
+                yield from _checked(bounded(pieces, entry.size), entry)
+                return
             packed = _local_member(file, entry, self._ends[member.index])
             try:
                 for _, _, pieces in stream_unzip.stream_unzip(packed, password=self._password):
@@ -167,14 +176,68 @@ def _checked(pieces: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
         raise ArchiveError("archive_member_damaged", "Its CRC-32 is not that of the central directory.")
 
 
-def _local_member(file: BinaryIO, entry: Entry, end: int) -> Iterator[bytes]:
-    """A member as `stream-unzip` reads it: local header and packed bytes, followed by the sign of a directory.
-
-    A writer that could not go back put the sizes behind the content, where a reader of a stream must guess. Here they
-    are known from the directory, so they are put into the header. The old encryption needs the header as it is.
+def _plain_member(file: BinaryIO, entry: Entry, end: int) -> Iterator[bytes]:
+    """The content of a member that is stored or deflated, read from its own range of the file.
 
     Raises:
-        ArchiveError: `archive_member_damaged`: the local header contradicts the central directory.
+        ArchiveError: `archive_member_damaged`: the local header contradicts the central directory, or the packed bytes
+            are not those of one deflate stream.
+    """
+    header = _local_header(file, entry)
+    if not header.flags & SIZES_FOLLOW_FLAG and (header.crc, header.packed, header.size) != (
+        entry.crc, entry.packed, entry.size,
+    ):  # fmt: skip
+        what = "It is damaged: its local header has another size or checksum than the central directory."
+        raise ArchiveError("archive_member_damaged", what)
+    if header.start + entry.packed > end:
+        raise ArchiveError("archive_member_damaged", f"It cannot be read: {OVERLAP}.")
+    packed = blocks(file, header.start, header.start + entry.packed)
+    return packed if entry.method == STORED_METHOD else _inflated(packed)
+
+
+def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
+    """The bytes of one deflate stream, in pieces of at most `PIECE_BYTES` however densely they are packed.
+
+    Raises:
+        ArchiveError: `archive_member_damaged`.
+    """
+    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for block in packed:
+            piece = stream.decompress(block, PIECE_BYTES)
+            while piece:
+                yield piece
+                piece = stream.decompress(stream.unconsumed_tail, PIECE_BYTES)
+            if stream.unused_data:
+                raise ArchiveError("archive_member_damaged", "It has bytes behind the end of its packed content.")
+    except zlib.error:
+        raise ArchiveError("archive_member_damaged", "It is damaged (Deflate).") from None
+    if not stream.eof:
+        raise ArchiveError("archive_member_damaged", "Its packed content ends too early.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LocalHeader:
+    """A member's local header; sizes as zip64 gives them, `start` is the offset of the packed bytes."""
+
+    version: int
+    flags: int
+    method: int
+    time: int
+    date: int
+    crc: int
+    packed: int
+    size: int
+    name: bytes
+    extra: bytes
+    start: int
+
+
+def _local_header(file: BinaryIO, entry: Entry) -> _LocalHeader:
+    """The local header of an entry.
+
+    Raises:
+        ArchiveError: `archive_member_damaged`: it is none, or contradicts the central directory.
     """
     file.seek(entry.offset)
     raw = file.read(LOCAL.size)
@@ -185,22 +248,41 @@ def _local_member(file: BinaryIO, entry: Entry, end: int) -> Iterator[bytes]:
     if name != entry.raw_name or method != entry.method or (flags ^ entry.flags) & ENCRYPTED_FLAG:
         what = "Its local header has another name, method or encryption than the central directory."
         raise ArchiveError("archive_member_damaged", what)
+    if U32 in {packed, size}:
+        size, packed = zip_directory.zip64_sizes(extra, size, packed)
     start = entry.offset + LOCAL.size + name_len + extra_len
-    is_weakly_encrypted = flags & ENCRYPTED_FLAG and method != AES_METHOD
-    if flags & SIZES_FOLLOW_FLAG and not is_weakly_encrypted:
+    return _LocalHeader(
+        version=version, flags=flags, method=method, time=time, date=date, crc=crc, packed=packed, size=size, name=name,
+        extra=extra, start=start,
+    )  # fmt: skip
+
+
+def _local_member(file: BinaryIO, entry: Entry, end: int) -> Iterator[bytes]:
+    """A member as `stream-unzip` reads it: local header and packed bytes, followed by the sign of a directory.
+
+    A writer that could not go back put the sizes behind the content, where a reader of a stream must guess. Here they
+    are known from the directory, so they are put into the header. The old encryption needs the header as it is.
+
+    Raises:
+        ArchiveError: `archive_member_damaged`: the local header contradicts the central directory.
+    """
+    header = _local_header(file, entry)
+    flags, extra, end_of_packed = header.flags, header.extra, end
+    crc, packed, size = header.crc, header.packed, header.size
+    if flags & SIZES_FOLLOW_FLAG and not (flags & ENCRYPTED_FLAG and header.method != AES_METHOD):
         flags &= ~SIZES_FOLLOW_FLAG
         crc, packed, size = entry.crc, entry.packed, entry.size
-        extra = _without_zip64(extra)
-        if max(packed, size) >= U32:
-            extra += struct.pack("<2H2Q", ZIP64_EXTRA, 16, size, packed)
-            packed = size = U32
-        end = start + entry.packed
+        end_of_packed = header.start + entry.packed
+    if max(packed, size) >= U32:
+        extra = _without_zip64(extra) + struct.pack("<2H2Q", ZIP64_EXTRA, 16, size, packed)
+        packed = size = U32
     yield (
-        LOCAL.pack(LOCAL_SIGN, version, flags, method, time, date, crc, packed, size, len(name), len(extra))
-        + name
-        + extra
-    )
-    yield from blocks(file, start, end)
+        LOCAL.pack(
+            LOCAL_SIGN, header.version, flags, header.method, header.time, header.date, crc, packed, size,
+            len(header.name), len(extra),
+        ) + header.name + extra
+    )  # fmt: skip
+    yield from blocks(file, header.start, end_of_packed)
     yield AFTER
 
 
