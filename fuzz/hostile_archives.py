@@ -158,8 +158,8 @@ def _forget_peak() -> int:
 
 
 def _memory(field: str) -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split(f"{field}:")[1].split()[0]) * 1024
+    lines = Path("/proc/self/status").read_text()
+    return int(lines.split(f"{field}:")[1].split()[0]) * 1024
 
 
 if __name__ == "__main__":

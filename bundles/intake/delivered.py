@@ -7,6 +7,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
@@ -256,10 +257,7 @@ class Delivered:
         for member in self.members:
             if member.kind != FILE or member.unreadable or not _may_hold_records(member.name):
                 continue
-            try:
-                found = self._record_file(self.artifact_id(member), member.name, partial(self._open_packed, member))
-            except ArchiveError:
-                continue  # stated where its content is read
+            found = self._record_file(self.artifact_id(member), member.name, partial(self._open_packed, member))
             if found is not None:
                 yield found
         if self.inner is not None:
@@ -300,12 +298,13 @@ class Delivered:
         return RecordFile(artifact_id=identity, name=name, look=look, kind=kind, open=opener)
 
     def head(self, pieces: Iterator[bytes]) -> bytes:
-        """The first bytes, as many as it takes to recognise a file."""
+        """The first bytes, as many as it takes to recognise a file; fewer of a damaged one, as its reader says."""
         head = b""
-        for piece in pieces:
-            head += piece
-            if len(head) >= shapes.HEAD_BYTES:
-                break
+        with suppress(ArchiveError):
+            for piece in pieces:
+                head += piece
+                if len(head) >= shapes.HEAD_BYTES:
+                    break
         return head[: shapes.HEAD_BYTES]
 
     def digest(self, member: Member) -> str:

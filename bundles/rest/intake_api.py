@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from bundles.errors import InvalidBundleRequestError
 from bundles.format.model.paths import INCIDENT_ID_PATTERN
-from bundles.intake import incoming, mappings, services, uploads
+from bundles.intake import incoming, mappings, rereading, services, uploads
 from bundles.intake.formats import kinds
 from bundles.intake.services import Arrived
 from bundles.models import Intake
@@ -94,6 +94,18 @@ class BundleIntake(StrictSerializer):
     )
     priority = priority_field()
     idempotency_key = idempotency_key_field()
+
+
+class PreviewIntake(StrictSerializer):
+    """How a delivered file is read again for its preview."""
+
+    mapping = ColumnsField(required=False, help_text="as for the bundle")
+    password = StrictTextField(
+        required=False,
+        max_length=services.PASSWORD_CHARACTERS,
+        help_text="of an encrypted archive; kept until the job ends, and nowhere recorded",
+        write_only=True,
+    )
 
 
 class SaveMapping(StrictSerializer):
@@ -185,6 +197,24 @@ class IntakeBundleView(APIView):
         principal.require(services.PERMISSION)
         enqueued = services.request_bundle(principal, intake_id, **body_of(request, BundleIntake))
         return accepted(enqueued, incident_id=enqueued.job.incident_id)
+
+
+class IntakePreviewView(APIView):
+    """`/intake/{intake_id}/preview`."""
+
+    @extend_schema(
+        operation_id="preview_intake",
+        tags=TAG,
+        summary="Read a delivered file again for its preview, with chosen columns or a password",
+        request=PreviewIntake,
+        responses={202: OpenApiResponse(JobAccepted, "A new job.")},
+    )
+    def post(self, request: Request, intake_id: str) -> Response:
+        """Queue the reading; the preview of the newest reading counts."""
+        principal = principal_of(request)
+        principal.require(services.PERMISSION)
+        enqueued = rereading.request(principal, intake_id, **body_of(request, PreviewIntake))
+        return accepted(enqueued, incident_id="")
 
 
 class UploadsView(APIView):

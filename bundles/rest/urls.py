@@ -14,6 +14,7 @@ urlpatterns = [
     path("intake/mappings/<str:name>", intake_api.MappingView.as_view(), name="api-intake-mapping"),
     path("intake/<str:intake_id>", intake_api.IntakeView.as_view(), name="api-intake"),
     path("intake/<str:intake_id>/bundle", intake_api.IntakeBundleView.as_view(), name="api-intake-bundle"),
+    path("intake/<str:intake_id>/preview", intake_api.IntakePreviewView.as_view(), name="api-intake-preview"),
     path("bundle/create", api.BundleCreateView.as_view(), name="api-bundle-create"),
     path("bundles", api.BundlesView.as_view(), name="api-bundles"),
     path("bundles/<str:bundle_id>", api.BundleView.as_view(), name="api-bundle"),

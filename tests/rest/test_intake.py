@@ -263,9 +263,24 @@ def test_an_import_is_resubmitted_with_the_same_file_while_it_is_there(api: Api)
         kind.resubmit(SYSTEM, job)
 
 
+def test_a_file_is_read_again_with_the_columns_that_were_chosen(api: Api):
+    intake = taken_in(api)
+    main_job.finished(Job.objects.get(job_id=intake["preview_job_id"]))
+    address = f"/intake/{intake['intake_id']}"
+    assert api.call("GET", address).json()["preview"]["first"] == []
+    answer = api.post(f"{address}/preview", {"mapping": COLUMNS}, role="analyst")
+    assert answer.status_code == 202, answer.text
+    main_job.finished(Job.objects.get(job_id=answer.json()["job_id"]))
+    first = api.call("GET", address).json()["preview"]["first"]
+    assert [(one["title"], one["time_field"]) for one in first] == [("Logon", "when"), ("Logoff", "when")]
+    wrong = api.post(f"{address}/preview", {"mapping": {"nothing": "when"}}, role="analyst")
+    assert "mapping" in is_problem(wrong, 400, "invalid_request")["errors"]
+
+
 CALLS = [
     ("GET", "/intake"), ("POST", "/intake"), ("GET", "/intake/{id}"), ("DELETE", "/intake/{id}"),
-    ("POST", "/intake/{id}/bundle"), ("POST", "/intake/uploads"), ("GET", "/intake/uploads"),
+    ("POST", "/intake/{id}/bundle"), ("POST", "/intake/{id}/preview"), ("POST", "/intake/uploads"),
+    ("GET", "/intake/uploads"),
     ("PUT", "/intake/uploads"), ("POST", "/intake/uploads/finish"), ("GET", "/intake/mappings"),
     ("GET", "/intake/mappings/a"), ("PUT", "/intake/mappings/a"), ("DELETE", "/intake/mappings/a"),
 ]  # fmt: skip

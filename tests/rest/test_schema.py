@@ -48,6 +48,7 @@ DESIGN = {
     "/intake": {"get", "post"},
     "/intake/{intake_id}": {"get", "delete"},
     "/intake/{intake_id}/bundle": {"post"},
+    "/intake/{intake_id}/preview": {"post"},
     "/intake/uploads": {"get", "post", "put"},
     "/intake/uploads/finish": {"post"},
     "/intake/mappings": {"get"},
