@@ -33,6 +33,7 @@ from bundles.sources.faults import (
     MISCONFIGURED,
     TIMELINE,
     UNAVAILABLE,
+    UNKNOWN,
     Source,
     SourceFault,
 )
@@ -271,11 +272,21 @@ class _Findings:
         """
         try:
             yield
-        except SourceFault as fault:
+        except SourceFault as error:
+            fault = self._unknown_here_alone(error)
             if not self.allow_partial:
-                raise
+                if fault is error:
+                    raise
+                raise fault from error
             self._faults.append(fault)
             self._missing.append({**what, "reason": str(fault)})
+
+    def _unknown_here_alone(self, fault: Exception) -> Exception:
+        """The fault, and which other parts know the incident if one does not: then its id is hardly wrong."""
+        known = ", ".join(source.key for source in self.parts)
+        if not known or not isinstance(fault, PermanentError) or fault.code != UNKNOWN:
+            return fault
+        return PermanentError(UNKNOWN, f"{fault} It is known elsewhere: {known}.")
 
     def complete_records(self, records: Sequence[ArtifactRecord], folder: Path) -> None:
         """Write into `artifacts.json` what records do not say about contents that were received."""

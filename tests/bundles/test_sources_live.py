@@ -191,6 +191,13 @@ def test_an_unknown_incident_is_a_permanent_error(upstreams, staging, allow_part
     assert raised.value.code == "incident_unknown"
 
 
+def test_an_incident_that_one_service_alone_does_not_know_is_said_to_be_known_elsewhere(upstreams, staging):
+    upstreams.answers["forensic"] = says(b"", 404)
+    with pytest.raises(PermanentError, match=r"Forensic artifacts: .* known elsewhere: timeline, alerts") as raised:
+        upstreams.collect(staging)
+    assert raised.value.code == "incident_unknown"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
