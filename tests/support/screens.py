@@ -49,6 +49,7 @@ CATALOGUE_STATES = {
     ("home", "everything"): "home-everything",
     ("incident-page", "3,700 events"): "incident-3700-events",
     ("incident-record", "an event"): "incident-record",
+    ("incidents-from-sources", "listed"): "incidents-from-sources",
     ("incident-elsewhere", "some"): "incident-elsewhere",
     ("find", "several groups"): "find",
     ("verify-file-result", "not verified"): "verify-file-result",
