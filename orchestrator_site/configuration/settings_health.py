@@ -42,7 +42,7 @@ LIBRARIES = (
 
 # Topics of the page in its order, each with the variables that belong to it; the first that matches counts.
 TOPICS = (
-    ("Sources", r"(KILLCHAIN|FORENSIC|DB|CORE)_API_|ORCH_SOURCES?_"),
+    ("Sources", r"(KILLCHAIN|FORENSIC|DB|CORE)_API_|ORCH_(SOURCES?|INTAKE)_"),
     ("Keys and signatures", r"ORCH_(SIGN_KEY|VERIFY_KEY|VERIFY_|ALLOW_UNSIGNED)"),
     ("Storage", r"OUTPUT_DIR|FORENSIC_STORAGE|ORCH_(VAR_DIR|MAX_UPLOAD|DISK_)"),
     ("Jobs and workers", r"ORCH_(JOB|WORKER|LEASE|HEARTBEAT|KEEP)_"),

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 BASE = Path(__file__).resolve().parents[2]
 APPS = ("bundles", "custody", "incidents", "jobs", "orchestrator_site", "rehydration")
 A_CODE = re.compile(
-    r'"((?:bundle|upload|incident|restore_request|signature|job|worker|token|user|list|custody|store)\.[a-z_]+)"'
+    r'"((?:bundle|upload|intake|incident|restore_request|signature|job|worker|token|user|list|custody|store)\.[a-z_]+)"'
 )
 # The names of operations, for idempotency keys, and of permissions and help look the same and are not recorded.
 NOT_RECORDED = re.compile(r"operation=|require|may\(|needs|PERMISSION|has_perm|view_")
