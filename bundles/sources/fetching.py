@@ -51,6 +51,7 @@ class Fetcher:
     go_on: bool
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _received_bytes: int = 0
+    _started: int = 0
     _ended: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -79,6 +80,7 @@ class Fetcher:
             threading.Thread(target=self._work, args=(take,), daemon=True, name=f"fetch {number}")
             for number in range(min(self.connections, len(records)))
         ]
+        self._started = len(threads)
         for thread in threads:
             thread.start()
         try:
@@ -119,7 +121,9 @@ class Fetcher:
         finally:
             with self._lock:
                 self._ended += 1
-            self._wake.set()
+                is_last = self._ended == self._started
+            if is_last or self._failures:
+                self._wake.set()
 
     def _fetch_one(self, adapter: Adapter, record: ArtifactRecord) -> Outcome:
         transfer = Transfer(adapter, record, self.kept, self.limits, timeout_s=self.timeout_s, count=self._count)

@@ -49,9 +49,12 @@ def test_a_restart_of_the_database_breaks_no_rule_either(runner, monkeypatch):
     assert [runner.run(seed).counts["restart"] for seed in (1, 2, 3)] == [1, 1, 1]
 
 
-def found(runner: Runner, most: int) -> str:
-    """The message of the first failing seed; empty if none fails."""
-    for seed in range(1, most + 1):
+def found(runner: Runner, most: int, first: int = 1) -> str:
+    """The message of the first failing seed from `first` on; empty if none of `most` fails.
+
+    A rare fault is looked for from a seed that found it before; while the driver is the same, that is at once.
+    """
+    for seed in range(first, first + most):
         why, trace = run_seed(runner, seed)
         if why:
             assert trace.seed == seed
@@ -120,10 +123,10 @@ def test_the_simulation_finds_an_attempt_that_leaves_its_file_behind(runner, mon
 def test_the_simulation_finds_an_attempt_that_takes_back_what_it_may_have_completed(runner, monkeypatch):
     monkeypatch.setattr("jobs.worker.completion.answer_was_lost", lambda _error: False)
     monkeypatch.setattr(driver, "LOST_COMMITS", 0.9)
-    assert "is gone" in found(runner, most=300)
+    assert "is gone" in found(runner, most=300, first=11)
 
 
 def test_the_simulation_finds_a_worker_that_may_stay_in_its_transaction_for_ever(runner, monkeypatch):
     monkeypatch.setattr(transitions, "COMPLETE", transitions.COMPLETE.replace("%(idle_ms)s", "'0'"))
     monkeypatch.setattr(driver, "FREEZES", 0.25)
-    assert re.search("some never end|not ended while a worker is frozen", found(runner, most=300))
+    assert re.search("some never end|not ended while a worker is frozen", found(runner, most=300, first=132))
