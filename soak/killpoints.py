@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 # A kill is aimed by counting calls. An attempt may make one call more or less (a source's answer in two pieces is one
 # more report of progress), so later tries aim at neighbouring counts.
-COUNT_OFFSETS = (0, 1, -1, 0, 2, -2, 0)
-MOST_TRACED_ATTEMPTS = 6
+COUNT_OFFSETS = (0, 1, -1, 0, 2, -2, 0, 1, -1, 3, -3, 0, 2, 4, -4, 1, 0)
+MOST_TRACED_ATTEMPTS = 15
 BEFORE, AFTER = "before", "after"
 
 
