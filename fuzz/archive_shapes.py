@@ -64,12 +64,12 @@ def velociraptor() -> dict[str, bytes]:
 
 def zipped(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED, *, piped: bool = False) -> bytes:
     """A zip; `piped` as a writer makes it that cannot go back, with the sizes behind each content."""
-    out = _Pipe() if piped else io.BytesIO()
+    out = Pipe() if piped else io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive:
         for name, content in files.items():
             info = zipfile.ZipInfo(name, MOMENT)
             archive.writestr(info, content, method)
-    return out.written if isinstance(out, _Pipe) else out.getvalue()
+    return out.written if isinstance(out, Pipe) else out.getvalue()
 
 
 def zip64(files: Mapping[str, bytes]) -> bytes:
@@ -138,7 +138,7 @@ def _lines(*records: Mapping[str, object]) -> bytes:
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
 
 
-class _Pipe(io.RawIOBase):
+class Pipe(io.RawIOBase):
     """A file that cannot be gone back in."""
 
     def __init__(self) -> None:
@@ -146,9 +146,11 @@ class _Pipe(io.RawIOBase):
         self.written = b""
 
     def writable(self) -> bool:
+        """It takes bytes."""
         return True
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Take the next bytes; `written` has all of them."""
         self.written += bytes(data)
         return len(data)
 

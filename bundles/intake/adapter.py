@@ -37,35 +37,6 @@ SPECIAL_TYPE = "unknown"  # as in records of a folder
 Json = dict[str, Any]
 
 
-def profile(
-    folder: Path,
-    name: str,
-    *,
-    sha256: str,
-    kind: str = "",
-    mapping: Json | None = None,
-    mapping_name: str = "",
-    limits: ArchiveLimits | None = None,
-) -> Profile:
-    """The profile of an import: its only system is the delivered file, which its adapters open once.
-
-    Args:
-        folder: see `Delivered`.
-        name: as it was delivered.
-        sha256: of the delivered file, hex.
-        kind: see `Delivered`.
-        mapping: see `Delivered`.
-        mapping_name: under which it was saved; empty for one that was given for this import.
-        limits: see `Delivered`.
-    """
-    delivered = Delivered(folder, name, kind=kind, mapping=mapping, check=waiting.look, limits=limits)
-    options: Json = {"delivered": delivered, "sha256": sha256, "kind": kind}
-    options |= {"mapping": mapping or {}, "mapping_name": mapping_name}
-    url = f"file:{quote(name, safe='')}"
-    system = System(name=NAME, adapter=NAME, url=url, timeout_s=60.0, options=options)
-    return Profile(name="import", title="Imported file", systems={TIMELINE: system, ALERTS: system, ARTIFACTS: system})
-
-
 def source(
     folder: Path,
     name: str,
@@ -78,17 +49,22 @@ def source(
 ) -> LiveSource:
     """The source that reads a delivered file; the file itself is packed from where it is, without a copy.
 
+    The only system of its profile is the file, which the adapters of all parts open once.
+
     Args:
         folder: see `Delivered`.
         name: as it was delivered.
         sha256: of the delivered file, hex.
         kind: see `Delivered`.
         mapping: see `Delivered`.
-        mapping_name: see `profile`.
+        mapping_name: under which it was saved; empty for one that was given for this import.
         limits: see `Delivered`.
     """
-    made = profile(folder, name, sha256=sha256, kind=kind, mapping=mapping, mapping_name=mapping_name, limits=limits)
-    return LiveSource(profile=made, storage=folder)
+    delivered = Delivered(folder, name, kind=kind, mapping=mapping, check=waiting.look, limits=limits)
+    options = {"delivered": delivered, "sha256": sha256, "mapping": mapping or {}, "mapping_name": mapping_name}
+    system = System(name=NAME, adapter=NAME, url=f"file:{quote(name, safe='')}", timeout_s=60.0, options=options)
+    systems: dict[Source, System] = dict.fromkeys((TIMELINE, ALERTS, ARTIFACTS), system)
+    return LiveSource(profile=Profile(name="import", title="Imported file", systems=systems), storage=folder)
 
 
 class CollectionAdapter:

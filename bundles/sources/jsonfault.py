@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from bundles.format.model import paths
 from bundles.sources.jsontext import NOT_UTF8
@@ -60,14 +59,13 @@ def find(text: str, *, depth: int, ids: Iterable[str] = ()) -> Found:
     return Found(reason, at, path, walk.record_id)
 
 
-def id_in(text: str, *, depth: int, ids: Iterable[str]) -> str | int | None:
-    """The id of a record of which only the beginning is known; None if it is not in there."""
-    return find(text, depth=depth, ids=ids).record_id
+def shown(text: object) -> str:
+    """An id, a key or a name that a system sent, for a message: on one line, nothing that changes what is around it.
 
-
-def shown(text: Any) -> str:
-    """An id or a key for a message: on one line, without characters that change what is around it, shortened."""
-    plain = paths.escaped(text if isinstance(text, str) else str(text))
+    Args:
+        text: other than text is shown as `str` has it; what is longer than `SHOWN_CHARACTERS` is shortened.
+    """
+    plain = paths.escaped(str(text))
     return plain if len(plain) <= SHOWN_CHARACTERS else plain[: SHOWN_CHARACTERS - 1] + "…"
 
 

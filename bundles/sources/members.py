@@ -26,13 +26,12 @@ from bundles.format.model.records import (
 from bundles.sources import faults
 from bundles.sources.adapters.protocol import Wanted
 from bundles.sources.faults import Source
+from bundles.sources.jsonfault import shown
+from bundles.sources.refusals import NAMED, WAY_ON
 from bundles.sources.trace import Part, Trace
 from foundation.instant import rfc3339
 from jobs.errors import PermanentError, RetryableError
 
-NAMED = 200  # records that one part names; the others are counted
-SHOWN_CHARACTERS = 120  # of an id in a message
-WAY_ON = "Correct it at the source, or allow a partial bundle, which leaves out this record only and names it."
 TOO_LARGE = "it takes more than {} bytes as canonical JSON"
 
 
@@ -44,12 +43,6 @@ def named(position: int, record_id: object = None) -> str:
         record_id: as the system sent it; None if it has none.
     """
     return f"record {position}" if record_id is None else f"record {position} (id {shown(record_id)})"
-
-
-def shown(value: object) -> str:
-    """An id or a name that a system sent, for a message: on one line, without control characters, shortened."""
-    text = paths.escaped(str(value))
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 class _Member:

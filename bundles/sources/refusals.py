@@ -9,7 +9,7 @@ from bundles.sources import faults
 from bundles.sources.faults import Source
 from bundles.sources.jsonstream import Refused
 
-NAMED = 200
+NAMED = 200  # records of one source; the others are counted
 WAY_ON = "Correct it at the source, or allow a partial bundle, which leaves out this record only and names it."
 
 

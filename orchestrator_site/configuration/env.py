@@ -41,7 +41,6 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 ROLES = ("viewer", "analyst", "operator", "admin")
 MIB = 1024 * 1024
 MOST_MB = 16_777_216
-REQUIRED = "required"
 IN_VAR = "required; below `ORCH_VAR_DIR` in development"
 
 

@@ -67,8 +67,7 @@ def serving(pair: Pair | None, *, clients: Path | None = None) -> Iterator[Upstr
 
     server = Server(("127.0.0.1", 0), Handler)
     if pair is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pair.certificate, pair.key)
+        context = pair.server_context()
         if clients is not None:
             context.verify_mode = ssl.CERT_REQUIRED
             context.load_verify_locations(clients)

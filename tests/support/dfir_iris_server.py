@@ -10,22 +10,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import ssl
 import threading
 import zipfile
 import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.support.certificates import Authority
 
 OLDER, BETA, NEWEST = "v2.4.20", "v2.5.0-beta.1", "v3.0.0-beta"
 KEY = "B8BA5D730210B50F41C06941582D7965D57319D5685440587F98DFDC45A01594"
@@ -59,7 +53,8 @@ class IrisServer:
 
     def __init__(self, folder: Path, release: str = NEWEST) -> None:
         self.release = release
-        self.ca = folder / "ca.pem"
+        authority = Authority(folder)
+        self.ca = authority.certificate
         self.asked: list[str] = []
         self.answers: dict[str, Answer] = {}
         self.readable = {CASE}
@@ -79,8 +74,7 @@ class IrisServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._server.iris = self  # type: ignore[attr-defined]
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*make_certificates(folder))
+        context = authority.sign("server").server_context()
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
@@ -464,27 +458,3 @@ def _crc_of(byte: int) -> int:
     for _ in range(8):
         byte = (byte >> 1) ^ 0xEDB88320 if byte & 1 else byte >> 1
     return byte
-
-
-def make_certificates(folder: Path) -> tuple[Path, Path]:
-    """Make an authority, `ca.pem`, and the server's certificate and key."""
-    authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of the test")])
-    now = datetime.now(UTC)
-
-    def builder(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder().subject_name(subject).issuer_name(ca_name).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
-        )  # fmt: skip
-
-    made_ca = builder(ca_name, authority).add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    named = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    made = builder(x509.Name([]), server).add_extension(named, critical=True)
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(made_ca.sign(authority, hashes.SHA256()).public_bytes(pem))
-    certificate, key = folder / "server.pem", folder / "server.key"
-    certificate.write_bytes(made.sign(authority, hashes.SHA256()).public_bytes(pem))
-    key.write_bytes(server.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return certificate, key

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.tls import server_context
+from tests.support.certificates import Authority
 
 USER, PASSWORD = "robot", "pä ss&wörd"
 SKETCH, INDEX, OTHER_SKETCH = 42, "a1b2c3", 43
@@ -72,7 +72,8 @@ class TimesketchServer:
         self.sessions: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
-        context, self.certificate = server_context(self._folder)
+        authority = Authority(self._folder)
+        context, self.certificate = authority.sign("server").server_context(), authority.certificate
         handler = type("BoundExchange", (_Exchange,), {"timesketch": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)

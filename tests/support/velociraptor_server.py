@@ -12,61 +12,22 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from google.protobuf.unknown_fields import UnknownFieldSet
 from pyvelociraptor import api_pb2, api_pb2_grpc
 
 from bundles.sources.adapters.velociraptor import flows, rows, uploads
 from bundles.sources.profiles import System
+from tests.support.certificates import DAY, Issuer
 
 SERVER_NAME = "VelociraptorServer"
 CLIENT = "C.39a107c4c58c5efa"
 FLOW = "F.CDU2T197U1SFU"
 PADDING_FIELD = 8
 MOST_FILL = 64 * 1024
-
-
-class Authority:
-    """A CA that issues certificates with keys, all as PEM."""
-
-    def __init__(self, name: str = "Velociraptor CA") -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._builder(self._name, self._key, days=30)
-        made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        self.pem = made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    def issue(self, name: str, *, days: int = 30) -> tuple[bytes, bytes]:
-        """Certificate and key of `name`; one that ended `-days` ago if `days` is negative."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = self._builder(subject, key, days=days)
-        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        signed = made.sign(self._key, hashes.SHA256())
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return signed.public_bytes(serialization.Encoding.PEM), pem
-
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=60))
-            .not_valid_after(now + timedelta(days=days))
-        )
 
 
 @dataclass
@@ -145,7 +106,7 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         self.before_piece: Callable[[int, grpc.ServicerContext], None] = lambda _offset, _context: None
         self.before_query: Callable[[grpc.ServicerContext], None] = lambda _context: None
         self.release = threading.Event()  # set when the server stops: what waits for ever ends then
-        self.authority = Authority()
+        self.authority = Issuer("Velociraptor CA")
         self.client_file = folder / "api_client.yaml"
         self._port = 0
         self._server: grpc.Server | None = None
@@ -162,18 +123,18 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         *,
         name: str = SERVER_NAME,
         days: int = 30,
-        authority: Authority | None = None,
-        trusted: Authority | None = None,
+        authority: Issuer | None = None,
+        trusted: Issuer | None = None,
     ) -> None:
         """Listen on a free port, or again on the one that it had.
 
         Args:
             name: in its certificate.
-            days: see `Authority.issue`.
+            days: until its certificate ends; negative for one that has expired.
             authority: that issues its certificate.
             trusted: whose clients it accepts.
         """
-        certificate, key = (authority or self.authority).issue(name, days=days)
+        certificate, key = (authority or self.authority).issue(name, ends=days * DAY, host=name)
         roots = (trusted or self.authority).pem
         credentials = grpc.ssl_server_credentials([(key, certificate)], roots, require_client_auth=True)
         self._server = grpc.server(ThreadPoolExecutor(max_workers=8))
@@ -196,9 +157,9 @@ class Velociraptor(api_pb2_grpc.APIServicer):  # type: ignore[misc]  # the stubs
         """`host:port`."""
         return f"127.0.0.1:{self._port}"
 
-    def write_client(self, *, authority: Authority | None = None, days: int = 30, **changed: str | None) -> Path:
+    def write_client(self, *, authority: Issuer | None = None, days: int = 30, **changed: str | None) -> Path:
         """Write the API client's file, with texts changed, or left out if None."""
-        certificate, key = (authority or self.authority).issue("orchestrator", days=days)
+        certificate, key = (authority or self.authority).issue("orchestrator", ends=days * DAY, host="orchestrator")
         texts: dict[str, str | None] = {
             "ca_certificate": self.authority.pem.decode(),
             "client_cert": certificate.decode(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
 MIB = 1024 * 1024
@@ -154,8 +153,3 @@ def blocks(file: BinaryIO, start: int, end: int, block_bytes: int = 256 * 1024) 
     while start < end and (block := file.read(min(block_bytes, end - start))):
         start += len(block)
         yield block
-
-
-def size_of(path: Path) -> int:
-    """A file's size in bytes."""
-    return path.stat().st_size

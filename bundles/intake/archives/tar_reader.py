@@ -130,9 +130,7 @@ class TarArchive:
 
     def _member(self, index: int, info: tarfile.TarInfo, archive_bytes: int) -> Member:
         raw = info.name.encode("utf-8", NAME_ERRORS)
-        kind: Kind = (
-            FOLDER if info.isdir() else LINK if info.issym() or info.islnk() else FILE if info.isreg() else SPECIAL
-        )
+        kind = _kind(info)
         attributes: dict[str, str | int] = {"mode": f"{stat.S_IMODE(info.mode):04o}", "uid": info.uid, "gid": info.gid}
         attributes |= {name: value for name, value in (("owner", info.uname), ("group", info.gname)) if value}
         if info.islnk():

@@ -257,9 +257,7 @@ def _unix_times(extra: bytes) -> dict[str, str]:
     if len(extra) < 5 or not extra[0] & 1:
         return {}
     seconds = int.from_bytes(extra[1:5], "little", signed=True)
-    return {
-        "modified": (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
-    }
+    return {"modified": (UNIX_EPOCH + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")}
 
 
 def _ntfs_times(extra: bytes) -> dict[str, str]:

@@ -27,6 +27,7 @@ from bundles.timelines.reading import ALERT, ARTIFACT, EVENT, Point, point_of
 from jobs.errors import CancelledError, PermanentError, RetryableError
 from tests.support import dfir_iris_server as served
 from tests.support import format_builders
+from tests.support.certificates import Authority
 from tests.support.dfir_iris_server import BETA, CASE, KEY, NEWEST, OLDER, Handler, IrisServer
 from tests.support.upstreams import gaps
 
@@ -518,10 +519,9 @@ def test_a_wrong_key_is_refused_and_appears_nowhere(iris, staging, tmp_path, rel
 
 
 def test_a_server_of_another_authority_is_refused(iris, staging, tmp_path):
-    (tmp_path / "other").mkdir()
-    served.make_certificates(tmp_path / "other")
+    other = Authority(tmp_path, "other")
     with pytest.raises(PermanentError, match="its TLS certificate is not accepted"):
-        collect(iris, staging, ca_file=tmp_path / "other" / "ca.pem")
+        collect(iris, staging, ca_file=other.certificate)
 
 
 def without_right_to_alerts(http: Handler) -> bool:

@@ -22,7 +22,8 @@ from bundles.sources.limits import DEFAULT_LIMITS
 from bundles.sources.profiles import Credential
 from bundles.sources.trace import Tally
 from jobs.errors import PermanentError, RetryableError
-from tests.support.velociraptor_server import CLIENT, FLOW, SERVER_NAME, Authority, StoredFlow, Velociraptor
+from tests.support.certificates import Issuer
+from tests.support.velociraptor_server import CLIENT, FLOW, SERVER_NAME, StoredFlow, Velociraptor
 
 REF = f"{CLIENT}/{FLOW}"
 THEIRS = "words of the server, with its secret hunter2"
@@ -77,7 +78,7 @@ def test_proxies_of_the_environment_are_not_used(server, monkeypatch):
 
 def test_a_server_certificate_of_another_authority_is_not_accepted(server):
     server.stop()
-    server.start(authority=Authority("another"))
+    server.start(authority=Issuer("another"))
     error, text = error_of(server)
     assert error.code == faults.MISCONFIGURED
     assert "the server's TLS certificate is not accepted" in text
@@ -105,7 +106,7 @@ def test_an_expired_server_certificate_is_named(server):
 
 def test_a_client_certificate_that_the_server_refuses_is_named(server):
     server.stop()
-    server.start(trusted=Authority("another"))
+    server.start(trusted=Issuer("another"))
     error, text = error_of(server)
     assert error.code == faults.MISCONFIGURED
     assert "refuses the client certificate" in text
@@ -113,11 +114,11 @@ def test_a_client_certificate_that_the_server_refuses_is_named(server):
 
 def test_a_refusal_that_comes_as_a_tls_alert_is_named_with_it(server):
     """As Go's servers send it; the gRPC server of these tests closes the connection without one."""
-    certificate, key = server.authority.issue(SERVER_NAME)
+    certificate, key = server.authority.issue(SERVER_NAME, host=SERVER_NAME)
     (server.client_file.parent / "server.pem").write_bytes(certificate + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server.client_file.parent / "server.pem")
-    context.load_verify_locations(cadata=Authority("another").pem.decode())
+    context.load_verify_locations(cadata=Issuer("another").pem.decode())
     context.verify_mode = ssl.CERT_REQUIRED
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
 
@@ -138,8 +139,8 @@ def test_a_refusal_that_comes_as_a_tls_alert_is_named_with_it(server):
     ("changed", "said"),
     [
         ({"days": -1}, "the client certificate in .* expired on 20"),
-        ({"authority": Authority("another")}, "is not from the CA in it"),
-        ({"client_private_key": Authority().issue("x")[1].decode()}, "is not the one of its certificate"),
+        ({"authority": Issuer("another")}, "is not from the CA in it"),
+        ({"client_private_key": Issuer().issue("x")[1].decode()}, "is not the one of its certificate"),
         ({"client_private_key": "-----BEGIN ENCRYPTED PRIVATE KEY-----"}, "has a password"),
         ({"client_private_key": "hunter2"}, "the private key in .* cannot be read"),
         ({"client_cert": "hunter2"}, "a certificate in .* cannot be read"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import zipfile
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from bundles.intake.archives.members import FILE, FOLDER, LINK, ArchiveError, ArchiveLimits, Member
 from bundles.intake.archives.names import ABOVE, ABSOLUTE, HIDDEN, TWICE, TWIN
 from bundles.intake.archives.zip_reader import OUTSIDE, OVERLAP, ZipArchive
+from fuzz.archive_shapes import Pipe
 
 
 def zipped(folder: Path, *members: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -48,18 +48,6 @@ def test_every_member_comes_out_as_it_went_in(tmp_path, method, contents):
 
 
 def test_a_writer_that_could_not_go_back_is_read_too(tmp_path):
-    class Pipe(io.RawIOBase):
-        def __init__(self) -> None:
-            super().__init__()
-            self.written = b""
-
-        def writable(self) -> bool:
-            return True
-
-        def write(self, data: bytes) -> int:  # type: ignore[override]
-            self.written += bytes(data)
-            return len(data)
-
     pipe = Pipe()
     with zipfile.ZipFile(pipe, "w") as archive:
         archive.writestr("stored", b"plain" * 100, zipfile.ZIP_STORED)

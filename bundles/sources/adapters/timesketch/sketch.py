@@ -10,8 +10,8 @@ from bundles.format.model.canonical import MAX_INTEGER
 from bundles.sources import faults
 from bundles.sources.adapters.protocol import Listed
 from bundles.sources.adapters.timesketch.session import Session
+from bundles.sources.jsonfault import shown
 from bundles.sources.jsonstream import JsonStream, MalformedError
-from bundles.sources.members import shown
 from jobs.errors import PermanentError
 
 API = "/api/v1/sketches/"

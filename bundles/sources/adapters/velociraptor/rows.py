@@ -13,8 +13,9 @@ from bundles.sources.adapters.velociraptor.flows import Flow
 from bundles.sources.adapters.velociraptor.options import Options, Rule
 from bundles.sources.adapters.velociraptor.statements import Statements
 from bundles.sources.faults import TIMELINE, misconfigured
+from bundles.sources.jsonfault import shown
 from bundles.sources.jsonstream import Refused
-from bundles.sources.members import RecordsMember, TimelineMember, shown
+from bundles.sources.members import RecordsMember, TimelineMember
 from bundles.sources.trace import Part
 from foundation.instant import rfc3339
 

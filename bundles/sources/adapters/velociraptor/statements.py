@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bundles.sources.members import NAMED, RecordsMember, TimelineMember
+from bundles.sources.members import RecordsMember, TimelineMember
+from bundles.sources.refusals import NAMED
 
 Member = TimelineMember | RecordsMember
 

@@ -22,8 +22,9 @@ from bundles.sources.adapters.velociraptor.options import ALL, Options
 from bundles.sources.adapters.velociraptor.statements import Statements
 from bundles.sources.client import Dropped
 from bundles.sources.faults import invalid, rejected, unavailable
+from bundles.sources.jsonfault import shown
 from bundles.sources.limits import MIB
-from bundles.sources.members import RecordsMember, named, shown
+from bundles.sources.members import RecordsMember, named
 from bundles.sources.trace import Part
 
 UPLOADS = "SELECT * FROM uploads(client_id=ClientId, flow_id=FlowId)"
