@@ -165,18 +165,15 @@ class CollectionAdapter:
         if record.artifact_id == DELIVERED:
             return _Content(self._delivered.open(), self._sha256)
         if ATTACHMENT in record.handle:
-            return _Content(iter([self._attachment(record)]), f"{self._sha256}:{record.artifact_id}")
+            attached = self._delivered.attached(record.artifact_id)
+            if attached is None:
+                raise faults.invalid(self._part, "the record that holds the file cannot be read any more.")
+            return _Content(iter([attached]), f"{self._sha256}:{record.artifact_id}")
         within = self._delivered.inner if record.handle["inner"] else self._delivered
         if within is None:
             raise faults.invalid(self._part, "the collection within it cannot be opened any more.")
         member = within.members[int(record.handle["index"])]
         return _Content(within.open_member(member), f"{self._sha256}:{record.artifact_id}")
-
-    def _attachment(self, record: ArtifactRecord) -> bytes:
-        for held in self._delivered.attachments():
-            if held.artifact_id == record.artifact_id and held.content is not None:
-                return held.content
-        raise faults.invalid(self._part, "the record that holds the file cannot be read any more.")
 
     def offer(self, ref: str) -> Offer:  # noqa: ARG002 -- the file is one incident
         """See `protocol.Adapter`."""

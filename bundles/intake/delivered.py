@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 from uuid import uuid4
 
 from bundles.intake import layouts, velociraptor
@@ -278,6 +279,31 @@ class Delivered:
                     yield Attachment(
                         artifact_id=identity, name=held[0], content=_decoded(held[1]), file=file, taken=taken
                     )
+
+    def attached(self, artifact_id: str) -> bytes | None:
+        """The content of an attachment; None if there is none of that id.
+
+        The records are read once, when the first content is asked for.
+
+        Raises:
+            OSError: the contents cannot be written to the scratch file.
+        """
+        with self._lock:
+            file, places = self._attached
+        place = places.get(artifact_id)
+        return None if place is None else os.pread(file.fileno(), *place)
+
+    @cached_property
+    def _attached(self) -> tuple[IO[bytes], dict[str, tuple[int, int]]]:
+        """The attachments' contents one behind the other, and size and position of each, by the artifact's id."""
+        file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 -- kept as long as this object
+        places: dict[str, tuple[int, int]] = {}
+        for held in self.attachments():
+            if held.content is not None:
+                places[held.artifact_id] = (len(held.content), file.tell())
+                file.write(held.content)
+        file.flush()
+        return file, places
 
     def artifact_id(self, member: Member) -> str:
         """The id of the artifact that is a member: its place in the archive."""

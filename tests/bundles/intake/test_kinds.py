@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bundles.intake import adapter
 from bundles.intake.archives import packed
 from bundles.intake.archives.members import ArchiveError, ArchiveLimits
-from bundles.intake.delivered import Delivered
+from bundles.intake.delivered import ATTACHMENT, DELIVERED, Delivered
 from bundles.intake.formats import kinds
 from bundles.intake.formats.kinds import ALERTS, TIMELINE, Taken
+from bundles.sources.adapters.protocol import ArtifactRecord
+from bundles.sources.faults import ARTIFACTS
 from bundles.sources.jsonstream import Refused
+from jobs.errors import PermanentError
 from tests.bundles.intake.test_formats import (
     CHAINSAW,
     EVE,
@@ -359,6 +366,34 @@ def test_a_file_that_a_record_of_misp_holds_is_listed_with_its_bytes(tmp_path):
     raw = json.dumps({"Event": MISP | {"Attribute": [held, sample]}}).encode()
     found = [(one.name, one.content) for one in packed_file(tmp_path / "m", "e.json", raw).attachments()]
     assert found == [("note.txt", b"the note"), ("evil.exe.zip", None)]
+
+
+def test_the_contents_of_all_attachments_take_one_reading_of_the_file(tmp_path, monkeypatch):
+    contents = [bytes([number]) * number for number in range(1, 40)]
+    held = [
+        {"type": "attachment", "value": f"{len(one)}.bin", "data": base64.b64encode(one).decode()} for one in contents
+    ]
+    raw = json.dumps({"Event": MISP | {"Attribute": held}}).encode()
+    (tmp_path / DELIVERED).write_bytes(raw)
+    listed = [
+        ArtifactRecord(artifact_id=one.artifact_id, name=one.name, size=None, sha256=None, handle={ATTACHMENT: True})
+        for one in Delivered(tmp_path, "e.json").attachments()
+    ]
+    readings = []
+    whole = Delivered.open
+
+    def counted(self: Delivered) -> Iterator[bytes]:
+        readings.append(self.name)
+        return whole(self)
+
+    monkeypatch.setattr(Delivered, "open", counted)
+    with adapter.source(tmp_path, "e.json", sha256=hashlib.sha256(raw).hexdigest()).adapter(ARTIFACTS) as system:
+        assert system.content(listed[-1], 0, "").read(100) == contents[-1]
+        readings.clear()
+        assert [system.content(one, 0, "").read(100) for one in listed] == contents
+        assert readings == []
+        with pytest.raises(PermanentError, match="cannot be read any more"):
+            system.content(replace(listed[0], artifact_id=f"{DELIVERED}-a000001"), 0, "")  # the event itself
 
 
 def test_every_kind_has_a_name_of_its_own_and_is_documented():
